@@ -1,0 +1,1 @@
+"""Structures, neighbour lists and graphs: what exists before there is an energy."""

@@ -1,0 +1,115 @@
+"""From topology to geometry: the neighbour vectors of every atom, and what one atom sees of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.elements import SYMBOLS
+from jaxpot.core.pytree import pytree, static
+
+_BEYOND = 0.05  # A; empty places begin this far beyond the list
+_APART = 0.01  # A; and are this far from one another, so that no two neighbours coincide
+
+
+@pytree
+class Environment:
+    """What a local potential sees: one atom and its K nearest neighbours, sorted by distance.
+
+    Empty places hold distinct points just beyond the list's radius, so a formula needs no mask, only
+    its own cutoff (`basis.cutoffs.inside`).
+    """
+
+    x: jax.Array  # (K,) A, components of the vectors from the atom to its neighbours
+    y: jax.Array
+    z: jax.Array
+    distances: jax.Array  # (K,) A, never zero
+    numbers: jax.Array  # (K,) atomic numbers of the neighbours
+    number: jax.Array  # () atomic number of the atom
+
+    @property
+    def vectors(self):
+        """(K, 3) A. Formulas that need components are faster with `x`, `y`, `z`."""
+        return jnp.stack([self.x, self.y, self.z], axis=-1)
+
+
+@pytree
+class Graph:
+    """The environments of many atoms: rows as in `Neighbors`, geometry differentiable."""
+
+    x: jax.Array  # (m, K) A
+    y: jax.Array
+    z: jax.Array
+    distances: jax.Array  # (m, K) A
+    filled: jax.Array  # (m, K) bool, False at empty places
+    numbers: jax.Array  # (m, K)
+    center_numbers: jax.Array  # (m,)
+    centers: jax.Array  # (m,)
+    others: jax.Array  # (m, K)
+    real: jax.Array  # (m,)
+    n_atoms: int = static()
+
+    @property
+    def vectors(self):
+        """(m, K, 3) A."""
+        return jnp.stack([self.x, self.y, self.z], axis=-1)
+
+    def environments(self):
+        """All environments, batched along the first axis."""
+        return Environment(self.x, self.y, self.z, self.distances, self.numbers, self.center_numbers)
+
+
+def connect(structure, neighbors):
+    """The graph of a structure: `r = positions[others] + shifts @ cell - positions[centers]`."""
+    return connect_rows(structure, neighbors, row_arrays(neighbors))
+
+
+def row_arrays(neighbors):
+    """The arrays of a list that have one entry per row, rows first, ready to be cut into blocks."""
+    return (neighbors.centers, neighbors.others, *neighbors.shifts, neighbors.counts, neighbors.real)
+
+
+def connect_rows(structure, neighbors, rows):
+    """The graph of some rows of a list (see `row_arrays`)."""
+    centers, others, *shifts, counts, real = rows
+    cell = structure.cell
+    place = jax.lax.broadcasted_iota(jnp.int32, others.shape, 1)
+    filled = place < counts[:, None]
+    shifts = [s.astype(cell.dtype) for s in shifts]
+    beyond = neighbors.radius + _BEYOND + _APART * place
+    components = []
+    for axis in range(3):
+        along = structure.positions[:, axis]
+        r = along[others] - along[centers][:, None]
+        r = r + (shifts[0] * cell[0, axis] + shifts[1] * cell[1, axis] + shifts[2] * cell[2, axis])
+        components.append(jnp.where(filled, r, beyond.astype(r.dtype) if axis == 0 else 0.0))
+    x, y, z = components
+    square = x * x + y * y + z * z
+    # Atoms at one point have no energy: NaN here reaches every result, and never a plausible number.
+    distances = jnp.sqrt(jnp.where(square > 1e-12, square, jnp.nan))
+    numbers = structure.numbers
+    return Graph(
+        x, y, z, distances, filled, numbers[others], numbers[centers], centers, others, real,
+        n_atoms=len(structure),
+    )
+
+
+def species_index(species, numbers):
+    """Position of each atomic number in the tuple `species`; all zero, at no cost, for one species.
+
+    Numbers that are not in the tuple get 0: the framework has refused them before (typed error) or
+    turns the result into NaN (under jit).
+    """
+    if species is None or len(species) <= 1:
+        return jnp.zeros_like(numbers)
+    table = np.zeros(len(SYMBOLS), np.int32)
+    table[list(species)] = np.arange(len(species))
+    return jnp.asarray(table).at[numbers].get(mode="promise_in_bounds")
+
+
+def knows(species, numbers):
+    """() bool: every atom (number > 0) is of a known species; None knows all."""
+    if species is None:
+        return jnp.asarray(True)
+    table = np.zeros(len(SYMBOLS), bool)
+    table[[0, *species]] = True
+    return jnp.all(jnp.asarray(table)[numbers])

@@ -1,0 +1,222 @@
+"""Neighbour lists: who is near whom, exactly, in any cell; and when a list has been outgrown.
+
+A list holds every pair closer than `cutoff + skin` at the reference positions, and remembers its
+`reach`: no pair that is *not* in the list was closer than this. After the atoms have moved and the cell
+has been deformed, a pair that is missing has a distance of at least
+
+    reach * s_min(A) - 2 max_i |u_i|,
+
+with A the affine map from the reference cell to the present one, s_min its smallest singular value, and
+u_i the displacement of atom i beyond A (up to a common translation). As long as this is not below the
+range of the potential, the list is exact, whatever has happened; otherwise results are NaN.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from vesin import NeighborList
+
+from jaxpot.core.elements import symbol
+from jaxpot.core.precision import require_concrete
+from jaxpot.core.pytree import pytree, static
+from jaxpot.core.structure import Structure
+from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
+
+_MARGIN = 0.01  # A; a list never ends exactly at the cutoff, where the next shell of a crystal may sit
+_SEARCH = 0.2  # A; how far beyond the list we look for the nearest pair that is not in it
+_COINCIDENT = 1e-4  # A
+_MAX_PAIRS = 4e8
+
+
+@pytree
+class Neighbors:
+    """Dense rows of neighbours: topology, and the reference against which it is valid.
+
+    Row i belongs to atom `centers[i]`; its k-th neighbour is the image of atom `others[i, k]` shifted by
+    the lattice vectors times `shifts[:, i, k]`. Rows are sorted by distance; entries k >= counts[i] are
+    empty. Rows with `real` False are copies of a real row that fill an array up to a convenient length.
+    """
+
+    centers: jax.Array  # (m,) int
+    others: jax.Array  # (m, K) int
+    shifts: jax.Array  # (3, m, K) small int
+    counts: jax.Array  # (m,) int
+    real: jax.Array  # (m,) bool
+    reach: jax.Array  # () A
+    positions: jax.Array  # (n, 3) A, when the list was built
+    cell: jax.Array  # (3, 3) A, when the list was built
+    inverse: jax.Array  # (3, 3), pseudo-inverse of the periodic rows of that cell
+    cutoff: float = static()
+    skin: float = static(default=0.0)
+
+    @property
+    def capacity(self):
+        """How many neighbours a row can hold."""
+        return self.others.shape[1]
+
+    @property
+    def radius(self):
+        """cutoff + skin, A."""
+        return self.cutoff + self.skin
+
+    def covers(self, structure, extent):
+        """Whether the list holds every pair within `extent` (A) of the structure as it is now; () bool."""
+        cell = jax.lax.stop_gradient(structure.cell)
+        positions = jax.lax.stop_gradient(structure.positions)
+        atom = (structure.numbers > 0)[:, None]
+        affine = jnp.eye(3, dtype=cell.dtype) + self.inverse @ (cell - self.cell)
+        drift = jnp.where(atom, positions - self.positions @ affine, 0.0)
+        drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
+        moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
+        stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(affine @ affine.T)[0], 0.0))
+        return self.reach * stretch - 2.0 * moved >= extent
+
+
+def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
+    """Every pair of atoms closer than `cutoff + skin`, found on the host.
+
+    Exact for any cell: thinner than the cutoff, sheared, left-handed, partly periodic (the vectors of
+    open axes are ignored), atoms far outside the cell.
+
+    Args:
+        structure: `Structure` or `ase.Atoms`, with concrete values (not under jit).
+        cutoff: A; usually `potential.cutoff`.
+        skin: A; the list stays valid while pairs come closer by less than this.
+        capacity: neighbours per row; by default the largest count, rounded up a little so that similar
+            structures share one compiled program.
+        rows: number of rows; by default one per atom.
+
+    Returns:
+        `Neighbors`.
+
+    Raises:
+        GeometryError: periodic vectors without volume, or two atoms at one point.
+        CapacityError: `capacity` or `rows` given and too small.
+        ResourceError: the list would be absurdly long.
+    """
+    structure = Structure.of(structure)
+    if cutoff is None or not np.isfinite(cutoff) or cutoff < 0 or not np.isfinite(skin) or skin < 0:
+        raise DataError(f"cutoff and skin must be finite and not negative, in A; got cutoff={cutoff}, skin={skin}")
+    remedy = "build the list outside of jit/vmap and pass it as `neighbors`"
+    positions = require_concrete(structure.positions, "positions", remedy).astype(np.float64)
+    cell = require_concrete(structure.cell, "the cell", remedy).astype(np.float64)
+    numbers = require_concrete(structure.numbers, "atomic numbers", remedy)
+    atoms = np.flatnonzero(numbers > 0)
+    radius = float(cutoff) + float(skin)
+
+    centers, others, shifts, distances = _pairs(positions[atoms], cell, structure.pbc, radius)
+    _refuse_coincident(atoms, numbers, centers, others, shifts, distances)
+    inside = distances <= radius + _MARGIN
+    reach = distances[~inside].min(initial=radius + _SEARCH)
+    others, shifts, counts = _rows(len(atoms), centers[inside], others[inside], shifts[inside], distances[inside])
+    others = atoms[others]
+
+    most = int(counts.max(initial=0))
+    if capacity is None:
+        capacity = round_capacity(most)
+    if most > capacity:
+        raise CapacityError(f"capacity is {capacity} neighbours a row, but one atom has {most}: give at least {most}")
+    rows = len(atoms) if rows is None else rows
+    if rows < len(atoms):
+        raise CapacityError(f"{rows} rows were asked for, but there are {len(atoms)} atoms")
+    take = np.minimum(np.arange(rows), max(len(atoms) - 1, 0)) if len(atoms) else np.zeros(0, int)
+    real = np.arange(len(take)) < len(atoms)
+    fill = ((0, 0), (0, max(capacity - others.shape[1], 0)))
+    others = np.pad(others, fill)[:, :capacity]
+    shifts = np.pad(shifts, ((0, 0), *fill))[:, :, :capacity]
+    empty = np.arange(capacity) >= counts[:, None]
+    others[empty] = np.broadcast_to(atoms[:, None], others.shape)[empty]
+
+    dtype = structure.positions.dtype
+    return Neighbors(
+        centers=jnp.asarray(atoms[take].astype(np.int32)),
+        others=jnp.asarray(others[take].astype(np.int32)),
+        shifts=jnp.asarray(shifts[:, take]),
+        counts=jnp.asarray(counts[take].astype(np.int32)),
+        real=jnp.asarray(real),
+        reach=jnp.asarray(reach, dtype),
+        positions=jnp.asarray(positions, dtype),
+        cell=jnp.asarray(cell, dtype),
+        inverse=jnp.asarray(_pseudo_inverse(cell, structure.pbc), dtype),
+        cutoff=float(cutoff),
+        skin=float(skin),
+    )
+
+
+def round_capacity(count):
+    """A row length a little above `count`, from a ladder that keeps the number of programs small."""
+    step = 4 if count <= 32 else 8 if count <= 128 else 16 * max(1, count // 256)
+    return max(4, -(-count // step) * step)
+
+
+def periodic_cell(cell, pbc):
+    """The cell with the vectors of open axes replaced by unit vectors normal to the periodic ones (NumPy)."""
+    pbc = np.asarray(pbc)
+    full = np.array(cell, dtype=np.float64)
+    if pbc.all():
+        return full
+    # The null space of the periodic rows is spanned by the last right singular vectors.
+    periodic = full[pbc]
+    normals = np.linalg.svd(periodic, full_matrices=True)[2][len(periodic):] if len(periodic) else np.eye(3)
+    full[~pbc] = normals
+    return full
+
+
+def _pseudo_inverse(cell, pbc):
+    inverse = np.zeros((3, 3))
+    periodic = np.asarray(pbc)
+    if periodic.any():
+        inverse[:, periodic] = np.linalg.pinv(np.asarray(cell)[periodic])
+    return inverse
+
+
+def _pairs(positions, cell, pbc, radius):
+    """All pairs closer than radius + the search margin: centers, others, integer shifts, distances."""
+    box = periodic_cell(cell, pbc)
+    lengths = np.linalg.norm(box, axis=1)
+    volume = abs(np.linalg.det(box))
+    if volume <= 1e-10 * np.prod(np.maximum(lengths, 1e-300)) or not np.isfinite(volume):
+        raise GeometryError(
+            f"the periodic cell has no volume: vectors {np.asarray(cell)[np.asarray(pbc)].tolist()}; "
+            "expected linearly independent vectors in A (set pbc to False along open axes)"
+        )
+    search = radius + _SEARCH
+    if len(positions) == 0:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3), int), np.zeros(0)
+    if all(pbc):
+        expected = len(positions) ** 2 * 4.19 * search**3 / volume
+        if expected > _MAX_PAIRS:
+            raise ResourceError(
+                f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: "
+                f"{len(positions)} atoms in {volume:.3g} A^3 with a range of {search:.3g} A; check the units of the cell"
+            )
+    finder = NeighborList(cutoff=search, full_list=True, sorted=False)
+    i, j, s, d = finder.compute(positions, box, list(pbc), "ijSd", copy=True)
+    return i.astype(np.int64), j.astype(np.int64), s.astype(np.int64), d
+
+
+def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):
+    if len(distances) and distances.min() < _COINCIDENT:
+        k = int(distances.argmin())
+        a, b = int(atoms[centers[k]]), int(atoms[others[k]])
+        image = "" if not shifts[k].any() else f" (image {shifts[k].tolist()})"
+        raise GeometryError(
+            f"atoms {a} ({symbol(int(numbers[a]))}) and {b} ({symbol(int(numbers[b]))}){image} are "
+            f"{distances[k]:.2e} A apart: no potential has a value there; remove one of them or check the units"
+        )
+
+
+def _rows(n, centers, others, shifts, distances):
+    """Pairs to dense rows sorted by distance: others (n, K), shifts (3, n, K), counts (n,)."""
+    order = np.lexsort((others, distances, centers))
+    centers, others, shifts = centers[order], others[order], shifts[order]
+    counts = np.bincount(centers, minlength=n)
+    width = int(counts.max(initial=0))
+    column = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
+    limit = np.abs(shifts).max(initial=0)
+    small = np.int8 if limit < 128 else np.int16 if limit < 32768 else np.int32
+    row_others = np.zeros((n, width), dtype=np.int64)
+    row_shifts = np.zeros((3, n, width), dtype=small)
+    row_others[centers, column] = others
+    row_shifts[:, centers, column] = shifts.T
+    return row_others, row_shifts, counts

@@ -1,0 +1,58 @@
+"""Double precision by default, and the border between traced and concrete values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.errors import DataError, PrecisionError
+
+_REMEDY = 'put `import jax; jax.config.update("jax_enable_x64", True)` before the first array is made'
+
+
+def as_float(value, name="value", finite=True):
+    """`value` as a floating JAX array: float64, or float32 where it already is float32.
+
+    Raises:
+        PrecisionError: x64 is off and `value` is not float32: JAX would round it without a word.
+        DataError: not numbers, or not finite.
+    """
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        array = value
+    else:
+        try:
+            array = np.asarray(value)
+            if array.dtype != np.float32:
+                array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name}: expected numbers, got {value!r}") from error
+    if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:
+        raise PrecisionError(
+            f"{name} is given in double precision, but JAX has x64 switched off and would round it to "
+            f"float32. To keep double precision, {_REMEDY}; for single precision pass float32 arrays."
+        )
+    if finite and not isinstance(array, jax.core.Tracer):
+        bad = ~np.isfinite(np.asarray(array))
+        if bad.any():
+            raise DataError(f"{name}: {int(bad.sum())} of {bad.size} numbers are not finite")
+    return jnp.asarray(array)
+
+
+def is_traced(*trees):
+    """Whether any array in the trees is a tracer (we are under jit, grad or vmap)."""
+    return any(isinstance(leaf, jax.core.Tracer) for tree in trees for leaf in jax.tree.leaves(tree))
+
+
+def concrete(array):
+    """The NumPy value of an array, also while it is being differentiated; None under jit or vmap."""
+    array = jax.lax.stop_gradient(array)
+    if isinstance(array, jax.core.Tracer):
+        return None
+    return np.asarray(array)
+
+
+def require_concrete(array, what, remedy):
+    """Like `concrete`, with a typed error that says what to do instead."""
+    value = concrete(array)
+    if value is None:
+        raise DataError(f"{what} must be known when the function is traced, but it is traced itself: {remedy}")
+    return value

@@ -1,0 +1,58 @@
+"""Frozen dataclasses that are JAX pytrees, and how they are saved without pickle."""
+
+import dataclasses
+
+import jax
+
+_STATIC = "jaxpot_static"
+
+
+def static(**kwargs):
+    """A dataclass field that is part of the tree's structure: hashable, never traced."""
+    return dataclasses.field(metadata={_STATIC: True}, **kwargs)
+
+
+def pytree(cls):
+    """Class decorator: a frozen dataclass registered as a pytree.
+
+    Fields are children (arrays or pytrees) unless declared with `static()`. Unflattening restores the
+    fields without running `__post_init__`, so that conversions and checks happen once, on values that
+    a user gave, and never on tracers or on the placeholders that JAX puts into trees.
+    """
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr="__repr__" not in cls.__dict__)(cls)
+    fields = dataclasses.fields(cls)
+    leaves = tuple(f.name for f in fields if not f.metadata.get(_STATIC))
+    statics = tuple(f.name for f in fields if f.metadata.get(_STATIC))
+
+    def flatten_with_keys(node):
+        children = tuple((jax.tree_util.GetAttrKey(k), getattr(node, k)) for k in leaves)
+        return children, tuple(getattr(node, k) for k in statics)
+
+    def flatten(node):
+        return tuple(getattr(node, k) for k in leaves), tuple(getattr(node, k) for k in statics)
+
+    def unflatten(aux, children):
+        node = object.__new__(cls)
+        for name, value in zip(leaves, children, strict=True):
+            object.__setattr__(node, name, value)
+        for name, value in zip(statics, aux, strict=True):
+            object.__setattr__(node, name, value)
+        return node
+
+    def replace(self, **changes):
+        """A copy with some fields changed; the checks of the constructor run again."""
+        return dataclasses.replace(self, **changes)
+
+    cls.replace = replace
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+def static_fields(node):
+    """The static fields of a pytree made here, as a dict."""
+    return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.metadata.get(_STATIC)}
+
+
+def leaf_fields(node):
+    """The child fields of a pytree made here, as a dict."""
+    return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if not f.metadata.get(_STATIC)}

@@ -1,0 +1,172 @@
+"""`Structure`: atoms in a cell, as a frozen pytree with the attribute names of `ase.Atoms`."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
+from jaxpot.core.precision import as_float, concrete
+from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
+
+
+@pytree
+class Structure:
+    """Atoms in a cell.
+
+    Args:
+        positions: (n, 3) A.
+        cell: (3, 3) A, rows are the lattice vectors; rows of open axes are ignored.
+        numbers: (n,) atomic numbers, or a list of symbols; 0 marks padding (no atom).
+        masses: (n,) amu; by default the standard atomic weights.
+        pbc: which axes are periodic; one bool or three.
+        extras: further per-atom or per-structure arrays for the models that need them.
+
+    Raises:
+        DataError: wrong shapes, unknown elements or numbers that are not finite.
+        PrecisionError: double precision given while JAX has x64 off.
+    """
+
+    positions: jax.Array
+    cell: jax.Array
+    numbers: jax.Array
+    masses: jax.Array = None
+    pbc: Any = static(default=(True, True, True))
+    extras: dict = None
+
+    def __post_init__(self):
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("positions", _shaped(as_float(self.positions, "positions"), (None, 3), "positions"))
+        n = self.positions.shape[0]
+        put("cell", _shaped(as_float(self.cell, "cell"), (3, 3), "cell"))
+        if self.cell.dtype != self.positions.dtype:
+            put("cell", self.cell.astype(self.positions.dtype))
+        put("numbers", _shaped(_numbers(self.numbers), (n,), "numbers"))
+        if self.masses is None:
+            numbers = concrete(self.numbers)
+            if numbers is None:
+                raise DataError("masses must be given where numbers are traced")
+            put("masses", MASSES[numbers])
+        masses = as_float(np.asarray(self.masses, self.positions.dtype)
+                          if not isinstance(self.masses, jax.Array) else self.masses, "masses")
+        put("masses", _shaped(masses, (n,), "masses"))
+        pbc = (bool(self.pbc),) * 3 if isinstance(self.pbc, bool | np.bool_) else self.pbc
+        put("pbc", tuple(bool(p) for p in pbc))
+        if len(self.pbc) != 3:
+            raise DataError(f"pbc: expected one or three booleans, got {len(self.pbc)}")
+        put("extras", dict(self.extras or {}))
+
+    @classmethod
+    def of(cls, atoms):
+        """A `Structure` from an `ase.Atoms` (or anything with its attributes); a `Structure` is returned as is."""
+        if isinstance(atoms, cls):
+            return atoms
+        needed = ("positions", "cell", "numbers", "pbc")
+        missing = [name for name in needed if not hasattr(atoms, name)]
+        if missing:
+            raise DataError(
+                f"expected a jaxpot.Structure or an ase.Atoms, got {type(atoms).__name__} "
+                f"(no attribute {', '.join(missing)})"
+            )
+        get_masses = getattr(atoms, "get_masses", None)
+        return cls(
+            positions=np.array(atoms.positions, dtype=np.float64),
+            cell=np.array(atoms.cell, dtype=np.float64),
+            numbers=np.array(atoms.numbers),
+            masses=np.array(get_masses(), dtype=np.float64) if get_masses else None,
+            pbc=tuple(bool(p) for p in atoms.pbc),
+        )
+
+    def __len__(self):
+        return self.positions.shape[0]
+
+    def __repr__(self):
+        numbers = concrete(self.numbers) if isinstance(self.numbers, jax.Array) else None
+        if numbers is None:
+            return f"Structure(<{len(self)} atoms>, pbc={self.pbc})"
+        names, counts = np.unique(numbers[numbers > 0], return_counts=True)
+        formula = "".join(symbol(int(z)) + (str(c) if c > 1 else "") for z, c in zip(names, counts, strict=True))
+        return f"Structure({formula or 'empty'}, pbc={self.pbc})"
+
+    @property
+    def symbols(self):
+        """Chemical symbols, a list of strings."""
+        return [symbol(int(z)) for z in concrete(self.numbers)]
+
+    @property
+    def volume(self):
+        """Volume of the cell, |det(cell)|, () A^3 (left-handed cells are as good as right-handed ones)."""
+        return jnp.abs(jnp.linalg.det(self.cell))
+
+    @property
+    def fractional(self):
+        """Positions in units of the lattice vectors, (n, 3)."""
+        return self.positions @ jnp.linalg.inv(self.cell)
+
+    def strained(self, strain):
+        """The structure after r -> r (1 + strain), positions and cell alike; strain (3, 3)."""
+        deformation = jnp.eye(3, dtype=self.cell.dtype) + strain
+        return self.moved(self.positions @ deformation, self.cell @ deformation)
+
+    def moved(self, positions, cell=None):
+        """A copy with other positions (and cell), traced or not; the constructor's checks are not repeated."""
+        copy = jax.tree.map(lambda leaf: leaf, self)
+        object.__setattr__(copy, "positions", positions)
+        if cell is not None:
+            object.__setattr__(copy, "cell", cell)
+        return copy
+
+    def padded(self, n):
+        """A copy with padding up to n entries (number 0, mass 1, at the origin): they carry no energy."""
+        extra = n - len(self)
+        if extra < 0:
+            raise DataError(f"cannot pad {len(self)} atoms to {n}")
+        if extra == 0:
+            return self
+        positions = np.concatenate([np.asarray(self.positions), np.zeros((extra, 3), self.positions.dtype)])
+        return Structure(
+            positions=positions,
+            cell=self.cell,
+            numbers=np.concatenate([np.asarray(self.numbers), np.zeros(extra, np.int32)]),
+            masses=np.concatenate([np.asarray(self.masses), np.ones(extra, self.masses.dtype)]),
+            pbc=self.pbc,
+            extras=self.extras,
+        )
+
+    def repeated(self, repeats):
+        """A supercell of `repeats` (three integers); atoms of one image stand together, as in ASE."""
+        repeats = np.asarray(repeats)
+        images = np.stack(np.meshgrid(*[np.arange(r) for r in repeats], indexing="ij"), -1).reshape(-1, 3)
+        shifts = jnp.asarray(images, self.cell.dtype) @ self.cell
+        count = len(images)
+        copy = self.moved(
+            (shifts[:, None] + self.positions[None]).reshape(-1, 3),
+            self.cell * jnp.asarray(repeats, self.cell.dtype)[:, None],
+        )
+        object.__setattr__(copy, "numbers", jnp.tile(self.numbers, count))
+        object.__setattr__(copy, "masses", jnp.tile(self.masses, count))
+        return copy
+
+
+def _shaped(array, shape, name):
+    ok = array.ndim == len(shape) and all(s in (None, a) for s, a in zip(shape, array.shape, strict=False))
+    if not ok:
+        expected = "(" + ", ".join("n" if s is None else str(s) for s in shape) + ")"
+        raise DataError(f"{name}: expected an array of shape {expected}, got {array.shape}")
+    return array
+
+
+def _numbers(numbers):
+    if isinstance(numbers, jax.core.Tracer):
+        return numbers
+    if not isinstance(numbers, jax.Array | np.ndarray) or np.asarray(numbers).dtype.kind in "US":
+        numbers = [atomic_number(str(z)) if isinstance(z, str) else z for z in np.asarray(numbers).tolist()]
+    array = np.asarray(numbers)
+    if array.size and array.dtype.kind not in "iu":
+        raise DataError(f"numbers: expected integers or chemical symbols, got {array.dtype}")
+    array = array.astype(np.int32)
+    if array.size and (array.min() < 0 or array.max() >= len(SYMBOLS)):
+        raise DataError(f"numbers: atomic numbers must lie in 0..118, got {array.min()}..{array.max()}")
+    return jnp.asarray(array)

@@ -1,0 +1,48 @@
+"""The errors of jaxpot: one tree, so that `except JaxpotError` catches every refusal and nothing else.
+
+Each message says what was given, what was expected and what to do. All of them are `ValueError`s
+too where the cause is an argument, so that code written against ASE or NumPy habits keeps working.
+"""
+
+
+class JaxpotError(Exception):
+    """Base class of everything jaxpot raises on purpose."""
+
+
+class FormatError(JaxpotError, ValueError):
+    """A file is not what it claims to be; says where."""
+
+    def __init__(self, message, file=None, line=None, field=None):
+        where = "".join(f"{part}: " for part in (_place(file, line), field) if part)
+        super().__init__(where + message)
+        self.file, self.line, self.field = file, line, field
+
+
+class DataError(JaxpotError, ValueError):
+    """An argument has a value the computation cannot accept (species, NaN, shapes, units)."""
+
+
+class GeometryError(JaxpotError, ValueError):
+    """A cell or a set of positions that has no meaning (zero volume, coincident atoms, open axes)."""
+
+
+class CapacityError(JaxpotError):
+    """A fixed-size list is too small for the structure."""
+
+
+class ConvergenceError(JaxpotError):
+    """An iteration or a physical premise failed (no convergence, imaginary modes, unstable crystal)."""
+
+
+class ResourceError(JaxpotError):
+    """The estimate of the memory needed exceeds the limit; raised before anything is allocated."""
+
+
+class PrecisionError(JaxpotError):
+    """Double precision was asked for, and JAX would silently have used single precision."""
+
+
+def _place(file, line):
+    if file is None:
+        return None if line is None else f"line {line}"
+    return str(file) if line is None else f"{file}, line {line}"

@@ -1,0 +1,385 @@
+"""The energy of a structure, and its derivatives.
+
+`energy` is the root: forces are -dE/dr, the stress is (1/V) dE/dstrain, and so on. Every function takes
+`(potential, structure, neighbors=None)`. With `neighbors` given they are pure functions of three
+pytrees: `jax.jit`, `jax.vmap` and `jax.grad` apply to all three. Without, the list is built on the host,
+and the arrays are padded to a ladder of sizes so that similar structures share one compiled program.
+
+Concrete values are checked (species, NaN, atoms on top of one another, an outgrown list) and refused with
+a typed error. Under jit nothing can be raised: there the same violations turn every result into NaN.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.elements import name_species
+from jaxpot.core.graph import Environment, connect, connect_rows, knows
+from jaxpot.core.neighbors import neighbors as build_neighbors
+from jaxpot.core.neighbors import round_capacity
+from jaxpot.core.precision import concrete, is_traced
+from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
+from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
+from jaxpot.potentials.base import Potential, block_shape, cast, cut, map_rows
+
+HESSIAN_LIMIT = 4e9  # bytes
+
+
+@pytree
+class Evaluation:
+    """What `evaluate` returns.
+
+    energy () eV; energies (n,) eV per site; forces (n, 3) eV/A; stress (3, 3) eV/A^3 = +1/V dE/dstrain,
+    NaN unless the structure is periodic along all three axes (a stress needs a volume).
+    """
+
+    energy: jax.Array
+    energies: jax.Array
+    forces: jax.Array
+    stress: jax.Array
+
+
+def energy(potential, structure, neighbors=None):
+    """Total energy, () eV: the sum of the site energies. The root of everything else."""
+    return _energy(*prepare(potential, structure, neighbors))
+
+
+def site_energies(potential, structure, neighbors=None):
+    """Energy of each atom, (n,) eV; they add up to `energy`."""
+    n, prepared = _prepare_padded(potential, structure, neighbors)
+    return _strip(_site_energies(*prepared), n)
+
+
+def forces(potential, structure, neighbors=None):
+    """Forces -dE/dr, (n, 3) eV/A."""
+    n, prepared = _prepare_padded(potential, structure, neighbors)
+    return _strip(_evaluate(*prepared).forces, n)
+
+
+def stress(potential, structure, neighbors=None):
+    """Stress +1/V dE/dstrain, (3, 3) eV/A^3: positive where the crystal wants to contract.
+
+    Raises:
+        GeometryError: the structure is not periodic along all three axes, so that it has no volume.
+    """
+    structure = Structure.of(structure)
+    if not all(structure.pbc):
+        raise GeometryError(
+            f"a stress needs a volume, but the structure is periodic along {sum(structure.pbc)} axes only "
+            f"(pbc={structure.pbc}); for a slab use jp.virials and divide by the volume you mean"
+        )
+    return _evaluate(*prepare(potential, structure, neighbors)).stress
+
+
+def evaluate(potential, structure, neighbors=None):
+    """Energy, site energies, forces and stress at once (`Evaluation`)."""
+    n, prepared = _prepare_padded(potential, structure, neighbors)
+    return _strip_evaluation(_evaluate(*prepared), n)
+
+
+def virials(potential, structure, neighbors=None):
+    """Virial of each atom, (n, 3, 3) eV: W_i = -sum_k r_ik (x) dE_i/dr_ik; their sum is -V * stress."""
+    n, prepared = _prepare_padded(potential, structure, neighbors)
+    return _strip(_virials(*prepared), n)
+
+
+def hessian_vector_product(potential, structure, vector, neighbors=None):
+    """The Hessian d2E/dr dr times a displacement field `vector` (n, 3) A; (n, 3) eV/A.
+
+    Costs about two evaluations of the forces; nothing of the size of the Hessian is stored.
+    """
+    potential, structure, neighbors = prepare(potential, structure, neighbors)
+    return _hvp(potential, structure, jnp.asarray(vector, structure.positions.dtype), neighbors)
+
+
+def hessian(potential, structure, neighbors=None, batch=32):
+    """Second derivatives d2E/dr_ia dr_jb, (n, 3, n, 3) eV/A^2, by Hessian-vector products.
+
+    Args:
+        batch: how many columns are computed at once.
+
+    Raises:
+        ResourceError: the matrix would need more than 4 GB; use `hessian_vector_product`.
+    """
+    potential, structure, neighbors = prepare(potential, structure, neighbors)
+    n = len(structure)
+    size = (3 * n) ** 2 * structure.positions.dtype.itemsize
+    if size > HESSIAN_LIMIT:
+        raise ResourceError(
+            f"the Hessian of {n} atoms needs {size / 1e9:.1f} GB, more than the limit of "
+            f"{HESSIAN_LIMIT / 1e9:.0f} GB: use jp.hessian_vector_product"
+        )
+    return _hessian(potential, structure, neighbors, min(batch, max(3 * n, 1)))
+
+
+def evaluate_many(potential, structures):
+    """Evaluate a list of structures, in buckets of similar size so that few programs are compiled.
+
+    Returns:
+        A list of `Evaluation` with NumPy arrays, in the order given.
+    """
+    structures = [Structure.of(s) for s in structures]
+    order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
+    buckets = {}
+    for i in order:
+        buckets.setdefault(round_atoms(len(structures[i])), []).append(i)
+    results = [None] * len(structures)
+    for size, members in buckets.items():
+        lists = [checked_neighbors(potential, structures[i], rows=size) for i in members]
+        capacity = max(listed.capacity for listed in lists)
+        for i, listed in zip(members, lists, strict=True):
+            if listed.capacity < capacity:
+                listed = checked_neighbors(potential, structures[i], rows=size, capacity=capacity)
+            result = _evaluate(potential, structures[i].padded(size), listed)
+            results[i] = _strip_evaluation(jax.tree.map(np.asarray, result), len(structures[i]))
+    return results
+
+
+def round_atoms(n):
+    """The padded size for n atoms: powers of two (at most 2x too many rows, 10 programs up to 512 atoms)."""
+    return 1 << max(2, (max(n, 1) - 1).bit_length())
+
+
+# What is checked before anything is computed.
+
+
+def prepare(potential, structure, neighbors=None):
+    """The three arguments checked and completed; the list is built if there is none."""
+    if not isinstance(potential, Potential):
+        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    structure = Structure.of(structure)
+    if neighbors is None:
+        return potential, structure, checked_neighbors(potential, structure)
+    _check_list(potential, structure, neighbors)
+    return potential, structure, neighbors
+
+
+def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
+    """A neighbour list for a potential, after the checks on species and positions."""
+    check_species(potential, structure)
+    return build_neighbors(structure, potential.cutoff, skin, capacity=capacity, rows=rows)
+
+
+def check_species(potential, structure):
+    """Refuse elements that the potential does not know (concrete values only)."""
+    if potential.species is None or is_traced(structure.numbers):
+        return
+    numbers = np.asarray(structure.numbers)
+    unknown = set(numbers[numbers > 0].tolist()) - set(potential.species)
+    if unknown:
+        raise DataError(
+            f"{type(potential).__name__} knows {name_species(potential.species)}, "
+            f"but the structure contains {name_species(unknown)}"
+        )
+
+
+def _check_list(potential, structure, neighbors):
+    if neighbors.cutoff < potential.cutoff:
+        raise CapacityError(
+            f"the neighbour list reaches {neighbors.cutoff:.6g} A, but the potential needs "
+            f"{potential.cutoff:.6g} A: build it with jp.neighbors(structure, potential.cutoff)"
+        )
+    if neighbors.positions.shape != structure.positions.shape:
+        raise DataError(
+            f"the neighbour list belongs to {neighbors.positions.shape[0]} atoms, "
+            f"the structure has {len(structure)}"
+        )
+    if is_traced(structure.positions, structure.cell, structure.numbers, neighbors):
+        return
+    check_species(potential, structure)
+    if not np.isfinite(np.asarray(structure.positions)).all():
+        raise DataError("positions: not all numbers are finite")
+    extent = concrete(jnp.asarray(potential.extent()))
+    if extent is not None and not bool(neighbors.covers(structure, extent)):
+        raise CapacityError(
+            "the neighbour list has been outgrown: atoms or cell have changed too much since it was built; "
+            "build a new one, or one with a larger skin"
+        )
+
+
+def _prepare_padded(potential, structure, neighbors):
+    structure = Structure.of(structure)
+    n = len(structure)
+    if neighbors is not None or is_traced(structure, potential):
+        return n, prepare(potential, structure, neighbors)
+    if not isinstance(potential, Potential):
+        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    size = round_atoms(n)
+    listed = checked_neighbors(potential, structure, rows=size)
+    return n, (potential, structure.padded(size), listed)
+
+
+def _strip(array, n):
+    # Slicing an array on the device would compile a small program for every n.
+    return array if array.shape[0] == n else jnp.asarray(np.asarray(array)[:n])
+
+
+def _strip_evaluation(result, n):
+    if result.forces.shape[0] == n:
+        return result
+    return Evaluation(
+        energy=result.energy,
+        energies=np.asarray(result.energies)[:n],
+        forces=np.asarray(result.forces)[:n],
+        stress=result.stress,
+    )
+
+
+# The pure functions.
+
+
+def poison(potential, structure, neighbors):
+    """() 1.0, or NaN where the list has been outgrown or an element is unknown."""
+    good = neighbors.covers(structure, potential.extent()) & knows(potential.species, structure.numbers)
+    return jnp.where(good, 1.0, jnp.nan).astype(structure.positions.dtype)
+
+
+@partial(jax.jit, static_argnames="max_blocks")
+def _row_energies(potential, structure, neighbors, max_blocks=None):
+    potential = cast(potential, structure.positions.dtype)
+    if potential.local:
+        def block(graph, per_chunk):
+            found = per_chunk(jax.checkpoint(jax.vmap(potential.site_energy)), graph.environments())
+            return jnp.where(graph.real, found, 0.0), graph.centers
+
+        found, centers = map_rows(block, potential, structure, neighbors, max_blocks)
+    else:
+        graph = connect(structure, neighbors)
+        found, centers = jnp.where(graph.real, potential.site_energies(graph), 0.0), graph.centers
+    return found * poison(potential, structure, neighbors), centers
+
+
+@jax.jit
+def _energy(potential, structure, neighbors):
+    # Few blocks: each adds a whole array of position derivatives when this is differentiated.
+    return jnp.sum(_row_energies(potential, structure, neighbors, max_blocks=32)[0])
+
+
+@jax.jit
+def _site_energies(potential, structure, neighbors):
+    found, centers = _row_energies(potential, structure, neighbors)
+    return jnp.zeros(len(structure), found.dtype).at[centers].add(found)
+
+
+@jax.jit
+def _evaluate(potential, structure, neighbors):
+    if not potential.local:
+        return _evaluate_general(potential, structure, neighbors)
+    bad = poison(potential, structure, neighbors)
+    n, dtype = len(structure), structure.positions.dtype
+
+    def block(found, rows):
+        graph, site, (gx, gy, gz) = _block_gradients(potential, structure, neighbors, rows)
+        gradient = jnp.stack([gx, gy, gz])
+        virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
+        force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
+        force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
+        return force, (site, graph.centers, virial)
+
+    force, (site, centers, virial) = scan_blocks(
+        block, jnp.zeros((n, 3), dtype), potential, neighbors
+    )
+    site = site.reshape(-1) * bad
+    strain_derivative = virial.sum(0)
+    scale = bad if all(structure.pbc) else jnp.nan
+    return Evaluation(
+        energy=site.sum(),
+        energies=jnp.zeros(n, dtype).at[centers.reshape(-1)].add(site),
+        forces=force * bad,
+        stress=0.5 * (strain_derivative + strain_derivative.T) / structure.volume * scale,
+    )
+
+
+def scan_blocks(function, start, potential, neighbors):
+    """`lax.scan` of `function(carry, rows of a block)` over the blocks of a list."""
+    blocks, chunks, size = block_shape(neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements)
+    rows = cut(neighbors, blocks, chunks * size)
+    return jax.lax.scan(function, start, rows)
+
+
+def _block_gradients(potential, structure, neighbors, rows):
+    """Graph of a block, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
+    potential = cast(potential, structure.positions.dtype)
+    graph = connect_rows(structure, neighbors, rows)
+    _, _, size = block_shape(graph.others.shape[0], neighbors.capacity, potential.chunk_elements)
+    site, (gx, gy, gz, gr) = _chunked_gradient(potential, graph, size)
+    keep = graph.filled & graph.real[:, None]
+    along = gr / graph.distances
+    gradient = tuple(
+        jnp.where(keep, g + along * r, 0.0)
+        for g, r in ((gx, graph.x), (gy, graph.y), (gz, graph.z))
+    )
+    return graph, jnp.where(graph.real, site, 0.0), gradient
+
+
+def _chunked_gradient(potential, graph, size):
+    """Site energies and their derivatives by x, y, z and distance, chunk by chunk."""
+
+    def chunk(inputs):
+        x, y, z, r, numbers, number = inputs
+
+        def total(x, y, z, r):
+            return jax.vmap(potential.site_energy)(Environment(x, y, z, r, numbers, number))
+
+        site, pull = jax.vjp(total, x, y, z, r)
+        return site, pull(jnp.ones_like(site))
+
+    inputs = (graph.x, graph.y, graph.z, graph.distances, graph.numbers, graph.center_numbers)
+    rows = graph.others.shape[0]
+    count = -(-rows // size)
+    if count == 1 or rows % size:
+        return chunk(inputs)
+    split = jax.tree.map(lambda a: a.reshape(count, size, *a.shape[1:]), inputs)
+    return jax.tree.map(lambda a: a.reshape(rows, *a.shape[2:]), jax.lax.map(chunk, split))
+
+
+def _evaluate_general(potential, structure, neighbors):
+    """The same by plain differentiation of the energy, for potentials that are not local."""
+
+    def total(positions, strain):
+        found, centers = _row_energies(potential, structure.moved(positions).strained(strain), neighbors)
+        return found.sum(), jnp.zeros(len(structure), found.dtype).at[centers].add(found)
+
+    none = jnp.zeros((3, 3), structure.cell.dtype)
+    (value, sites), (gradient, strained) = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(
+        structure.positions, none
+    )
+    scale = 1.0 if all(structure.pbc) else jnp.nan
+    return Evaluation(value, sites, -gradient, 0.5 * (strained + strained.T) / structure.volume * scale)
+
+
+@jax.jit
+def _virials(potential, structure, neighbors):
+    if not potential.local:
+        raise DataError(f"virials of single atoms are defined for local potentials; {potential!r} is not")
+    bad = poison(potential, structure, neighbors)
+
+    def block(found, rows):
+        graph, _, gradient = _block_gradients(potential, structure, neighbors, rows)
+        virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))
+        return found.at[graph.centers].add(-virial), None
+
+    start = jnp.zeros((len(structure), 3, 3), structure.positions.dtype)
+    return scan_blocks(block, start, potential, neighbors)[0] * bad
+
+
+def _gradient(potential, structure, neighbors):
+    return jax.grad(lambda x: _energy(potential, structure.moved(x), neighbors))
+
+
+@jax.jit
+def _hvp(potential, structure, vector, neighbors):
+    gradient = _gradient(potential, structure, neighbors)
+    return jax.jvp(gradient, (structure.positions,), (vector,))[1] * poison(potential, structure, neighbors)
+
+
+@partial(jax.jit, static_argnums=3)
+def _hessian(potential, structure, neighbors, batch):
+    n = len(structure)
+    _, product = jax.linearize(_gradient(potential, structure, neighbors), structure.positions)
+    units = jnp.eye(3 * n, dtype=structure.positions.dtype).reshape(3 * n, n, 3)
+    rows = jax.lax.map(product, units, batch_size=batch)
+    return rows.reshape(n, 3, n, 3) * poison(potential, structure, neighbors)

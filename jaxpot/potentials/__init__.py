@@ -1,0 +1,1 @@
+"""Potentials: values whose energy is one pure function."""
