@@ -1,0 +1,42 @@
+"""How an interaction ends: masks that no derivative trips over, and smooth switches."""
+
+import jax.numpy as jnp
+
+
+def inside(r, cutoff):
+    """Which distances count, and distances at which any formula may be evaluated.
+
+    Neighbours outside contribute nothing, but a formula is evaluated for all of them, and derivatives of
+    `where(mask, f(r), 0)` are NaN if f is singular in the branch that is not taken. So r is replaced first:
+
+        mask, r = inside(env.distances, cutoff)
+        energy = jnp.sum(jnp.where(mask, formula(r), 0.0))
+
+    Args:
+        r: distances, A.
+        cutoff: A; a number, or an array with the cutoff of each distance (0: no interaction).
+
+    Returns:
+        mask: r < cutoff.
+        safe: r inside, half the cutoff elsewhere (1 A where the cutoff is 0); its gradient is zero there.
+    """
+    mask = r < cutoff
+    return mask, jnp.where(mask, r, jnp.where(cutoff > 0.0, 0.5 * cutoff, 1.0))
+
+
+def switch(r, onset, end):
+    """A polynomial that falls from 1 at `onset` to 0 at `end`, with three continuous derivatives everywhere.
+
+    With t = (r - onset) / (end - onset) clipped to [0, 1],
+
+        s(t) = 1 - (35 t^4 - 84 t^5 + 70 t^6 - 20 t^7).
+
+    Derivation: s' shall vanish to third order at both ends, so s' = -c t^3 (1 - t)^3; the fall is 1 when
+    1/c = B(4, 4) = 3! 3! / 7! = 1/140, and integration gives the polynomial. The fourth derivative jumps.
+
+    Args:
+        r: distances, A.
+        onset, end: A, onset < end.
+    """
+    t = jnp.clip((r - onset) / (end - onset), 0.0, 1.0)
+    return 1.0 - t * t * t * t * (35.0 - t * (84.0 - t * (70.0 - 20.0 * t)))

@@ -1,0 +1,131 @@
+"""Stillinger-Weber potentials in LAMMPS's `.sw` files."""
+
+import itertools
+
+import numpy as np
+
+from jaxpot.core.elements import atomic_number, symbol
+from jaxpot.errors import DataError
+from jaxpot.formats.text import Lines
+from jaxpot.potentials.parameters import ASYMMETRY, species_numbers
+from jaxpot.potentials.stillinger_weber import StillingerWeber
+
+_FIELDS = ("epsilon", "sigma", "a", "lambda", "gamma", "costheta0", "A", "B", "p", "q", "tol")
+_WORDS = 3 + len(_FIELDS)
+_NOT_NEGATIVE = ("epsilon", "sigma", "a", "lambda", "gamma", "p", "q", "tol")
+
+
+def read_sw(path, species=None):
+    """Read a `.sw` file.
+
+    The format: entries of three elements (the first is the atom in the centre) and eleven numbers, epsilon,
+    sigma, a, lambda, gamma, costheta0, A, B, p, q, tol, over one or more lines; # begins a comment. The
+    entry i j j holds the parameters of the pair i j; of the others only epsilon lambda and costheta0 count.
+
+    Args:
+        path: the file.
+        species: the elements to take, symbols or numbers; by default all that the file names.
+
+    Returns:
+        `StillingerWeber`.
+
+    Raises:
+        FormatError: not such a file, an entry missing or given twice, impossible numbers, or entries whose
+            energy would depend on the order of the atoms (j and k exchanged, or a pair seen from its ends).
+    """
+    lines = Lines(path)
+    lines.check_units()
+    entries, where = _entries(lines)
+    if species is None:
+        species = tuple(dict.fromkeys(z for triplet in entries for z in triplet))
+    else:
+        species = species_numbers(species)
+    missing = [t for t in itertools.product(species, repeat=3) if t not in entries]
+    if missing:
+        dots = ", ..." if len(missing) > 4 else ""
+        raise lines.error(
+            f"{len(missing)} of {len(species) ** 3} entries are missing: {', '.join(map(_name, missing[:4]))}{dots}; "
+            "every ordered triplet of elements needs one",
+            "entries",
+        )
+    _check_exchange(lines, entries, where, species)
+
+    def pairs(field):
+        return np.array([[entries[i, j, j][field] for j in species] for i in species])
+
+    def triplets(field):
+        return np.array([[[entries[i, j, k][field] for k in species] for j in species] for i in species])
+
+    if len(species) == 1:
+        values = {field: entries[species * 3][field] for field in _FIELDS}
+    else:
+        values = {f: triplets(f) if f in ("epsilon", "lambda", "costheta0") else pairs(f) for f in _FIELDS}
+    try:
+        return StillingerWeber(
+            epsilon=values["epsilon"],
+            sigma=values["sigma"],
+            a=values["a"],
+            lam=values["lambda"],
+            gamma=values["gamma"],
+            cos_theta0=values["costheta0"],
+            A=values["A"],
+            B=values["B"],
+            p=values["p"],
+            q=values["q"],
+            tol=values["tol"],
+            species=species,
+        )
+    except DataError as error:
+        raise lines.error(str(error)) from error
+
+
+def _entries(lines):
+    """Entries by atomic numbers, and the line each begins on."""
+    entries, where = {}, {}
+    while lines.more():
+        words = lines.next("entry")
+        start = lines.line
+        while len(words) < _WORDS:
+            words += lines.next("entry")
+        if len(words) > _WORDS:
+            raise lines.error(f"expected {_WORDS} words in an entry, got {len(words)}", "entry")
+        try:
+            triplet = tuple(atomic_number(word) for word in words[:3])
+        except DataError as error:
+            raise lines.error(str(error), "elements", line=start) from error
+        if triplet in entries:
+            raise lines.error(f"{_name(triplet)} was given before, on line {where[triplet]}", "entry", line=start)
+        values = {field: lines.number(word, field) for field, word in zip(_FIELDS, words[3:], strict=True)}
+        for field in _NOT_NEGATIVE:
+            if values[field] < 0.0:
+                raise lines.error(f"expected a number that is not negative, got {values[field]}", field, line=start)
+        entries[triplet], where[triplet] = values, start
+    if not entries:
+        raise lines.error("there is no entry in this file", "entries")
+    return entries, where
+
+
+def _check_exchange(lines, entries, where, species):
+    """The energy must not depend on the order of the atoms: compare what must be equal."""
+
+    def compare(one, other, field, value):
+        a, b = value(entries[one]), value(entries[other])
+        if abs(a - b) > ASYMMETRY * max(abs(a), abs(b)):
+            raise lines.error(
+                f"{_name(one)} has {a:.8g} but {_name(other)} (line {where[other]}) has {b:.8g}; these must be "
+                "equal, or the energy depends on the order of the atoms",
+                field,
+                line=where[one],
+            )
+
+    for i, j, k in itertools.product(species, repeat=3):
+        compare((i, j, k), (i, k, j), "epsilon * lambda", lambda e: e["epsilon"] * e["lambda"])
+        compare((i, j, k), (i, k, j), "costheta0", lambda e: e["costheta0"])
+    for i, j in itertools.product(species, repeat=2):
+        compare((i, j, j), (j, i, i), "epsilon * A", lambda e: e["epsilon"] * e["A"])
+        for field in ("sigma", "a", "B", "p", "q", "tol"):
+            compare((i, j, j), (j, i, i), field, lambda e, field=field: e[field])
+
+
+def _name(triplet):
+    return "-".join(symbol(z) for z in triplet)

@@ -1,0 +1,51 @@
+"""A constant energy per element: reference energies of isolated atoms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import species_index
+from jaxpot.core.precision import as_float
+from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.parameters import pick, species_numbers
+
+
+@pytree
+class Constants(Potential):
+    """E = sum_i e(Z_i): energies that shift the zero, and exert no force.
+
+    Args:
+        energies: {"Si": -1.0, ...} by symbol or atomic number, eV; or an array in the order of `species`.
+        species: the elements, when `energies` is an array.
+    """
+
+    energies: jax.Array
+    species: tuple | None = static(default=None)
+
+    cutoff = 0.0
+    smoothness = 99
+
+    def __post_init__(self):
+        energies, species = self.energies, self.species
+        if isinstance(energies, dict):
+            species = tuple(atomic_number(s) for s in energies)
+            energies = np.array([float(e) for e in energies.values()])
+        if species is None:
+            raise DataError("energies: expected a dict such as {'Si': -1.0}, or an array together with species")
+        species = species_numbers(species)
+        energies = as_float(energies, "energies")
+        if energies.shape != (len(species),):
+            raise DataError(f"energies: expected {len(species)} numbers, one per element, got shape {energies.shape}")
+        object.__setattr__(self, "energies", energies)
+        object.__setattr__(self, "species", species)
+
+    def site_energy(self, environment):
+        """The constant of the atom's element, () eV."""
+        return pick(self.energies, species_index(self.species, environment.number))
+
+    def extent(self):
+        """Nothing reaches beyond the atom itself."""
+        return jnp.zeros((), self.energies.dtype)

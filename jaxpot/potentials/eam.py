@@ -1,0 +1,127 @@
+"""The embedded-atom method with tabulated functions, as LAMMPS interpolates them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.basis.cutoffs import inside
+from jaxpot.basis.splines import coefficients, evaluate, locate
+from jaxpot.core.graph import species_index
+from jaxpot.core.precision import as_float, concrete
+from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.parameters import check_length, species_numbers
+
+JUMP = 1e-7  # eV or eV/A; smaller ones are taken for the rounding of a table that ends with zero
+
+
+@pytree
+class EAM(Potential):
+    """Embedded-atom method: E = sum_i F_i(rho_i) + sum over pairs phi_ij(r), rho_i = sum_j f_j(r_ij).
+
+    The functions are given as tables on uniform grids, which are the parameters, and are interpolated by
+    the cubics of `basis.splines` (LAMMPS's `eam/alloy`). Of the pair term z = r phi is tabulated.
+
+    The ends belong to the definition. Only pairs with r < cutoff count. Above the last tabulated density F
+    continues as a straight line; below the first its first cubic continues. Distances beyond the last point of
+    a table, but within the cutoff, take the value at that point.
+
+    Args:
+        embedding: F, (S, n_rho) eV, on rho = 0, drho, 2 drho, ...
+        density: f of each species as a neighbour, (S, n_r), on r = 0, dr, 2 dr, ...
+        pair: z = r phi, (S (S + 1) / 2, n_r) eV A; unordered pairs as 00, 10, 11, 20, 21, 22, ...
+        drho: step in density (its unit is arbitrary).
+        dr: step in distance, A.
+        cutoff: A.
+        species: the elements, by symbol or number.
+        smoothness: found from the tables. The curves are C1, second derivatives jump at the knots; but many
+            published tables are cut off before they have fallen to zero, and then the energy, or the
+            force, jumps at the cutoff (-1 or 0).
+
+    References:
+        M. S. Daw, M. I. Baskes, Phys. Rev. B 29, 6443 (1984).
+        Interpolation and ends: documentation of LAMMPS, `pair_style eam/alloy`, and comparison with it.
+    """
+
+    embedding: jax.Array
+    density: jax.Array
+    pair: jax.Array
+    drho: float = static()
+    dr: float = static()
+    cutoff: float = static()
+    species: tuple = static()
+    smoothness: int = static(default=-1)
+
+    def __post_init__(self):
+        species = species_numbers(self.species)
+        if species is None:
+            raise DataError("species: an EAM potential belongs to certain elements; name them in the order of the tables")
+        object.__setattr__(self, "species", species)
+        for name in ("drho", "dr", "cutoff"):
+            object.__setattr__(self, name, check_length(getattr(self, name), name))
+        count = len(species)
+        for name, rows in (("embedding", count), ("density", count), ("pair", count * (count + 1) // 2)):
+            table = as_float(getattr(self, name), name)
+            if table.ndim != 2 or table.shape[0] != rows or table.shape[1] < 5:
+                raise DataError(f"{name}: expected {rows} tables of at least 5 points, got shape {table.shape}")
+            object.__setattr__(self, name, table)
+        if self.density.shape[1] != self.pair.shape[1]:
+            raise DataError(
+                f"density and pair tables must have the same grid: {self.density.shape[1]} and {self.pair.shape[1]} points"
+            )
+        tables = [concrete(table) for table in (self.embedding, self.density, self.pair)]
+        if all(table is not None for table in tables):
+            object.__setattr__(self, "smoothness", _smoothness(*tables, self.drho, self.dr, self.cutoff))
+
+    def site_energy(self, environment):
+        """Embedding energy of the atom and half its pair energy, () eV."""
+        i = species_index(self.species, environment.number)
+        j = species_index(self.species, environment.numbers)
+        n_r, n_rho = self.density.shape[1], self.embedding.shape[1]
+
+        mask, r = inside(environment.distances, self.cutoff)
+        m, p = locate(r, self.dr, n_r)
+        if len(self.species) == 1:
+            at_density, at_pair = m, m
+        else:
+            at_density, at_pair = m + j * n_r, m + self._pair_row(i, j) * n_r
+        # Coefficients depend on parameters alone: XLA moves them out of the loop over chunks.
+        density = evaluate(coefficients(self.density), at_density, p)
+        pair = evaluate(coefficients(self.pair), at_pair, p) / r
+        rho = jnp.sum(jnp.where(mask, density, 0.0))
+        return self._embed(rho, i, n_rho) + 0.5 * jnp.sum(jnp.where(mask, pair, 0.0))
+
+    def _embed(self, rho, i, n_rho):
+        m, p = locate(rho, self.drho, n_rho)
+        if len(self.species) > 1:
+            m = m + i * n_rho
+        flat = self.embedding.reshape(-1)
+        last = n_rho - 1 + (i * n_rho if len(self.species) > 1 else 0)
+        slope = flat.at[last].get(mode="promise_in_bounds") - flat.at[last - 1].get(mode="promise_in_bounds")
+        excess = jnp.maximum(rho * (1.0 / self.drho) - (n_rho - 1), 0.0)
+        return evaluate(coefficients(self.embedding), m, p) + slope * excess
+
+    def _pair_row(self, i, j):
+        """Row of the pair table of two species indices."""
+        count = len(self.species)
+        a, b = np.indices((count, count))
+        high, low = np.maximum(a, b), np.minimum(a, b)
+        table = jnp.asarray((high * (high + 1) // 2 + low).reshape(-1).astype(np.int32))
+        return table.at[i * count + j].get(mode="promise_in_bounds")
+
+
+def _smoothness(embedding, density, pair, drho, dr, cutoff):
+    """1, or less if the tables end with a jump of the energy or of the force that somebody could notice."""
+    steepest = np.abs(np.diff(embedding)).max() / drho  # turns densities into energies
+    m = min(int(cutoff / dr), density.shape[1] - 2)
+    p = min(cutoff / dr - m, 1.0)
+    pair = pair / np.maximum(dr * np.arange(pair.shape[1]), dr)
+    value, slope = 0.0, 0.0
+    for table in (steepest * density, pair):
+        before, after = table[:, m], table[:, m + 1]
+        value = max(value, np.abs(before + p * (after - before)).max())
+        slope = max(slope, np.abs(after - before).max() / dr)
+    if value > JUMP:
+        return -1
+    return 0 if slope > JUMP else 1
