@@ -190,9 +190,12 @@ def _pairs(positions, cell, pbc, radius):
                 f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: "
                 f"{len(positions)} atoms in {volume:.3g} A^3 with a range of {search:.3g} A; check the units of the cell"
             )
+    # The builder is given atoms inside the cell: far outside, it spends its time on empty space.
+    home = np.where(np.asarray(pbc), np.floor(positions @ np.linalg.inv(box)), 0.0)
     finder = NeighborList(cutoff=search, full_list=True, sorted=False)
-    i, j, s, d = finder.compute(positions, box, list(pbc), "ijSd", copy=True)
-    return i.astype(np.int64), j.astype(np.int64), s.astype(np.int64), d
+    i, j, s, d = finder.compute(positions - home @ box, box, list(pbc), "ijSd", copy=True)
+    i, j, home = i.astype(np.int64), j.astype(np.int64), home.astype(np.int64)
+    return i, j, s.astype(np.int64) + home[i] - home[j], d
 
 
 def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):
