@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 _STATIC = "jaxpot_static"
+REGISTRY = {}  # what may be loaded from a file: class name -> class
 
 
 def static(**kwargs):
@@ -45,7 +46,13 @@ def pytree(cls):
 
     cls.replace = replace
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    REGISTRY[class_name(cls)] = cls
     return cls
+
+
+def class_name(cls):
+    """The name under which a class is saved."""
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def static_fields(node):

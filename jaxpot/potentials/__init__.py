@@ -1,1 +1,11 @@
-"""Potentials: values whose energy is one pure function."""
+"""Potentials: values whose energy is one pure function. One file each."""
+
+from jaxpot.potentials.base import Potential, Scaled, Sum
+from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.eam import EAM
+from jaxpot.potentials.lennard_jones import LennardJones
+from jaxpot.potentials.second_moment import SecondMoment
+from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.potentials.zbl import ZBL
+
+__all__ = ["EAM", "ZBL", "Constants", "LennardJones", "Potential", "Scaled", "SecondMoment", "StillingerWeber", "Sum"]

@@ -1,0 +1,100 @@
+"""What there is: the built-in models by name, and the files that can be read.
+
+A new built-in model is one row of `MODELS`; a new file format is one row of `FORMATS`.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxpot.core.save import MAGIC, load_tree
+from jaxpot.errors import DataError, FormatError
+from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.setfl import read_setfl
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.second_moment import SecondMoment
+from jaxpot.potentials.stillinger_weber import StillingerWeber
+
+
+@dataclass(frozen=True)
+class Model:
+    """A built-in model: its name, what it is for, where it was published, and how it is made."""
+
+    name: str
+    elements: tuple[str, ...]
+    form: str
+    source: str
+    make: Callable[[], Potential]
+
+
+MODELS = (
+    Model(
+        "sw-silicon", ("Si",), "Stillinger-Weber",
+        "F. H. Stillinger and T. A. Weber, Computer simulation of local order in condensed phases of silicon, "
+        "Phys. Rev. B 31, 5262 (1985)",
+        StillingerWeber.silicon,
+    ),
+    Model(
+        "cleri-rosato-copper", ("Cu",), "second-moment tight binding",
+        "F. Cleri and V. Rosato, Tight-binding potentials for transition metals and alloys, "
+        "Phys. Rev. B 48, 22 (1993)",
+        SecondMoment.copper,
+    ),
+)
+
+
+def _is_saved(head, name):
+    return head.startswith(MAGIC)
+
+
+def _is_sw(head, name):
+    return name.endswith(".sw")
+
+
+def _is_setfl(head, name):
+    if name.endswith((".eam.alloy", ".alloy", ".setfl")):
+        return True
+    words = head.decode("latin-1").splitlines()[3:5]
+    words = [line.split() for line in words]
+    return len(words) == 2 and len(words[1]) == 5 and words[0][:1] == [str(len(words[0]) - 1)]
+
+
+FORMATS = (
+    ("a potential saved by jaxpot.save", _is_saved, load_tree),
+    ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
+    ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
+)
+
+
+def models():
+    """The built-in models: a tuple of records with `name`, `elements`, `form`, `source`, `make`."""
+    return MODELS
+
+
+def load(model):
+    """A potential from a published file, from a file written by `save`, or a built-in model by its name.
+
+    The format is recognised by the contents or, where those say nothing, by the ending of the name.
+
+    Raises:
+        FormatError: no such file, or not a format that is known.
+    """
+    path = os.fspath(model)
+    for entry in MODELS:
+        if path == entry.name:
+            return entry.make()
+    known = "; ".join(name for name, _, _ in FORMATS)
+    if not os.path.exists(path):
+        names = ", ".join(entry.name for entry in MODELS)
+        raise FormatError(f"there is no such file, and no built-in model of that name (built in: {names})", path)
+    if os.path.isdir(path):
+        raise FormatError(f"this is a folder; expected one of: {known}", path)
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    for _, recognises, read in FORMATS:
+        if recognises(head, path):
+            loaded = read(path)
+            if not isinstance(loaded, Potential):
+                raise DataError(f"{path} holds a {type(loaded).__name__}, not a potential")
+            return loaded
+    raise FormatError(f"the format is not recognised; known are: {known}", path)
