@@ -104,7 +104,8 @@ def _start(atoms, pair_style, pair_coeff, species, skin):
     ):
         engine.command(command)
     types = [species.index(s) + 1 for s in atoms.get_chemical_symbols()]
-    placed = engine.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, positions.reshape(-1).tolist())
+    ids = list(range(1, len(atoms) + 1))
+    placed = engine.create_atoms(len(atoms), ids, types, positions.reshape(-1).tolist())
     if placed != len(atoms):
         raise RuntimeError(f"LAMMPS placed {placed} of {len(atoms)} atoms")
     for k, symbol in enumerate(species, start=1):

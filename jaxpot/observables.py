@@ -128,12 +128,13 @@ def evaluate_many(potential, structures):
         buckets.setdefault(round_atoms(len(structures[i])), []).append(i)
     results = [None] * len(structures)
     for size, members in buckets.items():
-        lists = [checked_neighbors(potential, structures[i], rows=size) for i in members]
+        padded = [structures[i].padded(size) for i in members]
+        lists = [checked_neighbors(potential, s, rows=size) for s in padded]
         capacity = max(listed.capacity for listed in lists)
-        for i, listed in zip(members, lists, strict=True):
+        for i, structure, listed in zip(members, padded, lists, strict=True):
             if listed.capacity < capacity:
-                listed = checked_neighbors(potential, structures[i], rows=size, capacity=capacity)
-            result = _evaluate(potential, structures[i].padded(size), listed)
+                listed = checked_neighbors(potential, structure, rows=size, capacity=capacity)
+            result = _evaluate(potential, structure, listed)
             results[i] = _strip_evaluation(jax.tree.map(np.asarray, result), len(structures[i]))
     return results
 
@@ -208,8 +209,8 @@ def _prepare_padded(potential, structure, neighbors):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
     size = round_atoms(n)
-    listed = checked_neighbors(potential, structure, rows=size)
-    return n, (potential, structure.padded(size), listed)
+    structure = structure.padded(size)
+    return n, (potential, structure, checked_neighbors(potential, structure, rows=size))
 
 
 def _strip(array, n):

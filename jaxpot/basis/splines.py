@@ -43,14 +43,16 @@ def coefficients(values):
     return values, s, 3.0 * rise - 2.0 * s - next_s, s + next_s - 2.0 * rise
 
 
-def locate(x, step, n):
+def locate(x, step, n, largest=None):
     """Interval (int32) and place within it for abscissae x in a table of n points.
 
-    Below the table the first cubic continues; above it the place stays at 1, the last point.
+    Below the table the first cubic continues; above it the place stays at 1, the last point. If no x exceeds
+    `largest` (static) and the table reaches it, nothing has to be done about the upper end.
     """
     p = x * (1.0 / step)
     m = jnp.clip(jax.lax.stop_gradient(p).astype(jnp.int32), 0, n - 2)
-    return m, jnp.minimum(p - m, 1.0)
+    p = p - m
+    return m, (p if largest is not None and largest <= (n - 1) * step else jnp.minimum(p, 1.0))
 
 
 def evaluate(columns, index, p):

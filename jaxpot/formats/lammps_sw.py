@@ -42,9 +42,9 @@ def read_sw(path, species=None):
         species = species_numbers(species)
     missing = [t for t in itertools.product(species, repeat=3) if t not in entries]
     if missing:
-        dots = ", ..." if len(missing) > 4 else ""
+        named = ", ".join(map(_name, missing[:4])) + (", ..." if len(missing) > 4 else "")
         raise lines.error(
-            f"{len(missing)} of {len(species) ** 3} entries are missing: {', '.join(map(_name, missing[:4]))}{dots}; "
+            f"{len(missing)} of {len(species) ** 3} entries are missing: {named}; "
             "every ordered triplet of elements needs one",
             "entries",
         )
@@ -94,11 +94,13 @@ def _entries(lines):
         except DataError as error:
             raise lines.error(str(error), "elements", line=start) from error
         if triplet in entries:
-            raise lines.error(f"{_name(triplet)} was given before, on line {where[triplet]}", "entry", line=start)
+            message = f"{_name(triplet)} was given before, on line {where[triplet]}"
+            raise lines.error(message, "entry", line=start)
         values = {field: lines.number(word, field) for field, word in zip(_FIELDS, words[3:], strict=True)}
         for field in _NOT_NEGATIVE:
             if values[field] < 0.0:
-                raise lines.error(f"expected a number that is not negative, got {values[field]}", field, line=start)
+                message = f"expected a number that is not negative, got {values[field]}"
+                raise lines.error(message, field, line=start)
         entries[triplet], where[triplet] = values, start
     if not entries:
         raise lines.error("there is no entry in this file", "entries")
@@ -112,8 +114,8 @@ def _check_exchange(lines, entries, where, species):
         a, b = value(entries[one]), value(entries[other])
         if abs(a - b) > ASYMMETRY * max(abs(a), abs(b)):
             raise lines.error(
-                f"{_name(one)} has {a:.8g} but {_name(other)} (line {where[other]}) has {b:.8g}; these must be "
-                "equal, or the energy depends on the order of the atoms",
+                f"{_name(one)} has {a:.8g} but {_name(other)} (line {where[other]}) has {b:.8g}; these must "
+                "be equal, or the energy depends on the order of the atoms",
                 field,
                 line=where[one],
             )

@@ -50,7 +50,8 @@ def read_setfl(path):
     ends = [table[-1] for table in (*density, *pair)]
     if cutoff > n_r * dr * (1.0 + 1e-9) and any(ends):
         raise lines.error(
-            f"the cutoff ({cutoff} A) lies beyond the tables, which end at {(n_r - 1) * dr:.6g} A and not with zero",
+            f"the cutoff ({cutoff} A) lies beyond the tables, which end at {(n_r - 1) * dr:.6g} A "
+            "and not with zero",
             "cutoff",
             line=5,
         )
@@ -70,7 +71,8 @@ def _elements(lines):
     count = lines.count(words[0], "number of elements", 1, _MOST_ELEMENTS)
     symbols = words[1:]
     if len(symbols) != count:
-        raise lines.error(f"{count} elements are announced, but {len(symbols)} named: {' '.join(symbols)}", "elements")
+        named = " ".join(symbols)
+        raise lines.error(f"{count} elements are announced, but {len(symbols)} named: {named}", "elements")
     if len(set(symbols)) != count:
         raise lines.error(f"an element is named twice: {' '.join(symbols)}", "elements")
     for name in symbols:
@@ -84,20 +86,20 @@ def _elements(lines):
 def _grid(lines, count):
     words = lines.next("grid")
     if len(words) != 5:
-        raise lines.error(f"expected n_rho drho n_r dr cutoff, got {len(words)} words: {' '.join(words)}", "grid")
+        line = " ".join(words)
+        raise lines.error(f"expected n_rho drho n_r dr cutoff, got {len(words)} words: {line}", "grid")
     # A number and the space after it take two bytes: what the file cannot hold is not asked for.
     n_rho = lines.count(words[0], "n_rho", 5, lines.size)
     n_r = lines.count(words[2], "n_r", 5, lines.size)
     needed = count * (n_rho + n_r) + count * (count + 1) // 2 * n_r
     if 2 * needed > lines.size + 1:
         raise lines.error(
-            f"the tables would hold {needed} numbers, more than fit into the {lines.size} bytes of this file: "
-            "it is truncated, or the grid is wrong",
+            f"the tables would hold {needed} numbers, more than fit into the {lines.size} bytes of this "
+            "file: it is truncated, or the grid is wrong",
             "grid",
         )
-    drho, dr, cutoff = (
-        lines.number(word, name) for word, name in zip((words[1], *words[3:]), ("drho", "dr", "cutoff"), strict=True)
-    )
+    lengths = zip((words[1], *words[3:]), ("drho", "dr", "cutoff"), strict=True)
+    drho, dr, cutoff = (lines.number(word, name) for word, name in lengths)
     for name, value in (("drho", drho), ("dr", dr), ("cutoff", cutoff)):
         if value <= 0.0:
             raise lines.error(f"expected a positive number, got {value}", name)

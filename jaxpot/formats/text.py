@@ -23,7 +23,8 @@ class Lines:
         try:
             self.size = os.path.getsize(self.path)
             if self.size > LARGEST_FILE:
-                raise FormatError(f"the file has {self.size} bytes; expected at most {LARGEST_FILE}", self.path)
+                message = f"the file has {self.size} bytes; expected at most {LARGEST_FILE}"
+                raise FormatError(message, self.path)
             # Titles hold anybody's accents: latin-1 decodes them all, and what matters is ASCII.
             text = self.path.read_text(encoding="latin-1")
         except OSError as error:
@@ -81,6 +82,5 @@ class Lines:
         """Refuse a file whose first line names units other than eV and A."""
         found = re.search(r"UNITS:\s*(\S+)", self._lines[0]) if self._lines else None
         if found and found.group(1) != "metal":
-            raise self.error(
-                f"the file is in {found.group(1)!r} units; expected 'metal' (eV, A): convert it first", "UNITS", line=1
-            )
+            message = f"the file is in {found.group(1)!r} units; expected 'metal' (eV, A): convert it first"
+            raise self.error(message, "UNITS", line=1)

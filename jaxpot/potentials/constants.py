@@ -34,11 +34,11 @@ class Constants(Potential):
             species = tuple(atomic_number(s) for s in energies)
             energies = np.array([float(e) for e in energies.values()])
         if species is None:
-            raise DataError("energies: expected a dict such as {'Si': -1.0}, or an array together with species")
+            raise DataError("energies: expected a dict such as {'Si': -1.0}, or an array and its species")
         species = species_numbers(species)
         energies = as_float(energies, "energies")
         if energies.shape != (len(species),):
-            raise DataError(f"energies: expected {len(species)} numbers, one per element, got shape {energies.shape}")
+            raise DataError(f"energies: expected {len(species)} numbers, got shape {energies.shape}")
         object.__setattr__(self, "energies", energies)
         object.__setattr__(self, "species", species)
 

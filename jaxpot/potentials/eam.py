@@ -24,8 +24,8 @@ class EAM(Potential):
     the cubics of `basis.splines` (LAMMPS's `eam/alloy`). Of the pair term z = r phi is tabulated.
 
     The ends belong to the definition. Only pairs with r < cutoff count. Above the last tabulated density F
-    continues as a straight line; below the first its first cubic continues. Distances beyond the last point of
-    a table, but within the cutoff, take the value at that point.
+    continues as a straight line; below the first its first cubic continues. Distances beyond the last point
+    of a table, but within the cutoff, take the value at that point.
 
     Args:
         embedding: F, (S, n_rho) eV, on rho = 0, drho, 2 drho, ...
@@ -56,7 +56,7 @@ class EAM(Potential):
     def __post_init__(self):
         species = species_numbers(self.species)
         if species is None:
-            raise DataError("species: an EAM potential belongs to certain elements; name them in the order of the tables")
+            raise DataError("species: name the elements of the tables, in their order")
         object.__setattr__(self, "species", species)
         for name in ("drho", "dr", "cutoff"):
             object.__setattr__(self, name, check_length(getattr(self, name), name))
@@ -64,12 +64,11 @@ class EAM(Potential):
         for name, rows in (("embedding", count), ("density", count), ("pair", count * (count + 1) // 2)):
             table = as_float(getattr(self, name), name)
             if table.ndim != 2 or table.shape[0] != rows or table.shape[1] < 5:
-                raise DataError(f"{name}: expected {rows} tables of at least 5 points, got shape {table.shape}")
+                raise DataError(f"{name}: expected {rows} tables of at least 5 points, got {table.shape}")
             object.__setattr__(self, name, table)
         if self.density.shape[1] != self.pair.shape[1]:
-            raise DataError(
-                f"density and pair tables must have the same grid: {self.density.shape[1]} and {self.pair.shape[1]} points"
-            )
+            lengths = f"{self.density.shape[1]} and {self.pair.shape[1]}"
+            raise DataError(f"density and pair tables must have the same grid, but have {lengths} points")
         tables = [concrete(table) for table in (self.embedding, self.density, self.pair)]
         if all(table is not None for table in tables):
             object.__setattr__(self, "smoothness", _smoothness(*tables, self.drho, self.dr, self.cutoff))
@@ -81,7 +80,7 @@ class EAM(Potential):
         n_r, n_rho = self.density.shape[1], self.embedding.shape[1]
 
         mask, r = inside(environment.distances, self.cutoff)
-        m, p = locate(r, self.dr, n_r)
+        m, p = locate(r, self.dr, n_r, largest=self.cutoff)
         if len(self.species) == 1:
             at_density, at_pair = m, m
         else:

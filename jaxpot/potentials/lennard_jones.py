@@ -25,9 +25,11 @@ _SMOOTHNESS = {"none": -1, "energy": 0, "force": 1, "smooth": 3}
 
 @pytree
 class LennardJones(Potential):
-    """Lennard-Jones: E = sum over pairs with r < cutoff of v(r), v(r) = 4 epsilon [(sigma/r)^12 - (sigma/r)^6].
+    """Lennard-Jones pairs, and how they end.
 
-    How it ends, and how smooth that is:
+    E = sum over pairs with r < cutoff of v(r),  v(r) = 4 epsilon [(sigma/r)^12 - (sigma/r)^6]
+
+    The ways to end it, and how smooth they are:
         shift="none": v(r), cut off (the energy jumps; LAMMPS `lj/cut`).
         shift="energy": v(r) - v(rc) (forces jump).
         shift="force": v(r) - v(rc) - (r - rc) v'(rc) (second derivatives jump).
@@ -133,5 +135,5 @@ def _from_dicts(epsilon, sigma, mixing):
     e = np.array([float(value) for value in epsilon.values()])
     s = np.array([float(sigmas[z]) for z in species])
     if (e < 0).any():
-        raise DataError(f"epsilon: Lorentz-Berthelot mixing needs values that are not negative, got {e.min()}")
+        raise DataError(f"epsilon: Lorentz-Berthelot mixing needs values of at least 0, got {e.min()}")
     return species, np.sqrt(np.outer(e, e)), 0.5 * (s[:, None] + s[None, :])

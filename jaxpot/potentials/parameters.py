@@ -35,7 +35,7 @@ def per_species(value, species, order, name):
     if array.shape != (count,) * order:
         known = "any element" if species is None else name_species(species)
         raise DataError(
-            f"{name}: expected a number or an array of shape {(count,) * order} for {known}, got {array.shape}"
+            f"{name}: expected a number, or an array of shape {(count,) * order} for {known}; got {array.shape}"
         )
     return array
 
@@ -77,14 +77,14 @@ def check_length(value, name):
 
 
 def pair_table(values, name):
-    """Species and a symmetric (S, S) array from a dict such as {("Ar", "Ar"): 1, ("Ar", "Kr"): 2, ("Kr", "Kr"): 3}."""
+    """Species and a symmetric (S, S) array from a dict of unordered pairs, {("Ar", "Kr"): 2, ...}."""
     given = {tuple(atomic_number(s) for s in pair): value for pair, value in values.items()}
     species = tuple(dict.fromkeys(z for pair in given for z in pair))
     table = np.zeros((len(species), len(species)))
     for (i, zi), (j, zj) in itertools.product(enumerate(species), repeat=2):
         found = [given[pair] for pair in ((zi, zj), (zj, zi)) if pair in given]
         if not found:
-            raise DataError(f"{name}: the pair {symbol(zi)}-{symbol(zj)} is missing; every pair must be given")
+            raise DataError(f"{name}: the pair {symbol(zi)}-{symbol(zj)} is missing; give every pair")
         table[i, j] = found[0]
     return species, table
 
@@ -101,7 +101,7 @@ def pick(values, *indices):
 
 
 def as_exponent(value):
-    """Static exponents: integers where they are whole (a product instead of a power), nested tuples as tables."""
+    """Static exponents: one int or float, or nested tuples if they differ; whole ones spare the power."""
     array = np.asarray(value, dtype=np.float64)
     if not np.isfinite(array).all():
         raise DataError(f"exponents must be finite, got {value!r}")

@@ -86,7 +86,7 @@ class SecondMoment(Potential):
         )
 
     def site_energy(self, environment):
-        """The repulsion at the atom (A exp(...) is what each end of a pair feels) and its band energy, () eV."""
+        """Repulsion and band energy of the atom, () eV (A exp(...) is what each end of a pair feels)."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
         A, xi, p, q, r0 = (pick(getattr(self, name), i, j) for name in _PARAMETERS)

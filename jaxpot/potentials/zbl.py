@@ -20,13 +20,14 @@ _POWER = 0.23
 
 @pytree
 class ZBL(Potential):
-    """Ziegler-Biersack-Littmark: screened Coulomb repulsion of the nuclei, ended as LAMMPS's `zbl inner outer`.
+    """Ziegler-Biersack-Littmark: screened Coulomb repulsion of nuclei, as LAMMPS's `zbl inner outer` ends it.
 
     v(r) = Z_i Z_j e^2 / (4 pi epsilon_0 r) phi(r / a) + s(r),  phi(x) = sum_k c_k exp(-d_k x),
     a = length / (Z_i^0.23 + Z_j^0.23).
 
     s(r) = C up to `inner` and A/3 t^3 + B/4 t^4 + C with t = r - inner beyond. Energy, force and curvature
-    shall vanish at `outer`; with v0, v1, v2 the bare interaction and its derivatives there, d = outer - inner:
+    shall vanish at `outer`; with v0, v1, v2 the bare interaction and its derivatives there and
+    d = outer - inner:
 
         A d^2 + B d^3 = -v1,    2 A d + 3 B d^2 = -v2,    A d^3 / 3 + B d^4 / 4 + C = -v0
         A = (d v2 - 3 v1) / d^2,    B = (2 v1 - d v2) / d^3,    C = -v0 + d v1 / 2 - d^2 v2 / 12
