@@ -17,7 +17,7 @@ import numpy as np
 from vesin import NeighborList
 
 from jaxpot.core.elements import symbol
-from jaxpot.core.precision import require_concrete
+from jaxpot.core.precision import require_concrete, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
@@ -129,15 +129,15 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
 
     dtype = structure.positions.dtype
     return Neighbors(
-        centers=jnp.asarray(atoms[take].astype(np.int32)),
-        others=jnp.asarray(others[take].astype(np.int32)),
-        shifts=jnp.asarray(shifts[:, take]),
-        counts=jnp.asarray(counts[take].astype(np.int32)),
-        real=jnp.asarray(real),
-        reach=jnp.asarray(reach, dtype),
-        positions=jnp.asarray(positions, dtype),
-        cell=jnp.asarray(cell, dtype),
-        inverse=jnp.asarray(_pseudo_inverse(cell, structure.pbc), dtype),
+        centers=to_device(atoms[take].astype(np.int32)),
+        others=to_device(others[take].astype(np.int32)),
+        shifts=to_device(shifts[:, take]),
+        counts=to_device(counts[take].astype(np.int32)),
+        real=to_device(real),
+        reach=to_device(np.asarray(reach, dtype)),
+        positions=to_device(positions.astype(dtype)),
+        cell=to_device(cell.astype(dtype)),
+        inverse=to_device(_pseudo_inverse(cell, structure.pbc).astype(dtype)),
         cutoff=float(cutoff),
         skin=float(skin),
     )

@@ -21,8 +21,7 @@ def as_float(value, name="value", finite=True):
     else:
         try:
             array = np.asarray(value)
-            if array.dtype != np.float32:
-                array = array.astype(np.float64)
+            array = array.astype(np.float32 if array.dtype == np.float32 else np.float64)  # a copy: nobody's alias
         except (TypeError, ValueError) as error:
             raise DataError(f"{name}: expected numbers, got {value!r}") from error
     if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:
@@ -34,7 +33,12 @@ def as_float(value, name="value", finite=True):
         bad = ~np.isfinite(np.asarray(array))
         if bad.any():
             raise DataError(f"{name}: {int(bad.sum())} of {bad.size} numbers are not finite")
-    return jnp.asarray(array)
+    return to_device(array)
+
+
+def to_device(array):
+    """A NumPy array as a JAX array. `jnp.asarray` would compile a small program for every new shape."""
+    return array if isinstance(array, jax.Array) else jax.device_put(array)
 
 
 def is_traced(*trees):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
-from jaxpot.core.precision import as_float, concrete
+from jaxpot.core.precision import as_float, concrete, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 
@@ -169,4 +169,4 @@ def _numbers(numbers):
     array = array.astype(np.int32)
     if array.size and (array.min() < 0 or array.max() >= len(SYMBOLS)):
         raise DataError(f"numbers: atomic numbers must lie in 0..118, got {array.min()}..{array.max()}")
-    return jnp.asarray(array)
+    return to_device(array)
