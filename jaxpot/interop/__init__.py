@@ -1,0 +1,1 @@
+"""Doors to other packages, one file for each."""

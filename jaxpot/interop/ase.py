@@ -1,0 +1,201 @@
+"""The door to ASE: structures and a calculator.
+
+The calculator keeps one neighbour list with a skin, and compiled programs for a few sizes. Atoms are padded
+to a ladder of sizes and lists to a length that only grows, so that moving atoms, or structures of similar
+size that come in turn, run in a program that exists already. Whether the list still holds is a flag that
+the same compiled call returns: if it does not, the list is rebuilt on the host and the call repeated, so
+that no number from an outgrown list is ever seen.
+"""
+
+import jax
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+
+from jaxpot.core.elements import symbol
+from jaxpot.core.neighbors import neighbors as build_neighbors
+from jaxpot.core.neighbors import round_capacity
+from jaxpot.core.structure import Structure
+from jaxpot.errors import CapacityError, DataError, GeometryError
+from jaxpot.observables import check_species, evaluate
+from jaxpot.potentials.base import Potential
+
+_ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
+_SHARE = 1.3  # a program is used for structures up to this factor smaller than it was made for
+
+
+class StressNotDefinedError(GeometryError, PropertyNotImplementedError):
+    """A stress was asked for where there is no volume; ASE knows it as a missing property."""
+
+
+def to_ase(structure):
+    """The `ase.Atoms` of a structure: positions, cell, numbers, masses and pbc; padding is left out.
+
+    Args:
+        structure: `Structure` with concrete values, or `ase.Atoms` (copied).
+
+    Returns:
+        `ase.Atoms` without a calculator.
+    """
+    structure = Structure.of(structure)
+    numbers = np.asarray(structure.numbers)
+    atom = numbers > 0
+    return Atoms(
+        numbers=numbers[atom],
+        positions=np.asarray(structure.positions, dtype=np.float64)[atom],
+        cell=np.asarray(structure.cell, dtype=np.float64),
+        masses=np.asarray(structure.masses, dtype=np.float64)[atom],
+        pbc=structure.pbc,
+    )
+
+
+def ase_calculator(potential, skin=0.5):
+    """An ASE calculator for a potential: energy, free energy, energies, forces and stress.
+
+    Works wherever ASE takes a calculator: optimisers, cell filters, molecular dynamics, NEB, phonons. One
+    calculator may serve many structures in turn.
+
+    Args:
+        potential: any jaxpot `Potential`; composed ones too.
+        skin: A; the neighbour list is rebuilt after atoms have moved by about half of it. Larger: fewer
+            rebuilds, but more neighbours beyond the cutoff in each evaluation.
+
+    Returns:
+        `JaxpotCalculator`. Stress in eV/A^3, Voigt order xx yy zz yz xz xy, ASE's sign (+1/V dE/dstrain).
+
+    Raises:
+        DataError: not a potential, or a skin that is negative or not finite.
+    """
+    return JaxpotCalculator(potential, skin=skin)
+
+
+class JaxpotCalculator(Calculator):
+    """ASE calculator of a jaxpot potential; made by `ase_calculator`.
+
+    Attributes:
+        potential: the potential; may be replaced, results are then computed anew.
+        rebuilds: how many neighbour lists have been built so far.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    ignored_changes = {"initial_charges", "initial_magmoms"}
+
+    def __init__(self, potential, skin=0.5):
+        if not isinstance(potential, Potential):
+            raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+        if not isinstance(skin, int | float) or not 0.0 <= skin < np.inf:
+            raise DataError(f"skin: expected a length in A that is not negative, got {skin!r}")
+        super().__init__()
+        self._potential = potential
+        self.skin = float(skin)
+        self.rebuilds = 0
+        self._capacities = {}  # padded size -> neighbours a row; both only grow
+        self._listed = None
+        self._listed_for = None  # numbers and pbc that the list was built for
+
+    name = "jaxpot"
+
+    @property
+    def potential(self):
+        return self._potential
+
+    @potential.setter
+    def potential(self, potential):
+        self._potential = potential
+        self._listed = None
+        self.reset()
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """Compute everything at once and keep it in `results`."""
+        super().calculate(atoms, properties, system_changes)
+        pbc = tuple(bool(p) for p in self.atoms.pbc)
+        if "stress" in properties and not all(pbc):
+            raise StressNotDefinedError(
+                f"a stress needs a volume, but these atoms are periodic along {sum(pbc)} axes only (pbc={pbc}); "
+                "set atoms.pbc = True if the cell is meant, or use jp.virials and divide by a volume of yours"
+            )
+        n = len(self.atoms)
+        structure = Structure.of(self.atoms).padded(self._size(n))
+        result = self._evaluate(structure)
+        self.results = {
+            "energy": float(result.energy),
+            "free_energy": float(result.energy),
+            "energies": np.array(result.energies)[:n],
+            "forces": np.array(result.forces)[:n],
+        }
+        if all(pbc):
+            xx, xy, xz, _, yy, yz, _, _, zz = np.asarray(result.stress).ravel().tolist()
+            self.results["stress"] = np.array([xx, yy, zz, yz, xz, xy])
+
+    def _evaluate(self, structure):
+        """The `Evaluation` of a padded structure with a list that holds; finite."""
+        if self._belongs(structure):
+            result, holds = _step(self.potential, structure, self._listed)
+            if holds and _finite(result):
+                return result
+        self._rebuild(structure)
+        result, _ = _step(self.potential, structure, self._listed)
+        if not _finite(result):
+            raise GeometryError(
+                f"{self.potential!r} has no finite energy for these atoms; {_closest(structure, self._listed)}. "
+                "Start from a structure with larger distances, or use a smaller time step"
+            )
+        return result
+
+    def _belongs(self, structure):
+        if self._listed is None:
+            return False
+        numbers, pbc = self._listed_for
+        return pbc == structure.pbc and np.array_equal(numbers, structure.numbers)
+
+    def _rebuild(self, structure):
+        check_species(self.potential, structure)
+        size = len(structure)
+
+        def build(capacity):
+            return build_neighbors(structure, self.potential.cutoff, self.skin, capacity=capacity, rows=size)
+
+        try:
+            listed = build(self._capacities.get(size))
+        except CapacityError:
+            listed = build(None)
+        if listed.capacity > self._capacities.get(size, 0):
+            most = int(np.asarray(listed.counts).max(initial=0))
+            self._capacities[size] = round_capacity(int(_ROOM * most) + 1)
+            listed = build(self._capacities[size])
+        self._listed, self._listed_for = listed, (np.asarray(structure.numbers), structure.pbc)
+        self.rebuilds += 1
+
+    def _size(self, n):
+        """Padded size for n atoms: one that is in use, or the next on a ladder of four steps per octave."""
+        fitting = [size for size in self._capacities if n <= size <= max(_SHARE * n, 8)]
+        if fitting:
+            return min(fitting)
+        step = max(4, 1 << max(0, n.bit_length() - 3))
+        return max(8, -(-n // step) * step)
+
+
+@jax.jit
+def _step(potential, structure, neighbors):
+    result = evaluate(potential, structure, neighbors)
+    return result, neighbors.covers(structure, potential.extent())
+
+
+def _finite(result):
+    arrays = (result.energy, result.energies, result.forces)
+    return all(np.isfinite(np.asarray(a)).all() for a in arrays)
+
+
+def _closest(structure, listed):
+    """The closest pair, in words."""
+    counts, shifts = np.asarray(listed.counts), np.asarray(listed.shifts)
+    if not counts.max(initial=0):
+        return "there are no neighbours"
+    first = np.flatnonzero(counts > 0)
+    i, j = np.asarray(listed.centers)[first], np.asarray(listed.others)[first, 0]
+    positions = np.asarray(structure.positions)
+    vectors = positions[j] - positions[i] + shifts[:, first, 0].T @ np.asarray(structure.cell)
+    distances = np.linalg.norm(vectors, axis=1)
+    k = int(distances.argmin())
+    names = [f"{a} ({symbol(int(structure.numbers[a]))})" for a in (int(i[k]), int(j[k]))]
+    return f"the closest are atoms {names[0]} and {names[1]}, {distances[k]:.3g} A apart"
