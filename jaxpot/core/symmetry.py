@@ -1,0 +1,277 @@
+"""Symmetry of crystals: space groups, invariant displacements and strains, reduced meshes of wave vectors.
+
+The only door to spglib. What spglib makes of a crystal is taken as a list of operations, fractional
+coordinates f -> W f + t with integer W; everything else (permutations of atoms, projections, meshes) is done
+here in a few lines of integer arithmetic. Symmetry saves work, it is never needed for a result: where none is
+found, the identity alone is the honest answer.
+"""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+import spglib
+from scipy.spatial import cKDTree
+
+from jaxpot.core.precision import require_concrete
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, GeometryError
+
+# Recent versions of spglib raise where older ones return None; both mean "no symmetry found".
+_Refusal = getattr(spglib, "SpglibError", ())
+
+
+@dataclass(frozen=True, eq=False)
+class Symmetry:
+    """The operations that map a crystal on itself; made by `space_group`.
+
+    Fields:
+        number: of the space group, 1 to 230.
+        international: its short symbol, "Fd-3m".
+        rotations: (m, 3, 3) integers W of f -> W f + t; in a supercell every lattice translation counts.
+        translations: (m, 3) fractional t.
+        equivalent_atoms: (n,) the first atom of the orbit of each.
+        cell: (3, 3) A, lattice vectors in rows.
+        fractional: (n, 3) the positions for which the operations were found.
+    """
+
+    number: int
+    international: str
+    rotations: np.ndarray
+    translations: np.ndarray
+    equivalent_atoms: np.ndarray
+    cell: np.ndarray
+    fractional: np.ndarray = field(repr=False)
+
+    @cached_property
+    def cartesian(self):
+        """(m, 3, 3) the rotations of Cartesian row vectors: v -> v R, R = A^-1 W^T A with the cell A."""
+        if len(self.rotations) == 1:
+            return np.eye(3)[None]  # also where the cell has no inverse
+        return np.linalg.inv(self.cell) @ np.swapaxes(self.rotations, 1, 2) @ self.cell
+
+    @cached_property
+    def sources(self):
+        """(m, n) which atom each operation puts in the place of each atom.
+
+        Raises:
+            GeometryError: an operation is none of this structure (no case is known).
+        """
+        n = len(self.fractional)
+        if len(self.rotations) == 1:
+            return np.arange(n)[None]
+        tree = cKDTree(_wrapped(self.fractional), boxsize=1.0)
+        sources = np.empty((len(self.rotations), n), int)
+        for k, (rotation, translation) in enumerate(zip(self.rotations, self.translations, strict=True)):
+            _, places = tree.query(_wrapped(self.fractional @ rotation.T + translation))
+            if len(np.unique(places)) != n:
+                raise GeometryError(
+                    f"operation {k} of space group {self.number} ({self.international}) does not permute the "
+                    "atoms: pass a smaller symprec"
+                )
+            sources[k, places] = np.arange(n)
+        return sources
+
+    def symmetrize_vectors(self, vectors):
+        """Project one vector per atom (displacements, forces) on the part that every operation keeps.
+
+        u_j = mean over operations of u_i R, where the operation takes atom i to j.
+
+        Args:
+            vectors: (n, 3) Cartesian; may be traced.
+
+        Returns:
+            (n, 3) the invariant part. A crystal that moves along it keeps its space group.
+        """
+        moved = jnp.einsum("kix,kxy->iy", jnp.asarray(vectors)[self.sources], self.cartesian)
+        return moved / len(self.rotations)
+
+    def symmetrize_tensor(self, tensor):
+        """Project a tensor (strain, stress) on the part that every operation keeps, the mean of R^T T R.
+
+        Args:
+            tensor: (3, 3) Cartesian; may be traced.
+
+        Returns:
+            (3, 3) the invariant part.
+        """
+        moved = jnp.einsum("kxi,xy,kyj->ij", self.cartesian, jnp.asarray(tensor), self.cartesian)
+        return moved / len(self.rotations)
+
+    def symmetrize_positions(self, positions, cell=None):
+        """Move atoms that are a little off their symmetric places (by less than symprec) onto them.
+
+        Args:
+            positions: (n, 3) A; may be traced.
+            cell: (3, 3) A, by default that of the structure; give it when it has been strained since.
+
+        Returns:
+            (n, 3) A, invariant to rounding.
+        """
+        positions = jnp.asarray(positions)
+        cell = jnp.asarray(self.cell if cell is None else cell)
+        if len(self.rotations) == 1:
+            return positions
+        fractional = positions @ jnp.linalg.inv(cell)
+        images = jnp.einsum("kix,kyx->kiy", fractional[self.sources], self.rotations)
+        offsets = images + self.translations[:, None] - fractional
+        return positions + jnp.mean(offsets - jnp.round(offsets), axis=0) @ cell
+
+
+def space_group(structure, symprec=1e-5):
+    """The symmetry of a crystal, in its given cell (primitive or not, right- or left-handed).
+
+    Atoms count as equal when number, mass and per-atom extras are. Where a structure is not periodic along
+    all three axes, or spglib finds nothing, the record holds the identity alone.
+
+    Args:
+        structure: `Structure` or `ase.Atoms`; it may be differentiated, but not traced.
+        symprec: how far (A) atoms may be from the places where symmetry wants them.
+
+    Returns:
+        `Symmetry`.
+
+    Raises:
+        DataError: called under jit or vmap.
+    """
+    structure = Structure.of(structure)
+    positions, cell, numbers, masses, *extras = (
+        require_concrete(array, "the structure", "find the symmetry outside of jit and pass it in")
+        for array in (
+            structure.positions,
+            structure.cell,
+            structure.numbers,
+            structure.masses,
+            *(array for array in structure.extras.values() if np.shape(array)[:1] == (len(structure),)),
+        )
+    )
+    n = len(numbers)
+    cell = cell.astype(np.float64)
+    volume, scale = abs(np.linalg.det(cell)), np.prod(np.linalg.norm(cell, axis=1))
+    atoms = np.flatnonzero(numbers)  # the others are padding
+    if not all(structure.pbc) or volume <= 1e-12 * scale or not len(atoms):
+        return _identity(cell, np.zeros((n, 3)))
+    fractional = np.linalg.solve(cell.T, positions.astype(np.float64).T).T
+    columns = [np.reshape(array, (n, -1)) for array in (numbers, masses, *extras)]
+    _, kinds = np.unique(np.hstack(columns), axis=0, return_inverse=True)
+    # In a left-handed cell the same crystal is described by the negative vectors, which are right-handed.
+    hand = np.sign(np.linalg.det(cell))
+    dataset = _dataset((hand * cell, hand * fractional[atoms], kinds.reshape(n)[atoms]), symprec)
+    if dataset is None:
+        return _identity(cell, fractional)
+    equivalent = np.arange(n)
+    equivalent[atoms] = atoms[dataset.equivalent_atoms]
+    return Symmetry(
+        number=int(dataset.number),
+        international=str(dataset.international),
+        rotations=np.asarray(dataset.rotations, int),
+        translations=hand * np.asarray(dataset.translations, float),
+        equivalent_atoms=equivalent,
+        cell=cell,
+        fractional=fractional,
+    )
+
+
+def full_mesh(mesh, shift=False):
+    """Every point of a regular mesh of wave vectors, with equal weights.
+
+    q = (i + s/2) / N along each axis, s = 1 where shifted; without a shift Gamma is a point of the mesh.
+
+    Args:
+        mesh: number of points along the three reciprocal vectors, three integers or one for all.
+        shift: whether the mesh is moved by half a step, one or three booleans.
+
+    Returns:
+        (nq, 3) fractional q with components in (-1/2, 1/2], and (nq,) weights summing to 1.
+    """
+    mesh, shift = _checked(mesh, shift)
+    addresses = _addresses(mesh, shift)
+    return _q_points(addresses, mesh), np.full(len(addresses), 1.0 / len(addresses))
+
+
+def reduced_mesh(structure, mesh, shift=False, symprec=1e-5):
+    """The points of a regular mesh that symmetry and time reversal do not relate to each other.
+
+    The average of any function with f(q) = f(W^-T q) = f(-q), such as a trace of a function of D(q), is
+    sum_q weight_q f(q), the same as over `full_mesh`. Operations that do not map the mesh on itself (unequal
+    or shifted meshes) are not used.
+
+    Args:
+        structure: `Structure` or `ase.Atoms`; it may be differentiated, but not traced.
+        mesh: number of points along the reciprocal vectors, three integers or one for all; 1 along open axes.
+        shift: whether the mesh is moved by half a step, one or three booleans; Gamma-centred by default.
+        symprec: tolerance of `space_group`, A.
+
+    Returns:
+        (nq, 3) fractional q with components in (-1/2, 1/2], and (nq,) weights summing to 1.
+
+    Raises:
+        DataError: a mesh that is not three positive integers, or with more than one point along an open axis.
+    """
+    mesh, shift = _checked(mesh, shift)
+    structure = Structure.of(structure)
+    for axis, periodic in enumerate(structure.pbc):
+        if not periodic and (mesh[axis] > 1 or shift[axis]):
+            raise DataError(f"mesh {mesh.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
+    addresses = _addresses(mesh, shift)
+    lowest = np.arange(len(addresses))
+    for rotation in np.unique(space_group(structure, symprec).rotations, axis=0):
+        for image in (rotation, -rotation):
+            index = _image_indices(addresses, image, mesh, shift)
+            if index is not None:
+                lowest = np.minimum(lowest, index)
+    first, counts = np.unique(lowest, return_counts=True)
+    return _q_points(addresses[first], mesh), counts / len(addresses)
+
+
+def _identity(cell, fractional):
+    n = len(fractional)
+    return Symmetry(1, "P1", np.eye(3, dtype=int)[None], np.zeros((1, 3)), np.arange(n), cell, fractional)
+
+
+def _dataset(crystal, symprec):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of how it reports errors: both ways are known
+        try:
+            return spglib.get_symmetry_dataset(crystal, symprec=symprec)
+        except _Refusal:
+            return None
+
+
+def _wrapped(fractional):
+    """Fractional coordinates in [0, 1), rounding included."""
+    wrapped = fractional - np.floor(fractional)
+    return np.where(wrapped >= 1.0, 0.0, wrapped)
+
+
+# Meshes are in doubled integer addresses a = 2 i + s, with q = a / (2 N), so that images are found exactly.
+
+
+def _checked(mesh, shift):
+    counts = np.asarray(mesh)
+    if counts.shape not in ((), (3,)) or counts.dtype.kind not in "iu" or np.any(counts < 1):
+        raise DataError(f"mesh: expected three positive integers (or one for all axes), got {mesh!r}")
+    shifts = np.asarray(shift)
+    if shifts.shape not in ((), (3,)) or shifts.dtype.kind != "b":
+        raise DataError(f"shift: expected one or three booleans, got {shift!r}")
+    return np.broadcast_to(counts, 3).astype(int), np.broadcast_to(shifts, 3).astype(int)
+
+
+def _addresses(mesh, shift):
+    return 2 * np.stack(np.meshgrid(*map(np.arange, mesh), indexing="ij"), axis=-1).reshape(-1, 3) + shift
+
+
+def _q_points(addresses, mesh):
+    return np.where(addresses > mesh, addresses - 2 * mesh, addresses) / (2.0 * mesh)
+
+
+def _image_indices(addresses, rotation, mesh, shift):
+    """Index in the mesh of W^T q for each q, or None where one of them is no point of the mesh."""
+    common = np.lcm.reduce(mesh)
+    numerators = (addresses * (common // mesh)) @ rotation * mesh  # of q'_c = sum_b q_b W_bc
+    images, rest = np.divmod(numerators, common)
+    if np.any(rest) or np.any((images - shift) % 2):
+        return None
+    return np.ravel_multi_index(tuple(((images - shift) // 2 % mesh).T), mesh)
