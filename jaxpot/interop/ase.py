@@ -17,11 +17,12 @@ from jaxpot.core.neighbors import neighbors as build_neighbors
 from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError
-from jaxpot.observables import check_species, evaluate
+from jaxpot.observables import check_species, evaluate, round_atoms
 from jaxpot.potentials.base import Potential
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
 _SHARE = 1.3  # a program is used for structures up to this factor smaller than it was made for
+_SMALL = 32  # atoms; up to here padding costs next to nothing, and sizes are powers of two
 
 
 class StressNotDefinedError(GeometryError, PropertyNotImplementedError):
@@ -161,18 +162,20 @@ class JaxpotCalculator(Calculator):
             listed = build(None)
         if listed.capacity > self._capacities.get(size, 0):
             most = int(np.asarray(listed.counts).max(initial=0))
-            self._capacities[size] = round_capacity(int(_ROOM * most) + 1)
+            capacity = round_capacity(int(_ROOM * most) + 1)
+            similar = [c for c in self._capacities.values() if capacity <= c <= _SHARE * capacity]
+            self._capacities[size] = min(similar, default=capacity)
             listed = build(self._capacities[size])
         self._listed, self._listed_for = listed, (np.asarray(structure.numbers), structure.pbc)
         self.rebuilds += 1
 
     def _size(self, n):
         """Padded size for n atoms: one that is in use, or the next on a ladder of four steps per octave."""
-        fitting = [size for size in self._capacities if n <= size <= max(_SHARE * n, 8)]
-        if fitting:
-            return min(fitting)
-        step = max(4, 1 << max(0, n.bit_length() - 3))
-        return max(8, -(-n // step) * step)
+        if n <= _SMALL:
+            return round_atoms(max(n, 8))
+        fitting = [size for size in self._capacities if n <= size <= _SHARE * n]
+        step = 1 << ((n - 1).bit_length() - 3)
+        return min(fitting, default=-(-n // step) * step)
 
 
 @jax.jit
