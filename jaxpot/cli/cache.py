@@ -1,0 +1,80 @@
+"""Compiled programs kept between runs of the command, in a folder that only its user can touch.
+
+What JAX keeps are executables, and it runs what it finds. So the folder must belong to the user and be
+closed to everybody else; otherwise nothing is kept. Programs are tied to the versions and to the processor:
+each combination has a folder of its own, because a home folder may be shared between unlike machines.
+"""
+
+import hashlib
+import os
+import platform
+import stat
+from pathlib import Path
+
+import jax
+import jaxlib
+
+_LARGEST = 256 * 2**20  # bytes kept; beyond it the oldest files go
+_SHORTEST = 0.2  # s; compilations below this are not worth a file
+
+
+def use_cache():
+    """Let JAX keep compiled programs; returns the folder, or None where there is no safe one."""
+    folder = _safe_folder()
+    if folder is None:
+        return None
+    _prune(folder)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
+    return folder
+
+
+def _safe_folder():
+    """XDG_CACHE_HOME/jaxpot/<machine>, made with mode 0700; None if it is not ours alone."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if not os.path.isabs(root) or not hasattr(os, "getuid"):
+        return None
+    path = Path(root)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in ("jaxpot", _machine()):
+            path = path / part
+            path.mkdir(mode=0o700, exist_ok=True)
+            found = os.lstat(path)
+            mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if not mine or stat.S_IMODE(found.st_mode) & 0o077:
+                return None
+    except OSError:
+        return None
+    return path
+
+
+def _machine():
+    """A name for versions and processor: programs of one are never run on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    features = sorted({line for line in lines if line.startswith(("flags", "model name", "Features"))})
+    text = "\n".join([platform.machine(), platform.system(), jax.__version__, jaxlib.__version__, *features])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _prune(folder):
+    """Remove the files used longest ago until the rest fits."""
+    files = []
+    for path in folder.iterdir():
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        files.append((found.st_mtime, found.st_size, path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files, key=lambda entry: entry[0]):
+        if total <= _LARGEST:
+            break
+        try:
+            path.unlink()
+        except OSError:
+            continue
+        total -= size

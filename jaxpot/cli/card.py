@@ -1,0 +1,121 @@
+"""`jaxpot card`: the property card of one crystal with one model."""
+
+import hashlib
+import os
+from argparse import ArgumentTypeError
+
+import numpy as np
+
+from jaxpot import catalog, io
+from jaxpot.cli.files import output_folder
+from jaxpot.errors import DataError
+from jaxpot.observables import check_species, checked_neighbors
+from jaxpot.report.card import property_card
+from jaxpot.report.crystal import find_volume
+from jaxpot.report.table import text_table
+
+NAME = "card"
+HELP = "compute the property card of a crystal: card.json, card.html and pictures"
+EPILOG = """The crystal is reduced to its primitive cell and relaxed first. STRUCTURE is a file that ASE
+reads, or PROTOTYPE:ELEMENTS[:a=A] with fcc bcc hcp diamond sc rocksalt zincblende wurtzite; the volume is
+found if it is not given.
+
+examples:
+  jaxpot card sw-silicon --structure diamond:Si --out si-card
+  jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
+  jaxpot card SiC.sw --structure zincblende:SiC:a=4.35 --out sic-card --json
+"""
+
+
+def arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="a file, or a built-in name (see `jaxpot models`)")
+    parser.add_argument(
+        "--structure", required=True, metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for the card; made if it is not there"
+    )
+    parser.add_argument("--name", help="title of the card (default: the structure as it was given)")
+    meshes(parser)
+
+
+def meshes(parser):
+    """The arguments that set how finely the Brillouin zone is sampled."""
+    parser.add_argument(
+        "--mesh",
+        type=count,
+        default=8,
+        metavar="N",
+        help="N x N x N wave vectors for thermal properties (default: 8)",
+    )
+    parser.add_argument(
+        "--dos-mesh",
+        type=count,
+        default=20,
+        metavar="N",
+        help="N x N x N wave vectors for the density of states (default: 20)",
+    )
+    parser.add_argument(
+        "--points", type=count, default=120, metavar="N", help="wave vectors along the path (default: 120)"
+    )
+
+
+def count(text):
+    """A positive whole number, for argparse."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def run(options, console):
+    potential = catalog.load(options.model)
+    structure = start(options.structure, potential, console)
+    folder = output_folder(options.out)
+    card = property_card(
+        potential,
+        structure,
+        options.name or options.structure,
+        progress=console.progress,
+        model=describe(options.model, potential),
+        mesh=options.mesh,
+        dos_mesh=options.dos_mesh,
+        points=options.points,
+    )
+    finish(card, folder, console)
+    console.result(card.document())
+
+
+def start(spec, potential, console):
+    """The crystal that a word on the command line means, at about its volume where that is not given."""
+    structure, given = io.structure_from_spec(spec)
+    check_species(potential, structure)
+    if not given:
+        console.progress(f"{spec}: looking for the volume")
+        structure = find_volume(potential, structure)
+    if not np.asarray(checked_neighbors(potential, structure).counts).any():
+        raise DataError(
+            f"{spec}: no atom has another one within {potential.cutoff:.4g} A, the cutoff of the potential: "
+            "nothing holds it together; check its size and its units (A)"
+        )
+    return structure
+
+
+def finish(card, folder, console):
+    """Write a card and show its table."""
+    console.progress("writing the card and its pictures")
+    try:
+        card.write(folder)
+    except OSError as error:
+        raise DataError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
+    console.text(text_table(card.document()))
+    console.text(f"\nWritten: {folder}{os.sep}card.html, card.json and pictures")
+
+
+def describe(name, potential):
+    """What the card says of its model: its name, and the source or the checksum of the file it came from."""
+    for model in catalog.models():
+        if model.name == name:
+            return {"name": name, "source": model.source}
+    with open(name, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": os.path.basename(name), "sha256": digest}

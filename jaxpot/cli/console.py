@@ -1,0 +1,64 @@
+"""What a command says: results on standard output (a table or JSON), progress and notes on standard error."""
+
+import json
+import math
+import sys
+import time
+
+from jaxpot.report.table import to_ascii
+
+
+class Console:
+    """Where a command prints.
+
+    Args:
+        as_json: results are one JSON document instead of text.
+        quiet: no progress.
+    """
+
+    def __init__(self, as_json=False, quiet=False):
+        self.as_json, self.quiet = as_json, quiet
+        self.start = time.monotonic()
+
+    def progress(self, text):
+        """A line about what begins now, with the seconds since the start."""
+        if not self.quiet:
+            self.note(f"[{time.monotonic() - self.start:6.1f} s] {text}")
+
+    def note(self, text):
+        """A line on standard error."""
+        print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+
+    def text(self, text):
+        """Words on standard output; nothing when the result is JSON."""
+        if not self.as_json:
+            print(_printable(text, sys.stdout), flush=True)
+
+    def result(self, document, indent=2):
+        """The result as JSON on standard output; nothing when it is shown as text."""
+        if self.as_json:
+            print(to_json(document, indent), flush=True)
+
+
+def to_json(document, indent=2):
+    """JSON text; floats in full precision (they read back to the same bits), NaN and infinity as null."""
+    return json.dumps(_finite(document), indent=indent, allow_nan=False)
+
+
+def _finite(node):
+    if isinstance(node, dict):
+        return {str(key): _finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_finite(value) for value in node]
+    if isinstance(node, float):
+        return node if math.isfinite(node) else None
+    return node
+
+
+def _printable(text, stream):
+    """The text in letters that the stream can show."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return to_ascii(text)
+    return text

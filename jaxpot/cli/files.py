@@ -1,0 +1,81 @@
+"""Where commands write: checked before anything is computed, written with no half-finished files."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from jaxpot.core.save import write_atomically
+from jaxpot.errors import DataError
+from jaxpot.interop.ase import to_ase
+from jaxpot.io.files import UnknownFileTypeError
+
+
+def output_file(path):
+    """The path of a file to be written; its folder must exist.
+
+    Raises:
+        DataError: a folder of that name, no parent folder, or no permission.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"--out {path}: this is a folder; give the name of a file")
+    _check_parent(path)
+    return path
+
+
+def output_folder(path):
+    """A folder to write into, made if only its last part is missing.
+
+    Raises:
+        DataError: a file of that name, no parent folder, or no permission.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise DataError(f"--out {path}: there is a file of that name; give the name of a folder")
+    if path.is_dir():
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise DataError(f"--out {path}: no permission to write into this folder")
+        return path
+    _check_parent(path)
+    path.mkdir()
+    return path
+
+
+def write_text(path, text):
+    """Write a text file atomically; errors of the system become sentences."""
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_structure(path, structure, rehearse=False):
+    """Write a structure in the format of the file's ending, atomically.
+
+    Args:
+        rehearse: do everything but put the file in its place, to know before the work that it can be written.
+
+    Raises:
+        DataError: an ending that ASE cannot write, or an error of the system.
+    """
+    # ASE writes to a name: a private folder beside the file, so that the last step is a rename.
+    try:
+        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".jaxpot-") as folder:
+            temporary = Path(folder) / path.name
+            to_ase(structure).write(temporary)
+            if not rehearse:
+                os.replace(temporary, path)
+    except UnknownFileTypeError as error:
+        raise DataError(
+            f"--out {path}: no format that ASE writes has this ending; take .xyz, .cif, .vasp or another"
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError, ImportError) as error:
+        raise DataError(f"--out {path}: cannot be written ({type(error).__name__}: {error})") from error
+
+
+def _check_parent(path):
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise DataError(f"--out {path}: the folder {parent} does not exist; make it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError(f"--out {path}: no permission to write into {parent}")

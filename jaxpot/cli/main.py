@@ -1,0 +1,110 @@
+"""`jaxpot`: parse, run one command, and turn every refusal into one sentence and exit code 2."""
+
+import argparse
+import sys
+import warnings
+
+import jax
+
+import jaxpot
+from jaxpot.cli import card, demo, evaluate, models, relax
+from jaxpot.cli.cache import use_cache
+from jaxpot.cli.console import Console, to_json
+from jaxpot.errors import JaxpotError
+
+COMMANDS = (demo, models, evaluate, relax, card)
+
+_EPILOG = """examples:
+  jaxpot demo                                          silicon and copper, all their properties
+  jaxpot models                                        the potentials that are built in
+  jaxpot card sw-silicon --structure diamond:Si --out si-card
+  jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
+  jaxpot relax sw-silicon slab.xyz --out relaxed.xyz
+  jaxpot evaluate sw-silicon frames.xyz --out frames.json
+
+`jaxpot COMMAND --help` says more about one command.
+"""
+
+
+class UsageError(JaxpotError):
+    """The command line itself cannot be understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def parser():
+    """The parser of the whole command line."""
+    shared = _Parser(add_help=False)
+    group = shared.add_argument_group("output and cache")
+    group.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+    group.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    group.add_argument(
+        "--no-cache", action="store_true", help="do not keep compiled programs for the next run"
+    )
+    top = _Parser(
+        prog="jaxpot",
+        description="Energies, forces and properties of crystals from one differentiable energy function.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"jaxpot {jaxpot.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for module in COMMANDS:
+        command = commands.add_parser(
+            module.NAME,
+            parents=[shared],
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.arguments(command)
+        command.set_defaults(run=module.run)
+    return top
+
+
+def main(argv=None):
+    """Run the command line; returns the exit code.
+
+    0: done. 1: a relaxation stopped before it converged. 2: bad input, said in one sentence.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    # The library leaves JAX's configuration alone; a command owns its process.
+    jax.config.update("jax_enable_x64", True)
+    try:
+        options = parser().parse_args(argv)
+        if options.command is None:
+            raise UsageError(
+                "a command is missing: demo, models, evaluate, relax or card; see `jaxpot --help`"
+            )
+        if not options.no_cache:
+            use_cache()
+        console = Console(options.json, options.quiet)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest, **more: console.note(f"note: {_sentence(message)}")
+            return options.run(options, console) or 0
+    except JaxpotError as error:
+        sentence = _sentence(error)
+        if "--json" in argv:
+            print(to_json({"error": {"type": type(error).__name__, "message": sentence}}), flush=True)
+        Console().note(f"jaxpot: {sentence}")
+        return 2
+    except KeyboardInterrupt:
+        Console().note("jaxpot: interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: no error. Python must not flush at exit.
+        sys.stdout = None
+        return 0
+
+
+def _sentence(error):
+    """A message on one line."""
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

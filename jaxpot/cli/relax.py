@@ -1,0 +1,84 @@
+"""`jaxpot relax`: atoms, and on request the cell, to the nearest minimum."""
+
+import numpy as np
+
+from jaxpot import catalog, units
+from jaxpot.cli.card import start
+from jaxpot.cli.files import output_file, write_structure
+from jaxpot.errors import DataError
+from jaxpot.observables import energy
+from jaxpot.properties.relax import relax
+
+NAME = "relax"
+HELP = "relax the atoms of a structure, and with --cell its cell"
+EPILOG = """The format of FILE follows from its ending (.xyz, .cif, .vasp, ...: what ASE writes). If the
+relaxation stops before it converged, the structure it came to is written and the exit code is 1.
+
+examples:
+  jaxpot relax sw-silicon slab.xyz --out relaxed.xyz
+  jaxpot relax cleri-rosato-copper fcc:Cu --cell --pressure-GPa 10 --out cu-10GPa.cif
+"""
+_EVERY = 20  # evaluations between two lines of progress
+
+
+def arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="a file, or a built-in name (see `jaxpot models`)")
+    parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
+    parser.add_argument("--out", required=True, metavar="FILE", help="where to write the relaxed structure")
+    parser.add_argument("--cell", action="store_true", help="relax the cell too")
+    parser.add_argument(
+        "--pressure-GPa", type=float, default=0.0, metavar="P", help="pressure (needs --cell)"
+    )
+    parser.add_argument(
+        "--fmax", type=float, default=1e-6, metavar="F", help="target in eV/A (default: 1e-6)"
+    )
+    parser.add_argument("--steps", type=int, default=500, metavar="N", help="most evaluations (default: 500)")
+    parser.add_argument("--no-symmetry", action="store_true", help="do not keep the space group of the start")
+
+
+def run(options, console):
+    for name, value in (("--pressure-GPa", options.pressure_GPa), ("--fmax", options.fmax)):
+        if not np.isfinite(value):
+            raise DataError(f"{name}: expected a finite number, got {value}")
+    if options.pressure_GPa and not options.cell:
+        raise DataError("--pressure-GPa acts on the cell: give --cell as well")
+    out = output_file(options.out)
+    potential = catalog.load(options.model)
+    structure = start(options.structure, potential, console)
+    write_structure(out, structure, rehearse=True)
+
+    def report(step, value, residual):
+        if step % _EVERY == 0:
+            console.progress(f"step {step}: {value:.8f} eV, largest gradient {residual:.2e} eV/A")
+
+    console.progress(f"relaxing {len(structure)} atoms" + (" and the cell" if options.cell else ""))
+    found = relax(
+        potential,
+        structure,
+        cell=options.cell,
+        pressure=options.pressure_GPa * units.GPa,
+        fmax=options.fmax,
+        steps=options.steps,
+        symmetry=not options.no_symmetry,
+        callback=report,
+    )
+    write_structure(out, found.structure)
+    total = float(energy(potential, found.structure))
+    state = "converged" if found.converged else "NOT CONVERGED"
+    console.text(
+        f"{state} after {found.steps} evaluations: energy {total:.8f} eV "
+        f"({total / len(structure):.8f} eV/atom), largest gradient {found.fmax:.2e} eV/A\nWritten: {out}"
+    )
+    console.result(
+        {
+            "converged": found.converged,
+            "steps": found.steps,
+            "fmax_eV_per_A": found.fmax,
+            "energy_eV": total,
+            "cell_A": np.asarray(found.structure.cell).tolist(),
+            "positions_A": np.asarray(found.structure.positions).tolist(),
+            "symbols": found.structure.symbols,
+            "file": str(out),
+        }
+    )
+    return 0 if found.converged else 1

@@ -1,0 +1,335 @@
+"""The property card of a crystal: relax it, compute what `jaxpot.properties` offers, write it down.
+
+A quantity that does not exist for the crystal (a thermal expansion where modes are imaginary) is `null` in
+the card, with a warning that says why. Everything else that goes wrong is an error: nothing is guessed.
+"""
+
+import base64
+import json
+import platform
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxpot import units
+from jaxpot.core.elements import symbol
+from jaxpot.core.save import write_atomically
+from jaxpot.core.structure import Structure
+from jaxpot.core.symmetry import space_group
+from jaxpot.errors import ConvergenceError
+from jaxpot.io import special_points
+from jaxpot.observables import energy
+from jaxpot.properties.elastic import elastic_constants
+from jaxpot.properties.eos import equation_of_state
+from jaxpot.properties.gruneisen import gruneisen, gruneisen_bands
+from jaxpot.properties.phonons import phonon_bands, phonon_dos, phonons
+from jaxpot.properties.relax import relax
+from jaxpot.properties.thermal import thermal_expansion
+from jaxpot.report import plots
+from jaxpot.report.crystal import formula, lattice, primitive
+from jaxpot.report.html import html_page
+
+ROOM = 300.0  # K, the temperature of the card's thermal numbers
+_ELASTIC = ("c11", "c12", "c13", "c33", "c44", "c66")
+
+_DEFINITIONS = {
+    "a0_A": "first axis of the conventional cell at the minimum of the energy, without zero-point motion",
+    "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom",
+    "bulk_GPa": "Hill average of the static elastic constants; exact for cubic crystals",
+    "elastic_GPa": "second derivatives of the energy by strain with relaxed ions; Voigt order xx yy zz yz xz "
+    "xy, Cartesian axes of meta.structure.cell_A",
+    "phonons_THz": "frequencies at the special points of the Brillouin zone; imaginary ones are negative",
+    "gamma": "modes: -d ln(frequency) / d ln(volume), in the order of phonons_THz, null for the acoustic "
+    "modes at Gamma, which have none; thermodynamic_300K: their average, weighted by heat capacity",
+    "alpha_1_per_K": "linear thermal expansion (mean of the three axes) at 300 K, quasi-harmonic",
+    "heat_capacity": "at constant pressure and 300 K, quasi-harmonic, per atom",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A property card: `values` (the eight keys of `card.json`), `meta`, and the results behind them."""
+
+    name: str
+    values: dict
+    meta: dict
+    results: dict = field(repr=False)
+
+    def document(self):
+        """What is in `card.json`: plain dicts, lists, strings and finite numbers."""
+        return {**self.values, "meta": self.meta}
+
+    def figures(self):
+        """The figures by name; a quantity that does not exist has none."""
+        found, atoms = self.results, self.meta["structure"]["atoms"]
+        made = {}
+        if "bands" in found:
+            made["bands"] = plots.plot_bands(found["bands"], found.get("dos"))
+        if "dos" in found:
+            made["dos"] = plots.plot_dos(found["dos"])
+        made["equation_of_state"] = plots.plot_equation_of_state(found["equation_of_state"], atoms)
+        if "elastic" in found:
+            made["elastic"] = plots.plot_elastic(found["elastic"])
+        if "gruneisen" in found:
+            made["gruneisen"] = plots.plot_gruneisen(found["gruneisen"])
+        if "thermal" in found:
+            made["thermal"] = plots.plot_thermal_expansion(found["thermal"], atoms)
+        return made
+
+    def write(self, folder):
+        """Write `card.json`, `card.html` and one PNG for each figure; return the paths."""
+        folder = Path(folder)
+        folder.mkdir(exist_ok=True)
+        pictures = {name: figure.base64() for name, figure in self.figures().items()}
+        document = self.document()
+        shown = [(_CAPTIONS[name], data) for name, data in pictures.items() if name in _CAPTIONS]
+        page = html_page(document, shown)
+        files = {f"{name}.png": base64.b64decode(data) for name, data in pictures.items()}
+        files["card.html"] = page.encode()
+        files["card.json"] = (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+        return [folder / name for name in files]
+
+
+def property_card(
+    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=20, points=100, temperatures=None
+):
+    """Compute the property card of a crystal.
+
+    Args:
+        potential: any jaxpot potential.
+        structure: a crystal near its minimum, `Structure` or `ase.Atoms`; it is reduced to its primitive
+            cell and relaxed, cell and all.
+        name: what to call it.
+        progress: called with a few words before each step.
+        model: what to say of the potential: {"name": ..., "source": ...}.
+        mesh, dos_mesh: divisions of the reciprocal lattice for thermal properties and for the DOS.
+        points: wave vectors along the path.
+        temperatures: K, among them 300; by default 0 to 600 in steps of 25.
+
+    Returns:
+        `Card`.
+
+    Raises:
+        DataError, GeometryError: a wrong structure, or elements the potential does not know.
+        ConvergenceError: the crystal does not relax.
+    """
+    say = progress or (lambda text: None)
+    temperatures = np.arange(0.0, 601.0, 25.0) if temperatures is None else np.asarray(temperatures, float)
+    room = int(np.argmin(np.abs(temperatures - ROOM)))
+    results, notes = {}, []
+
+    with _collected(notes):
+        say("relaxing atoms and cell")
+        crystal = relaxed_crystal(potential, structure)
+        atoms = len(crystal)
+        say("energy against volume")
+        results["equation_of_state"] = equation_of_state(potential, crystal)
+        cohesive = cohesive_energy(potential, crystal)
+        say("elastic constants")
+        with _optional("elastic constants", notes):
+            results["elastic"] = elastic_constants(potential, crystal)
+        say("phonons: bands along the standard path")
+        results["bands"] = phonon_bands(potential, crystal, points=points)
+        special = special_points(crystal)
+        results["phonons"] = phonons(potential, crystal, np.array(list(special.values())))
+        say("phonons: density of states")
+        results["dos"] = phonon_dos(potential, crystal, mesh=(dos_mesh,) * 3)
+        say("Grueneisen parameters")
+        with _optional("Grueneisen parameters", notes):
+            results["modes"] = gruneisen(potential, crystal, np.array(list(special.values())))
+            results["gruneisen"] = gruneisen_bands(potential, crystal, points=points)
+        say("thermal expansion and heat capacity")
+        with _optional("thermal properties", notes):
+            results["thermal"] = thermal_expansion(potential, crystal, temperatures, mesh=(mesh,) * 3)
+
+    thermal = _thermal(results.get("thermal"), atoms)
+    values = {
+        "a0_A": _entry(lattice(crystal)["a"], "A"),
+        "e_coh_eV": _entry(cohesive, "eV/atom"),
+        "bulk_GPa": _entry(_bulk(results), "GPa"),
+        "elastic_GPa": _entry(_elastic(results.get("elastic")), "GPa"),
+        "phonons_THz": _entry(_by_point(special, results.get("phonons"), "frequencies", units.THz), "THz"),
+        "gamma": _entry(_gamma(special, results, thermal, room), "1"),
+        "alpha_1_per_K": _entry(thermal and thermal["alpha_1_per_K"][room], "1/K"),
+        "heat_capacity": _entry(thermal and thermal["heat_capacity_p_kB_per_atom"][room], "kB/atom"),
+    }
+    meta = {
+        "name": name,
+        "model": _model(potential, model),
+        "structure": _structure(crystal),
+        "special_points": {key: [float(x) for x in q] for key, q in special.items()},
+        "equation_of_state": _equation_of_state(results["equation_of_state"], atoms),
+        "thermal": thermal,
+        "settings": {"mesh": mesh, "dos_mesh": dos_mesh, "points": points, "temperature_K": ROOM},
+        "definitions": _DEFINITIONS,
+        "versions": _versions(),
+        "warnings": notes,
+    }
+    return Card(name, values, meta, results)
+
+
+def relaxed_crystal(potential, structure):
+    """The primitive cell of a crystal at the minimum of its energy; refuses what does not converge."""
+    found = relax(potential, primitive(Structure.of(structure)), cell=True)
+    if not found.converged:
+        raise ConvergenceError(
+            f"the crystal did not relax: after {found.steps} steps the largest gradient is {found.fmax:.3g} "
+            "eV/A, expected 1e-6; start closer to the minimum (jaxpot relax writes where it came to)"
+        )
+    return primitive(found.structure)
+
+
+def cohesive_energy(potential, crystal):
+    """Energy per atom that it takes to separate a crystal into isolated atoms, eV."""
+    numbers = [int(z) for z in np.asarray(crystal.numbers)]
+    alone = {z: float(energy(potential, _isolated(z))) for z in set(numbers)}
+    return (sum(alone[z] for z in numbers) - float(energy(potential, crystal))) / len(numbers)
+
+
+def _isolated(number):
+    return Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)
+
+
+# The entries of the document ------------------------------------------------------------------------------
+
+
+def _entry(value, unit):
+    return {"value": value, "sd": None, "unit": unit}
+
+
+def _by_point(special, result, attribute, unit=1.0):
+    if result is None:
+        return None
+    table = np.asarray(getattr(result, attribute)) / unit
+    return {name: [_finite(x) for x in row] for name, row in zip(special, table, strict=True)}
+
+
+def _gamma(special, results, thermal, room):
+    modes = _by_point(special, results.get("modes"), "gamma")
+    if modes is None:
+        return None
+    return {"modes": modes, "thermodynamic_300K": thermal and thermal["gamma"][room]}
+
+
+def _bulk(results):
+    if "elastic" in results:
+        return float(results["elastic"].bulk_hill) / units.GPa
+    return float(results["equation_of_state"].bulk) / units.GPa
+
+
+def _elastic(result):
+    if result is None:
+        return None
+    voigt = np.asarray(result.voigt) / units.GPa
+    names = _ELASTIC if not plots.is_cubic(voigt) else ("c11", "c12", "c44")
+    values = {name: voigt[int(name[1]) - 1, int(name[2]) - 1] for name in names}
+    values |= {name: float(getattr(result, name)) / units.GPa for name in ("bulk_hill", "shear_hill")}
+    values["young_hill"] = float(result.young) / units.GPa
+    return {name: float(value) for name, value in values.items()} | {"voigt": voigt.tolist()}
+
+
+def _equation_of_state(result, atoms):
+    return {
+        "volume_per_atom_A3": float(result.volume) / atoms,
+        "bulk_GPa": float(result.bulk) / units.GPa,
+        "bulk_derivative": float(result.bulk_derivative),
+    }
+
+
+def _thermal(result, atoms):
+    if result is None:
+        return None
+    columns = {
+        "temperature_K": result.temperatures,
+        "volume_per_atom_A3": np.asarray(result.volumes) / atoms,
+        "alpha_1_per_K": result.alpha,
+        "bulk_GPa": np.asarray(result.bulk) / units.GPa,
+        "heat_capacity_v_kB_per_atom": np.asarray(result.heat_capacity_v) / units.kB / atoms,
+        "heat_capacity_p_kB_per_atom": np.asarray(result.heat_capacity_p) / units.kB / atoms,
+        "gamma": result.gamma,
+    }
+    return {name: [_finite(x) for x in np.asarray(column)] for name, column in columns.items()}
+
+
+def _finite(x):
+    return float(x) if np.isfinite(x) else None
+
+
+def _model(potential, given):
+    species = potential.species
+    about = {
+        "name": type(potential).__name__,
+        "class": type(potential).__name__,
+        "elements": None if species is None else [symbol(z) for z in species],
+        "cutoff_A": float(potential.cutoff),
+        "smoothness": int(potential.smoothness),
+    }
+    return about | (given or {})
+
+
+def _structure(crystal):
+    group = space_group(crystal, 1e-4)
+    return {
+        "formula": formula(crystal),
+        "atoms": len(crystal),
+        "spacegroup": f"{group.international} ({group.number})",
+        "lattice": lattice(crystal),
+        "volume_per_atom_A3": float(crystal.volume) / len(crystal),
+        "cell_A": np.asarray(crystal.cell).tolist(),
+        "fractional": np.asarray(crystal.fractional).tolist(),
+        "symbols": crystal.symbols,
+    }
+
+
+def _versions():
+    found = {}
+    for package in ("jaxpot", "jax", "jaxlib", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found | {"python": platform.python_version(), "backend": jax.default_backend()}
+
+
+# What may be missing, and what was said on the way --------------------------------------------------------
+
+
+@contextmanager
+def _optional(what, notes):
+    """A part of the card that some crystals do not have: the reason is noted and the rest goes on."""
+    try:
+        yield
+    except ConvergenceError as error:
+        notes.append(f"no {what}: {error}")
+
+
+@contextmanager
+def _collected(notes):
+    """Warnings raised inside become notes of the card, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        text = str(warning.message)
+        if (
+            issubclass(warning.category, UserWarning)
+            and text not in notes
+            and "compilation cache" not in text
+        ):
+            notes.append(text)
+
+
+_CAPTIONS = {
+    "bands": "Phonon frequencies along the standard path of the Brillouin zone, and their density of states.",
+    "equation_of_state": "Energy against volume: computed points and the Birch-Murnaghan curve through them.",
+    "elastic": "Young's modulus by direction, and the stiffness matrix; both static, with relaxed ions.",
+    "gruneisen": "Mode Grüneisen parameters along the same path, coloured by frequency.",
+    "thermal": "Quasi-harmonic properties against temperature.",
+}

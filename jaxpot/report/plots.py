@@ -1,0 +1,406 @@
+"""Figures of the results of `jaxpot.properties`: one function for each kind, all return a figure.
+
+They read the fields of a result and compute nothing that is not needed for drawing; units are on the
+axes (frequencies in THz, moduli in GPa, energies in meV per atom where differences matter).
+"""
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+from jaxpot import units
+from jaxpot.report.style import (
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    LINE,
+    ORANGE,
+    PURPLE,
+    SOFT,
+    Picture,
+    few_ticks,
+    legend,
+    note,
+    prepare,
+    special_point,
+)
+
+_MODULUS = "Young's modulus"
+_CUBIC_TOLERANCE = 1e-4
+# From slate to orange: ordered in lightness, and no pair of its colours is confused by the colour-blind.
+_BY_FREQUENCY = LinearSegmentedColormap.from_list(
+    "frequency", ["#26456e", "#3a87b7", "#7fb8a4", "#e6b450", ORANGE]
+)
+
+
+# Phonons --------------------------------------------------------------------------------------------------
+
+
+def plot_bands(result, dos=None, title=None):
+    """Phonon frequencies in THz along the path; with `dos` the density of states stands beside them.
+
+    Imaginary modes are drawn below zero, in orange.
+    """
+    figure = Picture(6.4 if dos is None else 7.2, 4.0)
+    if dos is None:
+        axes, side = figure.subplots(), None
+    else:
+        axes, side = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
+    prepare(axes, title, None, "Frequency (THz)", grid="y")
+    frequencies = _thz(result.frequencies)
+    for part in _segments(result):
+        x, y = np.asarray(result.distances)[part], frequencies[part]
+        for branch in y.T:
+            axes.plot(x, branch, color=BLUE, linewidth=1.4, solid_capstyle="round")
+            if (branch < _imaginary(frequencies)).any():
+                axes.plot(x, np.where(branch <= 0, branch, np.nan), color=ORANGE, linewidth=1.8)
+    _path_axis(axes, result)
+    low, high = _frequency_range(frequencies)
+    if low < 0:
+        axes.axhline(0.0, color=SOFT, linewidth=0.8)
+        note(axes, "below zero: imaginary, the crystal is unstable", x=0.02, y=0.02, ha="left", va="bottom")
+    axes.set_ylim(low, high)
+    few_ticks(axes.yaxis, 7)
+    if side is not None:
+        prepare(side, None, "DOS (1/THz)", None, grid="y")
+        x, y = _thz(dos.frequencies), np.asarray(dos.density) * units.THz
+        side.fill_betweenx(x, y, color=BLUE, alpha=0.18, linewidth=0)
+        side.plot(y, x, color=BLUE, linewidth=1.2)
+        side.tick_params(labelleft=False, left=False)
+        side.set_xlim(0.0, 1.08 * max(float(y.max()), 1e-12))
+        few_ticks(side.xaxis, 3)
+    return figure
+
+
+def plot_dos(result, title=None):
+    """Phonon density of states per cell in 1/THz; its integral is the number of modes."""
+    figure = Picture(5.6, 3.6)
+    axes = prepare(figure.subplots(), title, "Frequency (THz)", "Density of states (modes / THz)")
+    x, y = _thz(result.frequencies), np.asarray(result.density) * units.THz
+    axes.fill_between(x, y, color=BLUE, alpha=0.18, linewidth=0)
+    axes.plot(x, y, color=BLUE, linewidth=1.4)
+    axes.set_ylim(0.0, 1.06 * max(float(y.max()), 1e-12))
+    filled = x[y > 1e-3 * y.max()]
+    axes.set_xlim(min(0.0, float(filled.min())), 1.04 * float(filled.max()))
+    few_ticks(axes.xaxis)
+    few_ticks(axes.yaxis)
+    return figure
+
+
+def plot_gruneisen(result, title=None):
+    """Mode Grueneisen parameters along the path, coloured by frequency; without a path, against frequency.
+
+    The acoustic modes at Gamma have none and are left out.
+    """
+    gamma, frequencies = np.asarray(result.gamma), _thz(result.frequencies)
+    if getattr(result, "distances", None) is None:
+        return _gruneisen_by_frequency(gamma, frequencies, title)
+    figure = Picture(6.4, 4.0)
+    axes = prepare(figure.subplots(), title, None, "Mode Grüneisen parameter γ", grid="y")
+    x = np.broadcast_to(np.asarray(result.distances)[:, None], gamma.shape)
+    known = np.isfinite(gamma) & (frequencies > 0)
+    order = np.argsort(frequencies[known])[::-1]  # the acoustic branches on top: they vary most
+    dots = axes.scatter(
+        x[known][order],
+        gamma[known][order],
+        c=frequencies[known][order],
+        s=9.0,
+        linewidths=0,
+        cmap=_BY_FREQUENCY,
+        norm=Normalize(0.0, float(frequencies.max())),
+    )
+    axes.axhline(0.0, color=SOFT, linewidth=0.8)
+    _path_axis(axes, result)
+    _set_range(axes, gamma[known])
+    bar = figure.colorbar(dots, ax=axes, pad=0.02, aspect=28)
+    bar.set_label("Frequency (THz)", fontsize=9.5, color=INK)
+    bar.ax.tick_params(colors=SOFT, labelcolor=INK, labelsize=9)
+    bar.outline.set_visible(False)
+    few_ticks(bar.ax.yaxis)
+    few_ticks(axes.yaxis)
+    return figure
+
+
+def _gruneisen_by_frequency(gamma, frequencies, title):
+    figure = Picture(5.6, 3.8)
+    axes = prepare(figure.subplots(), title, "Frequency (THz)", "Mode Grüneisen parameter γ")
+    known = np.isfinite(gamma) & (frequencies > 0)
+    axes.scatter(frequencies[known], gamma[known], s=10.0, color=BLUE, linewidths=0, alpha=0.7)
+    axes.axhline(0.0, color=SOFT, linewidth=0.8)
+    axes.set_xlim(left=0.0)
+    _set_range(axes, gamma[known])
+    return figure
+
+
+def _thz(frequencies):
+    return np.asarray(frequencies) / units.THz
+
+
+def _imaginary(frequencies):
+    """Below this (THz) a mode is imaginary, not a zero with rounding errors."""
+    return -1e-3 * max(float(np.abs(frequencies).max()), 1e-12)
+
+
+def _frequency_range(frequencies):
+    high = float(frequencies.max())
+    low = float(frequencies.min())
+    return (1.15 * low if low < _imaginary(frequencies) else 0.0), 1.05 * max(high, 1e-12)
+
+
+def _segments(result):
+    """Slices of the path between its jumps (where two points stand at one place on the axis)."""
+    x = np.asarray(result.distances)
+    cuts = np.flatnonzero(np.diff(x) <= 1e-9 * max(x[-1], 1e-300)) + 1
+    edges = [0, *cuts.tolist(), len(x)]
+    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a > 1]
+
+
+def _path_axis(axes, result):
+    ticks, labels = _merged(np.asarray(result.ticks, float), [special_point(s) for s in result.labels])
+    for x in ticks:
+        axes.axvline(x, color=LINE, linewidth=0.8, zorder=0)
+    axes.set_xticks(ticks, labels)
+    axes.tick_params(axis="x", labelsize=10.5, length=0, pad=6)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlim(ticks[0], ticks[-1])
+
+
+def _merged(ticks, labels):
+    """Ticks at one place become one: U and K at a jump read U|K."""
+    places, names = [], []
+    for x, name in zip(ticks, labels, strict=True):
+        if places and abs(x - places[-1]) < 1e-9 * max(ticks[-1], 1e-300):
+            if name not in names[-1].split("|"):
+                names[-1] += f"|{name}"
+        else:
+            places.append(float(x))
+            names.append(name)
+    return places, names
+
+
+def _set_range(axes, values):
+    """All of the values, unless a few of them dwarf the rest (a mode about to become unstable)."""
+    low, high = float(values.min()), float(values.max())
+    inner = np.percentile(values, [0.5, 99.5])
+    width = max(float(inner[1] - inner[0]), 0.2)
+    shown = max(low, inner[0] - 0.5 * width), min(high, inner[1] + 0.5 * width)
+    bottom, top = min(shown[0], 0.0), max(shown[1], 0.0)
+    margin = 0.06 * (top - bottom)
+    axes.set_ylim(bottom - margin, top + margin)
+    hidden = int(((values < bottom - margin) | (values > top + margin)).sum())
+    if hidden:
+        note(axes, f"{hidden} points lie outside ({low:.3g} to {high:.3g})")
+
+
+# Energy and elasticity ------------------------------------------------------------------------------------
+
+
+def plot_equation_of_state(result, atoms=1, title=None):
+    """Energy against volume, the computed points and the curve through them.
+
+    Args:
+        atoms: atoms in the cell, to show both axes per atom.
+    """
+    figure = Picture(5.6, 3.8)
+    per = " per atom" if atoms != 1 else ""
+    axes = prepare(figure.subplots(), title, f"Volume{per} (Å³)", f"Energy above the minimum{per} (meV)")
+    volumes, energies = np.asarray(result.volumes), np.asarray(result.energies)
+    v0, e0, bulk, slope = (float(getattr(result, k)) for k in ("volume", "energy", "bulk", "bulk_derivative"))
+    fine = np.linspace(volumes.min(), volumes.max(), 200)
+    curve = np.asarray(result.curve(fine)) - e0
+    axes.plot(fine / atoms, curve / atoms / units.meV, color=BLUE, linewidth=1.4)
+    axes.plot(volumes / atoms, (energies - e0) / atoms / units.meV, "o", color=ORANGE, markersize=5)
+    axes.axvline(v0 / atoms, ymax=0.68, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
+    note(
+        axes,
+        f"V₀ = {v0 / atoms:.3f} Å³\nB₀ = {bulk / units.GPa:.1f} GPa\nB₀′ = {slope:.2f}",
+        x=0.5,
+        y=0.95,
+        ha="center",
+    )
+    few_ticks(axes.xaxis)
+    few_ticks(axes.yaxis)
+    return figure
+
+
+def plot_elastic(result, title=None):
+    """Young's modulus by direction, in GPa, and the stiffness matrix as numbers."""
+    figure = Picture(7.6, 3.9)
+    left, right = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
+    stiffness = np.asarray(result.voigt) / units.GPa
+    _young_by_direction(figure, figure.add_subplot(left, projection="polar"), stiffness)
+    _matrix(figure.add_subplot(right), stiffness)
+    if title:
+        figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def young_modulus(stiffness, directions):
+    """Young's modulus along unit vectors, 1 / (n n n n : S).
+
+    Args:
+        stiffness: (6, 6), any unit.
+        directions: (m, 3).
+
+    Returns:
+        (m,), in the unit of `stiffness`.
+    """
+    x, y, z = np.asarray(directions).T
+    # The stress n (x) n in Voigt form; the compliance takes it to engineering strains.
+    load = np.stack([x * x, y * y, z * z, y * z, x * z, x * y])
+    return 1.0 / np.einsum("im,ij,jm->m", load, np.linalg.inv(stiffness), load)
+
+
+def _planes(stiffness):
+    """The planes to show: two of a cubic crystal hold its extremes; else the three coordinate planes."""
+    ex, ey, ez = np.eye(3)
+    if is_cubic(stiffness):
+        return (
+            ("(001) plane: 0° is [100]", ex, ey, BLUE),
+            ("(11̄0) plane: 0° is [110]", (ex + ey) / 2**0.5, ez, ORANGE),
+        )
+    return (
+        ("xy plane: 0° is x", ex, ey, BLUE),
+        ("xz plane: 0° is x", ex, ez, ORANGE),
+        ("yz plane: 0° is y", ey, ez, GREEN),
+    )
+
+
+def is_cubic(c):
+    """Whether a stiffness matrix (6, 6) has the form of a cubic crystal with its axes along x, y and z."""
+    model = np.diag([c[0, 0]] * 3 + [c[3, 3]] * 3)
+    model[:3, :3] += c[0, 1] * (1.0 - np.eye(3))
+    return np.abs(c - model).max() < _CUBIC_TOLERANCE * np.abs(c).max()
+
+
+def _young_by_direction(figure, axes, stiffness):
+    angle = np.linspace(0.0, 2.0 * np.pi, 361)
+    highest = 0.0
+    for label, u, v, color in _planes(stiffness):
+        young = young_modulus(stiffness, np.cos(angle)[:, None] * u + np.sin(angle)[:, None] * v)
+        # A crystal that is not elastically stable has directions without a meaningful modulus.
+        young = np.where((young > 0) & np.isfinite(young), young, np.nan)
+        axes.plot(angle, young, color=color, linewidth=1.6, label=label)
+        highest = max(highest, float(np.nanmax(young, initial=0.0)))
+    axes.set_title(f"{_MODULUS} by direction (GPa)", fontsize=10.5, color=INK, pad=12)
+    axes.set_ylim(0.0, 1.05 * max(highest, 1e-9))
+    axes.set_thetagrids(np.arange(0, 360, 45))
+    few_ticks(axes.yaxis, 4)
+    axes.set_rlabel_position(90.0)
+    axes.tick_params(labelsize=8.5, labelcolor=SOFT)
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+    for text in axes.get_yticklabels():
+        text.set(bbox=paper, fontsize=8, ha="center")
+    axes.grid(color=GRID, linewidth=0.9)
+    axes.spines["polar"].set_color(LINE)
+    legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+
+
+def _matrix(axes, stiffness):
+    names = ("xx", "yy", "zz", "yz", "xz", "xy")
+    shown = np.where(np.abs(stiffness) < 5e-4 * np.abs(stiffness).max(), 0.0, stiffness)
+    largest = np.abs(shown).max()
+    tint = LinearSegmentedColormap.from_list("stiffness", ["#efb78f", "#ffffff", "#9cc9e4"])
+    axes.imshow(shown, cmap=tint, vmin=-largest, vmax=largest, aspect="equal")
+    for (row, column), value in np.ndenumerate(shown):
+        text, color = (f"{value:.1f}" if largest < 1000 else f"{value:.0f}", INK) if value else ("·", SOFT)
+        axes.text(column, row, text, ha="center", va="center", fontsize=7.8, color=color)
+    axes.set_title("Stiffness $C_{ij}$ (GPa)", fontsize=10.5, color=INK, pad=12)
+    axes.set_xticks(range(6), names)
+    axes.set_yticks(range(6), names)
+    axes.tick_params(length=0, labelsize=9, labelcolor=SOFT, bottom=False, labelbottom=False, labeltop=True)
+    axes.spines[:].set_visible(False)
+    for edge in np.arange(0.5, 5.0):
+        axes.axhline(edge, color="white", linewidth=1.5)
+        axes.axvline(edge, color="white", linewidth=1.5)
+
+
+# Temperature ----------------------------------------------------------------------------------------------
+
+
+def plot_thermal_expansion(result, atoms=1, title=None):
+    """Expansion, heat capacity, bulk modulus and Grueneisen parameter against temperature."""
+    figure = Picture(7.6, 5.4)
+    (first, second), (third, fourth) = figure.subplots(2, 2, sharex=True)
+    t = np.asarray(result.temperatures)
+    if title:
+        figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
+    prepare(first, "Linear thermal expansion", None, "α (10⁻⁶ / K)")
+    tensor = getattr(result, "alpha_tensor", None)
+    axial = None if tensor is None else np.diagonal(np.asarray(tensor), axis1=-2, axis2=-1)
+    if axial is None or np.ptp(axial, axis=1).max() <= 1e-3 * np.abs(axial).max():
+        first.plot(t, 1e6 * np.asarray(result.alpha), color=ORANGE, linewidth=1.6)
+    else:
+        curves = _distinct(axial.T, ("xx", "yy", "zz"))
+        for (column, names), color in zip(curves, (BLUE, GREEN, PURPLE), strict=False):
+            first.plot(t, 1e6 * column, color=color, linewidth=1.3, label=f"$α_{{{names}}}$")
+        first.plot(t, 1e6 * np.asarray(result.alpha), color=ORANGE, linewidth=1.8, label="mean")
+        legend(first, loc="best")
+    first.axhline(0.0, color=SOFT, linewidth=0.8)
+
+    prepare(second, "Heat capacity per atom", None, "C (k$_B$)")
+    cp, cv = (np.asarray(getattr(result, f"heat_capacity_{k}")) / units.kB / atoms for k in "pv")
+    second.plot(t, cp, color=ORANGE, linewidth=1.6, label="C$_p$")
+    second.plot(t, cv, color=BLUE, linewidth=1.6, linestyle=(0, (5, 2)), label="C$_V$")
+    second.axhline(3.0, color=SOFT, linewidth=0.8, linestyle=(0, (1, 3)))
+    second.set_ylim(0.0, 1.08 * max(3.0, float(np.nanmax(cp))))
+    legend(second, loc="lower right")
+
+    prepare(third, "Bulk modulus", "Temperature (K)", "B$_T$ (GPa)")
+    third.plot(t, np.asarray(result.bulk) / units.GPa, color=GREEN, linewidth=1.6)
+    prepare(fourth, "Thermodynamic Grüneisen parameter", "Temperature (K)", "γ")
+    gamma = np.asarray(result.gamma)
+    warm = np.isfinite(gamma) & (t > 0)
+    fourth.plot(t[warm], gamma[warm], color=PURPLE, linewidth=1.6)
+    for axes in (first, second, third, fourth):
+        few_ticks(axes.xaxis, 5)
+        few_ticks(axes.yaxis, 5)
+        axes.set_xlim(float(t.min()), float(t.max()))
+    _open_up(third, 0.02)
+    _open_up(fourth, 0.05)
+    return figure
+
+
+def _distinct(curves, names):
+    """Curves that coincide become one, with the names of all."""
+    groups = []
+    for curve, name in zip(curves, names, strict=True):
+        for group in groups:
+            if np.abs(group[0] - curve).max() <= 1e-3 * np.abs(curve).max():
+                group[1] += f", {name}"
+                break
+        else:
+            groups.append([curve, name])
+    return groups
+
+
+def plot_harmonic(result, atoms=1, title=None):
+    """Harmonic free energy and internal energy (meV per atom), entropy and heat capacity (kB per atom)."""
+    figure = Picture(7.6, 3.4)
+    left, right = figure.subplots(1, 2)
+    t = np.asarray(result.temperatures)
+    if title:
+        figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
+    prepare(left, "Energy per atom", "Temperature (K)", "meV")
+    for name, label, color in (("energy", "internal energy", BLUE), ("free_energy", "free energy", ORANGE)):
+        left.plot(
+            t, np.asarray(getattr(result, name)) / atoms / units.meV, color=color, linewidth=1.6, label=label
+        )
+    prepare(right, "Entropy and heat capacity per atom", "Temperature (K)", "k$_B$")
+    for name, label, color in (("entropy", "entropy", BLUE), ("heat_capacity", "C$_V$", ORANGE)):
+        right.plot(
+            t, np.asarray(getattr(result, name)) / atoms / units.kB, color=color, linewidth=1.6, label=label
+        )
+    for axes in (left, right):
+        legend(axes, loc="best")
+        few_ticks(axes.xaxis, 5)
+        few_ticks(axes.yaxis, 5)
+    return figure
+
+
+def _open_up(axes, fraction):
+    """A range of at least this fraction of the values: a constant must look constant, not like noise."""
+    low, high = axes.get_ylim()
+    middle, needed = 0.5 * (low + high), fraction * abs(0.5 * (low + high))
+    if high - low < needed:
+        axes.set_ylim(middle - 0.5 * needed, middle + 0.5 * needed)

@@ -1,0 +1,91 @@
+"""The look of the figures: quiet axes, colours that everybody can tell apart, Greek letters."""
+
+import base64
+import io
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK = "#1f2933"
+SOFT = "#64707d"
+LINE = "#c9d0d8"
+GRID = "#e8ebef"
+# M. Okabe and K. Ito's colours, told apart with every common form of colour blindness; in this order
+# they differ in lightness too, so that they survive a black-and-white printer.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
+DOTS_PER_INCH = 160
+
+
+class Picture(Figure):
+    """A matplotlib figure that can be saved and shown without pyplot."""
+
+    def __init__(self, width=5.6, height=3.8):
+        super().__init__(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+        FigureCanvasAgg(self)
+        self.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
+
+    def png(self):
+        """The picture as bytes of a PNG file."""
+        buffer = io.BytesIO()
+        # No date and no version in the file: the same card gives the same bytes.
+        self.savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+    def base64(self):
+        """The picture as text, for an HTML page."""
+        return base64.b64encode(self.png()).decode("ascii")
+
+    def _repr_png_(self):
+        return self.png()
+
+
+def prepare(axes, title=None, x=None, y=None, grid="both"):
+    """Give axes the common look, a title and labels."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=SOFT, labelcolor=INK, labelsize=9, length=3.5, width=0.8)
+    if grid:
+        axes.grid(True, axis=grid, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, fontsize=10.5, color=INK, loc="left", pad=8)
+    if x:
+        axes.set_xlabel(x, fontsize=9.5, color=INK)
+    if y:
+        axes.set_ylabel(y, fontsize=9.5, color=INK)
+    return axes
+
+
+def few_ticks(axis, count=6):
+    """At most `count` round numbers on an axis, without the offsets nobody reads ("+5.43")."""
+    axis.set_major_locator(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]))
+    axis.get_major_formatter().set_useOffset(False)
+
+
+def legend(axes, columns=1, outside=False, **kwargs):
+    """A legend without a box; `outside` puts it to the right of the axes, where no data are."""
+    if outside:
+        kwargs |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    return axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=columns, handlelength=1.6, **kwargs)
+
+
+def note(axes, text, x=0.97, y=0.95, ha="right", va="top"):
+    """A few quiet words inside axes."""
+    axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, fontsize=9, color=SOFT, linespacing=1.5)
+
+
+def special_point(name):
+    """The label of a special point as it is printed: G or Gamma as a Greek letter, X1 with a subscript."""
+    parts = []
+    for part in str(name).replace(",", "|").split("|"):
+        part = part.strip().strip("$\\").strip("{}")
+        if part.lower() in ("g", "gamma", "γ") or part == "Γ":
+            parts.append("Γ")
+        elif len(part) > 1 and part[1:].lstrip("_").isdigit():
+            parts.append(f"{part[0]}$_{{{part[1:].lstrip('_')}}}$")
+        else:
+            parts.append(part)
+    return "|".join(parts)

@@ -1,0 +1,174 @@
+"""The property card in words: rows of name, value and unit, and a plain-text table of them.
+
+The rows serve the terminal and the HTML page alike. They are made from the card's document (what is in
+`card.json`), so that nothing is shown that is not in the file.
+"""
+
+from dataclasses import dataclass
+
+_SAME = 5e-4  # relative; modes closer than this are shown as one, with its degeneracy
+_MOLAR = 8.31446261815324  # J/(mol K), the gas constant: kB per atom in the unit of the tables
+_MISSING = "not available"
+_ASCII = {
+    "Γ": "Gamma",
+    "γ": "gamma",
+    "α": "alpha",
+    "×": "x",
+    "Å": "A",
+    "³": "^3",
+    "⁻": "^-",
+    "⁶": "6",
+    "·": ".",
+    "–": "-",
+    "—": "-",
+    "ü": "ue",
+    "−": "-",
+    "│": "|",
+    "─": "-",
+    "₀": "0",
+    "′": "'",
+    "σ": "sigma",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `section` opens a new part when it differs from the row before."""
+
+    section: str
+    name: str
+    value: str
+    unit: str
+
+
+def rows(document):
+    """The rows of a card's document (the contents of `card.json`)."""
+    return [*_crystal(document), *_elastic(document), *_phonons(document), *_thermal(document)]
+
+
+def text_table(document, unicode=True):
+    """The table as text for a terminal.
+
+    Args:
+        unicode: False for terminals that show ASCII only.
+    """
+    found = rows(document)
+    name_width = max(len(row.name) for row in found)
+    value_width = max(len(row.value) for row in found if row.unit)
+    title = _title(document)
+    lines = [title, "─" * len(title)]
+    section = None
+    for row in found:
+        if row.section != section:
+            if section is not None:
+                lines.append("")
+            lines.append(row.section)
+            section = row.section
+        lines.append(f"  {row.name:<{name_width}}  {row.value:<{value_width}}  {row.unit}".rstrip())
+    for warning in document["meta"]["warnings"]:
+        lines.append(f"\nNote: {warning}")
+    text = "\n".join(lines)
+    return text if unicode else to_ascii(text)
+
+
+def to_ascii(text):
+    """The text for a terminal that cannot show Greek letters."""
+    for letter, plain in _ASCII.items():
+        text = text.replace(letter, plain)
+    return text.encode("ascii", "replace").decode("ascii")
+
+
+def _title(document):
+    meta = document["meta"]
+    structure, model = meta["structure"], meta["model"]
+    return f"{meta['name']}: {structure['formula']}, {structure['spacegroup']}, {model['name']}"
+
+
+def _crystal(document):
+    section = "Crystal (static, T = 0)"
+    structure = document["meta"]["structure"]
+    yield Row(section, "Lattice constant a", _number(document["a0_A"]["value"], 4), "Å")
+    lengths = structure["lattice"]
+    for key in ("b", "c"):
+        if abs(lengths[key] - lengths["a"]) > 1e-6 * lengths["a"]:
+            yield Row(section, f"Lattice constant {key}", _number(lengths[key], 4), "Å")
+    for key, name in (("alpha", "α"), ("beta", "β"), ("gamma", "γ")):
+        if abs(lengths[key] - 90.0) > 1e-4 and abs(lengths[key] - 120.0) > 1e-4:
+            yield Row(section, f"Lattice angle {name}", _number(lengths[key], 2), "°")
+    yield Row(section, "Volume per atom", _number(structure["volume_per_atom_A3"], 4), "Å³")
+    yield Row(section, "Cohesive energy", _number(document["e_coh_eV"]["value"], 4), "eV/atom")
+
+
+def _elastic(document):
+    section = "Elasticity (static, relaxed ions)"
+    yield Row(section, "Bulk modulus", _number(document["bulk_GPa"]["value"], 2), "GPa")
+    elastic = document["elastic_GPa"]["value"]
+    if elastic is None:
+        yield Row(section, "Elastic constants", _MISSING, "")
+        return
+    for key, value in elastic.items():
+        if key[0] == "c" and key[1:].isdigit():
+            yield Row(section, f"C{key[1:]}", _number(value, 2), "GPa")
+    for key, name in (("shear_hill", "Shear modulus (Hill)"), ("young_hill", "Young's modulus (Hill)")):
+        if key in elastic:
+            yield Row(section, name, _number(elastic[key], 2), "GPa")
+
+
+def _phonons(document):
+    phonons, gamma = document["phonons_THz"]["value"], document["gamma"]["value"]
+    modes = None if gamma is None else gamma["modes"]
+    for section, table, digits, unit, name in (
+        ("Phonon frequencies", phonons, 3, "THz", "At"),
+        ("Mode Grüneisen parameters, in the order of the frequencies", modes, 3, "", "At"),
+    ):
+        if table is None:
+            yield Row(section, "At the special points", _MISSING, "")
+            continue
+        for point, values in table.items():
+            yield Row(section, f"{name} {_point(point)}", _grouped(values, digits, phonons[point]), unit)
+
+
+def _thermal(document):
+    section = "At 300 K (quasi-harmonic)"
+    gamma = document["gamma"]["value"]
+    thermodynamic = None if gamma is None else gamma["thermodynamic_300K"]
+    alpha, capacity = document["alpha_1_per_K"]["value"], document["heat_capacity"]["value"]
+    yield Row(section, "Thermodynamic Grüneisen parameter γ", _number(thermodynamic, 3), "")
+    scaled = None if alpha is None else 1e6 * alpha
+    yield Row(
+        section, "Linear thermal expansion α", _number(scaled, 3), "10⁻⁶/K" if alpha is not None else ""
+    )
+    text = _MISSING if capacity is None else f"{capacity:.3f}"
+    molar = "" if capacity is None else f"kB/atom  ({capacity * _MOLAR:.2f} J/(mol K))"
+    yield Row(section, "Heat capacity Cp", text, molar)
+
+
+def _point(name):
+    return "Γ" if name == "Gamma" else name
+
+
+def _number(value, digits):
+    return _MISSING if value is None else f"{value:.{digits}f}"
+
+
+def _grouped(values, digits, frequencies):
+    """Values of modes with equal frequency stand once, with the degeneracy: 4.480 ×2."""
+    scale = max(abs(f) for f in frequencies) or 1.0
+    groups = []
+    for value, frequency in zip(values, frequencies, strict=True):
+        last = groups[-1] if groups else None
+        if last and abs(frequency - last[1]) <= _SAME * scale and _close(value, last[0]):
+            last[2] += 1
+        else:
+            groups.append([value, frequency, 1])
+    return ", ".join(
+        ("–" if value is None else f"{value + 0.0:.{digits}f}".replace("-0.000", "0.000"))
+        + (f" ×{count}" if count > 1 else "")
+        for value, _, count in groups
+    )
+
+
+def _close(a, b):
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) <= _SAME * max(1.0, abs(a))
