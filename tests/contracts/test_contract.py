@@ -1,0 +1,352 @@
+"""Every model keeps the contract, and the contract finds every model that does not."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxpot as jp
+from jaxpot.basis.cutoffs import inside
+from jaxpot.core.pytree import pytree, static
+from jaxpot.potentials import EAM, ZBL, Constants, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.testing import CHECKS, ContractError, check
+
+FILES = Path(__file__).parents[1] / "formats" / "files"
+
+
+def diamond(a, species):
+    return jp.Structure(np.array([[0, 0, 0], [a / 4] * 3]), a / 2 * (1 - np.eye(3)), species)
+
+
+def fcc(a, element):
+    return jp.Structure(np.zeros((1, 3)), a / 2 * (1 - np.eye(3)), [element])
+
+
+def rocksalt(a, species):
+    return jp.Structure(np.array([[0, 0, 0], [a / 2, 0, 0]]), a / 2 * (1 - np.eye(3)), species)
+
+
+def molecule(species, size):
+    positions = np.random.default_rng(0).normal(scale=0.1 * size, size=(len(species), 3))
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], float)[: len(species)]
+    return jp.Structure(positions + size * corners, np.zeros((3, 3)), species, pbc=False)
+
+
+def small_eam(last=0.0):
+    """One made-up metal whose tables end smoothly (or with a step of `last`)."""
+    r, rho = np.linspace(0.0, 5.0, 101), np.linspace(0.0, 60.0, 61)
+    tail = (1.0 - r / 5.0) ** 4
+    density = 6.0 * np.exp(-2.0 * (r / 2.6 - 1.0)) * tail
+    pair = r * 0.8 * (np.exp(-4.0 * (r / 2.6 - 1.0)) - 1.2 * np.exp(-2.0 * (r / 2.6 - 1.0))) * tail + last
+    return EAM(-0.9 * np.sqrt(rho)[None] + 0.01 * rho, density[None], pair[None], 1.0, 0.05, 5.0, ("Cu",))
+
+
+MIXED = {"epsilon": {"Ar": 0.0104, "Kr": 0.0140}, "sigma": {"Ar": 3.4, "Kr": 3.65}}
+SILICON = StillingerWeber.silicon()
+
+# One row for each model: name, how it is made, a structure to try it on.
+MODELS = {
+    "constants": (lambda: Constants({"Si": -1.5, "C": -2.0}), diamond(5.43, ["Si", "C"])),
+    "lj, truncated": (lambda: LennardJones(0.0104, 3.4, 7.0), fcc(5.26, "Ar")),
+    "lj, energy shifted": (lambda: LennardJones(0.0104, 3.4, 7.0, shift="energy"), fcc(5.26, "Ar")),
+    "lj, force shifted": (lambda: LennardJones(0.0104, 3.4, 7.0, shift="force"), fcc(5.26, "Ar")),
+    "lj, smooth, two elements": (
+        lambda: LennardJones(**MIXED, cutoff=7.0, shift="smooth", mixing="lorentz-berthelot"),
+        rocksalt(7.4, ["Ar", "Kr"]),
+    ),
+    "zbl": (lambda: ZBL(2.0, 4.0), diamond(5.0, ["Si", "C"])),
+    "zbl, named elements": (lambda: ZBL(2.0, 4.0, ("Si", "C")), molecule(["Si", "C", "Si"], 2.2)),
+    "stillinger-weber": (StillingerWeber.silicon, diamond(5.43, ["Si", "Si"])),
+    "stillinger-weber, two elements": (
+        lambda: jp.load(FILES / "two_kinds.sw"), diamond(5.55, ["Si", "Ge"]),
+    ),
+    "second moment": (SecondMoment.copper, fcc(3.615, "Cu")),
+    "eam": (small_eam, fcc(3.6, "Cu")),
+    "eam, two elements": (lambda: jp.load(FILES / "two_metals.eam.alloy"), rocksalt(5.2, ["Ni", "Al"])),
+    "sum": (lambda: SILICON + ZBL(1.0, 2.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
+    "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),
+    "difference of metals": (
+        lambda: SecondMoment.copper() - 0.1 * LennardJones(0.4, 2.3, 5.0, shift="smooth"), fcc(3.6, "Cu"),
+    ),
+    "a slab": (
+        StillingerWeber.silicon,
+        jp.Structure(diamond(5.43, ["Si", "Si"]).positions, diamond(5.43, ["Si", "Si"]).cell, [14, 14],
+                     pbc=(True, True, False)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(name):
+    make, structure = MODELS[name]
+    report = check(make(), structure)
+    assert report.passed and len(report.outcomes) > 20
+
+
+# Models that are wrong, each in one way, and what must be said about it.
+
+
+class Wrong(Potential):
+    """A Morse-like pair that ends smoothly; the broken models change one thing each."""
+
+    cutoff = 4.0
+    smoothness = 3
+
+    def pair(self, r):
+        return self.strength * (jnp.exp(-2.0 * (r - 2.4)) - 2.0 * jnp.exp(-(r - 2.4)))
+
+    def fade(self, r):
+        return (1.0 - (r / self.cutoff) ** 2) ** 4
+
+    def pairs(self, environment):
+        mask, r = inside(environment.distances, self.cutoff)
+        return jnp.where(mask, self.pair(r) * self.fade(r), 0.0)
+
+    def site_energy(self, environment):
+        return 0.5 * jnp.sum(self.pairs(environment))
+
+
+@pytree
+class Right(Wrong):
+    strength: jax.Array
+
+
+@pytree
+class Kink(Wrong):
+    """The force jumps at the cutoff."""
+    strength: jax.Array
+
+    def fade(self, r):
+        return 1.0 - r / self.cutoff
+
+
+@pytree
+class InnerKink(Wrong):
+    """The second derivative jumps at 3 A."""
+    strength: jax.Array
+
+    def fade(self, r):
+        return Wrong.fade(self, r) + 1e-3 * jnp.maximum(r - 3.0, 0.0) ** 2 * (4.0 - r) ** 4
+
+
+@pytree
+class Step(Wrong):
+    """The energy jumps at the cutoff by a nano electronvolt."""
+    strength: jax.Array
+
+    def fade(self, r):
+        return Wrong.fade(self, r) + 1e-8
+
+
+@pytree
+class NotExtensive(Wrong):
+    """The energy is the square of a sum over all atoms."""
+    strength: jax.Array
+    local = False
+
+    def site_energies(self, graph):
+        sites = jnp.where(graph.real, jax.vmap(self.site_energy)(graph.environments()), 0.0)
+        return sites * jnp.sum(sites)
+
+
+@pytree
+class CountsPadding(Wrong):
+    """Padded rows enter a sum over all rows."""
+    strength: jax.Array
+    local = False
+
+    def site_energies(self, graph):
+        sites = jax.vmap(self.site_energy)(graph.environments())
+        return sites + 1e-3 * jnp.mean(sites)
+
+
+@pytree
+class NaNBeyond(Wrong):
+    """A root that is cut by `where` only afterwards: empty places poison the derivatives."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        r = environment.distances
+        bump = self.strength * jnp.where(r < self.cutoff, jnp.sqrt(self.cutoff - r) ** 9, 0.0)
+        return 0.5 * jnp.sum(bump)
+
+
+@pytree
+class NaNHessian(Wrong):
+    """Forces are right everywhere, but the second derivative of an empty environment is 0/0."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        rho = jnp.sum(self.pairs(environment) ** 2)
+        return rho**1.5
+
+
+@jax.custom_vjp
+def _square(x):
+    return x * x
+
+
+_square.defvjp(lambda x: (x * x, x), lambda x, g: (2.001 * x * g,))
+
+
+@pytree
+class WrongForces(Wrong):
+    """A hand-written derivative that is off by half a thousandth."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        return _square(0.5 * jnp.sum(self.pairs(environment)))
+
+
+@pytree
+class Directional(Wrong):
+    """Neighbours along z count more."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        z = environment.z / environment.distances
+        return 0.5 * jnp.sum(self.pairs(environment) * (1.0 + 1e-6 * z * z))
+
+
+@pytree
+class Chiral(Wrong):
+    """A triple product: turns with the crystal, but not with its mirror image."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        w = self.pairs(environment)
+        u = environment.vectors / environment.distances[:, None]
+        a, b, c = (jnp.sum((w * environment.distances**k)[:, None] * u, axis=0) for k in (0, 1, 2))
+        return 0.5 * jnp.sum(w) + 0.1 * jnp.dot(a, jnp.cross(b, c))
+
+
+@pytree
+class FirstNeighbour(Wrong):
+    """The first neighbour of the list is special: depends on an order that means nothing."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        return 0.5 * jnp.sum(self.pairs(environment).at[3].multiply(1.1))
+
+
+@pytree
+class ReadsPadding(Wrong):
+    """Reads beyond its cutoff: depends on how long the list is."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        return 0.5 * jnp.sum(self.pairs(environment)) + 1e-9 * self.strength * jnp.sum(environment.distances)
+
+
+@pytree
+class NoForces(Wrong):
+    """The gradient has been stopped."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        return 0.5 * jax.lax.stop_gradient(jnp.sum(self.pairs(environment)))
+
+
+@pytree
+class DeadParameter(Wrong):
+    strength: jax.Array
+    width: jax.Array
+
+
+@pytree
+class IntegerParameter(Wrong):
+    strength: jax.Array
+    power: jax.Array
+
+
+@pytree
+class ForcedDouble(Wrong):
+    """A NumPy double in a formula: everything becomes float64."""
+    strength: jax.Array
+
+    def pair(self, r):
+        return Wrong.pair(self, r) * jnp.asarray(np.float64(1.0))
+
+
+@pytree
+class TracedBranch(Wrong):
+    """An `if` on a traced value."""
+    strength: jax.Array
+
+    def site_energy(self, environment):
+        return jnp.sum(self.pairs(environment)) if environment.distances[0] < 3.0 else 0.0
+
+
+@pytree
+class SevereCutoff(Wrong):
+    """Declares a shorter cutoff than its formula has."""
+    strength: jax.Array
+    cutoff: float = static(default=2.6)
+
+    def pairs(self, environment):
+        r = jnp.minimum(environment.distances, 3.9)
+        return self.pair(r) * (1.0 - (r / 3.9) ** 2) ** 4
+
+
+ONE = jnp.asarray
+CRYSTAL = diamond(5.0, ["Si", "Si"])
+BROKEN = {
+    "kink": (lambda: Kink(ONE(1.0)), r"force \(eV/A\) at the cutoff.*declared smoothness 3"),
+    "inner kink": (lambda: InnerKink(ONE(1.0)), r"second derivative .* anywhere.*at r = 3\.000000 A, Si-Si"),
+    "step": (lambda: Step(ONE(1.0)), r"energy \(eV\) at the cutoff"),
+    "not extensive": (lambda: NotExtensive(ONE(1.0)), r"extensivity: twice the system, energy"),
+    "counts padding": (lambda: CountsPadding(ONE(1.0)), r"padding: none, and a longer list, energy"),
+    "nan beyond": (lambda: NaNBeyond(ONE(1.0)), r"all finite to third order.*forces of an isolated atom"),
+    "nan in the hessian": (
+        lambda: NaNHessian(ONE(1.0)), r"all finite to third order .*derivatives of an isolated atom",
+    ),
+    "wrong forces": (lambda: WrongForces(ONE(1.0)), r"forces: -dE/dr .*e-04 \(limit 1e-08\)"),
+    "directional": (lambda: Directional(ONE(1.0)), r"invariance: rotation, energy"),
+    "chiral": (lambda: Chiral(ONE(1.0)), r"invariance: mirror image, energy"),
+    "first neighbour": (lambda: FirstNeighbour(ONE(1.0)), r"smoothness: energy|forces: -dE/dr|symmetric"),
+    "reads padding": (lambda: ReadsPadding(ONE(1.0)), r"padding: none, and a longer list, energy"),
+    "no forces": (lambda: NoForces(ONE(1.0)), r"forces: not all zero"),
+    "dead parameter": (lambda: DeadParameter(ONE(1.0), ONE(2.0)), r"parameters: width not zero"),
+    "integer parameter": (
+        lambda: IntegerParameter(ONE(1.0), ONE(2)), r"parameters must be floating .*: power",
+    ),
+    "forced double": (lambda: ForcedDouble(ONE(1.0)), r"results are float32.*energies"),
+    "severe cutoff": (lambda: SevereCutoff(ONE(1.0)), r"energy of atoms far apart|padding: none"),
+}
+
+
+def test_the_right_one_is_right():
+    assert check(Right(ONE(1.0)), CRYSTAL).passed
+
+
+def test_mirror_images_may_be_left_out_by_name():
+    names = [o.name for o in check(Right(ONE(1.0)), CRYSTAL, skip=("invariance", "saving")).outcomes]
+    assert "invariance" in names and not any("mirror" in name for name in names)
+    with pytest.raises(jp.errors.DataError, match="unknown names .*'mirror'.*expected some of .*invariance"):
+        check(Right(ONE(1.0)), CRYSTAL, skip=("mirror",))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_models_are_caught(name):
+    make, message = BROKEN[name]
+    with pytest.raises(ContractError, match=message) as caught:
+        check(make(), CRYSTAL, directions=2)
+    assert isinstance(caught.value, jp.JaxpotError) and isinstance(caught.value, AssertionError)
+    assert "passed" not in str(caught.value).splitlines()[1]
+
+
+def test_code_that_cannot_be_traced_is_not_hidden():
+    with pytest.raises(TypeError, match="[Tt]racer"):
+        check(TracedBranch(ONE(1.0)), CRYSTAL)
+
+
+def test_wrong_arguments():
+    with pytest.raises(jp.errors.DataError, match="expected a jaxpot potential .* got str"):
+        check("sw-silicon", CRYSTAL)
+    with pytest.raises(jp.errors.DataError, match="1 to 32 atoms, got 64"):
+        check(Right(ONE(1.0)), CRYSTAL.repeated((4, 4, 2)))
+    with pytest.raises(jp.errors.DataError, match="at least two atoms"):
+        check(Right(ONE(1.0)), jp.Structure(np.zeros((1, 3)), np.eye(3), ["Si"], pbc=False))
+    assert set(CHECKS) >= {"forces", "smoothness", "parameters"}
