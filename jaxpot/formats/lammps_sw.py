@@ -127,6 +127,8 @@ def _check_exchange(lines, entries, where, species):
         compare((i, j, j), (j, i, i), "epsilon * A", lambda e: e["epsilon"] * e["A"])
         for field in ("sigma", "a", "B", "p", "q", "tol"):
             compare((i, j, j), (j, i, i), field, lambda e, field=field: e[field])
+        # With tol, gamma < 1 has a say in where the pair ends.
+        compare((i, j, j), (j, i, i), "gamma", lambda e: min(e["gamma"], 1.0) if e["tol"] > 0.0 else 0.0)
 
 
 def _name(triplet):

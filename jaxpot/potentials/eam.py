@@ -25,7 +25,8 @@ class EAM(Potential):
 
     The ends belong to the definition. Only pairs with r < cutoff count. Above the last tabulated density F
     continues as a straight line; below the first its first cubic continues. Distances beyond the last point
-    of a table, but within the cutoff, take the value at that point.
+    of a table, but within the cutoff, take the value at that point (LAMMPS gives that energy, but the force
+    of the slope at the end; here the force is the derivative of the energy, and zero).
 
     Args:
         embedding: F, (S, n_rho) eV, on rho = 0, drho, 2 drho, ...

@@ -163,7 +163,11 @@ class StillingerWeber(Potential):
         return 0.5 * total
 
     def _range(self, end, gamma, sigma, *indices):
-        """Where a pair ends: at `end`, or where both exponentials have fallen to tol."""
+        """Where a pair ends: at `end`, or where both exponentials have fallen to tol (0.01 if that is more).
+
+        exp(sigma / (r - end)) = tol at r = end + sigma / log(tol); the other exponential falls later if
+        gamma < 1. The limit of 0.01 was found by comparison with LAMMPS.
+        """
         if np.max(self.tol) == 0:
             return end
         tol = np.minimum(np.asarray(self.tol), _LOOSEST_TOL)
@@ -185,6 +189,7 @@ class StillingerWeber(Potential):
             ("B", self.B),
             ("p", jnp.asarray(self.p)),
             ("q", jnp.asarray(self.q)),
+            ("the range with tol", self._range(self.a * self.sigma, self.gamma, self.sigma)),
         ):
             check_symmetric(value, self.species, name)
         check_symmetric(self.lam * self.epsilon, self.species, "lam * epsilon", axes=(0, 2, 1))

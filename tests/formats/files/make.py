@@ -1,0 +1,79 @@
+"""Writes the model files of the tests. All numbers are made up; no published table is used.
+
+Run `python tests/formats/files/make.py`, then `python benchmarks/parity_lammps.py --store`, which asks
+LAMMPS for the energies that go with them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+def alloy(path):
+    """Two metals that mix: oscillating tails, a density table that dense cells leave, and an odd layout."""
+    n_rho, n_r = 60, 120
+    dr, cutoff = 0.045, 5.35
+    drho = 0.32
+    r = dr * np.arange(n_r)
+    rho = drho * np.arange(n_rho)
+    tail = np.clip(1.0 - r / cutoff, 0.0, None) ** 4
+
+    def pair(strength, size):
+        return r * strength * (np.exp(-4.0 * (r / size - 1.0)) - 1.6 * np.exp(-2.0 * (r / size - 1.0))) * tail
+
+    tables = []
+    for number, mass, band, size in ((28, 58.7, 1.6, 2.5), (13, 27.0, 1.2, 2.9)):
+        tables.append((f"{number} {mass} 3.6 fcc", None))
+        tables.append((None, -band * np.sqrt(rho) + 0.02 * rho))
+        tables.append((None, 6.0 * np.exp(-2.2 * (r / size - 1.0)) * tail))
+    tables += [(None, pair(6.0, 2.5)), (None, pair(7.0, 2.7)), (None, pair(5.0, 2.9))]
+
+    lines = ["Two made-up metals", "for the tests of jaxpot", "", "2 Ni Al",
+             f"{n_rho} {drho} {n_r} {dr} {cutoff}"]
+    for k, (header, values) in enumerate(tables):
+        if header:
+            lines.append(header)
+            continue
+        width = (1, 4, 7)[k % 3]  # numbers may stand on lines of any length
+        words = [f"{v:.8e}" for v in values]
+        lines += [" ".join(words[i:i + width]) for i in range(0, len(words), width)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def pairs_and_angles(path):
+    """Two kinds of atoms whose every Stillinger-Weber parameter differs."""
+    kinds = ("Si", "Ge")
+    epsilon = {"SiSi": 2.1, "SiGe": 1.9, "GeGe": 1.7}
+    sigma = {"SiSi": 2.1, "SiGe": 2.15, "GeGe": 2.2}
+    reach = {"SiSi": 1.8, "SiGe": 1.75, "GeGe": 1.7}
+    a_strength = {"SiSi": 7.0, "SiGe": 7.3, "GeGe": 7.6}
+    b_strength = {"SiSi": 0.60, "SiGe": 0.62, "GeGe": 0.64}
+    gamma = {"SiSi": 1.2, "SiGe": 1.3, "GeSi": 1.1, "GeGe": 0.9}
+    tol = {"SiSi": 0.0, "SiGe": 0.001, "GeGe": 0.03}
+
+    def of(table, i, j):
+        return table.get(i + j, table.get(j + i))
+
+    lines = ["# Made-up parameters for the tests of jaxpot", ""]
+    for i in kinds:
+        for j in kinds:
+            for k in kinds:
+                eps = of(epsilon, i, j) if j == k else 1.5
+                angle = -0.333 + 0.05 * (j != k) + 0.03 * (i == "Ge")
+                lam = (20.0 + 3.0 * (i == "Ge") + 2.0 * (j != k)) / eps
+                if j == k:
+                    numbers = (of(sigma, i, j), of(reach, i, j), lam, gamma.get(i + j), angle,
+                               of(a_strength, i, j), of(b_strength, i, j), 4.0, 0.0, of(tol, i, j))
+                else:
+                    numbers = (0.0, 0.0, lam, 0.0, angle, 0.0, 0.0, 0.0, 0.0, 0.0)
+                words = [f"{v:.9g}" for v in (eps, *numbers)]
+                lines += [f"{i} {j} {k} " + " ".join(words[:5]) + "  # centre, two neighbours",
+                          "      " + " ".join(words[5:])]
+    path.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    alloy(HERE / "two_metals.eam.alloy")
+    pairs_and_angles(HERE / "two_kinds.sw")
