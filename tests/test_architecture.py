@@ -1,0 +1,139 @@
+"""The house stands: imports point downwards, each outside package has one door, and nothing is executed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxpot
+
+ROOT = Path(jaxpot.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+# From the foundations up; a module may import from its own storey and from those below.
+STOREYS = (
+    {"units", "typing", "errors"},
+    {"core", "basis"},
+    {"io"},
+    {"descriptors", "kernels"},
+    {"readouts"},
+    {"potentials"},
+    {"observables"},
+    {"properties", "fitting"},
+    {"uncertainty"},
+    {"md"},
+    {"formats", "interop", "report", "catalog", "testing"},
+    {"cli"},
+)
+FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
+DOORS = {
+    "vesin": ("core/neighbors.py",),
+    "spglib": ("core/symmetry.py",),
+    "scipy": ("core/symmetry.py",),
+    "ase": ("io/", "interop/ase.py"),
+    "matplotlib": ("report/",),
+}
+EVERYWHERE = {"jax", "jaxlib", "numpy"}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(tree):
+    """(module, whether it is inside a function) of all imports of a file."""
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in inside
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they point"
+            if node.module == "jaxpot":
+                for alias in node.names:
+                    yield f"jaxpot.{alias.name}", id(node) in inside
+            else:
+                yield node.module, id(node) in inside
+
+
+def attribute_path(node):
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id if isinstance(node, ast.Name) else "?", *reversed(parts)])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_point_downwards(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if room == "__init__":
+        return  # the public names
+    assert room in FLOOR, f"{room} has no place in the house: add it to STOREYS"
+    for module, lazy in imports(ast.parse(path.read_text())):
+        if module == "jaxpot":
+            assert room == "cli", f"{name_of(path)} imports jaxpot itself; import from the module that defines it"
+        if not module.startswith("jaxpot."):
+            continue
+        target = module.split(".")[1]
+        if target not in FLOOR:
+            assert room in ("cli", "report") and target.startswith("__"), f"{name_of(path)} imports {module}"
+            continue
+        if lazy and target == "report" and room == "properties":
+            continue  # results know how to draw themselves
+        assert FLOOR[target] <= FLOOR[room], f"{name_of(path)} imports upwards: {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_one_door_for_each_outside_package(path):
+    for module, _ in imports(ast.parse(path.read_text())):
+        package = module.split(".")[0]
+        if package in EVERYWHERE or package == "jaxpot" or package in sys.stdlib_module_names:
+            continue
+        assert package in DOORS, f"{name_of(path)} imports {package}, for which there is no door"
+        assert name_of(path).startswith(DOORS[package]), f"{package} may only be imported in {DOORS[package]}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_global_state_and_nothing_executed(path):
+    tree = ast.parse(path.read_text())
+    for module, _ in imports(tree):
+        assert module.split(".")[0] not in FORBIDDEN_MODULES, f"{name_of(path)} imports {module}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = attribute_path(node.func)
+            assert called not in FORBIDDEN_CALLS, f"{name_of(path)}:{node.lineno} calls {called}"
+            assert not called.endswith("nan_to_num"), f"{name_of(path)}:{node.lineno} hides NaN"
+            if called.endswith("config.update"):
+                assert name_of(path).startswith("cli/"), f"{name_of(path)}:{node.lineno} touches jax.config"
+            allowed = [k for k in node.keywords if k.arg == "allow_pickle"]
+            assert not allowed, f"{name_of(path)}:{node.lineno} mentions allow_pickle"
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                assert "jax.config" not in attribute_path(target), f"{name_of(path)}:{node.lineno}"
+        if isinstance(node, ast.ExceptHandler):
+            caught = [attribute_path(n) for n in ast.walk(node.type)] if node.type else ["everything"]
+            wide = {"everything", "Exception"} & set(caught)
+            assert not wide, f"{name_of(path)}:{node.lineno} catches {wide}"
+        assert not isinstance(node, ast.Assert), f"{name_of(path)}:{node.lineno}: raise a typed error instead"
+
+
+def test_importing_does_nothing():
+    """No array is made, no back end started and no configuration touched by `import jaxpot`."""
+    code = (
+        "import jax; before = dict(jax.config.values)\n"
+        "import jaxpot, jax._src.xla_bridge as bridge\n"
+        "assert dict(jax.config.values) == before\n"
+        "assert not bridge._backends, 'a back end has been started'\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
