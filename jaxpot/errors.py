@@ -46,3 +46,7 @@ def _place(file, line):
     if file is None:
         return None if line is None else f"line {line}"
     return str(file) if line is None else f"{file}, line {line}"
+
+
+class JaxpotWarning(UserWarning):
+    """A result that is right but not what one may take it for; the message says why."""

@@ -20,7 +20,7 @@ def pytree(cls):
     fields without running `__post_init__`, so that conversions and checks happen once, on values that
     a user gave, and never on tracers or on the placeholders that JAX puts into trees.
     """
-    cls = dataclasses.dataclass(frozen=True, eq=False, repr="__repr__" not in cls.__dict__)(cls)
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr=cls.__repr__ is object.__repr__)(cls)
     fields = dataclasses.fields(cls)
     leaves = tuple(f.name for f in fields if not f.metadata.get(_STATIC))
     statics = tuple(f.name for f in fields if f.metadata.get(_STATIC))

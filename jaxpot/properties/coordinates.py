@@ -1,0 +1,110 @@
+"""The coordinates in which crystals are relaxed and strained, and the list that serves them.
+
+A crystal is described relative to a reference by a symmetric strain and by displacements that are made
+before it: r = (r0 + u)(1 + strain), cell = cell0 (1 + strain). In these coordinates rotations are gone, and
+the displacements keep their meaning when the cell changes.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.precision import concrete
+from jaxpot.core.structure import Structure
+from jaxpot.errors import ConvergenceError, DataError, ResourceError
+from jaxpot.observables import checked_neighbors, energy
+from jaxpot.potentials.base import Potential
+
+MAX_DENSE = 1200  # coordinates; a dense matrix of second derivatives beyond this is refused
+
+# Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+def voigt_basis(dtype=np.float64):
+    """Unit strains (6, 3, 3): e_4 = 1 is strain_yz = strain_zy = 1/2."""
+    basis = np.zeros((6, 3, 3), dtype)
+    for k, (i, j) in enumerate(VOIGT):
+        basis[k, i, j] += 0.5
+        basis[k, j, i] += 0.5
+    return basis
+
+
+def deform(structure, strain, displacements):
+    """The structure with r = (r0 + u)(1 + strain), cell = cell0 (1 + strain)."""
+    return structure.moved(structure.positions + displacements).strained(strain)
+
+
+def crystal(potential, structure, skin=0.6, what="this property"):
+    """Potential, structure and a list with room for strains, checked to be a crystal with concrete values."""
+    if not isinstance(potential, Potential):
+        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    structure = Structure.of(structure)
+    if not all(structure.pbc):
+        raise DataError(f"{what} needs a crystal, periodic along all three axes; got pbc={structure.pbc}")
+    return structure, checked_neighbors(potential, structure, skin=skin)
+
+
+def frozen(tree):
+    """The tree with concrete values, also while it is being differentiated; a typed error under jit."""
+    def value(leaf):
+        found = concrete(leaf)
+        if found is None:
+            raise DataError(
+                "this iterates on the host and cannot run under jit or vmap; jax.grad, jax.jvp and jax.vjp "
+                "with respect to the potential do work"
+            )
+        return jnp.asarray(found)
+
+    return jax.tree.map(value, tree)
+
+
+def translations(n, dtype=np.float64):
+    """Projector on uniform displacements of n atoms, (3n, 3n)."""
+    return jnp.kron(jnp.full((n, n), 1.0 / n, dtype), jnp.eye(3, dtype=dtype))
+
+
+def internal_blocks(potential, structure, neighbors, strains):
+    """Second derivatives of the energy by internal displacements and along strains, at the structure.
+
+    Args:
+        strains: (s, 3, 3) strain directions of the deformation r -> r (1 + strain).
+
+    Returns:
+        (K, L): d2E/du du (3n, 3n) eV/A^2 and d2E/du dstrain (3n, s) eV/A.
+    """
+    n = len(structure)
+    if 3 * n > MAX_DENSE:
+        raise ResourceError(
+            f"{n} atoms have {3 * n} internal coordinates; the dense matrix is limited to {MAX_DENSE}"
+        )
+
+    def gradient(u, amplitudes):
+        strain = jnp.tensordot(amplitudes, strains, 1)
+        return jax.grad(
+            lambda v: energy(potential, deform(structure, strain, v.reshape(n, 3)), neighbors)
+        )(u)
+
+    zero_u, zero_s = jnp.zeros(3 * n, structure.cell.dtype), jnp.zeros(len(strains), structure.cell.dtype)
+    return jax.jacfwd(gradient, argnums=(0, 1))(zero_u, zero_s)
+
+
+def internal_response(force_constants, coupling):
+    """How the atoms move along strains so that forces stay zero: -K^+ L, translations left out, (3n, s)."""
+    n = force_constants.shape[0] // 3
+    projector = translations(n, force_constants.dtype)
+    stiff = jnp.trace(force_constants) / force_constants.shape[0]
+    return -jnp.linalg.solve(force_constants + stiff * projector, coupling - projector @ coupling)
+
+
+def require_stable(matrix, what):
+    """Refuse a concrete symmetric matrix with a negative eigenvalue beyond rounding."""
+    values = concrete(matrix)
+    if values is None:
+        return
+    lowest, highest = np.linalg.eigvalsh(values)[[0, -1]]
+    if lowest < -1e-6 * abs(highest):
+        raise ConvergenceError(
+            f"{what} is unstable: lowest curvature {lowest:.3g}, highest {highest:.3g}; "
+            "the structure is not a minimum (relax it, or lower its symmetry and relax)"
+        )

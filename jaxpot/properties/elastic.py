@@ -1,0 +1,209 @@
+"""Elastic constants: second derivatives of the energy by strain, ions relaxed."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
+from jaxpot.observables import energy
+from jaxpot.properties.coordinates import (
+    VOIGT,
+    crystal,
+    internal_response,
+    require_stable,
+    voigt_basis,
+)
+from jaxpot.properties.site_hessians import site_hessians, strain_blocks
+
+CONVENTIONS = ("birch", "brugger", "energy")
+
+
+@pytree
+class ElasticConstants:
+    """Stiffness matrix and what follows from it; all eV/A^3 (divide by `units.GPa`).
+
+    voigt: (6, 6), order xx yy zz yz xz xy, engineering shear strains.
+    stress: (3, 3) Cauchy stress at which they were taken.
+    convention: which second derivative this is under stress (see `elastic_constants`).
+    """
+
+    voigt: jax.Array
+    stress: jax.Array
+    convention: str = static(default="birch")
+    relaxed: bool = static(default=True)
+
+    c11 = property(lambda self: self.voigt[0, 0], doc="c_11 of the cell's Cartesian axes.")
+    c12 = property(lambda self: self.voigt[0, 1])
+    c13 = property(lambda self: self.voigt[0, 2])
+    c33 = property(lambda self: self.voigt[2, 2])
+    c44 = property(lambda self: self.voigt[3, 3])
+    c66 = property(lambda self: self.voigt[5, 5])
+
+    @property
+    def compliance(self):
+        """Inverse of the stiffness, (6, 6) A^3/eV."""
+        return jnp.linalg.inv(self.voigt)
+
+    @property
+    def bulk_voigt(self):
+        """Voigt average: uniform strain."""
+        return jnp.sum(self.voigt[:3, :3]) / 9.0
+
+    @property
+    def bulk_reuss(self):
+        """Reuss average: uniform stress (the bulk modulus of the single crystal under hydrostatic pressure)."""
+        return 1.0 / jnp.sum(self.compliance[:3, :3])
+
+    @property
+    def bulk_hill(self):
+        return 0.5 * (self.bulk_voigt + self.bulk_reuss)
+
+    @property
+    def shear_voigt(self):
+        c = self.voigt
+        normal = c[0, 0] + c[1, 1] + c[2, 2] - c[0, 1] - c[0, 2] - c[1, 2]
+        return (normal + 3.0 * (c[3, 3] + c[4, 4] + c[5, 5])) / 15.0
+
+    @property
+    def shear_reuss(self):
+        s = self.compliance
+        normal = s[0, 0] + s[1, 1] + s[2, 2] - s[0, 1] - s[0, 2] - s[1, 2]
+        return 15.0 / (4.0 * normal + 3.0 * (s[3, 3] + s[4, 4] + s[5, 5]))
+
+    @property
+    def shear_hill(self):
+        return 0.5 * (self.shear_voigt + self.shear_reuss)
+
+    @property
+    def young(self):
+        """Young's modulus of the isotropic polycrystal (Hill)."""
+        k, g = self.bulk_hill, self.shear_hill
+        return 9.0 * k * g / (3.0 * k + g)
+
+    @property
+    def poisson(self):
+        """Poisson's ratio of the isotropic polycrystal (Hill)."""
+        k, g = self.bulk_hill, self.shear_hill
+        return (3.0 * k - 2.0 * g) / (6.0 * k + 2.0 * g)
+
+    @property
+    def eigenvalues(self):
+        """(6,) eigenvalues of the symmetrised stiffness in Mandel's (orthonormal) form; all positive where stable."""
+        weight = jnp.sqrt(jnp.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], self.voigt.dtype))
+        mandel = self.voigt * weight[:, None] * weight[None, :]
+        return jnp.linalg.eigvalsh(0.5 * (mandel + mandel.T))
+
+    @property
+    def stable(self):
+        """() bool, Born's criterion: every homogeneous strain costs energy."""
+        return self.eigenvalues[0] > 0
+
+    def young_along(self, direction):
+        """Young's modulus along a direction (3,): 1 / S'_11."""
+        d = jnp.asarray(direction, self.voigt.dtype)
+        d = d / jnp.linalg.norm(d)
+        s = jnp.stack([d[i] * d[j] for i, j in VOIGT])
+        return 1.0 / (s @ self.compliance @ s)
+
+    def plot(self):
+        """A matplotlib figure: the stiffness and Young's modulus by direction."""
+        from jaxpot.report.plots import plot_elastic
+
+        return plot_elastic(self)
+
+
+def elastic_constants(potential, structure, relaxed=True, convention="birch"):
+    """Elastic constants from exact second derivatives of the energy; ions follow the strain.
+
+    C = (1/V) [ d2E/dn dn - L^T K^+ L ],  K = d2E/du du,  L = d2E/du dn
+
+    with n the Lagrangian strain (Brugger) and u the internal displacements. Under a stress s the answer
+    depends on what is asked, so conventions are named (they agree at zero stress):
+
+    - "birch" (Wallace): B_ijkl = C_ijkl + (s_il d_jk + s_jl d_ik + s_ik d_jl + s_jk d_il) / 2 - s_ij d_kl,
+      the change of the Cauchy stress with strain, which finite strains measure and stability asks for.
+      Not symmetric (ij <-> kl) unless the stress is hydrostatic.
+    - "brugger": C itself, the thermodynamic constants.
+    - "energy": (1/V) d2E/de de with the symmetric small strain e of r -> r (1 + e).
+
+    Args:
+        potential, structure: a crystal whose forces vanish (see `relax`).
+        relaxed: False clamps the ions.
+        convention: as above.
+
+    Returns:
+        `ElasticConstants`, differentiable with respect to the potential.
+
+    Raises:
+        ConvergenceError: the ions are not at a minimum, so that no relaxed constants exist.
+
+    References:
+        D. C. Wallace, Thermoelasticity of stressed materials and comparison of various elastic constants,
+        Phys. Rev. 162, 776 (1967), equations 2.24 and 2.36.
+        G. Grimvall, B. Magyari-Koepe, V. Ozolins, K. A. Persson, Rev. Mod. Phys. 84, 945 (2012).
+    """
+    if convention not in CONVENTIONS:
+        raise DataError(f"convention {convention!r} is not known; expected one of {', '.join(CONVENTIONS)}")
+    structure, listed = crystal(potential, structure, skin=0.0, what="a stiffness")
+    voigt, stress, internal = _constants(potential, structure, listed, relaxed, convention)
+    if relaxed and len(structure) > 1:
+        require_stable(internal, "the arrangement of the ions")
+    return ElasticConstants(voigt, stress, convention=convention, relaxed=relaxed)
+
+
+@partial(jax.jit, static_argnames=("relaxed", "convention"))
+def _constants(potential, structure, listed, relaxed, convention):
+    strain_block, coupling, internal, stress = _blocks(potential, structure, listed, convention != "energy")
+    if relaxed and len(structure) > 1:
+        strain_block = strain_block + coupling.T @ internal_response(internal, coupling)
+    voigt = strain_block / structure.volume
+    voigt = voigt + _stress_terms(stress) if convention == "birch" else 0.5 * (voigt + voigt.T)
+    return voigt, stress, internal
+
+
+def _blocks(potential, structure, listed, quadratic):
+    """d2E/de de (6, 6), d2E/du de (3n, 6), d2E/du du (3n, 3n), and the stress.
+
+    With `quadratic`, e is the Lagrangian strain: 1 + e - e e / 2 is the stretch to second order.
+    """
+    n = len(structure)
+    basis = jnp.asarray(voigt_basis(), structure.cell.dtype)
+    if potential.local:
+        sites = site_hessians(potential, structure, listed)
+        by_strain, coupling, internal, gradient = strain_blocks(sites, n, basis, quadratic)
+    else:
+        by_strain, coupling, internal, gradient = _blocks_of_energy(
+            potential, structure, listed, basis, quadratic
+        )
+    weight = jnp.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], basis.dtype)[:, None, None]
+    return by_strain, coupling, internal, jnp.einsum("k,kij->ij", gradient, basis * weight) / structure.volume
+
+
+def _blocks_of_energy(potential, structure, listed, basis, quadratic):
+    """What `strain_blocks` gives, by differentiating the total energy twice: any potential, more work."""
+    n, count = len(structure), basis.shape[0]
+    size = 3 * n
+
+    def total(z):
+        e = jnp.tensordot(z[size:], basis, 1)
+        strain = e - 0.5 * e @ e if quadratic else e
+        moved = structure.moved(structure.positions + z[:size].reshape(n, 3))
+        return energy(potential, moved.strained(strain), listed)
+
+    zero = jnp.zeros(size + count, basis.dtype)
+    gradient, product = jax.linearize(jax.grad(total), zero)
+    second = jax.lax.map(product, jnp.eye(size + count, dtype=zero.dtype), batch_size=48)
+    return second[size:, size:], second[:size, size:], second[:size, :size], gradient[size:]
+
+
+def _stress_terms(stress):
+    """Wallace's terms that turn Brugger's constants into the derivative of the Cauchy stress, (6, 6)."""
+    d = jnp.eye(3, dtype=stress.dtype)
+    swap = jnp.einsum("il,jk->ijkl", stress, d) + jnp.einsum("jl,ik->ijkl", stress, d)
+    swap = swap + jnp.einsum("ik,jl->ijkl", stress, d) + jnp.einsum("jk,il->ijkl", stress, d)
+    terms = 0.5 * swap - jnp.einsum("ij,kl->ijkl", stress, d)
+    first, second = np.array(VOIGT).T
+    return terms[first[:, None], second[:, None], first[None, :], second[None, :]]

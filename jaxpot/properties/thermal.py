@@ -1,0 +1,341 @@
+"""Thermal expansion: the quasi-harmonic crystal, its cell at each temperature, and what follows.
+
+At every temperature the free energy F(e, T) = E(e) + F_vib(e, T) is minimised over the strains e that keep
+the crystal's symmetry, with the ions at the minimum of the static energy. All derivatives are exact (up to
+d2F/de de, fourth derivatives of the energy); for potentials that are not smooth enough F_vib is replaced by
+the polynomial through strains wider than their kinks.
+"""
+
+import warnings
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.precision import concrete, is_traced
+from jaxpot.core.pytree import pytree, static
+from jaxpot.core.symmetry import space_group
+from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
+from jaxpot.observables import energy
+from jaxpot.properties.coordinates import crystal, deform, frozen, voigt_basis
+from jaxpot.properties.gruneisen import ANALYTIC, STEP, _mode_parameters
+from jaxpot.properties.harmonic import check_temperatures, require_real_modes
+from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
+from jaxpot.properties.phonons import cell_index, fold, mesh_points
+from jaxpot.properties.site_hessians import site_hessians
+from jaxpot.properties.trace_functions import mesh_average
+
+METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
+_SKIN = 0.4  # A
+_TOLERANCE = 1e-11  # strain
+_STEPS = 30
+
+
+@pytree
+class ThermalExpansion:
+    """The quasi-harmonic crystal at temperatures (t,) K.
+
+    cells (t, 3, 3) A; volumes (t,) A^3; alpha (t,) 1/K, a third of the volume expansion; alpha_tensor
+    (t, 3, 3) 1/K; bulk (t,) isothermal, eV/A^3; heat_capacity_v and _p (t,) eV/K per cell; gamma (t,) the
+    thermodynamic Grueneisen parameter 3 alpha V B / C_v (NaN at 0 K, where C_v vanishes).
+    """
+
+    temperatures: jax.Array
+    cells: jax.Array
+    volumes: jax.Array
+    alpha: jax.Array
+    alpha_tensor: jax.Array
+    bulk: jax.Array
+    heat_capacity_v: jax.Array
+    heat_capacity_p: jax.Array
+    gamma: jax.Array
+    method: str = static(default="free_energy")
+
+    def plot(self):
+        """A matplotlib figure."""
+        from jaxpot.report.plots import plot_thermal
+
+        return plot_thermal(self)
+
+
+def thermal_expansion(potential, structure, temperatures, mesh=(8, 8, 8), method="free_energy", callback=None):
+    """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
+
+    alpha = dn/dT = -(d2F/de de)^-1 d2F/de dT  at the minimum of F(e, T), or, equivalently there,
+    alpha_k = (C^-1)_kl sum_modes c_v gamma_l / V.
+
+    Args:
+        potential, structure: a crystal relaxed at zero pressure (see `relax`), concrete or differentiated.
+        temperatures: (t,) K.
+        mesh: Gamma-centred mesh of wave vectors.
+        method: "free_energy" (mixed derivative of F); "gruneisen" (mode Grueneisen parameters and stiffness
+            at V(T)); "gruneisen_v0" (the same at the static cell with the static stiffness: first order).
+        callback: called with (number of temperatures done, all).
+
+    Returns:
+        `ThermalExpansion`, differentiable with respect to the potential.
+
+    Raises:
+        ConvergenceError: imaginary modes, or no minimum of the free energy (the crystal melts first).
+
+    References:
+        D. C. Wallace, Thermodynamics of Crystals (1972), chapters 1 and 5.
+        A. Togo, L. Chaput, I. Tanaka, G. Hug, Phys. Rev. B 81, 174301 (2010).
+    """
+    if method not in METHODS:
+        raise DataError(f"method {method!r} is not known; expected one of {', '.join(METHODS)}")
+    temperatures = check_temperatures(temperatures)
+    structure, _ = crystal(potential, structure, what="thermal expansion")
+    smooth = potential.smoothness >= ANALYTIC
+    if not smooth:
+        warnings.warn(
+            f"{type(potential).__name__} has {potential.smoothness} continuous derivatives: the vibrational free "
+            f"energy is interpolated over strains of +-{2 * STEP}",
+            JaxpotWarning, stacklevel=2,
+        )
+    model = _Model(potential, structure, mesh, smooth)
+    rows, now = [], model.start
+    for k, temperature in enumerate(temperatures):
+        if method != "gruneisen_v0":
+            now = model.minimum(now, temperature)
+        here = model.attach(now, temperature) if model.traced else now
+        rows.append(model.describe(here, temperature, method))
+        if callback:
+            callback(k + 1, len(temperatures))
+    columns = [jnp.stack(column) for column in zip(*rows, strict=True)]
+    return ThermalExpansion(temperatures, *columns, method=method)
+
+
+class _Model:
+    """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
+
+    def __init__(self, potential, structure, mesh, smooth):
+        self.potential, self.smooth = potential, smooth
+        self.traced = is_traced(potential, structure)
+        self.start = frozen(structure)
+        self.fixed = frozen(potential)
+        group = space_group(self.start)
+        self.strains = jnp.asarray(_invariant(voigt_basis(), group.symmetrize_tensor))
+        n = len(self.start)
+        units = np.eye(3 * n).reshape(3 * n, n, 3)
+        still = units - units.mean(1, keepdims=True)
+        self.moves = jnp.asarray(_invariant(still, group.symmetrize_vectors))
+        _, self.listed = crystal(self.fixed, self.start, skin=_SKIN)
+        self.topology = cell_index(self.listed)
+        q, weights = mesh_points(self.start, mesh)
+        self.q = np.asarray(q)
+        self.mesh = (jnp.asarray(q), jnp.asarray(weights), jnp.asarray(zero_modes(q)))
+
+    def arguments(self):
+        return self.listed, self.topology, self.strains, self.moves, self.mesh
+
+    def minimum(self, structure, temperature):
+        """The structure at the minimum of the free energy, by Newton's method (concrete)."""
+        for _ in range(_STEPS):
+            found = _derivatives(self.fixed, structure, temperature, *self.arguments(), smooth=self.smooth)
+            if not np.isfinite(np.asarray(found.gradient)).all():
+                self.explain(structure)
+            step = -np.linalg.solve(np.asarray(found.second), np.asarray(found.gradient))
+            if np.linalg.eigvalsh(np.asarray(found.second))[0] <= 0 or np.abs(step).max() > 0.2:
+                break
+            step *= min(1.0, 0.02 / max(np.abs(step).max(), 1e-300))
+            structure = _moved(self.fixed, structure, jnp.asarray(step), self.listed, self.strains, self.moves)
+            if np.abs(step).max() < _TOLERANCE:
+                return structure
+        raise ConvergenceError(
+            f"the quasi-harmonic free energy has no minimum at {float(temperature):.6g} K: "
+            "the crystal is beyond its limit of stability; ask for lower temperatures"
+        )
+
+    def explain(self, structure):
+        """Name the imaginary mode behind a free energy that is not a number."""
+        matrices = _mesh_matrices(self.fixed, structure, self.listed, self.topology, self.mesh[0])
+        require_real_modes(matrices, self.q, self.mesh[2])
+        raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
+
+    def attach(self, structure, temperature):
+        """The same structure as a function of the potential: de/dp = -(d2F/de de)^-1 d2F/de dp."""
+        fixed = _derivatives(self.fixed, structure, temperature, *self.arguments(), smooth=self.smooth)
+        live = _derivatives(self.potential, structure, temperature, *self.arguments(), smooth=self.smooth)
+        step = -jnp.linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
+        return _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
+
+    def describe(self, structure, temperature, method):
+        """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state."""
+        found = _derivatives(
+            self.potential, structure, temperature, *self.arguments(),
+            smooth=self.smooth, vibrating=method != "gruneisen_v0",
+        )
+        if not self.traced and not np.isfinite(np.asarray(found.heat_capacity)):
+            self.explain(structure)
+        mixed = found.mixed
+        if method != "free_energy":
+            mixed = _mixed_from_modes(
+                self.potential, structure, temperature, *self.arguments(), smooth=self.smooth
+            )
+        return _describe(found, mixed, structure, temperature, self.strains)
+
+
+@pytree
+class _Derivatives:
+    gradient: jax.Array  # dF/de (m,)
+    second: jax.Array  # d2F/de de (m, m)
+    mixed: jax.Array  # d2F/de dT (m,)
+    heat_capacity: jax.Array  # at fixed cell, ()
+
+
+@jax.jit
+def _describe(found, mixed, structure, temperature, strains):
+    volume = structure.volume
+    amplitudes = -jnp.linalg.solve(found.second, mixed)
+    tensor = jnp.tensordot(amplitudes, strains, 1)
+    trace = jnp.trace(strains, axis1=1, axis2=2)
+    bulk = 1.0 / (volume * trace @ jnp.linalg.solve(found.second, trace))
+    expansion = jnp.trace(tensor)
+    warm = found.heat_capacity > 0
+    gamma = expansion * volume * bulk / jnp.where(warm, found.heat_capacity, 1.0)
+    constant_pressure = found.heat_capacity + temperature * amplitudes @ found.second @ amplitudes
+    return (
+        structure.cell, volume, expansion / 3.0, tensor, bulk, found.heat_capacity, constant_pressure,
+        jnp.where(warm, gamma, jnp.nan),
+    )
+
+
+def _static(potential, structure, listed, strains, moves, e, w):
+    now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
+    return energy(potential, now, listed)
+
+
+def _follow(potential, structure, listed, strains, moves, e):
+    """The symmetric internal displacements w(e) at which the static forces vanish: two Newton steps from 0.
+
+    Each step doubles the order to which the dependence on e and on the potential is exact: 1, then 3.
+    """
+    w = jnp.zeros(moves.shape[0], structure.cell.dtype)
+    if not moves.shape[0]:
+        return w
+    slope = jax.grad(lambda w: _static(potential, structure, listed, strains, moves, e, w))
+    for _ in range(2):
+        w = w - jnp.linalg.solve(jax.jacfwd(slope)(w), slope(w))
+    return w
+
+
+@jax.jit
+def _moved(potential, structure, e, listed, strains, moves):
+    w = _follow(potential, structure, listed, strains, moves, e)
+    return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
+
+
+def _matrices(potential, structure, listed, topology, strains, moves, q, e):
+    w = _follow(potential, structure, listed, strains, moves, e)
+    now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
+    return fold(site_hessians(potential, now, listed), structure.masses, *topology).dynamical_matrix(q)
+
+
+@jax.jit
+def _mesh_matrices(potential, structure, listed, topology, q):
+    return fold(site_hessians(potential, structure, listed), structure.masses, *topology).dynamical_matrix(q)
+
+
+@partial(jax.jit, static_argnames=("smooth", "vibrating"))
+def _derivatives(potential, structure, temperature, listed, topology, strains, moves, mesh, smooth, vibrating=True):
+    """Derivatives of F(e, T) at e = 0; without `vibrating`, second and gradient are those of E alone."""
+    q, weights, zeros = mesh
+    origin = jnp.zeros(strains.shape[0], structure.cell.dtype)
+
+    def static_energy(e):
+        w = _follow(potential, structure, listed, strains, moves, e)
+        return _static(potential, structure, listed, strains, moves, e, w)
+
+    def average(f, matrices, temperature):
+        return mesh_average(f, matrices, weights, temperature, exclude=zeros)
+
+    def matrices_at(e):
+        return _matrices(potential, structure, listed, topology, strains, moves, q, e)
+
+    if smooth:
+        def vibration(e, temperature):
+            return average(mode_free_energy, matrices_at(e), temperature)
+    else:
+        stencil, fit = _stencil(strains.shape[0])
+        samples = jax.lax.map(matrices_at, stencil)
+
+        def vibration(e, temperature):
+            values = jax.lax.map(lambda m: average(mode_free_energy, m, temperature), samples)
+            return fit(values, e)
+
+    slope = jax.jacfwd(static_energy)
+    gradient, second = slope(origin), jax.jacfwd(slope)(origin)
+    push = jax.jacfwd(vibration)
+    if vibrating:
+        gradient = gradient + push(origin, temperature)
+        second = second + jax.jacfwd(push)(origin, temperature)
+    mixed = jax.jacfwd(push, argnums=1)(origin, temperature)
+    heat = average(mode_heat_capacity, matrices_at(origin), temperature)
+    return _Derivatives(gradient, 0.5 * (second + second.T), mixed, heat)
+
+
+@partial(jax.jit, static_argnames="smooth")
+def _mixed_from_modes(potential, structure, temperature, listed, topology, strains, moves, mesh, smooth):
+    """d2F/de_k dT = -sum_modes c_v gamma_k, mode by mode; the route that knows nothing of traces."""
+    q, weights, zeros = mesh
+    origin = jnp.zeros(strains.shape[0], structure.cell.dtype)
+
+    def matrices_at(e):
+        return _matrices(potential, structure, listed, topology, strains, moves, q, e)
+
+    matrices = matrices_at(origin)
+    heat = _mode_heat(matrices, zeros, temperature)
+
+    def along(direction):
+        if smooth:
+            change = jax.jvp(matrices_at, (origin,), (direction,))[1]
+        else:
+            change = (matrices_at(STEP * direction) - matrices_at(-STEP * direction)) / (2.0 * STEP)
+        _, gamma = _mode_parameters(matrices, change, zeros)
+        return -jnp.sum(weights[:, None] * jnp.where(jnp.isfinite(gamma), gamma, 0.0) * heat)
+
+    return jnp.stack([along(direction) for direction in jnp.eye(strains.shape[0], dtype=origin.dtype)])
+
+
+def _mode_heat(matrices, zeros, temperature):
+    w2 = jnp.linalg.eigvalsh(matrices)
+    known = jnp.arange(w2.shape[1]) >= zeros[:, None]
+    heat = jax.vmap(jax.vmap(lambda x: mode_heat_capacity(x, temperature)))(jnp.where(known, w2, 1.0))
+    return jnp.where(known, heat, 0.0)
+
+
+def _stencil(m):
+    """Strains (p, m) around 0, and the polynomial through values there: fit(values (p,), e (m,)).
+
+    One strain: degree 4 through five points; several: degree 2 (central differences).
+    """
+    if m == 1:
+        points = STEP * np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]])
+        powers = [(k,) for k in range(5)]
+    else:
+        steps = [np.zeros(m)]
+        for i in range(m):
+            steps += [np.eye(m)[i], -np.eye(m)[i]]
+            steps += [np.eye(m)[i] + np.eye(m)[j] for j in range(i)]
+        points = STEP * np.array(steps)
+        powers = [(0,) * m] + [tuple(np.eye(m, dtype=int)[i]) for i in range(m)]
+        powers += [tuple(np.eye(m, dtype=int)[i] + np.eye(m, dtype=int)[j]) for i in range(m) for j in range(i + 1)]
+    table = np.array([[np.prod((x / STEP) ** np.array(p)) for p in powers] for x in points])
+    inverse = np.linalg.inv(table)
+
+    def fit(values, e):
+        terms = [jnp.prod(jnp.stack([(e[i] / STEP) ** int(p) for i, p in enumerate(power) if p] or [e[0] * 0 + 1.0]))
+                 for power in powers]
+        return jnp.stack(terms) @ (inverse @ values)
+
+    return jnp.asarray(points), fit
+
+
+def _invariant(fields, project):
+    """An orthonormal basis of what a projection leaves of some fields, (k, ...)."""
+    kept = np.array([np.asarray(concrete(project(f))) for f in fields])
+    flat = kept.reshape(len(kept), -1)
+    _, size, basis = np.linalg.svd(flat, full_matrices=False)
+    return basis[size > 1e-6].reshape(-1, *kept.shape[1:])
