@@ -16,6 +16,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.core.save import save
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotError
+from jaxpot.interop.ase import ase_calculator, to_ase
 from jaxpot.observables import (
     energy,
     evaluate,
@@ -28,12 +29,27 @@ from jaxpot.observables import (
     virials,
 )
 from jaxpot.potentials.base import Potential
+from jaxpot.properties import (
+    dynamical_matrix,
+    elastic_constants,
+    equation_of_state,
+    force_constants,
+    gruneisen,
+    gruneisen_bands,
+    harmonic,
+    phonon_bands,
+    phonon_dos,
+    phonons,
+    relax,
+    thermal_expansion,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Environment", "JaxpotError", "Neighbors", "Potential", "Structure",
-    "energy", "errors", "evaluate", "evaluate_many", "forces", "hessian", "hessian_vector_product",
-    "load", "models", "neighbors", "potentials", "pytree", "save", "site_energies", "static", "stress",
-    "units", "virials",
+    "Environment", "JaxpotError", "Neighbors", "Potential", "Structure", "ase_calculator",
+    "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
+    "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian", "hessian_vector_product",
+    "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "pytree", "relax",
+    "save", "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units", "virials",
 ]

@@ -1,1 +1,31 @@
-"""Properties of crystals: derivatives of the energy, and what thermodynamics makes of them."""
+"""Properties of crystals: derivatives of the energy, and what thermodynamics makes of them.
+
+Functions take (potential, structure, options by keyword) and return small pytrees that are differentiable
+with respect to the potential. Iterations (relaxation, thermal expansion) run on the host and carry
+derivatives by the implicit function theorem.
+"""
+
+from jaxpot.properties.elastic import ElasticConstants, elastic_constants
+from jaxpot.properties.eos import EquationOfState, equation_of_state
+from jaxpot.properties.gruneisen import Gruneisen, GruneisenBands, gruneisen, gruneisen_bands
+from jaxpot.properties.harmonic import Harmonic, harmonic
+from jaxpot.properties.phonons import (
+    ForceConstants,
+    PhononBands,
+    PhononDos,
+    Phonons,
+    dynamical_matrix,
+    force_constants,
+    phonon_bands,
+    phonon_dos,
+    phonons,
+)
+from jaxpot.properties.relax import Relaxation, relax
+from jaxpot.properties.thermal import ThermalExpansion, thermal_expansion
+
+__all__ = [
+    "ElasticConstants", "EquationOfState", "ForceConstants", "Gruneisen", "GruneisenBands", "Harmonic",
+    "PhononBands", "PhononDos", "Phonons", "Relaxation", "ThermalExpansion",
+    "dynamical_matrix", "elastic_constants", "equation_of_state", "force_constants", "gruneisen",
+    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "thermal_expansion",
+]

@@ -127,13 +127,17 @@ class _Model:
         self.q = np.asarray(q)
         self.mesh = (jnp.asarray(q), jnp.asarray(weights), jnp.asarray(zero_modes(q)))
 
-    def arguments(self):
-        return self.listed, self.topology, self.strains, self.moves, self.mesh
+    def jets(self, potential, structure):
+        """Static energy and dynamical matrices around a structure, to second order in the strains."""
+        return _jets(
+            potential, structure, self.listed, self.topology, self.strains, self.moves, self.mesh[0],
+            smooth=self.smooth,
+        )
 
     def minimum(self, structure, temperature):
         """The structure at the minimum of the free energy, by Newton's method (concrete)."""
         for _ in range(_STEPS):
-            found = _derivatives(self.fixed, structure, temperature, *self.arguments(), smooth=self.smooth)
+            found = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:])
             if not np.isfinite(np.asarray(found.gradient)).all():
                 self.explain(structure)
             step = -np.linalg.solve(np.asarray(found.second), np.asarray(found.gradient))
@@ -156,25 +160,31 @@ class _Model:
 
     def attach(self, structure, temperature):
         """The same structure as a function of the potential: de/dp = -(d2F/de de)^-1 d2F/de dp."""
-        fixed = _derivatives(self.fixed, structure, temperature, *self.arguments(), smooth=self.smooth)
-        live = _derivatives(self.potential, structure, temperature, *self.arguments(), smooth=self.smooth)
+        fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:])
+        live = _derivatives(self.jets(self.potential, structure), temperature, *self.mesh[1:])
         step = -jnp.linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
         return _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
 
     def describe(self, structure, temperature, method):
         """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state."""
-        found = _derivatives(
-            self.potential, structure, temperature, *self.arguments(),
-            smooth=self.smooth, vibrating=method != "gruneisen_v0",
-        )
+        jets = self.jets(self.potential, structure)
+        found = _derivatives(jets, temperature, *self.mesh[1:], vibrating=method != "gruneisen_v0")
         if not self.traced and not np.isfinite(np.asarray(found.heat_capacity)):
             self.explain(structure)
-        mixed = found.mixed
-        if method != "free_energy":
-            mixed = _mixed_from_modes(
-                self.potential, structure, temperature, *self.arguments(), smooth=self.smooth
-            )
+        mixed = found.mixed if method == "free_energy" else _mixed_from_modes(jets, temperature, *self.mesh[1:])
         return _describe(found, mixed, structure, temperature, self.strains)
+
+
+@pytree
+class _Jets:
+    """To second order in the strains e (m,): energy slope (m,), curvature (m, m) of E(e), eV; the dynamical
+    matrices D (nq, N, N), their first (nq, N, N, m) and second derivatives (nq, N, N, m, m)."""
+
+    slope: jax.Array
+    curvature: jax.Array
+    matrices: jax.Array
+    first: jax.Array
+    second: jax.Array
 
 
 @pytree
@@ -238,65 +248,71 @@ def _mesh_matrices(potential, structure, listed, topology, q):
     return fold(site_hessians(potential, structure, listed), structure.masses, *topology).dynamical_matrix(q)
 
 
-@partial(jax.jit, static_argnames=("smooth", "vibrating"))
-def _derivatives(potential, structure, temperature, listed, topology, strains, moves, mesh, smooth, vibrating=True):
-    """Derivatives of F(e, T) at e = 0; without `vibrating`, second and gradient are those of E alone."""
-    q, weights, zeros = mesh
+@partial(jax.jit, static_argnames="smooth")
+def _jets(potential, structure, listed, topology, strains, moves, q, smooth):
     origin = jnp.zeros(strains.shape[0], structure.cell.dtype)
 
     def static_energy(e):
         w = _follow(potential, structure, listed, strains, moves, e)
         return _static(potential, structure, listed, strains, moves, e, w)
 
-    def average(f, matrices, temperature):
-        return mesh_average(f, matrices, weights, temperature, exclude=zeros)
-
     def matrices_at(e):
         return _matrices(potential, structure, listed, topology, strains, moves, q, e)
 
+    slope, curvature, _ = _second_order(static_energy, origin)
     if smooth:
-        def vibration(e, temperature):
-            return average(mode_free_energy, matrices_at(e), temperature)
+        first, second, matrices = _second_order(matrices_at, origin)
     else:
-        stencil, fit = _stencil(strains.shape[0])
-        samples = jax.lax.map(matrices_at, stencil)
+        points, fit = _stencil(strains.shape[0])
+        samples = jax.lax.map(matrices_at, points)
+        first, second, matrices = _second_order(lambda e: fit(samples, e), origin)
+    return _Jets(slope, curvature, matrices, first, second)
 
-        def vibration(e, temperature):
-            values = jax.lax.map(lambda m: average(mode_free_energy, m, temperature), samples)
-            return fit(values, e)
 
-    slope = jax.jacfwd(static_energy)
-    gradient, second = slope(origin), jax.jacfwd(slope)(origin)
+def _second_order(function, origin):
+    """First and second derivatives and the value of a function at `origin`, in one nested pass."""
+    def value_twice(e):
+        value = function(e)
+        return value, value
+
+    def slope_and_value(e):
+        slope, value = jax.jacfwd(value_twice, has_aux=True)(e)
+        return slope, (slope, value)
+
+    curvature, (slope, value) = jax.jacfwd(slope_and_value, has_aux=True)(origin)
+    return slope, curvature, value
+
+
+@partial(jax.jit, static_argnames="vibrating")
+def _derivatives(jets, temperature, weights, zeros, vibrating=True):
+    """Derivatives of F(e, T) at e = 0; without `vibrating`, second and gradient are those of E alone."""
+    origin = jnp.zeros(jets.slope.shape[0], jets.slope.dtype)
+
+    def vibration(e, temperature):
+        # D(e) to second order has the same first and second derivatives at e = 0 as D(e) itself.
+        matrices = jets.matrices + jets.first @ e + 0.5 * (jets.second @ e) @ e
+        return mesh_average(mode_free_energy, matrices, weights, temperature, exclude=zeros)
+
+    gradient, second = jets.slope, jets.curvature
     push = jax.jacfwd(vibration)
     if vibrating:
         gradient = gradient + push(origin, temperature)
         second = second + jax.jacfwd(push)(origin, temperature)
     mixed = jax.jacfwd(push, argnums=1)(origin, temperature)
-    heat = average(mode_heat_capacity, matrices_at(origin), temperature)
+    heat = mesh_average(mode_heat_capacity, jets.matrices, weights, temperature, exclude=zeros)
     return _Derivatives(gradient, 0.5 * (second + second.T), mixed, heat)
 
 
-@partial(jax.jit, static_argnames="smooth")
-def _mixed_from_modes(potential, structure, temperature, listed, topology, strains, moves, mesh, smooth):
+@jax.jit
+def _mixed_from_modes(jets, temperature, weights, zeros):
     """d2F/de_k dT = -sum_modes c_v gamma_k, mode by mode; the route that knows nothing of traces."""
-    q, weights, zeros = mesh
-    origin = jnp.zeros(strains.shape[0], structure.cell.dtype)
+    heat = _mode_heat(jets.matrices, zeros, temperature)
 
-    def matrices_at(e):
-        return _matrices(potential, structure, listed, topology, strains, moves, q, e)
-
-    matrices = matrices_at(origin)
-    heat = _mode_heat(matrices, zeros, temperature)
-
-    def along(direction):
-        if smooth:
-            change = jax.jvp(matrices_at, (origin,), (direction,))[1]
-        else:
-            change = (matrices_at(STEP * direction) - matrices_at(-STEP * direction)) / (2.0 * STEP)
-        _, gamma = _mode_parameters(matrices, change, zeros)
+    def along(change):
+        _, gamma = _mode_parameters(jets.matrices, change, zeros)
         return -jnp.sum(weights[:, None] * jnp.where(jnp.isfinite(gamma), gamma, 0.0) * heat)
 
-    return jnp.stack([along(direction) for direction in jnp.eye(strains.shape[0], dtype=origin.dtype)])
+    return jnp.stack([along(jets.first[..., k]) for k in range(jets.first.shape[-1])])
 
 
 def _mode_heat(matrices, zeros, temperature):
@@ -307,7 +323,7 @@ def _mode_heat(matrices, zeros, temperature):
 
 
 def _stencil(m):
-    """Strains (p, m) around 0, and the polynomial through values there: fit(values (p,), e (m,)).
+    """Strains (p, m) around 0, and the polynomial through values there: fit(values (p, ...), e (m,)).
 
     One strain: degree 4 through five points; several: degree 2 (central differences).
     """
@@ -328,7 +344,7 @@ def _stencil(m):
     def fit(values, e):
         terms = [jnp.prod(jnp.stack([(e[i] / STEP) ** int(p) for i, p in enumerate(power) if p] or [e[0] * 0 + 1.0]))
                  for power in powers]
-        return jnp.stack(terms) @ (inverse @ values)
+        return jnp.tensordot(jnp.stack(terms) @ inverse, values, 1)
 
     return jnp.asarray(points), fit
 
