@@ -44,6 +44,8 @@ class Evaluation:
 
 def energy(potential, structure, neighbors=None):
     """Total energy, () eV: the sum of the site energies. The root of everything else."""
+    structure = Structure.of(structure)
+    structure = structure if len(structure) or neighbors is not None else structure.padded(1)
     return _energy(*prepare(potential, structure, neighbors))
 
 
@@ -92,6 +94,9 @@ def hessian_vector_product(potential, structure, vector, neighbors=None):
     Costs about two evaluations of the forces; nothing of the size of the Hessian is stored.
     """
     potential, structure, neighbors = prepare(potential, structure, neighbors)
+    shape = (len(structure), 3)
+    if jnp.shape(vector) != shape:
+        raise DataError(f"vector: expected a displacement of each atom, shape {shape}, got {jnp.shape(vector)}")
     return _hvp(potential, structure, jnp.asarray(vector, structure.positions.dtype), neighbors)
 
 
@@ -152,6 +157,8 @@ def prepare(potential, structure, neighbors=None):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
     structure = Structure.of(structure)
+    if len(structure) == 0:
+        raise DataError("there are no atoms: only energy, site_energies, forces and evaluate have a value then")
     if neighbors is None:
         return potential, structure, checked_neighbors(potential, structure)
     _check_list(potential, structure, neighbors)
@@ -188,6 +195,11 @@ def _check_list(potential, structure, neighbors):
             f"the neighbour list belongs to {neighbors.positions.shape[0]} atoms, "
             f"the structure has {len(structure)}"
         )
+    if neighbors.pbc != structure.pbc:
+        raise DataError(
+            f"the neighbour list was built for pbc={neighbors.pbc}, the structure has pbc={structure.pbc}: "
+            "build a list of this structure"
+        )
     if is_traced(structure.positions, structure.cell, structure.numbers, neighbors):
         return
     check_species(potential, structure)
@@ -196,8 +208,8 @@ def _check_list(potential, structure, neighbors):
     extent = concrete(jnp.asarray(potential.extent()))
     if extent is not None and not bool(neighbors.covers(structure, extent)):
         raise CapacityError(
-            "the neighbour list has been outgrown: atoms or cell have changed too much since it was built; "
-            "build a new one, or one with a larger skin"
+            "the neighbour list has been outgrown: atoms or cell have changed too much since it was built, "
+            "or it belongs to another structure; build a new one, or one with a larger skin"
         )
 
 

@@ -8,7 +8,8 @@ has been deformed, a pair that is missing has a distance of at least
 
 with A the affine map from the reference cell to the present one, s_min its smallest singular value, and
 u_i the displacement of atom i beyond A (up to a common translation). As long as this is not below the
-range of the potential, the list is exact, whatever has happened; otherwise results are NaN.
+range of the potential, the list is exact, whatever has happened; otherwise results are NaN. They are NaN
+too if atoms have been added or removed by turning padding into atoms or the reverse.
 """
 
 import jax
@@ -46,8 +47,10 @@ class Neighbors:
     positions: jax.Array  # (n, 3) A, when the list was built
     cell: jax.Array  # (3, 3) A, when the list was built
     inverse: jax.Array  # (3, 3), pseudo-inverse of the periodic rows of that cell
+    atoms: jax.Array  # (n,) bool, which entries were atoms and not padding
     cutoff: float = static()
     skin: float = static(default=0.0)
+    pbc: tuple[bool, bool, bool] = static(default=(True, True, True))
 
     @property
     def capacity(self):
@@ -63,13 +66,14 @@ class Neighbors:
         """Whether the list holds every pair within `extent` (A) of the structure as it is now; () bool."""
         cell = jax.lax.stop_gradient(structure.cell)
         positions = jax.lax.stop_gradient(structure.positions)
-        atom = (structure.numbers > 0)[:, None]
+        present = structure.numbers > 0
+        atom = present[:, None]
         affine = jnp.eye(3, dtype=cell.dtype) + self.inverse @ (cell - self.cell)
         drift = jnp.where(atom, positions - self.positions @ affine, 0.0)
         drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
         moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
         stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(affine @ affine.T)[0], 0.0))
-        return self.reach * stretch - 2.0 * moved >= extent
+        return (self.reach * stretch - 2.0 * moved >= extent) & jnp.all(present == self.atoms)
 
 
 def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
@@ -116,11 +120,14 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         capacity = round_capacity(most)
     if most > capacity:
         raise CapacityError(f"capacity is {capacity} neighbours a row, but one atom has {most}: give at least {most}")
-    rows = len(atoms) if rows is None else rows
+    rows = max(len(atoms), 1) if rows is None else rows
     if rows < len(atoms):
         raise CapacityError(f"{rows} rows were asked for, but there are {len(atoms)} atoms")
-    take = np.minimum(np.arange(rows), max(len(atoms) - 1, 0)) if len(atoms) else np.zeros(0, int)
-    real = np.arange(len(take)) < len(atoms)
+    real = np.arange(rows if len(numbers) else 0) < len(atoms)
+    if not len(atoms):  # rows of nothing, about the first place of padding
+        atoms, counts = np.zeros(1, int), np.zeros(1, int)
+        others, shifts = np.zeros((1, 0), int), np.zeros((3, 1, 0), np.int8)
+    take = np.minimum(np.arange(len(real)), len(atoms) - 1)
     fill = ((0, 0), (0, max(capacity - others.shape[1], 0)))
     others = np.pad(others, fill)[:, :capacity]
     shifts = np.pad(shifts, ((0, 0), *fill))[:, :, :capacity]
@@ -138,8 +145,10 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         positions=to_device(positions.astype(dtype)),
         cell=to_device(cell.astype(dtype)),
         inverse=to_device(_pseudo_inverse(cell, structure.pbc).astype(dtype)),
+        atoms=to_device(numbers > 0),
         cutoff=float(cutoff),
         skin=float(skin),
+        pbc=structure.pbc,
     )
 
 
