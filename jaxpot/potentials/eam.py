@@ -13,7 +13,8 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import check_length, species_numbers
 
-JUMP = 1e-7  # eV or eV/A; smaller ones are taken for the rounding of a table that ends with zero
+# Smaller jumps at the cutoff are taken for the rounding of a table that ends with zero.
+_JUMP_ENERGY, _JUMP_FORCE = 1e-12, 1e-10  # eV, eV/A
 
 
 @pytree
@@ -122,6 +123,6 @@ def _smoothness(embedding, density, pair, drho, dr, cutoff):
         before, after = table[:, m], table[:, m + 1]
         value = max(value, np.abs(before + p * (after - before)).max())
         slope = max(slope, np.abs(after - before).max() / dr)
-    if value > JUMP:
+    if value > _JUMP_ENERGY:
         return -1
-    return 0 if slope > JUMP else 1
+    return 0 if slope > _JUMP_FORCE else 1

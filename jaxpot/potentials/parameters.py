@@ -35,7 +35,8 @@ def per_species(value, species, order, name):
     if array.shape != (count,) * order:
         known = "any element" if species is None else name_species(species)
         raise DataError(
-            f"{name}: expected a number, or an array of shape {(count,) * order} for {known}; got {array.shape}"
+            f"{name}: expected a number, or an array of shape {(count,) * order} for {known}; "
+            f"got {array.shape}"
         )
     return array
 

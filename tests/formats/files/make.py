@@ -18,7 +18,7 @@ def alloy(path):
     drho = 0.32
     r = dr * np.arange(n_r)
     rho = drho * np.arange(n_rho)
-    tail = np.clip(1.0 - r / cutoff, 0.0, None) ** 4
+    tail = np.clip(1.0 - r / 5.2, 0.0, None) ** 4  # zero before the cutoff: the curves end without a jump
 
     def pair(strength, size):
         return r * strength * (np.exp(-4.0 * (r / size - 1.0)) - 1.6 * np.exp(-2.0 * (r / size - 1.0))) * tail
