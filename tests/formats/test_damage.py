@@ -1,0 +1,49 @@
+"""Files damaged at random are refused with a typed error, or read: nothing else happens."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxpot.errors import FormatError
+from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.setfl import read_setfl
+
+FILES = Path(__file__).parent / "files"
+
+
+def damaged(data, rng):
+    """One of: bytes replaced, a piece lost, a piece repeated, the end lost, digits turned into words."""
+    data = bytearray(data)
+    kind = rng.integers(5)
+    a, b = sorted(rng.integers(0, len(data), 2))
+    if kind == 0:
+        for k in rng.integers(0, len(data), rng.integers(1, 4)):
+            data[k] = rng.integers(0, 256)
+    elif kind == 1:
+        del data[a:min(b, a + 60)]
+    elif kind == 2:
+        data[a:a] = data[a:min(b, a + 60)]
+    elif kind == 3:
+        del data[a:]
+    else:
+        data[a:a + 3] = rng.choice([b"nan", b"inf", b"1e9", b"-1 ", b"0 0", b"\n\n\n", b"#  "])
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name, read", [("two_metals.eam.alloy", read_setfl), ("two_kinds.sw", read_sw)])
+def test_damage(tmp_path, name, read):
+    rng = np.random.default_rng(11)
+    whole = (FILES / name).read_bytes()
+    path = tmp_path / name
+    refused = 0
+    for _ in range(150):
+        path.write_bytes(damaged(whole, rng))
+        try:
+            potential = read(path)
+        except FormatError as error:
+            refused += 1
+            assert name in str(error)
+        else:
+            assert np.isfinite(potential.cutoff)
+    assert refused > 50
