@@ -250,18 +250,23 @@ def poison(potential, structure, neighbors):
     return jnp.where(good, 1.0, jnp.nan).astype(structure.positions.dtype)
 
 
+def spread(array):
+    """() 1.0, or NaN where one element is: then nothing else may look like a result either."""
+    return jnp.where(jnp.isnan(jnp.sum(array)), jnp.nan, 1.0).astype(array.dtype)
+
+
 @partial(jax.jit, static_argnames="max_blocks")
 def _row_energies(potential, structure, neighbors, max_blocks=None):
     potential = cast(potential, structure.positions.dtype)
     if potential.local:
         def block(graph, per_chunk):
             found = per_chunk(jax.checkpoint(jax.vmap(potential.site_energy)), graph.environments())
-            return jnp.where(graph.real, found, 0.0), graph.centers
+            return jnp.where(graph.real, found * graph.sound, 0.0), graph.centers
 
         found, centers = map_rows(block, potential, structure, neighbors, max_blocks)
     else:
         graph = connect(structure, neighbors)
-        found, centers = jnp.where(graph.real, potential.site_energies(graph), 0.0), graph.centers
+        found, centers = jnp.where(graph.real, potential.site_energies(graph) * graph.sound, 0.0), graph.centers
     return found * poison(potential, structure, neighbors), centers
 
 
@@ -295,8 +300,9 @@ def _evaluate(potential, structure, neighbors):
     force, (site, centers, virial) = scan_blocks(
         block, jnp.zeros((n, 3), dtype), potential, neighbors
     )
-    site = site.reshape(-1) * bad
     strain_derivative = virial.sum(0)
+    bad = bad * spread(strain_derivative)  # NaN for atoms at one point: their distance is
+    site = site.reshape(-1) * bad
     scale = bad if all(structure.pbc) else jnp.nan
     return Evaluation(
         energy=site.sum(),
@@ -360,8 +366,9 @@ def _evaluate_general(potential, structure, neighbors):
     (value, sites), (gradient, strained) = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(
         structure.positions, none
     )
-    scale = 1.0 if all(structure.pbc) else jnp.nan
-    return Evaluation(value, sites, -gradient, 0.5 * (strained + strained.T) / structure.volume * scale)
+    bad = spread(value)
+    scale = bad if all(structure.pbc) else jnp.nan
+    return Evaluation(value, sites * bad, -gradient * bad, 0.5 * (strained + strained.T) / structure.volume * scale)
 
 
 @jax.jit
@@ -376,23 +383,27 @@ def _virials(potential, structure, neighbors):
         return found.at[graph.centers].add(-virial), None
 
     start = jnp.zeros((len(structure), 3, 3), structure.positions.dtype)
-    return scan_blocks(block, start, potential, neighbors)[0] * bad
+    found, _ = scan_blocks(block, start, potential, neighbors)
+    return found * bad * spread(found)
 
 
-def _gradient(potential, structure, neighbors):
-    return jax.grad(lambda x: _energy(potential, structure.moved(x), neighbors))
+def _value_and_gradient(potential, structure, neighbors):
+    return jax.value_and_grad(lambda x: _energy(potential, structure.moved(x), neighbors))
 
 
 @jax.jit
 def _hvp(potential, structure, vector, neighbors):
-    gradient = _gradient(potential, structure, neighbors)
-    return jax.jvp(gradient, (structure.positions,), (vector,))[1] * poison(potential, structure, neighbors)
+    function = _value_and_gradient(potential, structure, neighbors)
+    (value, _), (_, product) = jax.jvp(function, (structure.positions,), (vector,))
+    return product * spread(value)
 
 
 @partial(jax.jit, static_argnums=3)
 def _hessian(potential, structure, neighbors, batch):
     n = len(structure)
-    _, product = jax.linearize(_gradient(potential, structure, neighbors), structure.positions)
+    (value, _), product = jax.linearize(
+        _value_and_gradient(potential, structure, neighbors), structure.positions
+    )
     units = jnp.eye(3 * n, dtype=structure.positions.dtype).reshape(3 * n, n, 3)
-    rows = jax.lax.map(product, units, batch_size=batch)
-    return rows.reshape(n, 3, n, 3) * poison(potential, structure, neighbors)
+    rows = jax.lax.map(lambda unit: product(unit)[1], units, batch_size=batch)
+    return rows.reshape(n, 3, n, 3) * spread(value)

@@ -53,6 +53,12 @@ class Graph:
         """(m, K, 3) A."""
         return jnp.stack([self.x, self.y, self.z], axis=-1)
 
+    @property
+    def sound(self):
+        """(m,) 1.0, or NaN where two atoms are at one point: a model's mask `r < cutoff` would drop that pair."""
+        nearest = jax.lax.stop_gradient(jnp.min(self.distances, axis=1))
+        return jnp.where(nearest > 0.0, 1.0, jnp.nan).astype(self.distances.dtype)
+
     def environments(self):
         """All environments, batched along the first axis."""
         return Environment(self.x, self.y, self.z, self.distances, self.numbers, self.center_numbers)
