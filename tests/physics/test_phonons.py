@@ -1,0 +1,138 @@
+"""Dynamical matrices, Grueneisen parameters and thermodynamics, each by a second route."""
+
+import numpy as np
+import pytest
+from crystals import relaxed
+
+import jaxpot as jp
+from jaxpot.errors import ConvergenceError, DataError
+
+GENERIC = np.array([[0.1, 0.3, 0.2], [0.5, 0.0, 0.5], [0.5, 0.5, 0.5], [0.27, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("name, repeats", [
+    ("silicon", (3, 3, 3)), ("copper", (3, 3, 3)), ("rocksalt", (2, 2, 2)), ("wurtzite", (2, 2, 2)),
+    ("triclinic", (2, 2, 2)),
+])
+def test_dynamical_matrix_equals_the_supercell_hessian_at_commensurate_q(name, repeats):
+    potential, structure = relaxed(name)
+    q = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1]]) / np.array(repeats)
+    local = jp.dynamical_matrix(potential, structure, q)
+    supercell = jp.dynamical_matrix(potential, structure, q, supercell=repeats)
+    scale = np.abs(local).max()
+    np.testing.assert_allclose(local, supercell, atol=1e-10 * scale)
+
+
+def test_hessian_sums_to_the_dynamical_matrix_at_gamma():
+    potential, structure = relaxed("wurtzite")
+    mass = np.sqrt(np.asarray(structure.masses))
+    hessian = np.asarray(jp.hessian(potential, structure))
+    expected = (hessian / mass[:, None, None, None] / mass[None, None, :, None]).reshape(12, 12)
+    np.testing.assert_allclose(jp.dynamical_matrix(potential, structure, [0, 0, 0]), expected, atol=1e-11)
+
+
+def test_acoustic_modes_vanish_at_gamma_and_follow_the_elastic_constants():
+    potential, structure = relaxed("copper")
+    assert np.abs(jp.phonons(potential, structure, [0, 0, 0]).frequencies / jp.units.THz).max() < 1e-5
+    # Long waves along [100]: velocity^2 = c11 / density, c44 / density.
+    c = jp.elastic_constants(potential, structure)
+    density = float(structure.masses.sum() / structure.volume)
+    q = np.array([0.0, 1e-3, 1e-3])
+    wave = np.linalg.norm(q @ np.linalg.inv(np.asarray(structure.cell)).T)
+    velocity = np.asarray(jp.phonons(potential, structure, q).frequencies) / wave
+    expected = np.sqrt(np.array([c.c44, c.c44, c.c11]) / density)
+    np.testing.assert_allclose(velocity, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["silicon", "copper", "rocksalt", "wurtzite", "triclinic"])
+def test_gruneisen_parameters_against_volume_differences(name):
+    potential, structure = relaxed(name)
+    found = jp.gruneisen(potential, structure, GENERIC)
+
+    def log_frequencies(x):
+        strained = structure.strained(x * np.eye(3) / 3)
+        if len(structure) > 1:
+            strained = jp.relax(potential, strained, fmax=1e-10, steps=2000).structure
+        return np.log(np.asarray(jp.phonons(potential, strained, GENERIC).frequencies))
+
+    h = 4e-3
+    wide = -(log_frequencies(h) - log_frequencies(-h)) / (2 * h)
+    narrow = -(log_frequencies(h / 2) - log_frequencies(-h / 2)) / h
+    expected = (4 * narrow - wide) / 3
+    gamma = np.asarray(found.gamma)
+    # Degenerate modes come out in another order; sorted within the groups they agree.
+    groups = np.round(np.asarray(found.frequencies) / jp.units.THz, 4)
+    for k in range(len(GENERIC)):
+        for value in np.unique(groups[k]):
+            same = groups[k] == value
+            np.testing.assert_allclose(np.sort(gamma[k, same]), np.sort(expected[k, same]), atol=1e-5)
+
+
+def test_acoustic_gruneisen_parameters_are_undefined_at_gamma():
+    gamma = jp.gruneisen(*relaxed("silicon"), [[0, 0, 0], [1, 0, 0]]).gamma
+    assert np.isnan(gamma[:, :3]).all() and np.isfinite(gamma[:, 3:]).all()
+
+
+def test_density_of_states_counts_the_modes():
+    potential, structure = relaxed("silicon")
+    dos = jp.phonon_dos(potential, structure, mesh=(8, 8, 8))
+    assert np.trapezoid(dos.density, dos.frequencies) == pytest.approx(6.0, rel=1e-5)
+
+
+def test_harmonic_thermodynamics():
+    potential, structure = relaxed("silicon")
+    temperatures = np.array([0.0, 100.0, 300.0, 301.0, 3000.0])
+    found = jp.harmonic(potential, structure, temperatures, mesh=(4, 4, 4))
+    kB = jp.units.kB
+    assert found.entropy[0] == 0 and found.heat_capacity[0] == 0
+    np.testing.assert_allclose(found.free_energy, found.energy - temperatures * found.entropy, atol=1e-12)
+    # dF/dT = -S by a difference; Dulong and Petit at the end (minus the three modes left out at Gamma).
+    slope = (found.free_energy[3] - found.free_energy[2]) / 1.0
+    assert slope == pytest.approx(-0.5 * (found.entropy[2] + found.entropy[3]), rel=1e-5)
+    assert found.heat_capacity[-1] / kB == pytest.approx(6 - 3 / 64, rel=3e-3)
+
+
+def test_imaginary_modes_are_refused():
+    potential, structure = relaxed("silicon")
+    stretched = structure.strained(0.25 * np.eye(3))
+    with pytest.raises(ConvergenceError, match="THz"):
+        jp.harmonic(potential, stretched, [300.0], mesh=(4, 4, 4))
+
+
+def test_thermal_expansion_by_three_routes():
+    potential, structure = relaxed("silicon")
+    temperatures = [50.0, 299.0, 300.0, 301.0]
+    free = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4))
+    modes = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4), method="gruneisen")
+    first = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4), method="gruneisen_v0")
+    np.testing.assert_allclose(modes.alpha, free.alpha, rtol=1e-8)
+    difference = np.log(free.volumes[3] / free.volumes[1]) / 2 / 3
+    assert free.alpha[2] == pytest.approx(difference, rel=2e-5)
+    assert 1e-4 < abs(first.alpha[2] / free.alpha[2] - 1) < 0.05
+    relation = 3 * free.alpha[2] * free.volumes[2] * free.bulk[2] / free.heat_capacity_v[2]
+    assert free.gamma[2] == pytest.approx(float(relation), rel=1e-10)
+    assert free.heat_capacity_p[2] == pytest.approx(
+        float(free.heat_capacity_v[2] + 300.0 * free.volumes[2] * free.bulk[2] * (3 * free.alpha[2]) ** 2), rel=1e-8
+    )
+
+
+def test_thermal_expansion_is_a_tensor_where_the_crystal_is_not_cubic():
+    potential, structure = relaxed("wurtzite")
+    found = jp.thermal_expansion(potential, structure, [299.0, 300.0, 301.0], mesh=(2, 2, 2))
+    tensor = np.asarray(found.alpha_tensor[1])
+    lengths = np.linalg.norm(np.asarray(found.cells), axis=2)
+    expected = np.log(lengths[2] / lengths[0]) / 2
+    assert tensor[0, 0] == pytest.approx(tensor[1, 1]) and abs(tensor[0, 0] - tensor[2, 2]) > 1e-8
+    np.testing.assert_allclose([tensor[0, 0], tensor[2, 2]], expected[[0, 2]], rtol=1e-4)
+    modes = jp.thermal_expansion(potential, structure, [300.0], mesh=(2, 2, 2), method="gruneisen")
+    np.testing.assert_allclose(modes.alpha_tensor[0], tensor, atol=1e-7 * np.abs(tensor).max())
+
+
+def test_wrong_arguments():
+    potential, structure = relaxed("silicon")
+    with pytest.raises(DataError, match="shape"):
+        jp.phonons(potential, structure, [0.0, 0.5])
+    with pytest.raises(DataError, match="not negative"):
+        jp.harmonic(potential, structure, [-1.0])
+    with pytest.raises(DataError, match="method"):
+        jp.thermal_expansion(potential, structure, [300.0], method="magic")

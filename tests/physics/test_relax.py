@@ -1,0 +1,94 @@
+"""Relaxation, and derivatives of everything that follows it, against re-relaxed crystals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase.build import bulk
+from crystals import relaxed
+
+import jaxpot as jp
+from jaxpot.errors import DataError
+
+silicon = jp.potentials.StillingerWeber.silicon
+
+
+def test_positions_cell_and_pressure():
+    potential = silicon()
+    atoms = bulk("Si", a=5.3)
+    atoms.rattle(0.05, seed=1)
+    fixed = jp.relax(potential, atoms)
+    assert fixed.converged and fixed.fmax <= 1e-6
+    np.testing.assert_allclose(fixed.structure.cell, atoms.cell.array)
+    free = jp.relax(potential, atoms, cell=True, fmax=1e-8)
+    assert (4 * free.structure.volume) ** (1 / 3) == pytest.approx(5.43095, abs=1e-5)
+    pressed = jp.relax(potential, atoms, cell=True, pressure=5 * jp.units.GPa, fmax=1e-8)
+    np.testing.assert_allclose(
+        jp.stress(potential, pressed.structure) / jp.units.GPa, -5 * np.eye(3), atol=1e-5
+    )
+
+
+def test_symmetry_is_kept_and_non_convergence_said():
+    potential, structure = relaxed("wurtzite")
+    strained = structure.strained(np.diag([0.01, 0.01, -0.02]))
+    found = jp.relax(potential, strained, cell=True)
+    lengths = np.linalg.norm(np.asarray(found.structure.cell), axis=1)
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-12)
+    short = jp.relax(potential, strained, cell=True, steps=2)
+    assert not short.converged and short.fmax > 1e-6 and short.steps == 2
+
+
+def test_refusals():
+    with pytest.raises(DataError, match="cell=True"):
+        jp.relax(silicon(), bulk("Si"), pressure=0.1)
+    with pytest.raises(DataError, match="jit"):
+        jax.jit(lambda p: jp.relax(p, bulk("Si")).energy)(silicon())
+    with pytest.raises(DataError, match="periodic"):
+        jp.relax(silicon(), jp.Structure(np.zeros((1, 3)), np.eye(3) * 9, [14], pbc=False), cell=True)
+
+
+def test_reverse_and_forward_derivatives_agree_with_relaxed_differences():
+    def a0(potential):
+        found = jp.relax(potential, bulk("Si", a=5.43), cell=True, fmax=1e-10)
+        return (4 * found.structure.volume) ** (1 / 3)
+
+    potential = silicon()
+    gradient = jax.grad(a0)(potential)
+    direction = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.1), potential)
+    _, forward = jax.jvp(a0, (potential,), (direction,))
+    total = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, direction)))
+    assert forward == pytest.approx(float(total), rel=1e-12)
+    h = 1e-4
+    moved = [a0(potential.replace(sigma=float(potential.sigma) * (1 + s * h))) for s in (-1, 1)]
+    difference = (moved[1] - moved[0]) / (2 * h * float(potential.sigma))
+    assert gradient.sigma == pytest.approx(float(difference), rel=1e-6)
+    assert abs(gradient.epsilon) < 1e-9  # the scale of energy does not move atoms
+
+
+@pytest.mark.parametrize("name", ["silicon", pytest.param("wurtzite", marks=pytest.mark.slow)])
+def test_derivatives_of_properties_include_the_relaxation(name):
+    """d(V0, C44, omega, gamma, alpha)/d(parameter) against central differences of re-relaxed crystals."""
+    start_potential, start = relaxed(name)
+    leaves, tree = jax.tree.flatten(start_potential)
+    names = jp.potentials.base.parameter_names(start_potential)
+    which = next(k for k, n in enumerate(names) if n.endswith("lam"))
+
+    def properties(value):
+        potential = jax.tree.unflatten(tree, [*leaves[:which], value, *leaves[which + 1:]])
+        s = jp.relax(potential, start, cell=True, fmax=1e-11, steps=3000).structure
+        return jnp.stack([
+            s.volume,
+            jp.elastic_constants(potential, s).c44,
+            jp.phonons(potential, s, [0.1, 0.2, 0.3]).frequencies[-1],
+            jp.gruneisen(potential, s, [0.1, 0.2, 0.3]).gamma[0],
+            jp.thermal_expansion(potential, s, [300.0], mesh=(2, 2, 2)).alpha[0],
+        ])
+
+    value = leaves[which]
+    _, found = jax.jvp(properties, (value,), (jnp.ones_like(value),))
+    h = 5e-4 * float(value)
+    wide, narrow = (
+        (properties(value + k) - properties(value - k)) / (2 * k) for k in (h, h / 2)
+    )
+    expected = (4 * narrow - wide) / 3
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
