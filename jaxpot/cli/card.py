@@ -51,12 +51,12 @@ def meshes(parser):
     parser.add_argument(
         "--dos-mesh",
         type=count,
-        default=20,
+        default=30,
         metavar="N",
-        help="N x N x N wave vectors for the density of states (default: 20)",
+        help="N x N x N wave vectors for the density of states (default: 30)",
     )
     parser.add_argument(
-        "--points", type=count, default=120, metavar="N", help="wave vectors along the path (default: 120)"
+        "--points", type=count, default=200, metavar="N", help="wave vectors along the path (default: 200)"
     )
 
 

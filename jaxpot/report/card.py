@@ -8,6 +8,7 @@ import base64
 import json
 import platform
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -21,13 +22,13 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
-from jaxpot.errors import ConvergenceError
-from jaxpot.io import special_points
+from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
+from jaxpot.io import band_path, special_points
 from jaxpot.observables import energy
 from jaxpot.properties.elastic import elastic_constants
 from jaxpot.properties.eos import equation_of_state
-from jaxpot.properties.gruneisen import gruneisen, gruneisen_bands
-from jaxpot.properties.phonons import phonon_bands, phonon_dos, phonons
+from jaxpot.properties.gruneisen import GruneisenBands, gruneisen
+from jaxpot.properties.phonons import PhononBands, phonon_dos, phonons
 from jaxpot.properties.relax import relax
 from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
@@ -35,6 +36,7 @@ from jaxpot.report.crystal import formula, lattice, primitive
 from jaxpot.report.html import html_page
 
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
+_TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
 _ELASTIC = ("c11", "c12", "c13", "c33", "c44", "c66")
 
 _DEFINITIONS = {
@@ -78,7 +80,7 @@ class Card:
         if "gruneisen" in found:
             made["gruneisen"] = plots.plot_gruneisen(found["gruneisen"])
         if "thermal" in found:
-            made["thermal"] = plots.plot_thermal_expansion(found["thermal"], atoms)
+            made["thermal"] = plots.plot_thermal(found["thermal"], atoms)
         return made
 
     def write(self, folder):
@@ -98,7 +100,7 @@ class Card:
 
 
 def property_card(
-    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=20, points=100, temperatures=None
+    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None
 ):
     """Compute the property card of a crystal.
 
@@ -111,7 +113,7 @@ def property_card(
         model: what to say of the potential: {"name": ..., "source": ...}.
         mesh, dos_mesh: divisions of the reciprocal lattice for thermal properties and for the DOS.
         points: wave vectors along the path.
-        temperatures: K, among them 300; by default 0 to 600 in steps of 25.
+        temperatures: K, among them 300; by default 0 to 600.
 
     Returns:
         `Card`.
@@ -121,14 +123,18 @@ def property_card(
         ConvergenceError: the crystal does not relax.
     """
     say = progress or (lambda text: None)
-    temperatures = np.arange(0.0, 601.0, 25.0) if temperatures is None else np.asarray(temperatures, float)
-    room = int(np.argmin(np.abs(temperatures - ROOM)))
+    temperatures = _TEMPERATURES if temperatures is None else np.asarray(temperatures, float)
+    if ROOM not in temperatures:
+        raise DataError(f"temperatures: expected {ROOM:g} K to be among them, got {temperatures.tolist()}")
+    room = int(np.flatnonzero(temperatures == ROOM)[0])
     results, notes = {}, []
 
-    with _collected(notes):
+    with _collected(notes), ThreadPoolExecutor(1) as pool:
         say("relaxing atoms and cell")
         crystal = relaxed_crystal(potential, structure)
         atoms = len(crystal)
+        # Almost all of the time goes into compiling. The longest part begins here, on a core of its own.
+        thermal = pool.submit(_thermal_expansion, potential, crystal, temperatures, mesh, _double())
         say("energy against volume")
         results["equation_of_state"] = equation_of_state(potential, crystal)
         cohesive = cohesive_energy(potential, crystal)
@@ -136,18 +142,25 @@ def property_card(
         with _optional("elastic constants", notes):
             results["elastic"] = elastic_constants(potential, crystal)
         say("phonons: bands along the standard path")
-        results["bands"] = phonon_bands(potential, crystal, points=points)
         special = special_points(crystal)
-        results["phonons"] = phonons(potential, crystal, np.array(list(special.values())))
+        # One call for the path and the special points: one compiled program.
+        route = band_path(crystal, points=points)
+        wave_vectors = np.concatenate([route.q_points, np.array(list(special.values()))])
+        found = phonons(potential, crystal, wave_vectors)
+        results["bands"], results["phonons"] = _split(PhononBands, route, found, "frequencies")
         say("phonons: density of states")
         results["dos"] = phonon_dos(potential, crystal, mesh=(dos_mesh,) * 3)
         say("Grueneisen parameters")
         with _optional("Grueneisen parameters", notes):
-            results["modes"] = gruneisen(potential, crystal, np.array(list(special.values())))
-            results["gruneisen"] = gruneisen_bands(potential, crystal, points=points)
+            found = gruneisen(potential, crystal, wave_vectors)
+            if not np.isfinite(np.asarray(found.gamma)).any():
+                raise ConvergenceError("no mode of this crystal has one")
+            results["gruneisen"], results["modes"] = _split(
+                GruneisenBands, route, found, "frequencies", "gamma"
+            )
         say("thermal expansion and heat capacity")
         with _optional("thermal properties", notes):
-            results["thermal"] = thermal_expansion(potential, crystal, temperatures, mesh=(mesh,) * 3)
+            results["thermal"] = thermal.result()
 
     thermal = _thermal(results.get("thermal"), atoms)
     values = {
@@ -173,6 +186,16 @@ def property_card(
         "warnings": notes,
     }
     return Card(name, values, meta, results)
+
+
+def _double():
+    """Whether this thread works in double precision; another thread has to be told."""
+    return bool(jax.config.jax_enable_x64)
+
+
+def _thermal_expansion(potential, crystal, temperatures, mesh, double):
+    with jax.enable_x64(double):
+        return thermal_expansion(potential, crystal, temperatures, mesh=(mesh,) * 3)
 
 
 def relaxed_crystal(potential, structure):
@@ -204,10 +227,24 @@ def _entry(value, unit):
     return {"value": value, "sd": None, "unit": unit}
 
 
+def _split(bands, route, found, *names):
+    """What was computed on a path followed by the special points: the bands, and the values at the points."""
+    values = {name: np.asarray(getattr(found, name)) for name in names}
+    count = len(route.q_points)
+    along = {name: value[:count] for name, value in values.items()}
+    path = {
+        "q": route.q_points,
+        "distances": route.distances,
+        "ticks": tuple(route.ticks),
+        "labels": route.labels,
+    }
+    return bands(**path, **along), {name: value[count:] for name, value in values.items()}
+
+
 def _by_point(special, result, attribute, unit=1.0):
     if result is None:
         return None
-    table = np.asarray(getattr(result, attribute)) / unit
+    table = result[attribute] / unit
     return {name: [_finite(x) for x in row] for name, row in zip(special, table, strict=True)}
 
 
@@ -318,11 +355,7 @@ def _collected(notes):
         yield
     for warning in caught:
         text = str(warning.message)
-        if (
-            issubclass(warning.category, UserWarning)
-            and text not in notes
-            and "compilation cache" not in text
-        ):
+        if issubclass(warning.category, JaxpotWarning) and text not in notes:
             notes.append(text)
 
 

@@ -107,9 +107,8 @@ def plot_gruneisen(result, title=None):
         s=9.0,
         linewidths=0,
         cmap=_BY_FREQUENCY,
-        norm=Normalize(0.0, float(frequencies.max())),
+        norm=Normalize(0.0, float(np.nanmax(frequencies, initial=0.0))),
     )
-    axes.axhline(0.0, color=SOFT, linewidth=0.8)
     _path_axis(axes, result)
     _set_range(axes, gamma[known])
     bar = figure.colorbar(dots, ax=axes, pad=0.02, aspect=28)
@@ -126,7 +125,6 @@ def _gruneisen_by_frequency(gamma, frequencies, title):
     axes = prepare(figure.subplots(), title, "Frequency (THz)", "Mode Grüneisen parameter γ")
     known = np.isfinite(gamma) & (frequencies > 0)
     axes.scatter(frequencies[known], gamma[known], s=10.0, color=BLUE, linewidths=0, alpha=0.7)
-    axes.axhline(0.0, color=SOFT, linewidth=0.8)
     axes.set_xlim(left=0.0)
     _set_range(axes, gamma[known])
     return figure
@@ -180,13 +178,19 @@ def _merged(ticks, labels):
 
 def _set_range(axes, values):
     """All of the values, unless a few of them dwarf the rest (a mode about to become unstable)."""
+    if not len(values):
+        note(axes, "no mode has a Grüneisen parameter")
+        return
     low, high = float(values.min()), float(values.max())
     inner = np.percentile(values, [0.5, 99.5])
     width = max(float(inner[1] - inner[0]), 0.2)
     shown = max(low, inner[0] - 0.5 * width), min(high, inner[1] + 0.5 * width)
-    bottom, top = min(shown[0], 0.0), max(shown[1], 0.0)
-    margin = 0.06 * (top - bottom)
+    # Zero is shown where it is near: what matters is which modes soften.
+    bottom, top = shown if shown[0] > 0.5 * shown[1] else (min(shown[0], 0.0), max(shown[1], 0.0))
+    margin = max(0.06 * (top - bottom), 0.02)
     axes.set_ylim(bottom - margin, top + margin)
+    if bottom <= 0.0:
+        axes.axhline(0.0, color=SOFT, linewidth=0.8)
     hidden = int(((values < bottom - margin) | (values > top + margin)).sum())
     if hidden:
         note(axes, f"{hidden} points lie outside ({low:.3g} to {high:.3g})")
@@ -283,7 +287,7 @@ def _young_by_direction(figure, axes, stiffness):
         axes.plot(angle, young, color=color, linewidth=1.6, label=label)
         highest = max(highest, float(np.nanmax(young, initial=0.0)))
     axes.set_title(f"{_MODULUS} by direction (GPa)", fontsize=10.5, color=INK, pad=12)
-    axes.set_ylim(0.0, 1.05 * max(highest, 1e-9))
+    axes.set_ylim(0.0, 1.12 * max(highest, 1e-9))
     axes.set_thetagrids(np.arange(0, 360, 45))
     few_ticks(axes.yaxis, 4)
     axes.set_rlabel_position(90.0)
@@ -318,7 +322,7 @@ def _matrix(axes, stiffness):
 # Temperature ----------------------------------------------------------------------------------------------
 
 
-def plot_thermal_expansion(result, atoms=1, title=None):
+def plot_thermal(result, atoms=1, title=None):
     """Expansion, heat capacity, bulk modulus and Grueneisen parameter against temperature."""
     figure = Picture(7.6, 5.4)
     (first, second), (third, fourth) = figure.subplots(2, 2, sharex=True)

@@ -124,8 +124,11 @@ def _phonons(document):
         if table is None:
             yield Row(section, "At the special points", _MISSING, "")
             continue
+        scale = max(abs(f) for frequencies in phonons.values() for f in frequencies)
         for point, values in table.items():
-            yield Row(section, f"{name} {_point(point)}", _grouped(values, digits, phonons[point]), unit)
+            yield Row(
+                section, f"{name} {_point(point)}", _grouped(values, digits, phonons[point], scale), unit
+            )
 
 
 def _thermal(document):
@@ -151,9 +154,8 @@ def _number(value, digits):
     return _MISSING if value is None else f"{value:.{digits}f}"
 
 
-def _grouped(values, digits, frequencies):
+def _grouped(values, digits, frequencies, scale):
     """Values of modes with equal frequency stand once, with the degeneracy: 4.480 ×2."""
-    scale = max(abs(f) for f in frequencies) or 1.0
     groups = []
     for value, frequency in zip(values, frequencies, strict=True):
         last = groups[-1] if groups else None

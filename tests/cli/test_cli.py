@@ -1,0 +1,292 @@
+"""The command line as a newcomer uses it: results that read back, mistakes in one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+
+import jaxpot as jp
+from jaxpot.cli import cache
+from jaxpot.cli.console import Console, to_json
+from jaxpot.cli.main import main
+
+KEYS = "a0_A e_coh_eV bulk_GPa elastic_GPa phonons_THz gamma alpha_1_per_K heat_capacity".split()
+SMALL = ["--mesh", "2", "--dos-mesh", "3", "--points", "12"]
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run the command in an empty folder: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cache, "use_cache", lambda: None)
+    monkeypatch.setattr("jaxpot.cli.main.use_cache", lambda: None)
+
+    def call(*argv):
+        code = main([*map(str, argv)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Three rattled silicon crystals and a cluster, with labels that are off by known amounts."""
+    potential = jp.load("sw-silicon")
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(3):
+        atoms = bulk("Si")
+        atoms.positions += rng.normal(0.0, 0.05, atoms.positions.shape)
+        result = jp.evaluate(potential, atoms)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=float(result.energy) + 0.002, forces=np.array(result.forces) + 0.01
+        )
+        found.append(atoms)
+    cluster = bulk("Si")
+    cluster.pbc = False
+    return [*found, cluster]
+
+
+# Results ----------------------------------------------------------------------------------------------------
+
+
+def test_models(run):
+    code, out, _ = run("models")
+    assert code == 0
+    assert "sw-silicon" in out and "Phys. Rev. B 31, 5262" in out
+    code, out, _ = run("models", "--json")
+    assert {record["name"] for record in json.loads(out)["models"]} == {m.name for m in jp.models()}
+
+
+def test_evaluate(run, frames):
+    write("frames.xyz", frames)
+    code, out, err = run("evaluate", "sw-silicon", "frames.xyz", "--out", "frames.json")
+    assert code == 0
+    assert "1" in out and "MAE" in out and "structures 1 to 4 of 4" in err
+    document = json.load(open("frames.json"))
+    assert list(document) == ["frames"]
+    potential = jp.load("sw-silicon")
+    for frame, atoms in zip(document["frames"], read("frames.xyz", ":"), strict=True):
+        expected = jp.evaluate(potential, atoms)
+        assert list(frame) == ["energy", "forces", "stress"]
+        # Read back, the numbers are what was computed, to the last bit or nearly (another compiled program).
+        assert frame["energy"] == pytest.approx(float(expected.energy), rel=1e-14)
+        np.testing.assert_allclose(frame["forces"], expected.forces, rtol=0, atol=1e-13)
+        if all(atoms.pbc):
+            np.testing.assert_allclose(frame["stress"], expected.stress, rtol=0, atol=1e-14)
+        else:
+            assert frame["stress"] is None
+
+
+def test_evaluate_errors_against_labels(run, frames):
+    write("frames.xyz", frames)
+    code, out, _ = run("evaluate", "sw-silicon", "frames.xyz", "--out", "frames.json", "--json", "--quiet")
+    errors = json.loads(out)["errors"]
+    assert errors["energy_per_atom_eV"]["mae"] == pytest.approx(0.001, abs=1e-7)
+    assert errors["forces_eV_per_A"]["rmse"] == pytest.approx(0.01, abs=1e-7)
+    assert errors["energy_per_atom_eV"]["frames"] == 3
+    assert "stress_GPa" not in errors
+
+
+def test_numbers_survive_json():
+    values = [0.1, 1e-300, -1.0 / 3.0, 5e-324]
+    assert json.loads(to_json(values)) == values
+    assert json.loads(to_json({"x": [float("nan"), float("inf")]})) == {"x": [None, None]}
+
+
+def test_relax(run):
+    code, out, _ = run("relax", "sw-silicon", "diamond:Si", "--cell", "--out", "si.xyz", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["converged"]
+    assert document["energy_eV"] / 2 == pytest.approx(-4.3366, abs=1e-6)
+    assert read("si.xyz").get_volume() == pytest.approx(5.43095**3 / 4, rel=1e-4)
+
+
+def test_relax_that_stops_early_says_so(run):
+    code, out, _ = run("relax", "sw-silicon", "diamond:Si:a=5.6", "--cell", "--steps", "2", "--out", "si.xyz")
+    assert code == 1
+    assert "NOT CONVERGED" in out
+    assert len(read("si.xyz")) == 2
+
+
+@pytest.fixture(scope="module")
+def pair_model(tmp_path_factory):
+    """A Lennard-Jones metal in a file: smooth, stiff enough for 300 K, and quick to compile."""
+    path = tmp_path_factory.mktemp("model") / "lj.jaxpot"
+    jp.save(jp.potentials.LennardJones(epsilon=0.4, sigma=2.3, cutoff=5.0, shift="smooth"), path)
+    return path
+
+
+def test_card(run, pair_model):
+    code, out, err = run("card", pair_model, "--structure", "fcc:Cu", "--out", "card", "--json", *SMALL)
+    assert code == 0
+    document = json.loads(out)
+    assert document == json.load(open("card/card.json"))
+    assert list(document) == [*KEYS, "meta"]
+    for key in KEYS:
+        assert list(document[key]) == ["value", "sd", "unit"]
+        assert document[key]["sd"] is None and document[key]["value"] is not None
+    elastic = document["elastic_GPa"]["value"]
+    # Cauchy's relation for pair potentials without stress.
+    assert elastic["c12"] == pytest.approx(elastic["c44"], rel=1e-5)
+    assert np.shape(elastic["voigt"]) == (6, 6)
+    assert {"Gamma", "X", "L"} <= set(document["phonons_THz"]["value"])
+    assert document["gamma"]["value"]["modes"]["Gamma"] == [None, None, None]
+    assert document["gamma"]["value"]["thermodynamic_300K"] > 1.0
+    assert 0.0 < document["alpha_1_per_K"]["value"] < 1e-3
+    assert document["heat_capacity"]["unit"] == "kB/atom"
+    assert document["meta"]["structure"]["spacegroup"].startswith("Fm-3m")
+    assert len(document["meta"]["model"]["sha256"]) == 64
+    page = open("card/card.html").read()
+    assert page.count("data:image/png;base64,") >= 4 and "http" not in page
+    assert "thermal expansion" in err
+
+
+def test_card_of_an_unstable_crystal_says_what_is_missing(run, pair_model):
+    code, out, _ = run("card", pair_model, "--structure", "sc:Cu", "--out", "card", *SMALL)
+    assert code == 0
+    document = json.load(open("card/card.json"))
+    assert document["alpha_1_per_K"]["value"] is None
+    assert min(min(v) for v in document["phonons_THz"]["value"].values()) < 0
+    assert any("thermal" in note for note in document["meta"]["warnings"])
+    assert "not available" in out and "Note:" in out
+
+
+# Mistakes ---------------------------------------------------------------------------------------------------
+
+MISTAKES = [
+    ([], "a command is missing"),
+    (["frobnicate"], "invalid choice"),
+    (["models", "--frobnicate"], "unrecognized arguments"),
+    (["evaluate", "sw-silicon", "good.xyz"], "--out"),
+    (["evaluate", "no-such-model", "good.xyz", "--out", "x.json"], "no built-in model"),
+    (["evaluate", "sw-silicon", "missing.xyz", "--out", "x.json"], "missing.xyz: no such file"),
+    (["evaluate", "sw-silicon", "copper.xyz", "--out", "x.json"], "structure 0: StillingerWeber knows Si"),
+    (["evaluate", "sw-silicon", "torn.xyz", "--out", "x.json"], "torn.xyz"),
+    (["evaluate", "sw-silicon", "empty.xyz", "--out", "x.json"], "empty.xyz"),
+    (["evaluate", "sw-silicon", "nan.xyz", "--out", "x.json"], "not finite"),
+    (["evaluate", "sw-silicon", "overlap.xyz", "--out", "x.json"], "atoms 0 (Si) and 1 (Si)"),
+    (["evaluate", "torn.sw", "good.xyz", "--out", "x.json"], "torn.sw, line 1"),
+    (["evaluate", "good.xyz", "good.xyz", "--out", "x.json"], "format is not recognised"),
+    (["evaluate", "sw-silicon", "good.xyz", "--out", "nowhere/x.json"], "does not exist"),
+    (["evaluate", "sw-silicon", "good.xyz", "--out", "."], "this is a folder"),
+    (["relax", "sw-silicon", "fcc:Xx", "--out", "x.xyz"], "'Xx'"),
+    (["relax", "sw-silicon", "cube:Si", "--out", "x.xyz"], "prototypes: fcc, bcc"),
+    (["relax", "sw-silicon", "diamond:Si:a=big", "--out", "x.xyz"], "a must be a number"),
+    (["relax", "sw-silicon", "diamond:Si", "--out", "x.unknown"], "ending"),
+    (["relax", "sw-silicon", "diamond:Si", "--pressure-GPa", "1", "--out", "x.xyz"], "--cell"),
+    (["relax", "sw-silicon", "diamond:Si", "--fmax", "nan", "--out", "x.xyz"], "--fmax"),
+    (["relax", "sw-silicon", "diamond:Si", "--fmax", "small", "--out", "x.xyz"], "--fmax"),
+    (["relax", "sw-silicon", "two.xyz", "--out", "x.xyz"], "holds 2 structures"),
+    (["relax", "sw-silicon", "diamond:Si:a=20", "--out", "x.xyz"], "within 3.771 A"),
+    (["card", "sw-silicon", "--structure", "fcc:Cu", "--out", "d"], "knows Si"),
+    (["card", "sw-silicon", "--structure", "cluster.xyz", "--out", "d"], "periodic"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "good.xyz"], "a file of that name"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "a/b/c"], "does not exist"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "d", "--mesh", "0"], "at least 1"),
+    (["card", "sw-silicon", "--out", "d"], "--structure"),
+    (["demo", "--out", "good.xyz"], "a file of that name"),
+]
+
+
+@pytest.fixture
+def mistaken_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    silicon = bulk("Si")
+    write("good.xyz", silicon)
+    write("two.xyz", [silicon, silicon])
+    write("copper.xyz", bulk("Cu"))
+    overlap = bulk("Si")
+    overlap.positions[1] = overlap.positions[0]
+    write("overlap.xyz", overlap)
+    cluster = bulk("Si")
+    cluster.pbc = False
+    write("cluster.xyz", cluster)
+    (tmp_path / "empty.xyz").write_text("")
+    (tmp_path / "torn.xyz").write_text("3\ntitle\nSi 0 0\n")
+    (tmp_path / "torn.sw").write_text("Si Si Si 1.0 2.0\n")
+    box = 'Lattice="5 0 0 0 5 0 0 0 5" pbc="T T T"'
+    (tmp_path / "nan.xyz").write_text(f"2\n{box}\nSi nan 0 0\nSi 1 2 1\n")
+
+
+@pytest.mark.parametrize(("argv", "expected"), MISTAKES, ids=lambda x: " ".join(x)[:60])
+def test_mistakes_get_one_sentence(run, mistaken_files, argv, expected):
+    code, out, err = run(*argv)
+    sentences = [line for line in err.splitlines() if not line.startswith("[")]
+    assert code == 2
+    assert len(sentences) == 1 and sentences[0].startswith("jaxpot: ")
+    assert expected in sentences[0]
+    assert "Traceback" not in err and out == ""
+
+
+def test_mistakes_as_json(run, mistaken_files):
+    code, out, _ = run("evaluate", "sw-silicon", "missing.xyz", "--out", "x.json", "--json")
+    assert code == 2
+    assert json.loads(out)["error"]["type"] == "FormatError"
+
+
+def test_a_mistake_leaves_no_file(run, mistaken_files, tmp_path):
+    before = set(tmp_path.iterdir())
+    run("evaluate", "sw-silicon", "overlap.xyz", "--out", "x.json")
+    run("relax", "sw-silicon", "diamond:Si:a=20", "--out", "x.xyz")
+    assert set(tmp_path.iterdir()) == before
+
+
+# Help, terminal, cache --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["demo", "models", "evaluate", "relax", "card"])
+def test_help_has_examples(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out and "--json" in out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == f"jaxpot {jp.__version__}"
+
+
+def test_ascii_terminals(monkeypatch):
+    import io as streams
+    import sys
+
+    stream = streams.TextIOWrapper(streams.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    Console().text("At Γ: γ = 1.5 ×2, 3 Å")
+    stream.flush()
+    assert stream.buffer.getvalue().decode().strip() == "At Gamma: gamma = 1.5 x2, 3 A"
+
+
+def test_cache_folder_is_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = cache._safe_folder()
+    assert folder.is_dir() and (folder.stat().st_mode & 0o077) == 0
+    folder.chmod(0o755)
+    assert cache._safe_folder() is None
+
+
+def test_cache_refuses_what_others_can_replace(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "jaxpot").symlink_to(tmp_path / "elsewhere")
+    assert cache._safe_folder() is None
+
+
+def test_cache_is_pruned(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_LARGEST", 250)
+    for age in range(4):
+        path = tmp_path / f"{age}"
+        path.write_bytes(b"x" * 100)
+        import os
+
+        os.utime(path, (1000 - age, 1000 - age))
+    cache._prune(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1"]
