@@ -44,6 +44,7 @@ class Evaluation:
 
 def energy(potential, structure, neighbors=None):
     """Total energy, () eV: the sum of the site energies. The root of everything else."""
+    check_potential(potential)
     structure = Structure.of(structure)
     structure = structure if len(structure) or neighbors is not None else structure.padded(1)
     return _energy(*prepare(potential, structure, neighbors))
@@ -67,6 +68,7 @@ def stress(potential, structure, neighbors=None):
     Raises:
         GeometryError: the structure is not periodic along all three axes, so that it has no volume.
     """
+    check_potential(potential)
     structure = Structure.of(structure)
     if not all(structure.pbc):
         raise GeometryError(
@@ -126,6 +128,7 @@ def evaluate_many(potential, structures):
     Returns:
         A list of `Evaluation` with NumPy arrays, in the order given.
     """
+    check_potential(potential)
     structures = [Structure.of(s) for s in structures]
     order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
     buckets = {}
@@ -154,8 +157,7 @@ def round_atoms(n):
 
 def prepare(potential, structure, neighbors=None):
     """The three arguments checked and completed; the list is built if there is none."""
-    if not isinstance(potential, Potential):
-        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    check_potential(potential)
     structure = Structure.of(structure)
     if len(structure) == 0:
         raise DataError("there are no atoms: only energy, site_energies, forces and evaluate have a value then")
@@ -169,6 +171,14 @@ def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     """A neighbour list for a potential, after the checks on species and positions."""
     check_species(potential, structure)
     return build_neighbors(structure, potential.cutoff, skin, capacity=capacity, rows=rows)
+
+
+def check_potential(potential):
+    """Refuse what is not a potential, first of all: arguments in the wrong order are a common mistake."""
+    if not isinstance(potential, Potential):
+        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    if getattr(potential, "cutoff", None) is None:
+        raise DataError(f"{type(potential).__name__} has no cutoff: a potential declares its range, in A")
 
 
 def check_species(potential, structure):
@@ -214,12 +224,11 @@ def _check_list(potential, structure, neighbors):
 
 
 def _prepare_padded(potential, structure, neighbors):
+    check_potential(potential)
     structure = Structure.of(structure)
     n = len(structure)
     if neighbors is not None or is_traced(structure, potential):
         return n, prepare(potential, structure, neighbors)
-    if not isinstance(potential, Potential):
-        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
     size = round_atoms(n)
     structure = structure.padded(size)
     return n, (potential, structure, checked_neighbors(potential, structure, rows=size))
