@@ -82,7 +82,7 @@ class _NotAsked(Exception):
     """A check that has no meaning for this model or structure."""
 
 
-def check(potential, structure, *, directions=8, seed=0, skip=(), raises=True):
+def check(potential, structure, *, directions=8, seed=0, jump=0.0, skip=(), raises=True):
     """Prove that a potential keeps the contract on a structure and on what can be made from its atoms.
 
     Covers: forces and stress are the derivatives of the energy, and not all zero; second and third
@@ -98,6 +98,7 @@ def check(potential, structure, *, directions=8, seed=0, skip=(), raises=True):
             elements. It is rattled and strained before derivatives are taken.
         directions: how many random directions the derivatives are taken along.
         seed: of the random numbers.
+        jump: eV and eV/A; jumps up to this are forgiven, such as a published table's rounding at its end.
         skip: names of checks, as in `CHECKS`, that are left out.
         raises: whether a failure raises; otherwise the report is returned.
 
@@ -111,7 +112,7 @@ def check(potential, structure, *, directions=8, seed=0, skip=(), raises=True):
     unknown = set(skip) - set(CHECKS)
     if unknown:
         raise DataError(f"skip: unknown names {sorted(unknown)}; expected some of {sorted(CHECKS)}")
-    subject = _Subject(potential, structure, directions, seed)
+    subject = _Subject(potential, structure, directions, seed, jump)
     outcomes = []
     for name, function in CHECKS.items():
         if name in skip:
@@ -169,7 +170,7 @@ def _scan(potential, structure, neighbors, direction, distances):
 class _Subject:
     """The potential, and structures of one padded size made from the one that was given."""
 
-    def __init__(self, potential, structure, directions, seed):
+    def __init__(self, potential, structure, directions, seed, jump=0.0):
         if not isinstance(potential, Potential):
             raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
         structure = Structure.of(structure)
@@ -180,7 +181,7 @@ class _Subject:
                 raise DataError("expected a crystal, or at least two atoms: a single atom tells nothing about forces")
             structure = structure.repeated(np.where(np.cumsum(structure.pbc) == 1, structure.pbc, 0) + 1)
         self.potential, self.given = potential, structure
-        self.directions = directions
+        self.directions, self.jump = directions, jump
         self.rng = np.random.default_rng(seed)
         self.pbc = np.array(structure.pbc)
         self.periodic = bool(self.pbc.all())
@@ -436,12 +437,12 @@ def _smoothness(s):
             at_cutoff = np.abs(above - below)[order, 0]
             if not at_cutoff <= worst:
                 worst, where = at_cutoff, label
-            found, at = _largest_jump(scan, min(0.8 * s.nearest, 0.6 * cutoff), cutoff + 0.1, order)
+            found, at = _largest_jump(scan, min(0.8 * s.nearest, 0.6 * cutoff), cutoff + 0.1, order, s.jump)
             if not found <= jump:
                 jump, place = found, f"at r = {at:.6f} A, {label}"
         declared = f"declared smoothness {smooth}"
         kind = f"{names[order]} ({units[order]})"
-        yield f"{kind} at the cutoff", worst, floors[order], f"{declared}; {where}" if where else ""
+        yield f"{kind} at the cutoff", worst, max(floors[order], s.jump), f"{declared}; {where}" if where else ""
         yield f"{kind} anywhere, relative", jump, 1e-6, f"{declared}; {place}" if place else ""
 
 
@@ -466,7 +467,7 @@ def _probes(s):
             yield scan, f"{symbol(a)}-{symbol(b)}" + (" beside a third atom" if third else " alone")
 
 
-def _largest_jump(scan, start, end, order):
+def _largest_jump(scan, start, end, order, forgiven):
     """The largest jump relative to the values beside it, and where; NaN counts as a jump."""
     points = np.linspace(start, end, _SCAN_POINTS)
     left, right = points[:-1], points[1:]
@@ -478,7 +479,8 @@ def _largest_jump(scan, start, end, order):
         go_left = np.abs(f - f_left) > np.abs(f_right - f)
         right, f_right = np.where(go_left, middle, right), np.where(go_left, f, f_right)
         left, f_left = np.where(go_left, left, middle), np.where(go_left, f_left, f)
-    size = np.abs(f_right - f_left) / (np.maximum(np.abs(f_left), np.abs(f_right)) + 1e-3)
+    size = np.maximum(np.abs(f_right - f_left) - forgiven, 0.0)
+    size = size / (np.maximum(np.abs(f_left), np.abs(f_right)) + 1e-3)
     size = np.where(np.isnan(values[:-1]), np.nan, size)
     k = int(np.argmax(np.where(np.isnan(size), np.inf, size)))
     return size[k], left[k]
@@ -580,7 +582,8 @@ def _parameters(s):
         if not np.isfinite(gradient).all():
             yield f"{name} finite", np.nan, 0.0
             continue
-        yield f"{name} not zero", float(not gradient.any()), 0.0
+        silent = "" if gradient.any() else "it changes nothing here: give a structure on which it has an effect"
+        yield f"{name} not zero", float(bool(silent)), 0.0, silent
         direction = np.where(leaf != 0, np.abs(leaf), 1e-2) * s.rng.uniform(0.5, 1.5, leaf.shape)
 
         def shifted(t, k=k, leaf=leaf, direction=direction):
