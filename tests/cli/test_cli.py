@@ -213,7 +213,7 @@ def mistaken_files(tmp_path, monkeypatch):
     (tmp_path / "nan.xyz").write_text(f"2\n{box}\nSi nan 0 0\nSi 1 2 1\n")
 
 
-@pytest.mark.parametrize(("argv", "expected"), MISTAKES, ids=lambda x: " ".join(x)[:60])
+@pytest.mark.parametrize(("argv", "expected"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
 def test_mistakes_get_one_sentence(run, mistaken_files, argv, expected):
     code, out, err = run(*argv)
     sentences = [line for line in err.splitlines() if not line.startswith("[")]
