@@ -83,7 +83,7 @@ def equation_of_state(potential, structure, strains=None, relaxed=True):
     volume = center * y0**-1.5
     # E = e0 + (second/2)(y-y0)^2 + (third/6)(y-y0)^3 with y - y0 = y0 x.
     bulk = 4.0 * second * y0**2 / (9.0 * volume)
-    derivative = 4.0 + third * y0 / second
+    derivative = 4.0 + 2.0 * third * y0 / (3.0 * second)
     return EquationOfState(
         jnp.asarray(volumes), jnp.asarray(energies), jnp.asarray(volume),
         jnp.asarray(d + c * t + b * t**2 + a * t**3), jnp.asarray(bulk), jnp.asarray(derivative),

@@ -237,12 +237,6 @@ def _moved(potential, structure, e, listed, strains, moves):
     return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
 
 
-def _matrices(potential, structure, listed, topology, strains, moves, q, e):
-    w = _follow(potential, structure, listed, strains, moves, e)
-    now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
-    return fold(site_hessians(potential, now, listed), structure.masses, *topology).dynamical_matrix(q)
-
-
 @jax.jit
 def _mesh_matrices(potential, structure, listed, topology, q):
     return fold(site_hessians(potential, structure, listed), structure.masses, *topology).dynamical_matrix(q)
@@ -251,13 +245,14 @@ def _mesh_matrices(potential, structure, listed, topology, q):
 @partial(jax.jit, static_argnames="smooth")
 def _jets(potential, structure, listed, topology, strains, moves, q, smooth):
     origin = jnp.zeros(strains.shape[0], structure.cell.dtype)
+    path = _path(potential, structure, listed, strains, moves)
 
     def static_energy(e):
-        w = _follow(potential, structure, listed, strains, moves, e)
-        return _static(potential, structure, listed, strains, moves, e, w)
+        return _static(potential, structure, listed, strains, moves, e, path(e))
 
     def matrices_at(e):
-        return _matrices(potential, structure, listed, topology, strains, moves, q, e)
+        now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(path(e), moves, 1))
+        return fold(site_hessians(potential, now, listed), structure.masses, *topology).dynamical_matrix(q)
 
     slope, curvature, _ = _second_order(static_energy, origin)
     if smooth:
@@ -267,6 +262,27 @@ def _jets(potential, structure, listed, topology, strains, moves, q, smooth):
         samples = jax.lax.map(matrices_at, points)
         first, second, matrices = _second_order(lambda e: fit(samples, e), origin)
     return _Jets(slope, curvature, matrices, first, second)
+
+
+def _path(potential, structure, listed, strains, moves):
+    """The internal displacements w(e) at which static forces vanish, to second order in e: w1 e + e w2 e / 2.
+
+    With g = dE/dw: w1 = -K^-1 dg/de, and w2 = -K^-1 d2/de de of g along the path w1 e.
+    """
+    m, k = strains.shape[0], moves.shape[0]
+    origin, still = jnp.zeros(m, structure.cell.dtype), jnp.zeros(k, structure.cell.dtype)
+    if not k:
+        return lambda e: still
+    pull = jax.grad(_static, argnums=6)
+
+    def g(e, w):
+        return pull(potential, structure, listed, strains, moves, e, w)
+
+    stiffness = jax.jacfwd(g, argnums=1)(origin, still)
+    first = -jnp.linalg.solve(stiffness, jax.jacfwd(g)(origin, still))
+    bend = jax.jacfwd(jax.jacfwd(lambda e: g(e, first @ e)))(origin)
+    second = -jnp.linalg.solve(stiffness, bend.reshape(k, m * m)).reshape(k, m, m)
+    return lambda e: first @ e + 0.5 * (second @ e) @ e
 
 
 def _second_order(function, origin):

@@ -55,7 +55,7 @@ def test_gruneisen_parameters_against_volume_differences(name):
             strained = jp.relax(potential, strained, fmax=1e-10, steps=2000).structure
         return np.log(np.asarray(jp.phonons(potential, strained, GENERIC).frequencies))
 
-    h = 4e-3
+    h = 1e-3
     wide = -(log_frequencies(h) - log_frequencies(-h)) / (2 * h)
     narrow = -(log_frequencies(h / 2) - log_frequencies(-h / 2)) / h
     expected = (4 * narrow - wide) / 3
@@ -88,13 +88,13 @@ def test_harmonic_thermodynamics():
     np.testing.assert_allclose(found.free_energy, found.energy - temperatures * found.entropy, atol=1e-12)
     # dF/dT = -S by a difference; Dulong and Petit at the end (minus the three modes left out at Gamma).
     slope = (found.free_energy[3] - found.free_energy[2]) / 1.0
-    assert slope == pytest.approx(-0.5 * (found.entropy[2] + found.entropy[3]), rel=1e-5)
-    assert found.heat_capacity[-1] / kB == pytest.approx(6 - 3 / 64, rel=3e-3)
+    assert slope == pytest.approx(-0.5 * float(found.entropy[2] + found.entropy[3]), rel=1e-5)
+    assert float(found.heat_capacity[-1]) / kB == pytest.approx(6 - 3 / 64, rel=5e-3)
 
 
 def test_imaginary_modes_are_refused():
     potential, structure = relaxed("silicon")
-    stretched = structure.strained(0.25 * np.eye(3))
+    stretched = structure.strained(0.3 * np.eye(3))
     with pytest.raises(ConvergenceError, match="THz"):
         jp.harmonic(potential, stretched, [300.0], mesh=(4, 4, 4))
 
@@ -116,6 +116,7 @@ def test_thermal_expansion_by_three_routes():
     )
 
 
+@pytest.mark.slow
 def test_thermal_expansion_is_a_tensor_where_the_crystal_is_not_cubic():
     potential, structure = relaxed("wurtzite")
     found = jp.thermal_expansion(potential, structure, [299.0, 300.0, 301.0], mesh=(2, 2, 2))
