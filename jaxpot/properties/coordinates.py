@@ -11,11 +11,9 @@ import numpy as np
 
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
-from jaxpot.errors import ConvergenceError, DataError, ResourceError
-from jaxpot.observables import checked_neighbors, energy
+from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.observables import checked_neighbors
 from jaxpot.potentials.base import Potential
-
-MAX_DENSE = 1200  # coordinates; a dense matrix of second derivatives beyond this is refused
 
 # Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -64,36 +62,12 @@ def translations(n, dtype=np.float64):
     return jnp.kron(jnp.full((n, n), 1.0 / n, dtype), jnp.eye(3, dtype=dtype))
 
 
-def internal_blocks(potential, structure, neighbors, strains):
-    """Second derivatives of the energy by internal displacements and along strains, at the structure.
-
-    Args:
-        strains: (s, 3, 3) strain directions of the deformation r -> r (1 + strain).
-
-    Returns:
-        (K, L): d2E/du du (3n, 3n) eV/A^2 and d2E/du dstrain (3n, s) eV/A.
-    """
-    n = len(structure)
-    if 3 * n > MAX_DENSE:
-        raise ResourceError(
-            f"{n} atoms have {3 * n} internal coordinates; the dense matrix is limited to {MAX_DENSE}"
-        )
-
-    def gradient(u, amplitudes):
-        strain = jnp.tensordot(amplitudes, strains, 1)
-        return jax.grad(
-            lambda v: energy(potential, deform(structure, strain, v.reshape(n, 3)), neighbors)
-        )(u)
-
-    zero_u, zero_s = jnp.zeros(3 * n, structure.cell.dtype), jnp.zeros(len(strains), structure.cell.dtype)
-    return jax.jacfwd(gradient, argnums=(0, 1))(zero_u, zero_s)
-
-
 def internal_response(force_constants, coupling):
     """How the atoms move along strains so that forces stay zero: -K^+ L, translations left out, (3n, s)."""
     n = force_constants.shape[0] // 3
     projector = translations(n, force_constants.dtype)
-    stiff = jnp.trace(force_constants) / force_constants.shape[0]
+    mean = jnp.trace(force_constants) / force_constants.shape[0]
+    stiff = jnp.where(mean == 0, 1.0, mean)  # one atom has no internal coordinates, and no stiffness of them
     return -jnp.linalg.solve(force_constants + stiff * projector, coupling - projector @ coupling)
 
 

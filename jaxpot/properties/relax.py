@@ -21,7 +21,7 @@ _MEMORY = 40
 class Relaxation:
     """What `relax` returns.
 
-    structure: the relaxed structure; energy () eV; fmax () the largest remaining gradient: of the forces
+    structure: the relaxed structure; energy () eV, without the work of the pressure; fmax () the largest remaining gradient: of the forces
     in eV/A and, if the cell was free, of the energy by strain per atom in eV; converged: fmax below the
     target; steps: energy evaluations.
     """
@@ -71,7 +71,7 @@ def relax(potential, structure, cell=False, pressure=0.0, fmax=1e-6, steps=500, 
     if is_traced(potential, structure):
         strain, displacements = _implicit(potential, structure, strain, displacements, cell, pressure)
     relaxed = deform(structure, strain, displacements)
-    final = energy(potential, relaxed) if is_traced(potential, structure) else jnp.asarray(value)
+    final = energy(potential, relaxed) if is_traced(potential, structure) else value - pressure * relaxed.volume
     return Relaxation(relaxed, final, fmax=float(residual), converged=bool(residual <= fmax), steps=count)
 
 
