@@ -18,7 +18,6 @@ import numpy as np
 from jaxpot.core.elements import name_species
 from jaxpot.core.graph import Environment, connect, connect_rows, knows
 from jaxpot.core.neighbors import neighbors as build_neighbors
-from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure

@@ -197,7 +197,7 @@ def _pairs(positions, cell, pbc, radius):
         if expected > _MAX_PAIRS:
             raise ResourceError(
                 f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: "
-                f"{len(positions)} atoms in {volume:.3g} A^3 with a range of {search:.3g} A; check the units of the cell"
+                f"{len(positions)} atoms in {volume:.3g} A^3 with a range of {search:.3g} A; check the units"
             )
     # The builder is given atoms inside the cell: far outside, it spends its time on empty space.
     home = np.where(np.asarray(pbc), np.floor(positions @ np.linalg.inv(box)), 0.0)

@@ -21,9 +21,9 @@ _MEMORY = 40
 class Relaxation:
     """What `relax` returns.
 
-    structure: the relaxed structure; energy () eV, without the work of the pressure; fmax () the largest remaining gradient: of the forces
-    in eV/A and, if the cell was free, of the energy by strain per atom in eV; converged: fmax below the
-    target; steps: energy evaluations.
+    structure: the relaxed structure; energy () eV, without the work of the pressure; fmax () the largest
+    remaining gradient: of the forces in eV/A and, if the cell was free, of the enthalpy by strain per atom
+    in eV; converged: fmax below the target; steps: energy evaluations.
     """
 
     structure: Structure
