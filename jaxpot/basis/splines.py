@@ -63,7 +63,10 @@ def evaluate(columns, index, p):
         index: int32, within bounds (`locate` sees to it); `table * n + m` for stacked tables.
         p: places from `locate`.
     """
-    # One gather per coefficient: gathering rows of four is ten times slower in XLA on CPUs, and the
-    # default bounds checks of a gather cost more than the polynomial.
-    c0, c1, c2, c3 = (c.reshape(-1).at[index].get(mode="promise_in_bounds") for c in columns)
-    return c0 + p * (c1 + p * (c2 + p * c3))
+    # What decides the speed on CPUs: gathering rows of four is ten times slower in XLA than gathering each
+    # coefficient; default bounds checks cost more than the polynomial; and two coefficients that travel as
+    # one complex number halve the number of gathers (an EAM evaluation gains 8 %).
+    c0, c1, c2, c3 = (c.reshape(-1) for c in columns)
+    low = jax.lax.complex(c0, c1).at[index].get(mode="promise_in_bounds")
+    high = jax.lax.complex(c2, c3).at[index].get(mode="promise_in_bounds")
+    return low.real + p * (low.imag + p * (high.real + p * high.imag))
