@@ -81,7 +81,9 @@ def test_imports_point_downwards(path):
     assert room in FLOOR, f"{room} has no place in the house: add it to STOREYS"
     for module, lazy in imports(ast.parse(path.read_text())):
         if module == "jaxpot":
-            assert room == "cli", f"{name_of(path)} imports jaxpot itself; import from the module that defines it"
+            assert room == "cli", (
+                f"{name_of(path)} imports jaxpot itself; import from the module that defines it"
+            )
         if not module.startswith("jaxpot."):
             continue
         target = module.split(".")[1]

@@ -40,8 +40,10 @@ def listed(cutoff=SILICON.cutoff, structure=CRYSTAL, **options):
 
 
 def sw(**changes):
-    values = {name: getattr(SILICON, name) for name in
-              ("epsilon", "sigma", "a", "lam", "gamma", "cos_theta0", "A", "B")}
+    values = {
+        name: getattr(SILICON, name)
+        for name in ("epsilon", "sigma", "a", "lam", "gamma", "cos_theta0", "A", "B")
+    }
     return StillingerWeber(**{**values, **changes})
 
 
@@ -57,151 +59,322 @@ class Nothing(Potential):
 MISTAKES = {
     # Structures
     "positions of the wrong shape": (
-        lambda: jp.Structure(np.zeros((2, 2)), CELL, [14, 14]), DataError, r"positions: expected .*\(n, 3\), got \(2, 2\)"),
+        lambda: jp.Structure(np.zeros((2, 2)), CELL, [14, 14]),
+        DataError,
+        r"positions: expected .*\(n, 3\), got \(2, 2\)",
+    ),
     "numbers of another length": (
-        lambda: jp.Structure(X, CELL, [14]), DataError, r"numbers: expected .*\(2\), got \(1,\)"),
+        lambda: jp.Structure(X, CELL, [14]),
+        DataError,
+        r"numbers: expected .*\(2\), got \(1,\)",
+    ),
     "a cell of three lengths": (
-        lambda: jp.Structure(X, [5.0, 5.0, 5.0], [14, 14]), DataError, r"cell: expected .*\(3, 3\), got \(3,\)"),
+        lambda: jp.Structure(X, [5.0, 5.0, 5.0], [14, 14]),
+        DataError,
+        r"cell: expected .*\(3, 3\), got \(3,\)",
+    ),
     "an unknown symbol": (
-        lambda: jp.Structure(X, CELL, ["Si", "Sj"]), DataError, r"'Sj' is not an element: expected a symbol"),
+        lambda: jp.Structure(X, CELL, ["Si", "Sj"]),
+        DataError,
+        r"'Sj' is not an element: expected a symbol",
+    ),
     "an atomic number of 119": (
-        lambda: jp.Structure(X, CELL, [14, 119]), DataError, r"must lie in 0\.\.118, got 14\.\.119"),
+        lambda: jp.Structure(X, CELL, [14, 119]),
+        DataError,
+        r"must lie in 0\.\.118, got 14\.\.119",
+    ),
     "fractional atomic numbers": (
-        lambda: jp.Structure(X, CELL, [14.0, 14.5]), DataError, r"numbers: expected integers .* got float64"),
-    "NaN positions": (lambda: jp.Structure(NAN, CELL, [14, 14]), DataError, r"positions: 1 of 6 .* not finite"),
+        lambda: jp.Structure(X, CELL, [14.0, 14.5]),
+        DataError,
+        r"numbers: expected integers .* got float64",
+    ),
+    "NaN positions": (
+        lambda: jp.Structure(NAN, CELL, [14, 14]),
+        DataError,
+        r"positions: 1 of 6 .* not finite",
+    ),
     "an infinite cell": (
-        lambda: jp.Structure(X, np.full((3, 3), np.inf), [14, 14]), DataError, r"cell: 9 of 9 numbers are not finite"),
+        lambda: jp.Structure(X, np.full((3, 3), np.inf), [14, 14]),
+        DataError,
+        r"cell: 9 of 9 numbers are not finite",
+    ),
     "positions that are words": (
-        lambda: jp.Structure([["a", "b", "c"]], CELL, [14]), DataError, r"positions: expected numbers, got"),
+        lambda: jp.Structure([["a", "b", "c"]], CELL, [14]),
+        DataError,
+        r"positions: expected numbers, got",
+    ),
     "two booleans of periodicity": (
-        lambda: jp.Structure(X, CELL, [14, 14], pbc=(True, False)), DataError, r"pbc: expected one or three .* got 2"),
+        lambda: jp.Structure(X, CELL, [14, 14], pbc=(True, False)),
+        DataError,
+        r"pbc: expected one or three .* got 2",
+    ),
     "masses of another length": (
-        lambda: jp.Structure(X, CELL, [14, 14], masses=[28.0]), DataError, r"masses: expected .*\(2\), got \(1,\)"),
+        lambda: jp.Structure(X, CELL, [14, 14], masses=[28.0]),
+        DataError,
+        r"masses: expected .*\(2\), got \(1,\)",
+    ),
     "a file name instead of a structure": (
-        lambda: jp.energy(SILICON, "si.cif"), DataError, r"expected a jaxpot.Structure or an ase.Atoms, got str"),
+        lambda: jp.energy(SILICON, "si.cif"),
+        DataError,
+        r"expected a jaxpot.Structure or an ase.Atoms, got str",
+    ),
     "padding to fewer atoms": (lambda: CRYSTAL.padded(1), DataError, r"cannot pad 2 atoms to 1"),
     # Geometry
     "a flat cell": (
-        lambda: jp.energy(SILICON, jp.Structure(X, np.ones((3, 3)), [14, 14])), GeometryError,
-        r"no volume: vectors \[\[1.0.*expected linearly independent .* pbc to False"),
+        lambda: jp.energy(SILICON, jp.Structure(X, np.ones((3, 3)), [14, 14])),
+        GeometryError,
+        r"no volume: vectors \[\[1.0.*expected linearly independent .* pbc to False",
+    ),
     "no cell": (
-        lambda: jp.energy(SILICON, jp.Structure(X, np.zeros((3, 3)), [14, 14])), GeometryError, r"no volume"),
+        lambda: jp.energy(SILICON, jp.Structure(X, np.zeros((3, 3)), [14, 14])),
+        GeometryError,
+        r"no volume",
+    ),
     "two atoms at one point": (
-        lambda: jp.energy(SILICON, jp.Structure(np.zeros((2, 3)), CELL, [14, 14])), GeometryError,
-        r"atoms 0 \(Si\) and 1 \(Si\) are 0\.00e\+00 A apart.*remove one .* check the units"),
+        lambda: jp.energy(SILICON, jp.Structure(np.zeros((2, 3)), CELL, [14, 14])),
+        GeometryError,
+        r"atoms 0 \(Si\) and 1 \(Si\) are 0\.00e\+00 A apart.*remove one .* check the units",
+    ),
     "an atom on the image of another": (
-        lambda: jp.forces(SILICON, jp.Structure(np.array([[0, 0, 0], CELL[0]]), CELL, [14, 14])), GeometryError,
-        r"atoms 0 .* and 1 .*\(image \[-?1, 0, 0\]\)"),
+        lambda: jp.forces(SILICON, jp.Structure(np.array([[0, 0, 0], CELL[0]]), CELL, [14, 14])),
+        GeometryError,
+        r"atoms 0 .* and 1 .*\(image \[-?1, 0, 0\]\)",
+    ),
     "positions in nanometres": (
-        lambda: jp.energy(SILICON, CRYSTAL.moved(CRYSTAL.positions * 1e-3, CRYSTAL.cell * 1e-3)), ResourceError,
-        r"pairs is beyond the limit.*check the units"),
+        lambda: jp.energy(SILICON, CRYSTAL.moved(CRYSTAL.positions * 1e-3, CRYSTAL.cell * 1e-3)),
+        ResourceError,
+        r"pairs is beyond the limit.*check the units",
+    ),
     "the stress of a slab": (
-        lambda: jp.stress(SILICON, jp.Structure(X, CELL, [14, 14], pbc=(True, True, False))), GeometryError,
-        r"needs a volume.*periodic along 2 axes.*jp\.virials"),
+        lambda: jp.stress(SILICON, jp.Structure(X, CELL, [14, 14], pbc=(True, True, False))),
+        GeometryError,
+        r"needs a volume.*periodic along 2 axes.*jp\.virials",
+    ),
     "the stress of a slab, from ASE": (
-        lambda: calculated(ase.build.fcc111("Si", (1, 1, 2), a=5.4, vacuum=5.0)).get_stress(), GeometryError,
-        r"needs a volume.*periodic along 2 axes"),
+        lambda: calculated(ase.build.fcc111("Si", (1, 1, 2), a=5.4, vacuum=5.0)).get_stress(),
+        GeometryError,
+        r"needs a volume.*periodic along 2 axes",
+    ),
     # Elements
     "a potential of another element": (
-        lambda: jp.energy(SecondMoment.copper(), CRYSTAL), DataError,
-        r"SecondMoment knows Cu, but the structure contains Si"),
+        lambda: jp.energy(SecondMoment.copper(), CRYSTAL),
+        DataError,
+        r"SecondMoment knows Cu, but the structure contains Si",
+    ),
     "one unknown element": (
-        lambda: jp.evaluate(SILICON, jp.Structure(X, CELL, ["Si", "C"])), DataError,
-        r"StillingerWeber knows Si, but the structure contains C$"),
+        lambda: jp.evaluate(SILICON, jp.Structure(X, CELL, ["Si", "C"])),
+        DataError,
+        r"StillingerWeber knows Si, but the structure contains C$",
+    ),
     "one unknown element, with a list": (
-        lambda: jp.energy(SILICON, jp.Structure(X, CELL, ["Si", "C"]), listed()), DataError, r"knows Si, .* contains C"),
+        lambda: jp.energy(SILICON, jp.Structure(X, CELL, ["Si", "C"]), listed()),
+        DataError,
+        r"knows Si, .* contains C",
+    ),
     "one unknown element among many": (
-        lambda: jp.evaluate_many(SILICON, [CRYSTAL, jp.Structure(X, CELL, ["Si", "Ge"])]), DataError,
-        r"knows Si, .* contains Ge"),
+        lambda: jp.evaluate_many(SILICON, [CRYSTAL, jp.Structure(X, CELL, ["Si", "Ge"])]),
+        DataError,
+        r"knows Si, .* contains Ge",
+    ),
     "one unknown element, from ASE": (
-        lambda: calculated(ase.build.bulk("GaAs", "zincblende", a=5.6)).get_forces(), DataError,
-        r"knows Si, .* contains Ga, As"),
+        lambda: calculated(ase.build.bulk("GaAs", "zincblende", a=5.6)).get_forces(),
+        DataError,
+        r"knows Si, .* contains Ga, As",
+    ),
     "a sum without a common element": (
-        lambda: SILICON + SecondMoment.copper(), DataError, r"no element is known to every term"),
+        lambda: SILICON + SecondMoment.copper(),
+        DataError,
+        r"no element is known to every term",
+    ),
     # Lists
-    "a list without a cutoff": (lambda: listed(None), DataError, r"cutoff .* finite and not negative.*got cutoff=None"),
+    "a list without a cutoff": (
+        lambda: listed(None),
+        DataError,
+        r"cutoff .* finite and not negative.*got cutoff=None",
+    ),
     "a negative cutoff": (lambda: listed(-1.0), DataError, r"not negative, in A; got cutoff=-1.0"),
     "a NaN skin": (lambda: listed(3.0, skin=np.nan), DataError, r"skin=nan"),
     "a list too short": (
-        lambda: jp.energy(SILICON, CRYSTAL, listed(3.0)), CapacityError,
-        r"reaches 3 A, but the potential needs 3\.77118 A: build it with"),
+        lambda: jp.energy(SILICON, CRYSTAL, listed(3.0)),
+        CapacityError,
+        r"reaches 3 A, but the potential needs 3\.77118 A: build it with",
+    ),
     "a list too short, under jit": (
-        lambda: jax.jit(jp.energy)(SILICON, CRYSTAL, listed(3.0)), CapacityError, r"reaches 3 A, .* needs 3\.77118 A"),
+        lambda: jax.jit(jp.energy)(SILICON, CRYSTAL, listed(3.0)),
+        CapacityError,
+        r"reaches 3 A, .* needs 3\.77118 A",
+    ),
     "a list of more atoms": (
-        lambda: jp.energy(SILICON, CRYSTAL, listed(structure=CRYSTAL.repeated((2, 1, 1)))), DataError,
-        r"list belongs to 4 atoms, the structure has 2"),
+        lambda: jp.energy(SILICON, CRYSTAL, listed(structure=CRYSTAL.repeated((2, 1, 1)))),
+        DataError,
+        r"list belongs to 4 atoms, the structure has 2",
+    ),
     "a list of another structure": (
-        lambda: jp.energy(SILICON, CRYSTAL.strained(-0.2 * jnp.eye(3)), listed()), CapacityError,
-        r"outgrown.*another structure; build a new one"),
+        lambda: jp.energy(SILICON, CRYSTAL.strained(-0.2 * jnp.eye(3)), listed()),
+        CapacityError,
+        r"outgrown.*another structure; build a new one",
+    ),
     "a list of other boundaries": (
-        lambda: jp.energy(SILICON, CRYSTAL.replace(pbc=False), listed()), DataError,
-        r"built for pbc=\(True, True, True\), the structure has pbc=\(False"),
+        lambda: jp.energy(SILICON, CRYSTAL.replace(pbc=False), listed()),
+        DataError,
+        r"built for pbc=\(True, True, True\), the structure has pbc=\(False",
+    ),
     "an outgrown list": (
-        lambda: jp.forces(SILICON, moved(0.7), listed()), CapacityError, r"outgrown.*larger skin"),
+        lambda: jp.forces(SILICON, moved(0.7), listed()),
+        CapacityError,
+        r"outgrown.*larger skin",
+    ),
     "NaN positions with a list": (
-        lambda: jp.forces(SILICON, moved(np.nan), listed()), DataError, r"positions: not all numbers are finite"),
-    "too small a capacity": (lambda: listed(capacity=3), CapacityError, r"capacity is 3 .* has 4: give at least 4"),
+        lambda: jp.forces(SILICON, moved(np.nan), listed()),
+        DataError,
+        r"positions: not all numbers are finite",
+    ),
+    "too small a capacity": (
+        lambda: listed(capacity=3),
+        CapacityError,
+        r"capacity is 3 .* has 4: give at least 4",
+    ),
     "too few rows": (lambda: listed(rows=1), CapacityError, r"1 rows .* there are 2 atoms"),
     "a list built under jit": (
-        lambda: jax.jit(lambda s: jp.energy(SILICON, s))(CRYSTAL), DataError,
-        r"positions must be known .* traced.*outside of jit"),
+        lambda: jax.jit(lambda s: jp.energy(SILICON, s))(CRYSTAL),
+        DataError,
+        r"positions must be known .* traced.*outside of jit",
+    ),
     "a list built under vmap": (
-        lambda: jax.vmap(lambda x: jp.energy(SILICON, CRYSTAL.moved(x)))(jnp.stack([CRYSTAL.positions] * 2)), DataError,
-        r"positions must be known .* pass it as `neighbors`"),
+        lambda: jax.vmap(lambda x: jp.energy(SILICON, CRYSTAL.moved(x)))(jnp.stack([CRYSTAL.positions] * 2)),
+        DataError,
+        r"positions must be known .* pass it as `neighbors`",
+    ),
     # Potentials
     "arguments in the wrong order": (
-        lambda: jp.energy(CRYSTAL, SILICON), DataError, r"expected a jaxpot potential as the first argument, got Structure"),
+        lambda: jp.energy(CRYSTAL, SILICON),
+        DataError,
+        r"expected a jaxpot potential as the first argument, got Structure",
+    ),
     "a class instead of a potential": (
-        lambda: jp.evaluate(StillingerWeber, CRYSTAL), DataError, r"expected a jaxpot potential .* got type"),
-    "no cutoff": (lambda: LennardJones(0.01, 3.4, None), DataError, r"cutoff: expected a length in A, got None"),
-    "a cutoff of zero": (lambda: LennardJones(0.01, 3.4, 0.0), DataError, r"cutoff: expected a positive length in A, got 0"),
+        lambda: jp.evaluate(StillingerWeber, CRYSTAL),
+        DataError,
+        r"expected a jaxpot potential .* got type",
+    ),
+    "no cutoff": (
+        lambda: LennardJones(0.01, 3.4, None),
+        DataError,
+        r"cutoff: expected a length in A, got None",
+    ),
+    "a cutoff of zero": (
+        lambda: LennardJones(0.01, 3.4, 0.0),
+        DataError,
+        r"cutoff: expected a positive length in A, got 0",
+    ),
     "an unknown way to end": (
-        lambda: LennardJones(0.01, 3.4, 8.0, shift="linear"), DataError,
-        r"shift: expected one of \['none', 'energy', 'force', 'smooth'\], got 'linear'"),
-    "a negative sigma": (lambda: LennardJones(0.01, -3.4, 8.0), DataError, r"sigma must be positive \(A\), got -3\.4"),
+        lambda: LennardJones(0.01, 3.4, 8.0, shift="linear"),
+        DataError,
+        r"shift: expected one of \['none', 'energy', 'force', 'smooth'\], got 'linear'",
+    ),
+    "a negative sigma": (
+        lambda: LennardJones(0.01, -3.4, 8.0),
+        DataError,
+        r"sigma must be positive \(A\), got -3\.4",
+    ),
     "an onset beyond the cutoff": (
-        lambda: LennardJones(0.01, 3.4, 8.0, shift="smooth", onset=9.0), DataError,
-        r"onset \(9\.0 A\) must lie below the cutoff \(8\.0 A\)"),
+        lambda: LennardJones(0.01, 3.4, 8.0, shift="smooth", onset=9.0),
+        DataError,
+        r"onset \(9\.0 A\) must lie below the cutoff \(8\.0 A\)",
+    ),
     "no rule for mixed pairs": (
-        lambda: LennardJones({"Ar": 0.01, "Kr": 0.02}, {"Ar": 3.4, "Kr": 3.6}, 8.0), DataError,
-        r"pairs of different elements are not given.*mixing=\"lorentz-berthelot\""),
+        lambda: LennardJones({"Ar": 0.01, "Kr": 0.02}, {"Ar": 3.4, "Kr": 3.6}, 8.0),
+        DataError,
+        r"pairs of different elements are not given.*mixing=\"lorentz-berthelot\"",
+    ),
     "a missing pair": (
-        lambda: LennardJones({("Ar", "Ar"): 0.01, ("Ar", "Kr"): 0.02}, {("Ar", "Ar"): 3.4, ("Ar", "Kr"): 3.6}, 8.0),
-        DataError, r"epsilon: the pair Kr-Kr is missing"),
+        lambda: LennardJones(
+            {("Ar", "Ar"): 0.01, ("Ar", "Kr"): 0.02}, {("Ar", "Ar"): 3.4, ("Ar", "Kr"): 3.6}, 8.0
+        ),
+        DataError,
+        r"epsilon: the pair Kr-Kr is missing",
+    ),
     "an asymmetric table": (
-        lambda: LennardJones(np.array([[1.0, 2.0], [3.0, 1.0]]), 3.4, 8.0, species=("Ar", "Kr")), DataError,
-        r"epsilon: Ar-Kr is 2 but Kr-Ar is 3"),
+        lambda: LennardJones(np.array([[1.0, 2.0], [3.0, 1.0]]), 3.4, 8.0, species=("Ar", "Kr")),
+        DataError,
+        r"epsilon: Ar-Kr is 2 but Kr-Ar is 3",
+    ),
     "a table of another size": (
-        lambda: LennardJones(np.ones((2, 2)), 3.4, 8.0), DataError, r"epsilon: expected .*\(1, 1\).* got \(2, 2\)"),
+        lambda: LennardJones(np.ones((2, 2)), 3.4, 8.0),
+        DataError,
+        r"epsilon: expected .*\(1, 1\).* got \(2, 2\)",
+    ),
     "an element named twice": (
-        lambda: ZBL(1.0, 2.0, ("Si", "Si")), DataError, r"species: expected distinct elements, got \['Si', 'Si'\]"),
-    "inner beyond outer": (lambda: ZBL(3.0, 2.0), DataError, r"inner \(3\.0 A\) must lie below outer \(2\.0 A\)"),
+        lambda: ZBL(1.0, 2.0, ("Si", "Si")),
+        DataError,
+        r"species: expected distinct elements, got \['Si', 'Si'\]",
+    ),
+    "inner beyond outer": (
+        lambda: ZBL(3.0, 2.0),
+        DataError,
+        r"inner \(3\.0 A\) must lie below outer \(2\.0 A\)",
+    ),
     "constants without elements": (
-        lambda: Constants([1.0, 2.0]), DataError, r"expected a dict such as \{'Si': -1\.0\}, or an array and its species"),
+        lambda: Constants([1.0, 2.0]),
+        DataError,
+        r"expected a dict such as \{'Si': -1\.0\}, or an array and its species",
+    ),
     "NaN parameters": (lambda: sw(epsilon=np.nan), DataError, r"epsilon: 1 of 1 numbers are not finite"),
     "parameters that are words": (lambda: sw(A="seven"), DataError, r"A: expected numbers, got 'seven'"),
-    "a potential without range": (lambda: sw(sigma=0.0), DataError, r"a \* sigma must be positive .* got a cutoff of 0"),
+    "a potential without range": (
+        lambda: sw(sigma=0.0),
+        DataError,
+        r"a \* sigma must be positive .* got a cutoff of 0",
+    ),
     "EAM tables that do not fit": (
-        lambda: EAM(np.ones((1, 9)), np.ones((2, 9)), np.ones((1, 9)), species=("Cu",), **TABLES), DataError,
-        r"density: expected 1 tables of at least 5 points, got \(2, 9\)"),
+        lambda: EAM(np.ones((1, 9)), np.ones((2, 9)), np.ones((1, 9)), species=("Cu",), **TABLES),
+        DataError,
+        r"density: expected 1 tables of at least 5 points, got \(2, 9\)",
+    ),
     "EAM tables on two grids": (
-        lambda: EAM(np.ones((1, 9)), np.ones((1, 9)), np.ones((1, 8)), species=("Cu",), **TABLES), DataError,
-        r"same grid, but have 9 and 8 points"),
-    "a forgotten formula": (lambda: jp.energy(Nothing(), CRYSTAL), JaxpotError, r"Nothing has no cutoff: a potential declares its range, in A"),
+        lambda: EAM(np.ones((1, 9)), np.ones((1, 9)), np.ones((1, 8)), species=("Cu",), **TABLES),
+        DataError,
+        r"same grid, but have 9 and 8 points",
+    ),
+    "a forgotten formula": (
+        lambda: jp.energy(Nothing(), CRYSTAL),
+        JaxpotError,
+        r"Nothing has no cutoff: a potential declares its range, in A",
+    ),
     # Results
     "a Hessian beyond the memory": (
-        lambda: jp.hessian(ARGON, jp.Structure(np.arange(30000.0).reshape(-1, 3), CELL, np.full(10000, 18), pbc=False)),
-        ResourceError, r"Hessian of 10000 atoms needs 7\.2 GB.*limit of 4 GB.*hessian_vector_product"),
+        lambda: jp.hessian(
+            ARGON, jp.Structure(np.arange(30000.0).reshape(-1, 3), CELL, np.full(10000, 18), pbc=False)
+        ),
+        ResourceError,
+        r"Hessian of 10000 atoms needs 7\.2 GB.*limit of 4 GB.*hessian_vector_product",
+    ),
     "a displacement of the wrong shape": (
-        lambda: jp.hessian_vector_product(SILICON, CRYSTAL, np.zeros(6)), DataError,
-        r"vector: expected .*\(2, 3\), got \(6,\)"),
+        lambda: jp.hessian_vector_product(SILICON, CRYSTAL, np.zeros(6)),
+        DataError,
+        r"vector: expected .*\(2, 3\), got \(6,\)",
+    ),
     # ASE
-    "a calculator of a name": (lambda: ase_calculator("sw-silicon"), DataError, r"expected a jaxpot potential .* got str"),
-    "a negative skin": (lambda: ase_calculator(SILICON, skin=-0.1), DataError, r"skin: expected a length in A .* got -0\.1"),
-    "NaN positions, from ASE": (lambda: calculated(broken()).get_forces(), DataError, r"positions: 1 of 6 .* not finite"),
+    "a calculator of a name": (
+        lambda: ase_calculator("sw-silicon"),
+        DataError,
+        r"expected a jaxpot potential .* got str",
+    ),
+    "a negative skin": (
+        lambda: ase_calculator(SILICON, skin=-0.1),
+        DataError,
+        r"skin: expected a length in A .* got -0\.1",
+    ),
+    "NaN positions, from ASE": (
+        lambda: calculated(broken()).get_forces(),
+        DataError,
+        r"positions: 1 of 6 .* not finite",
+    ),
     # Files
     "a file that is not there": (
-        lambda: jp.load("nowhere.sw"), FormatError, r"nowhere\.sw.*no such file.*built in: sw-silicon"),
+        lambda: jp.load("nowhere.sw"),
+        FormatError,
+        r"nowhere\.sw.*no such file.*built in: sw-silicon",
+    ),
     "a folder": (lambda: jp.load(str(FILES)), FormatError, r"this is a folder; expected one of"),
     "saving something else": (lambda: jp.save({"a": object()}, "never-written"), DataError, r"cannot save"),
 }
@@ -254,24 +427,55 @@ def put(number, value):
 
 FILE_MISTAKES = {
     "empty.sw": (lambda: "", r"empty\.sw.*no entry"),
-    "words.sw": (lambda: lines(SW, put(3, "Si Si Si 2.1 two 1.8 9.5 1.2")), r"line [34]: sigma: expected a number, got 'two'"),
+    "words.sw": (
+        lambda: lines(SW, put(3, "Si Si Si 2.1 two 1.8 9.5 1.2")),
+        r"line [34]: sigma: expected a number, got 'two'",
+    ),
     "short.sw": (lambda: "Si Si Si 2.1 2.1 1.8\n", r"short\.sw"),
-    "missing.sw": (lambda: "\n".join(SW.read_text().splitlines()[:6]) + "\n", r"entries are missing: .*every ordered triplet"),
-    "twice.sw": (lambda: SW.read_text() + "\n".join(SW.read_text().splitlines()[2:4]) + "\n", r"given before, on line 3"),
+    "missing.sw": (
+        lambda: "\n".join(SW.read_text().splitlines()[:6]) + "\n",
+        r"entries are missing: .*every ordered triplet",
+    ),
+    "twice.sw": (
+        lambda: SW.read_text() + "\n".join(SW.read_text().splitlines()[2:4]) + "\n",
+        r"given before, on line 3",
+    ),
     "element.sw": (lambda: SW.read_text().replace("Ge", "Gx"), r"'Gx' is not an element"),
-    "nan.sw": (lambda: lines(SW, put(3, "Si Si Si nan 2.1 1.8 9.5 1.2")), r"epsilon: expected a finite number, got 'nan'"),
+    "nan.sw": (
+        lambda: lines(SW, put(3, "Si Si Si nan 2.1 1.8 9.5 1.2")),
+        r"epsilon: expected a finite number, got 'nan'",
+    ),
     "units.sw": (lambda: "# UNITS: real\n" + SW.read_text(), r"in 'real' units; expected 'metal'"),
-    "asymmetric.sw": (lambda: SW.read_text().replace("7.3 0.62 4 0 0.001\nGe Si Ge", "7.4 0.62 4 0 0.001\nGe Si Ge"), r"must be equal|order of the atoms"),
+    "asymmetric.sw": (
+        lambda: SW.read_text().replace("7.3 0.62 4 0 0.001\nGe Si Ge", "7.4 0.62 4 0 0.001\nGe Si Ge"),
+        r"must be equal|order of the atoms",
+    ),
     "binary.sw": (lambda: "Si\x00Si", r"expected a text file"),
-    "truncated.eam.alloy": (
-        lambda: "\n".join(SETFL.read_text().splitlines()[:80]) + "\n", r"truncated"),
-    "longer.eam.alloy": (lambda: SETFL.read_text() + "1.0\n", r"expected the end of the file, but there is more"),
-    "count.eam.alloy": (lambda: lines(SETFL, put(4, "3 Ni Al")), r"line 4: elements: 3 elements are announced, but 2 named"),
-    "grid.eam.alloy": (lambda: lines(SETFL, put(5, "60 0.32 120 0.045")), r"line 5: grid: expected n_rho .* got 4 words"),
+    "truncated.eam.alloy": (lambda: "\n".join(SETFL.read_text().splitlines()[:80]) + "\n", r"truncated"),
+    "longer.eam.alloy": (
+        lambda: SETFL.read_text() + "1.0\n",
+        r"expected the end of the file, but there is more",
+    ),
+    "count.eam.alloy": (
+        lambda: lines(SETFL, put(4, "3 Ni Al")),
+        r"line 4: elements: 3 elements are announced, but 2 named",
+    ),
+    "grid.eam.alloy": (
+        lambda: lines(SETFL, put(5, "60 0.32 120 0.045")),
+        r"line 5: grid: expected n_rho .* got 4 words",
+    ),
     "huge.eam.alloy": (
-        lambda: lines(SETFL, put(5, "999999999 0.32 120 0.045 5.35")), r"n_rho: expected a number from 5 to \d+, got 999999999"),
-    "step.eam.alloy": (lambda: lines(SETFL, put(5, "60 0.32 120 -0.045 5.35")), r"line 5: dr: expected a positive number"),
-    "word.eam.alloy": (lambda: lines(SETFL, lambda t: t.__setitem__(7, t[7].split()[0] + " x y z")), r"line 8: .*got 'x'|too many"),
+        lambda: lines(SETFL, put(5, "999999999 0.32 120 0.045 5.35")),
+        r"n_rho: expected a number from 5 to \d+, got 999999999",
+    ),
+    "step.eam.alloy": (
+        lambda: lines(SETFL, put(5, "60 0.32 120 -0.045 5.35")),
+        r"line 5: dr: expected a positive number",
+    ),
+    "word.eam.alloy": (
+        lambda: lines(SETFL, lambda t: t.__setitem__(7, t[7].split()[0] + " x y z")),
+        r"line 8: .*got 'x'|too many",
+    ),
     "unknown.txt": (lambda: "hello\nworld\n", r"format is not recognised; known are"),
     "saved.jaxpot": (lambda: "jaxpot-tree 1\n99999\n{}", r"length of the header is damaged or .* cut off"),
     "garbage.jaxpot": (lambda: "jaxpot-tree 1\n2\n{}", r"header cannot be read"),

@@ -83,7 +83,9 @@ class JaxpotCalculator(Calculator):
 
     def __init__(self, potential, skin=0.5):
         if not isinstance(potential, Potential):
-            raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+            raise DataError(
+                f"expected a jaxpot potential as the first argument, got {type(potential).__name__}"
+            )
         if not isinstance(skin, int | float) or not 0.0 <= skin < np.inf:
             raise DataError(f"skin: expected a length in A that is not negative, got {skin!r}")
         super().__init__()

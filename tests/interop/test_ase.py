@@ -53,7 +53,9 @@ def heat(atoms, kelvin, seed=0):
 
 def test_same_numbers_as_jaxpot_itself():
     atoms = silicon()
-    atoms.set_cell(atoms.cell @ (np.eye(3) + 0.03 * np.random.default_rng(1).normal(size=(3, 3))), scale_atoms=True)
+    atoms.set_cell(
+        atoms.cell @ (np.eye(3) + 0.03 * np.random.default_rng(1).normal(size=(3, 3))), scale_atoms=True
+    )
     expected = evaluate(SILICON, atoms)
     atoms.calc = ase_calculator(SILICON)
     assert atoms.get_potential_energy() == pytest.approx(float(expected.energy), rel=1e-14)
@@ -68,9 +70,13 @@ def test_same_numbers_as_jaxpot_itself():
 
 def test_ase_differences_agree():
     atoms = silicon(1)
-    atoms.set_cell(atoms.cell @ (np.eye(3) + 0.03 * np.random.default_rng(2).normal(size=(3, 3))), scale_atoms=True)
+    atoms.set_cell(
+        atoms.cell @ (np.eye(3) + 0.03 * np.random.default_rng(2).normal(size=(3, 3))), scale_atoms=True
+    )
     atoms.calc = ase_calculator(SILICON)
-    np.testing.assert_allclose(atoms.get_forces()[:2], calculate_numerical_forces(atoms, 1e-4, [0, 1]), atol=1e-6)
+    np.testing.assert_allclose(
+        atoms.get_forces()[:2], calculate_numerical_forces(atoms, 1e-4, [0, 1]), atol=1e-6
+    )
     np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, 1e-5), atol=1e-8)
 
 
@@ -112,7 +118,9 @@ def test_skin_does_not_change_a_trajectory():
 def test_langevin():
     atoms = silicon(1)
     atoms.calc = ase_calculator(SILICON)
-    Langevin(atoms, 2 * units.fs, temperature_K=600, friction=0.02, fixcm=False, rng=np.random.default_rng(0)).run(50)
+    Langevin(
+        atoms, 2 * units.fs, temperature_K=600, friction=0.02, fixcm=False, rng=np.random.default_rng(0)
+    ).run(50)
     assert np.isfinite(atoms.get_forces()).all()
 
 
@@ -160,7 +168,9 @@ def test_compression_in_one_go_and_swaps():
 
 
 def test_species_of_the_same_shape_are_not_mixed_up():
-    mixed = LennardJones({"Ar": 0.0104, "Kr": 0.0140}, {"Ar": 3.4, "Kr": 3.65}, 8.0, mixing="lorentz-berthelot")
+    mixed = LennardJones(
+        {"Ar": 0.0104, "Kr": 0.0140}, {"Ar": 3.4, "Kr": 3.65}, 8.0, mixing="lorentz-berthelot"
+    )
     calculator = ase_calculator(mixed)
     energies = []
     for formula in ("Ar2", "ArKr", "Kr2", "Ar2"):
@@ -178,7 +188,9 @@ def test_periodicity_of_the_same_shape_is_not_mixed_up():
         atoms.pbc = pbc
         atoms.calc = calculator
         energies.append(atoms.get_potential_energy())
-    assert energies[0] < 1.5 * energies[1] and energies[0] == energies[3] == pytest.approx(energies[2], rel=1e-13)
+    assert energies[0] < 1.5 * energies[1] and energies[0] == energies[3] == pytest.approx(
+        energies[2], rel=1e-13
+    )
 
 
 def test_relaxation_of_atoms_and_cell():
