@@ -167,9 +167,14 @@ def prepare(potential, structure, neighbors=None):
 
 
 def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
-    """A neighbour list for a potential, after the checks on species and positions."""
+    """A neighbour list for a potential, after the checks on species and positions.
+
+    It reaches as far as the parameters do, where they have been changed since the cutoff was found.
+    """
     check_species(potential, structure)
-    return build_neighbors(structure, potential.cutoff, skin, capacity=capacity, rows=rows)
+    extent = concrete(jnp.asarray(potential.extent()))
+    reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
+    return build_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
 
 
 def check_potential(potential):
@@ -331,7 +336,8 @@ def _block_gradients(potential, structure, neighbors, rows):
     """Graph of a block, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
     potential = cast(potential, structure.positions.dtype)
     graph = connect_rows(structure, neighbors, rows)
-    _, _, size = block_shape(graph.others.shape[0], neighbors.capacity, potential.chunk_elements)
+    # The same cut as in `scan_blocks`, so that a block is a whole number of chunks.
+    _, _, size = block_shape(neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements)
     site, (gx, gy, gz, gr) = _chunked_gradient(potential, graph, size)
     keep = graph.filled & graph.real[:, None]
     along = gr / graph.distances
@@ -357,7 +363,7 @@ def _chunked_gradient(potential, graph, size):
     inputs = (graph.x, graph.y, graph.z, graph.distances, graph.numbers, graph.center_numbers)
     rows = graph.others.shape[0]
     count = -(-rows // size)
-    if count == 1 or rows % size:
+    if count == 1:
         return chunk(inputs)
     split = jax.tree.map(lambda a: a.reshape(count, size, *a.shape[1:]), inputs)
     return jax.tree.map(lambda a: a.reshape(rows, *a.shape[2:]), jax.lax.map(chunk, split))
