@@ -88,7 +88,8 @@ def main():
         print(f"  grad(energy) / forces = {median['grad(energy)'] / median['forces']:.2f}")
         if "jax-md" in median:
             print(f"  jax-md / evaluate = {median['jax-md'] / median['evaluate']:.1f}")
-        error = np.abs(np.asarray(forces(*arguments)) - lammps_peer.evaluate(atoms, style, coefficients, species).forces)
+        peer = lammps_peer.evaluate(atoms, style, coefficients, species).forces
+        error = np.abs(np.asarray(forces(*arguments)) - peer)
         print(f"  largest difference of forces from LAMMPS {error.max():.1e} eV/A")
 
 
