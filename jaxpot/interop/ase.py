@@ -13,11 +13,10 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from jaxpot.core.elements import symbol
-from jaxpot.core.neighbors import neighbors as build_neighbors
 from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError
-from jaxpot.observables import check_species, evaluate, round_atoms
+from jaxpot.observables import checked_neighbors, evaluate, round_atoms
 from jaxpot.potentials.base import Potential
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
@@ -152,11 +151,10 @@ class JaxpotCalculator(Calculator):
         return pbc == structure.pbc and np.array_equal(numbers, structure.numbers)
 
     def _rebuild(self, structure):
-        check_species(self.potential, structure)
         size = len(structure)
 
         def build(capacity):
-            return build_neighbors(structure, self.potential.cutoff, self.skin, capacity=capacity, rows=size)
+            return checked_neighbors(self.potential, structure, self.skin, rows=size, capacity=capacity)
 
         try:
             listed = build(self._capacities.get(size))

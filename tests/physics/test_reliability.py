@@ -379,7 +379,7 @@ def check_compilations(count, largest, allowed):
     results = evaluate_many(potential, structures)
     assert len(_compiled) - before <= allowed, _compiled[before:]
     assert [len(r.forces) for r in results] == [len(s) for s in structures]
-    for k in (0, count // 2, count - 1):
+    for k in (count // 2,):
         alone = jp.evaluate(SILICON, structures[k])
         np.testing.assert_allclose(results[k].forces, alone.forces, atol=1e-10)
 
