@@ -29,7 +29,9 @@ def switch(r, onset, end):
 
     With t = (r - onset) / (end - onset) clipped to [0, 1],
 
-        s(t) = 1 - (35 t^4 - 84 t^5 + 70 t^6 - 20 t^7).
+        s(t) = 1 - (35 t^4 - 84 t^5 + 70 t^6 - 20 t^7) = (1 - t)^4 (1 + 4 t + 10 t^2 + 20 t^3),
+
+    computed in the second form: the first cancels near the end, where a square root may stand outside.
 
     Derivation: s' shall vanish to third order at both ends, so s' = -c t^3 (1 - t)^3; the fall is 1 when
     1/c = B(4, 4) = 3! 3! / 7! = 1/140, and integration gives the polynomial. The fourth derivative jumps.
@@ -39,4 +41,5 @@ def switch(r, onset, end):
         onset, end: A, onset < end.
     """
     t = jnp.clip((r - onset) / (end - onset), 0.0, 1.0)
-    return 1.0 - t * t * t * t * (35.0 - t * (84.0 - t * (70.0 - 20.0 * t)))
+    u = jnp.clip((end - r) / (end - onset), 0.0, 1.0)
+    return u * u * u * u * (1.0 + t * (4.0 + t * (10.0 + 20.0 * t)))

@@ -89,16 +89,7 @@ MODELS = {
 }
 
 
-# `basis.cutoffs.switch` computes 1 - t^4 (35 - ...), which cancels near the cutoff; under the square root of
-# the band energy that leaves noise of 3e-5 eV/A^2. (1 - t)^4 (1 + 4 t + 10 t^2 + 20 t^3) is the same, exactly.
-NOISY = pytest.mark.xfail(reason="the switch cancels near its end", strict=True)
-ROWS = [
-    pytest.param(name, marks=NOISY if name in ("second moment", "difference of metals") else ())
-    for name in MODELS
-]
-
-
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", MODELS)
 def test_contract(name):
     make, structure = MODELS[name]
     report = check(make(), structure)
