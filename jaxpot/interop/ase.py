@@ -94,6 +94,7 @@ class JaxpotCalculator(Calculator):
         self._capacities = {}  # padded size -> neighbours a row; both only grow
         self._listed = None
         self._listed_for = None  # numbers and pbc that the list was built for
+        self._template = None  # the last structure: most often only positions and cell change
 
     name = "jaxpot"
 
@@ -117,8 +118,7 @@ class JaxpotCalculator(Calculator):
                 "set atoms.pbc = True if the cell is meant, or use jp.virials and divide by a volume of yours"
             )
         n = len(self.atoms)
-        structure = Structure.of(self.atoms).padded(self._size(n))
-        result = self._evaluate(structure)
+        result = self._evaluate(self._structure(pbc))
         self.results = {
             "energy": float(result.energy),
             "free_energy": float(result.energy),
@@ -128,6 +128,19 @@ class JaxpotCalculator(Calculator):
         if all(pbc):
             xx, xy, xz, _, yy, yz, _, _, zz = np.asarray(result.stress).ravel().tolist()
             self.results["stress"] = np.array([xx, yy, zz, yz, xz, xy])
+
+    def _structure(self, pbc):
+        """The atoms as a padded `Structure`."""
+        atoms, last, n = self.atoms, self._template, len(self.atoms)
+        positions, cell = atoms.positions, atoms.cell.array
+        same = last is not None and last.pbc == pbc and np.array_equal(np.asarray(last.numbers)[:n], atoms.numbers)
+        same = same and not np.asarray(last.numbers)[n:].any()
+        if same and np.isfinite(positions).all() and np.isfinite(cell).all():
+            padded = np.zeros((len(last), 3))
+            padded[:n] = positions
+            return last.moved(padded, np.array(cell))
+        self._template = Structure.of(atoms).padded(self._size(n))
+        return self._template
 
     def _evaluate(self, structure):
         """The `Evaluation` of a padded structure with a list that holds; finite."""
