@@ -1,6 +1,5 @@
 """Neighbour lists are exact in any cell, and know when they have been outgrown."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
