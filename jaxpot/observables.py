@@ -22,7 +22,7 @@ from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
-from jaxpot.potentials.base import Potential, block_shape, cast, cut, map_rows
+from jaxpot.potentials.base import Potential, cast, chunk_shape, cut, map_rows
 
 HESSIAN_LIMIT = 4e9  # bytes
 
@@ -172,7 +172,7 @@ def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     It reaches as far as the parameters do, where they have been changed since the cutoff was found.
     """
     check_species(potential, structure)
-    extent = concrete(jnp.asarray(potential.extent()))
+    extent = concrete(potential.extent())
     reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
     return build_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
 
@@ -219,7 +219,7 @@ def _check_list(potential, structure, neighbors):
     check_species(potential, structure)
     if not np.isfinite(np.asarray(structure.positions)).all():
         raise DataError("positions: not all numbers are finite")
-    extent = concrete(jnp.asarray(potential.extent()))
+    extent = concrete(potential.extent())
     if extent is not None and not bool(neighbors.covers(structure, extent)):
         raise CapacityError(
             "the neighbour list has been outgrown: atoms or cell have changed too much since it was built, "
@@ -302,17 +302,15 @@ def _evaluate(potential, structure, neighbors):
     bad = poison(potential, structure, neighbors)
     n, dtype = len(structure), structure.positions.dtype
 
-    def block(found, rows):
-        graph, site, (gx, gy, gz) = _block_gradients(potential, structure, neighbors, rows)
+    def chunk(found, rows):
+        graph, site, (gx, gy, gz) = _chunk_gradients(potential, structure, neighbors, rows)
         gradient = jnp.stack([gx, gy, gz])
         virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
         force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
         force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
         return force, (site, graph.centers, virial)
 
-    force, (site, centers, virial) = scan_blocks(
-        block, jnp.zeros((n, 3), dtype), potential, neighbors
-    )
+    force, (site, centers, virial) = scan_chunks(chunk, jnp.zeros((n, 3), dtype), potential, neighbors)
     strain_derivative = virial.sum(0)
     bad = bad * spread(strain_derivative)  # NaN for atoms at one point: their distance is
     site = site.reshape(-1) * bad
@@ -325,20 +323,22 @@ def _evaluate(potential, structure, neighbors):
     )
 
 
-def scan_blocks(function, start, potential, neighbors):
-    """`lax.scan` of `function(carry, rows of a block)` over the blocks of a list."""
-    blocks, chunks, size = block_shape(neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements)
-    rows = cut(neighbors, blocks, chunks * size)
-    return jax.lax.scan(function, start, rows)
+def scan_chunks(function, start, potential, neighbors):
+    """`lax.scan` of `function(carry, rows of a chunk)` over the rows of a list."""
+    count, size = chunk_shape(neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements)
+    return jax.lax.scan(function, start, cut(neighbors, count, size))
 
 
-def _block_gradients(potential, structure, neighbors, rows):
-    """Graph of a block, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
+def _chunk_gradients(potential, structure, neighbors, rows):
+    """Graph of a chunk, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
     potential = cast(potential, structure.positions.dtype)
     graph = connect_rows(structure, neighbors, rows)
-    # The same cut as in `scan_blocks`, so that a block is a whole number of chunks.
-    _, _, size = block_shape(neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements)
-    site, (gx, gy, gz, gr) = _chunked_gradient(potential, graph, size)
+
+    def total(x, y, z, r):
+        return jax.vmap(potential.site_energy)(Environment(x, y, z, r, graph.numbers, graph.center_numbers))
+
+    site, pull = jax.vjp(total, graph.x, graph.y, graph.z, graph.distances)
+    gx, gy, gz, gr = pull(jnp.ones_like(site))
     keep = graph.filled & graph.real[:, None]
     along = gr / graph.distances
     gradient = tuple(
@@ -346,27 +346,6 @@ def _block_gradients(potential, structure, neighbors, rows):
         for g, r in ((gx, graph.x), (gy, graph.y), (gz, graph.z))
     )
     return graph, jnp.where(graph.real, site, 0.0), gradient
-
-
-def _chunked_gradient(potential, graph, size):
-    """Site energies and their derivatives by x, y, z and distance, chunk by chunk."""
-
-    def chunk(inputs):
-        x, y, z, r, numbers, number = inputs
-
-        def total(x, y, z, r):
-            return jax.vmap(potential.site_energy)(Environment(x, y, z, r, numbers, number))
-
-        site, pull = jax.vjp(total, x, y, z, r)
-        return site, pull(jnp.ones_like(site))
-
-    inputs = (graph.x, graph.y, graph.z, graph.distances, graph.numbers, graph.center_numbers)
-    rows = graph.others.shape[0]
-    count = -(-rows // size)
-    if count == 1:
-        return chunk(inputs)
-    split = jax.tree.map(lambda a: a.reshape(count, size, *a.shape[1:]), inputs)
-    return jax.tree.map(lambda a: a.reshape(rows, *a.shape[2:]), jax.lax.map(chunk, split))
 
 
 def _evaluate_general(potential, structure, neighbors):
@@ -391,13 +370,13 @@ def _virials(potential, structure, neighbors):
         raise DataError(f"virials of single atoms are defined for local potentials; {potential!r} is not")
     bad = poison(potential, structure, neighbors)
 
-    def block(found, rows):
-        graph, _, gradient = _block_gradients(potential, structure, neighbors, rows)
+    def chunk(found, rows):
+        graph, _, gradient = _chunk_gradients(potential, structure, neighbors, rows)
         virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))
         return found.at[graph.centers].add(-virial), None
 
     start = jnp.zeros((len(structure), 3, 3), structure.positions.dtype)
-    found, _ = scan_blocks(block, start, potential, neighbors)
+    found, _ = scan_chunks(chunk, start, potential, neighbors)
     return found * bad * spread(found)
 
 

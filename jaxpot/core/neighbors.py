@@ -18,7 +18,7 @@ import numpy as np
 from vesin import NeighborList
 
 from jaxpot.core.elements import symbol
-from jaxpot.core.precision import require_concrete, to_device
+from jaxpot.core.precision import require_concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
@@ -112,9 +112,7 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
     _refuse_coincident(atoms, numbers, centers, others, shifts, distances)
     inside = distances <= radius + _MARGIN
     reach = distances[~inside].min(initial=radius + _SEARCH)
-    others, shifts, counts = _rows(len(atoms), centers[inside], others[inside], shifts[inside], distances[inside])
-    others = atoms[others]
-
+    counts = np.bincount(centers[inside], minlength=len(atoms))
     most = int(counts.max(initial=0))
     if capacity is None:
         capacity = round_capacity(most)
@@ -124,32 +122,28 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
     if rows < len(atoms):
         raise CapacityError(f"{rows} rows were asked for, but there are {len(atoms)} atoms")
     real = np.arange(rows if len(numbers) else 0) < len(atoms)
-    if not len(atoms):  # rows of nothing, about the first place of padding
+    if not len(atoms):  # a row of nothing, about the first place of padding
         atoms, counts = np.zeros(1, int), np.zeros(1, int)
-        others, shifts = np.zeros((1, 0), int), np.zeros((3, 1, 0), np.int8)
+    others, shifts = _rows(
+        counts, capacity, centers[inside], atoms[others[inside]], shifts[inside], distances[inside], atoms
+    )
     take = np.minimum(np.arange(len(real)), len(atoms) - 1)
-    fill = ((0, 0), (0, max(capacity - others.shape[1], 0)))
-    others = np.pad(others, fill)[:, :capacity]
-    shifts = np.pad(shifts, ((0, 0), *fill))[:, :, :capacity]
-    empty = np.arange(capacity) >= counts[:, None]
-    others[empty] = np.broadcast_to(atoms[:, None], others.shape)[empty]
 
     dtype = structure.positions.dtype
-    return Neighbors(
-        centers=to_device(atoms[take].astype(np.int32)),
-        others=to_device(others[take].astype(np.int32)),
-        shifts=to_device(shifts[:, take]),
-        counts=to_device(counts[take].astype(np.int32)),
-        real=to_device(real),
-        reach=to_device(np.asarray(reach, dtype)),
-        positions=to_device(positions.astype(dtype)),
-        cell=to_device(cell.astype(dtype)),
-        inverse=to_device(_pseudo_inverse(cell, structure.pbc).astype(dtype)),
-        atoms=to_device(numbers > 0),
-        cutoff=float(cutoff),
-        skin=float(skin),
-        pbc=structure.pbc,
-    )
+    arrays = {
+        "centers": atoms[take].astype(np.int32),
+        "others": others[take].astype(np.int32),
+        "shifts": shifts[:, take],
+        "counts": counts[take].astype(np.int32),
+        "real": real,
+        "reach": np.asarray(reach, dtype),
+        "positions": positions.astype(dtype),
+        "cell": cell.astype(dtype),
+        "inverse": _pseudo_inverse(cell, structure.pbc).astype(dtype),
+        "atoms": numbers > 0,
+    }
+    # All at once: each call costs more than the search for neighbours in a small crystal.
+    return Neighbors(**jax.device_put(arrays), cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc)
 
 
 def round_capacity(count):
@@ -218,17 +212,15 @@ def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):
         )
 
 
-def _rows(n, centers, others, shifts, distances):
-    """Pairs to dense rows sorted by distance: others (n, K), shifts (3, n, K), counts (n,)."""
+def _rows(counts, capacity, centers, others, shifts, distances, fill):
+    """Pairs to dense rows sorted by distance: others (n, K), shifts (3, n, K); empty places hold `fill` (n,)."""
     order = np.lexsort((others, distances, centers))
     centers, others, shifts = centers[order], others[order], shifts[order]
-    counts = np.bincount(centers, minlength=n)
-    width = int(counts.max(initial=0))
     column = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
     limit = np.abs(shifts).max(initial=0)
     small = np.int8 if limit < 128 else np.int16 if limit < 32768 else np.int32
-    row_others = np.zeros((n, width), dtype=np.int64)
-    row_shifts = np.zeros((3, n, width), dtype=small)
+    row_others = np.repeat(fill[:, None], capacity, axis=1)
+    row_shifts = np.zeros((3, len(fill), capacity), dtype=small)
     row_others[centers, column] = others
     row_shifts[:, centers, column] = shifts.T
-    return row_others, row_shifts, counts
+    return row_others, row_shifts

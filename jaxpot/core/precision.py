@@ -48,10 +48,9 @@ def is_traced(*trees):
 
 def concrete(array):
     """The NumPy value of an array, also while it is being differentiated; None under jit or vmap."""
-    array = jax.lax.stop_gradient(array)
     if isinstance(array, jax.core.Tracer):
-        return None
-    return np.asarray(array)
+        array = jax.lax.stop_gradient(array)
+    return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
 def require_concrete(array, what, remedy):

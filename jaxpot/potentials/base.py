@@ -2,10 +2,10 @@
 
 A local potential writes `site_energy(environment)`, the energy of ONE atom. The framework maps it over
 atoms in chunks that fit the cache. What decides the speed on CPUs, as measured (XLA, 2 cores,
-benchmarks/speed_lammps.py): dense rows; geometry and distances materialised before the loop over
-chunks (inside, XLA recomputes square roots and gathers in every fusion: 3x); the gradient taken inside
-the chunk; blocks of chunks small enough that temporaries are reused (beyond 32 MB the allocator
-returns them to the system and every call pays page faults: 2x).
+benchmarks/speed.py): dense rows, and the gradient taken inside the chunk (`observables._evaluate`). Where
+the energy itself is to be differentiated, blocks of chunks are recomputed one after the other (`map_rows`):
+each block adds a whole array of derivatives, so there are few; temporaries beyond 32 MB are returned to the
+system by the allocator, and every call pays page faults (2x), so there are enough.
 """
 
 import jax
@@ -157,9 +157,15 @@ def parameter_names(potential):
     return [jax.tree_util.keystr(path).lstrip(".") for path, _ in paths]
 
 
-def block_shape(rows, capacity, elements=CHUNK_ELEMENTS, max_blocks=None):
-    """How rows are cut: (blocks, chunks per block, rows per chunk), covering `rows` with little to spare."""
+def chunk_shape(rows, capacity, elements=CHUNK_ELEMENTS):
+    """How rows are cut into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
     chunks = max(1, -(-rows * max(capacity, 1) // elements))
+    return chunks, max(1, -(-rows // chunks))
+
+
+def block_shape(rows, capacity, elements=CHUNK_ELEMENTS, max_blocks=None):
+    """How rows are cut into blocks of chunks: (blocks, chunks per block, rows per chunk)."""
+    chunks, _ = chunk_shape(rows, capacity, elements)
     blocks = max(1, -(-chunks // CHUNKS_PER_BLOCK))
     if max_blocks is not None:
         blocks = min(blocks, max_blocks)

@@ -124,7 +124,7 @@ def cell_index(listed):
     shifts = np.concatenate([shifts, np.zeros_like(shifts[:, :1])], axis=1)  # the centre, last
     between = shifts[:, None, :, :] - shifts[:, :, None, :]  # R of l as seen from k
     cells, index = np.unique(between.reshape(-1, 3), axis=0, return_inverse=True)
-    return jnp.asarray(cells), jnp.asarray(index.reshape(between.shape[:3]).astype(np.int32))
+    return jax.device_put((cells, index.reshape(between.shape[:3]).astype(np.int32)))
 
 
 @jax.jit

@@ -79,7 +79,7 @@ def derivatives(name, properties):
 
     value = leaves[which]
     values, found = jax.jvp(at, (value,), (jnp.ones_like(value),))
-    h = 5e-4 * float(value)
+    h = 2e-3 * float(value)  # wide enough for the rounding of a relaxation, narrow enough for Richardson's rule
     wide, narrow = ((at(value + k) - at(value - k)) / (2 * k) for k in (h, h / 2))
     scale = np.abs(values) / float(value)  # what does not depend on lambda at all is compared with this
     return found, (4 * narrow - wide) / 3, scale
