@@ -15,14 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.elements import name_species
+from jaxpot.checks import check_potential, checked_neighbors, prepare, prepare_padded, round_atoms
 from jaxpot.core.graph import Environment, connect, connect_rows, knows
-from jaxpot.core.neighbors import neighbors as build_neighbors
-from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
-from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
-from jaxpot.potentials.base import Potential, cast, chunk_shape, cut, map_rows
+from jaxpot.errors import DataError, GeometryError, ResourceError
+from jaxpot.potentials.base import cast, chunk_shape, cut, map_rows
 
 HESSIAN_LIMIT = 4e9  # bytes
 
@@ -51,13 +49,13 @@ def energy(potential, structure, neighbors=None):
 
 def site_energies(potential, structure, neighbors=None):
     """Energy of each atom, (n,) eV; they add up to `energy`."""
-    n, prepared = _prepare_padded(potential, structure, neighbors)
+    n, prepared = prepare_padded(potential, structure, neighbors)
     return _strip(_site_energies(*prepared), n)
 
 
 def forces(potential, structure, neighbors=None):
     """Forces -dE/dr, (n, 3) eV/A."""
-    n, prepared = _prepare_padded(potential, structure, neighbors)
+    n, prepared = prepare_padded(potential, structure, neighbors)
     return _strip(_evaluate(*prepared).forces, n)
 
 
@@ -79,13 +77,13 @@ def stress(potential, structure, neighbors=None):
 
 def evaluate(potential, structure, neighbors=None):
     """Energy, site energies, forces and stress at once (`Evaluation`)."""
-    n, prepared = _prepare_padded(potential, structure, neighbors)
+    n, prepared = prepare_padded(potential, structure, neighbors)
     return _strip_evaluation(_evaluate(*prepared), n)
 
 
 def virials(potential, structure, neighbors=None):
     """Virial of each atom, (n, 3, 3) eV: W_i = -sum_k r_ik (x) dE_i/dr_ik; their sum is -V * stress."""
-    n, prepared = _prepare_padded(potential, structure, neighbors)
+    n, prepared = prepare_padded(potential, structure, neighbors)
     return _strip(_virials(*prepared), n)
 
 
@@ -144,98 +142,6 @@ def evaluate_many(potential, structures):
             result = _evaluate(potential, structure, listed)
             results[i] = _strip_evaluation(jax.tree.map(np.asarray, result), len(structures[i]))
     return results
-
-
-def round_atoms(n):
-    """The padded size for n atoms: powers of two (at most 2x too many rows, 10 programs up to 512 atoms)."""
-    return 1 << max(2, (max(n, 1) - 1).bit_length())
-
-
-# What is checked before anything is computed.
-
-
-def prepare(potential, structure, neighbors=None):
-    """The three arguments checked and completed; the list is built if there is none."""
-    check_potential(potential)
-    structure = Structure.of(structure)
-    if len(structure) == 0:
-        raise DataError("there are no atoms: only energy, site_energies, forces and evaluate have a value then")
-    if neighbors is None:
-        return potential, structure, checked_neighbors(potential, structure)
-    _check_list(potential, structure, neighbors)
-    return potential, structure, neighbors
-
-
-def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
-    """A neighbour list for a potential, after the checks on species and positions.
-
-    It reaches as far as the parameters do, where they have been changed since the cutoff was found.
-    """
-    check_species(potential, structure)
-    extent = concrete(potential.extent())
-    reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
-    return build_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
-
-
-def check_potential(potential):
-    """Refuse what is not a potential, first of all: arguments in the wrong order are a common mistake."""
-    if not isinstance(potential, Potential):
-        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
-    if getattr(potential, "cutoff", None) is None:
-        raise DataError(f"{type(potential).__name__} has no cutoff: a potential declares its range, in A")
-
-
-def check_species(potential, structure):
-    """Refuse elements that the potential does not know (concrete values only)."""
-    if potential.species is None or is_traced(structure.numbers):
-        return
-    numbers = np.asarray(structure.numbers)
-    unknown = set(numbers[numbers > 0].tolist()) - set(potential.species)
-    if unknown:
-        raise DataError(
-            f"{type(potential).__name__} knows {name_species(potential.species)}, "
-            f"but the structure contains {name_species(unknown)}"
-        )
-
-
-def _check_list(potential, structure, neighbors):
-    if neighbors.cutoff < potential.cutoff:
-        raise CapacityError(
-            f"the neighbour list reaches {neighbors.cutoff:.6g} A, but the potential needs "
-            f"{potential.cutoff:.6g} A: build it with jp.neighbors(structure, potential.cutoff)"
-        )
-    if neighbors.positions.shape != structure.positions.shape:
-        raise DataError(
-            f"the neighbour list belongs to {neighbors.positions.shape[0]} atoms, "
-            f"the structure has {len(structure)}"
-        )
-    if neighbors.pbc != structure.pbc:
-        raise DataError(
-            f"the neighbour list was built for pbc={neighbors.pbc}, the structure has pbc={structure.pbc}: "
-            "build a list of this structure"
-        )
-    if is_traced(structure.positions, structure.cell, structure.numbers, neighbors):
-        return
-    check_species(potential, structure)
-    if not np.isfinite(np.asarray(structure.positions)).all():
-        raise DataError("positions: not all numbers are finite")
-    extent = concrete(potential.extent())
-    if extent is not None and not bool(neighbors.covers(structure, extent)):
-        raise CapacityError(
-            "the neighbour list has been outgrown: atoms or cell have changed too much since it was built, "
-            "or it belongs to another structure; build a new one, or one with a larger skin"
-        )
-
-
-def _prepare_padded(potential, structure, neighbors):
-    check_potential(potential)
-    structure = Structure.of(structure)
-    n = len(structure)
-    if neighbors is not None or is_traced(structure, potential):
-        return n, prepare(potential, structure, neighbors)
-    size = round_atoms(n)
-    structure = structure.padded(size)
-    return n, (potential, structure, checked_neighbors(potential, structure, rows=size))
 
 
 def _strip(array, n):

@@ -20,6 +20,7 @@ STOREYS = (
     {"descriptors", "kernels"},
     {"readouts"},
     {"potentials"},
+    {"checks"},
     {"observables"},
     {"properties", "fitting"},
     {"uncertainty"},

@@ -7,9 +7,9 @@ from argparse import ArgumentTypeError
 import numpy as np
 
 from jaxpot import catalog, io
+from jaxpot.checks import check_species, checked_neighbors
 from jaxpot.cli.files import output_folder
 from jaxpot.errors import DataError
-from jaxpot.observables import check_species, checked_neighbors
 from jaxpot.report.card import property_card
 from jaxpot.report.crystal import find_volume
 from jaxpot.report.table import text_table

@@ -3,11 +3,12 @@
 import numpy as np
 
 from jaxpot import catalog, io, units
+from jaxpot.checks import checked_neighbors
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError
-from jaxpot.observables import checked_neighbors, evaluate_many
+from jaxpot.observables import evaluate_many
 
 NAME = "evaluate"
 HELP = "energy, forces and stress of every structure in a file"

@@ -12,11 +12,12 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
+from jaxpot.checks import checked_neighbors, round_atoms
 from jaxpot.core.elements import symbol
 from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError
-from jaxpot.observables import checked_neighbors, evaluate, round_atoms
+from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.checks import checked_neighbors
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.observables import checked_neighbors
 from jaxpot.potentials.base import Potential
 
 # Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.

@@ -21,12 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot import io
+from jaxpot.checks import checked_neighbors
 from jaxpot.core.precision import require_concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
-from jaxpot.observables import checked_neighbors, hessian_vector_product
+from jaxpot.observables import hessian_vector_product
 from jaxpot.properties.coordinates import crystal
 from jaxpot.properties.site_hessians import _with_center, site_hessians
 

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.checks import checked_neighbors, round_atoms
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.observables import Evaluation, checked_neighbors, energy, evaluate, round_atoms
+from jaxpot.observables import Evaluation, energy, evaluate
 from jaxpot.properties.coordinates import deform, frozen, voigt_basis
 
 _SKIN = 0.8  # A

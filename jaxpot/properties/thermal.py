@@ -30,6 +30,7 @@ METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _SKIN = 0.4  # A
 _TOLERANCE = 1e-11  # strain
 _STEPS = 30
+_OR_ROUGH = {True: "", False: ", or the potential jumps there (a neighbour shell crosses its cutoff or a knot)"}
 
 
 @pytree
@@ -148,8 +149,8 @@ class _Model:
             if np.abs(step).max() < _TOLERANCE:
                 return structure
         raise ConvergenceError(
-            f"the quasi-harmonic free energy has no minimum at {float(temperature):.6g} K: "
-            "the crystal is beyond its limit of stability; ask for lower temperatures"
+            f"no minimum of the quasi-harmonic free energy was found at {float(temperature):.6g} K: the crystal is "
+            f"beyond its limit of stability{_OR_ROUGH[self.smooth]}; ask for lower temperatures"
         )
 
     def explain(self, structure):

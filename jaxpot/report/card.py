@@ -113,7 +113,8 @@ def property_card(
         model: what to say of the potential: {"name": ..., "source": ...}.
         mesh, dos_mesh: divisions of the reciprocal lattice for thermal properties and for the DOS.
         points: wave vectors along the path.
-        temperatures: K, among them 300; by default 0 to 600.
+        temperatures: K, ascending, among them 300; by default 0 to 600. Thermal properties end, with a
+            warning, below the first at which the crystal has no minimum of its free energy.
 
     Returns:
         `Card`.
@@ -194,8 +195,18 @@ def _double():
 
 
 def _thermal_expansion(potential, crystal, temperatures, mesh, double):
+    """Thermal expansion at all temperatures, or at those below the first that the crystal does not survive."""
+    mesh, done = (mesh,) * 3, []
     with jax.enable_x64(double):
-        return thermal_expansion(potential, crystal, temperatures, mesh=(mesh,) * 3)
+        try:
+            return thermal_expansion(potential, crystal, temperatures, mesh, callback=lambda k, _: done.append(k))
+        except ConvergenceError as error:
+            if ROOM not in temperatures[: len(done)]:
+                raise
+            message = f"no thermal properties above {temperatures[len(done) - 1]:g} K: {error}"
+        found = thermal_expansion(potential, crystal, temperatures[: len(done)], mesh)
+        warnings.warn(message, JaxpotWarning, stacklevel=2)
+        return found
 
 
 def relaxed_crystal(potential, structure):

@@ -6,12 +6,13 @@ from functools import partial
 import jax
 import numpy as np
 
+from jaxpot.checks import check_potential, round_atoms
 from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import neighbors as build_neighbors
 from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.observables import check_potential, energy, evaluate, hessian_vector_product, round_atoms
+from jaxpot.observables import energy, evaluate, hessian_vector_product
 
 LARGEST = 32  # atoms
 _FEW = 4  # atoms; smaller crystals are repeated

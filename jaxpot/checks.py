@@ -1,0 +1,104 @@
+"""What is checked, and completed, before anything is computed.
+
+Wrong arguments, elements that a potential does not know, positions that are not finite and outgrown neighbour
+lists are refused with a typed error wherever the values are known. Under jit nothing can be raised: there
+`observables.poison` turns the same violations into NaN.
+"""
+
+import numpy as np
+
+from jaxpot.core.elements import name_species
+from jaxpot.core.neighbors import neighbors as build_neighbors
+from jaxpot.core.precision import concrete, is_traced
+from jaxpot.core.structure import Structure
+from jaxpot.errors import CapacityError, DataError
+from jaxpot.potentials.base import Potential
+
+
+def prepare(potential, structure, neighbors=None):
+    """The three arguments checked and completed; the list is built if there is none."""
+    check_potential(potential)
+    structure = Structure.of(structure)
+    if len(structure) == 0:
+        raise DataError("there are no atoms: only energy, site_energies, forces and evaluate have a value then")
+    if neighbors is None:
+        return potential, structure, checked_neighbors(potential, structure)
+    _check_list(potential, structure, neighbors)
+    return potential, structure, neighbors
+
+
+def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
+    """A neighbour list for a potential, after the checks on species and positions.
+
+    It reaches as far as the parameters do, where they have been changed since the cutoff was found.
+    """
+    check_species(potential, structure)
+    extent = concrete(potential.extent())
+    reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
+    return build_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
+
+
+def check_potential(potential):
+    """Refuse what is not a potential, first of all: arguments in the wrong order are a common mistake."""
+    if not isinstance(potential, Potential):
+        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    if getattr(potential, "cutoff", None) is None:
+        raise DataError(f"{type(potential).__name__} has no cutoff: a potential declares its range, in A")
+
+
+def check_species(potential, structure):
+    """Refuse elements that the potential does not know (concrete values only)."""
+    if potential.species is None or is_traced(structure.numbers):
+        return
+    numbers = np.asarray(structure.numbers)
+    unknown = set(numbers[numbers > 0].tolist()) - set(potential.species)
+    if unknown:
+        raise DataError(
+            f"{type(potential).__name__} knows {name_species(potential.species)}, "
+            f"but the structure contains {name_species(unknown)}"
+        )
+
+
+def _check_list(potential, structure, neighbors):
+    if neighbors.cutoff < potential.cutoff:
+        raise CapacityError(
+            f"the neighbour list reaches {neighbors.cutoff:.6g} A, but the potential needs "
+            f"{potential.cutoff:.6g} A: build it with jp.neighbors(structure, potential.cutoff)"
+        )
+    if neighbors.positions.shape != structure.positions.shape:
+        raise DataError(
+            f"the neighbour list belongs to {neighbors.positions.shape[0]} atoms, "
+            f"the structure has {len(structure)}"
+        )
+    if neighbors.pbc != structure.pbc:
+        raise DataError(
+            f"the neighbour list was built for pbc={neighbors.pbc}, the structure has pbc={structure.pbc}: "
+            "build a list of this structure"
+        )
+    if is_traced(structure.positions, structure.cell, structure.numbers, neighbors):
+        return
+    check_species(potential, structure)
+    if not np.isfinite(np.asarray(structure.positions)).all():
+        raise DataError("positions: not all numbers are finite")
+    extent = concrete(potential.extent())
+    if extent is not None and not bool(neighbors.covers(structure, extent)):
+        raise CapacityError(
+            "the neighbour list has been outgrown: atoms or cell have changed too much since it was built, "
+            "or it belongs to another structure; build a new one, or one with a larger skin"
+        )
+
+
+def prepare_padded(potential, structure, neighbors):
+    check_potential(potential)
+    structure = Structure.of(structure)
+    n = len(structure)
+    if neighbors is not None or is_traced(structure, potential):
+        return n, prepare(potential, structure, neighbors)
+    size = round_atoms(n)
+    structure = structure.padded(size)
+    return n, (potential, structure, checked_neighbors(potential, structure, rows=size))
+
+
+def round_atoms(n):
+    """The padded size for n atoms: powers of two (at most 2x too many rows, 10 programs up to 512 atoms)."""
+    return 1 << max(2, (max(n, 1) - 1).bit_length())
