@@ -14,3 +14,11 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "data" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def forget_large_programs(request):
+    """The slow tests compile programs of gigabytes: they are not kept for the next one."""
+    yield
+    if "slow" in request.keywords:
+        jax.clear_caches()

@@ -74,12 +74,13 @@ def derivatives(name, properties):
 
     def at(value):
         potential = jax.tree.unflatten(tree, [*leaves[:which], value, *leaves[which + 1:]])
-        s = jp.relax(potential, start, cell=True, fmax=1e-11, steps=3000).structure
+        # Divided by the step, what a relaxation leaves unfinished would be seen: 1e-11 is not enough.
+        s = jp.relax(potential, start, cell=True, fmax=1e-13, steps=3000).structure
         return jnp.stack(properties(potential, s))
 
     value = leaves[which]
     values, found = jax.jvp(at, (value,), (jnp.ones_like(value),))
-    h = 2e-3 * float(value)  # wide enough for the rounding of a relaxation, narrow enough for Richardson's rule
+    h = 2e-3 * float(value)
     wide, narrow = ((at(value + k) - at(value - k)) / (2 * k) for k in (h, h / 2))
     scale = np.abs(values) / float(value)  # what does not depend on lambda at all is compared with this
     return found, (4 * narrow - wide) / 3, scale
