@@ -1,5 +1,7 @@
 """How an interaction ends: masks that no derivative trips over, and smooth switches."""
 
+import math
+
 import jax.numpy as jnp
 
 
@@ -43,3 +45,18 @@ def switch(r, onset, end):
     t = jnp.clip((r - onset) / (end - onset), 0.0, 1.0)
     u = jnp.clip((end - r) / (end - onset), 0.0, 1.0)
     return u * u * u * u * (1.0 + t * (4.0 + t * (10.0 + 20.0 * t)))
+
+
+def cosine(r, cutoff, width):
+    """1 up to cutoff - width, then half a cosine down to 0 at the cutoff: C1, the second derivative jumps at both ends.
+
+    f = [1 + cos(pi (r - cutoff + width) / width)] / 2.
+
+    Args:
+        r: distances below the cutoff, A.
+        cutoff, width: A; width 0: no switch.
+    """
+    if width == 0.0:
+        return jnp.ones_like(r)
+    t = (r - (cutoff - width)) * (1.0 / width)
+    return jnp.where(t > 0.0, 0.5 + 0.5 * jnp.cos(math.pi * jnp.maximum(t, 0.0)), 1.0)

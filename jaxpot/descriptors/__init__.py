@@ -1,0 +1,8 @@
+"""Descriptors: what a model sees of one environment. One file each."""
+
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.descriptors.pair import Pair
+from jaxpot.descriptors.soap import SOAP
+from jaxpot.descriptors.triplet import Triplet
+
+__all__ = ["SOAP", "Descriptor", "Pair", "Triplet"]

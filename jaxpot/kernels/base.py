@@ -1,0 +1,49 @@
+"""`Kernel`: the covariance of two descriptor vectors; and the algebra of kernels."""
+
+from jaxpot.core.pytree import pytree
+
+
+class Kernel:
+    """Base class. Subclasses are decorated with `@pytree`: array leaves are the hyperparameters."""
+
+    def matrix(self, first, second):
+        """Covariances of vectors (m, d) with vectors (M, d): (m, M)."""
+        raise NotImplementedError(type(self).__name__)  # a subclass's duty
+
+    def diagonal(self, vectors):
+        """Covariances of vectors (m, d) with themselves, one by one: (m,)."""
+        raise NotImplementedError(type(self).__name__)  # a subclass's duty
+
+    def __add__(self, other):
+        return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
+
+    def __mul__(self, other):
+        return Product(self, other) if isinstance(other, Kernel) else NotImplemented
+
+
+@pytree
+class Sum(Kernel):
+    """k(x, y) = k1(x, y) + k2(x, y)."""
+
+    first: Kernel
+    second: Kernel
+
+    def matrix(self, first, second):
+        return self.first.matrix(first, second) + self.second.matrix(first, second)
+
+    def diagonal(self, vectors):
+        return self.first.diagonal(vectors) + self.second.diagonal(vectors)
+
+
+@pytree
+class Product(Kernel):
+    """k(x, y) = k1(x, y) k2(x, y)."""
+
+    first: Kernel
+    second: Kernel
+
+    def matrix(self, first, second):
+        return self.first.matrix(first, second) * self.second.matrix(first, second)
+
+    def diagonal(self, vectors):
+        return self.first.diagonal(vectors) * self.second.diagonal(vectors)

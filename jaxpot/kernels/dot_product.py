@@ -1,0 +1,33 @@
+"""The polynomial kernel of normalised vectors."""
+
+import jax.numpy as jnp
+
+from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
+from jaxpot.kernels.base import Kernel
+
+
+@pytree
+class DotProduct(Kernel):
+    """k(x, y) = (x . y)^zeta.
+
+    Args:
+        zeta: positive exponent, static; whole numbers spare the power.
+
+    References:
+        A. P. Bartok, R. Kondor, G. Csanyi, Phys. Rev. B 87, 184115 (2013), equation 37.
+    """
+
+    zeta: float = static(default=1)
+
+    def __post_init__(self):
+        zeta = float(self.zeta)
+        if not 0.0 < zeta < float("inf"):
+            raise DataError(f"zeta: expected a positive number, got {self.zeta}")
+        object.__setattr__(self, "zeta", int(zeta) if zeta.is_integer() else zeta)
+
+    def matrix(self, first, second):
+        return (first @ second.T) ** self.zeta
+
+    def diagonal(self, vectors):
+        return jnp.sum(vectors * vectors, axis=-1) ** self.zeta

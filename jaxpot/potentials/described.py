@@ -1,0 +1,33 @@
+"""A local potential made of a descriptor and a readout."""
+
+from jaxpot.core.pytree import pytree, static
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.parameters import species_numbers
+from jaxpot.readouts.sparse_gp import SparseGP
+
+
+@pytree
+class Described(Potential):
+    """E_i = readout(descriptor(environment of i)): GAP is a sum of such terms.
+
+    Args:
+        descriptor: what it sees.
+        readout: what it makes of that.
+        species: the elements it serves; None: all of them.
+    """
+
+    descriptor: Descriptor
+    readout: SparseGP
+    species: tuple | None = static(default=None)
+
+    cutoff = property(lambda self: self.descriptor.cutoff)
+
+    def __post_init__(self):
+        object.__setattr__(self, "species", species_numbers(self.species))
+
+    smoothness = property(lambda self: self.descriptor.smoothness)
+
+    def site_energy(self, environment):
+        """() eV."""
+        return self.readout.energy(*self.descriptor.instances(environment))

@@ -1,0 +1,5 @@
+"""Readouts: from descriptor vectors to an energy."""
+
+from jaxpot.readouts.sparse_gp import SparseGP
+
+__all__ = ["SparseGP"]
