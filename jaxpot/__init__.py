@@ -8,7 +8,7 @@
 Nothing happens at import, and nobody's JAX configuration is touched.
 """
 
-from jaxpot import errors, potentials, units
+from jaxpot import descriptors, errors, kernels, potentials, readouts, units
 from jaxpot.catalog import load, models
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors, neighbors
@@ -47,9 +47,9 @@ from jaxpot.properties import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Environment", "JaxpotError", "Neighbors", "Potential", "Structure", "ase_calculator",
+    "Environment", "JaxpotError", "Neighbors", "Potential", "Structure", "ase_calculator", "descriptors",
     "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
     "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian", "hessian_vector_product",
-    "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "pytree", "relax",
-    "save", "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units", "virials",
+    "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "pytree",
+    "readouts", "relax", "save", "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units", "virials",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from jaxpot.core.save import MAGIC, load_tree
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.quip_xml import read_quip_xml
 from jaxpot.formats.setfl import read_setfl
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.second_moment import SecondMoment
@@ -59,11 +60,17 @@ def _is_setfl(head, name):
     return len(words) == 2 and len(words[1]) == 5 and words[0][:1] == [str(len(words[0]) - 1)]
 
 
+def _is_quip_xml(head, name):
+    return head.lstrip().startswith(b"<") and (name.endswith(".xml") or b"<GAP" in head)
+
+
 FORMATS = (
     ("a potential saved by jaxpot.save", _is_saved, load_tree),
     ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
+    ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
 )
+_TAKE_SPECIES = {read_quip_xml}
 
 
 def models():
@@ -71,17 +78,24 @@ def models():
     return MODELS
 
 
-def load(model):
+def load(model, species=None):
     """A potential from a published file, from a file written by `save`, or a built-in model by its name.
 
     The format is recognised by the contents or, where those say nothing, by the ending of the name.
 
+    Args:
+        model: path or name.
+        species: the elements that the model serves, for files that name none (some GAPs).
+
     Raises:
         FormatError: no such file, or not a format that is known.
+        DataError: a file names no elements and none are given, or names them and they are given all the same.
     """
     path = os.fspath(model)
     for entry in MODELS:
         if path == entry.name:
+            if species is not None:
+                raise DataError(f"{path} is made for {' '.join(entry.elements)}; leave species out, got {species}")
             return entry.make()
     known = "; ".join(name for name, _, _ in FORMATS)
     if not os.path.exists(path):
@@ -93,7 +107,12 @@ def load(model):
         head = file.read(4096)
     for _, recognises, read in FORMATS:
         if recognises(head, path):
-            loaded = read(path)
+            if species is None:
+                loaded = read(path)
+            elif read in _TAKE_SPECIES:
+                loaded = read(path, species=species)
+            else:
+                raise DataError(f"{path}: this format names its elements; leave species out, got {species}")
             if not isinstance(loaded, Potential):
                 raise DataError(f"{path} holds a {type(loaded).__name__}, not a potential")
             return loaded

@@ -9,6 +9,7 @@ import numpy as np
 from jaxpot import catalog, io
 from jaxpot.checks import check_species, checked_neighbors
 from jaxpot.cli.files import output_folder
+from jaxpot.cli.model import load_model, model_argument
 from jaxpot.errors import DataError
 from jaxpot.report.card import property_card
 from jaxpot.report.crystal import find_volume
@@ -28,7 +29,7 @@ examples:
 
 
 def arguments(parser):
-    parser.add_argument("model", metavar="MODEL", help="a file, or a built-in name (see `jaxpot models`)")
+    model_argument(parser)
     parser.add_argument(
         "--structure", required=True, metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]"
     )
@@ -68,7 +69,7 @@ def count(text):
 
 
 def run(options, console):
-    potential = catalog.load(options.model)
+    potential = load_model(options)
     structure = start(options.structure, potential, console)
     folder = output_folder(options.out)
     card = property_card(

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from jaxpot import catalog, io, units
+from jaxpot import io, units
 from jaxpot.checks import checked_neighbors
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_file, write_text
+from jaxpot.cli.model import load_model, model_argument
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError
 from jaxpot.observables import evaluate_many
@@ -24,14 +25,14 @@ _BATCH = 200  # frames between two lines of progress
 
 
 def arguments(parser):
-    parser.add_argument("model", metavar="MODEL", help="a file, or a built-in name (see `jaxpot models`)")
+    model_argument(parser)
     parser.add_argument("structures", metavar="STRUCTURES", help="any file that ASE reads")
     parser.add_argument("--out", required=True, metavar="FILE.json", help="where to write the results")
 
 
 def run(options, console):
     out = output_file(options.out)
-    potential = catalog.load(options.model)
+    potential = load_model(options)
     atoms = io.read_atoms(options.structures)
     frames = [_structure(options.structures, index, item) for index, item in enumerate(atoms)]
     results = []

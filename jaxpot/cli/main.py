@@ -84,6 +84,8 @@ def main(argv=None):
             use_cache()
         console = Console(options.json, options.quiet)
         with warnings.catch_warnings():
+            # Notes between authors of libraries are not for users.
+            warnings.simplefilter("ignore", DeprecationWarning)
             warnings.showwarning = lambda message, *rest, **more: console.note(f"note: {_sentence(message)}")
             return options.run(options, console) or 0
     except JaxpotError as error:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from jaxpot import catalog, units
+from jaxpot import units
 from jaxpot.cli.card import start
 from jaxpot.cli.files import output_file, write_structure
+from jaxpot.cli.model import load_model, model_argument
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
 from jaxpot.properties.relax import relax
@@ -22,7 +23,7 @@ _EVERY = 20  # evaluations between two lines of progress
 
 
 def arguments(parser):
-    parser.add_argument("model", metavar="MODEL", help="a file, or a built-in name (see `jaxpot models`)")
+    model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write the relaxed structure")
     parser.add_argument("--cell", action="store_true", help="relax the cell too")
@@ -43,7 +44,7 @@ def run(options, console):
     if options.pressure_GPa and not options.cell:
         raise DataError("--pressure-GPa acts on the cell: give --cell as well")
     out = output_file(options.out)
-    potential = catalog.load(options.model)
+    potential = load_model(options)
     structure = start(options.structure, potential, console)
     write_structure(out, structure, rehearse=True)
 

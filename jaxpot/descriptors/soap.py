@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.bessel import scaled_bessel
-from jaxpot.basis.chebyshev import chebyshev_fit, chebyshev_polynomials
+from jaxpot.basis.chebyshev import product_series, products
 from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.basis.harmonics import real_harmonics
 from jaxpot.core.elements import atomic_number
@@ -147,7 +147,7 @@ class SOAP(Descriptor):
         inverse = 1.0 / environment.distances
         unit = (environment.x * inverse, environment.y * inverse, environment.z * inverse)
         fade = jnp.where(mask, cosine(r, self.cutoff, self.cutoff_transition_width), 0.0)
-        radial = chebyshev_polynomials(r, self.cutoff, len(series)) @ jnp.asarray(series, r.dtype)
+        radial = products(r, self.cutoff, len(series)) @ jnp.asarray(series, r.dtype)
         radial = radial * fade[:, None]
 
         first = self._by_species(radial[:, : self.n_max], environment.numbers).sum(0) * _Y00
@@ -228,4 +228,4 @@ def _tables(n_max, l_max, cutoff, sigma, exponent, compact):
         rest = [functions[degree] @ turn if compact else functions[degree] for degree in range(1, l_max + 1)]
         return np.concatenate([functions[0], *rest], axis=1)
 
-    return chebyshev_fit(radial, cutoff), turn, float(lower[0, 0])
+    return product_series(radial, cutoff), turn, float(lower[0, 0])

