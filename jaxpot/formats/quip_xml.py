@@ -430,11 +430,11 @@ def _kernel(document, coordinate):
     kind = attributes.get("covariance_type", "").strip()
     if kind == _DOT_PRODUCT:
         return DotProduct(document.number(attributes, "zeta", line=line))
-    if any(permutation != identity for permutation in coordinate.permutations):
-        raise document.error("kernels that are summed over permutations are not read yet", "permutation", line)
     if kind != _SQUARED_EXPONENTIAL:
         raise document.error(f"expected 1 (squared exponential) or 2 (dot product), got {kind!r}",
                              "covariance_type", line)
+    if any(permutation != identity for permutation in coordinate.permutations):
+        raise document.error("kernels that are summed over permutations are not read yet", "permutation", line)
     theta = document.numbers(coordinate.theta, "theta", line)
     if len(theta) != dimension or min(theta, default=0.0) <= 0.0:
         raise document.error(f"expected {dimension} positive lengths, got {len(theta)}", "theta", line)
