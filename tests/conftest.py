@@ -16,9 +16,22 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(skip)
 
 
+# Every program that XLA compiles for the CPU maps memory of its own, and a process may hold 65,530
+# mappings on Linux: a whole suite compiles more than that, and XLA then dies without a message.
+MAPPINGS_KEPT = 20_000
+
+
+def mappings() -> int:
+    try:
+        with open("/proc/self/maps") as maps:
+            return sum(1 for _ in maps)
+    except OSError:
+        return 0
+
+
 @pytest.fixture(autouse=True)
-def forget_large_programs(request):
-    """The slow tests compile programs of gigabytes: they are not kept for the next one."""
+def forget_programs(request):
+    """Programs are kept for the tests that follow until they are many, or one of them is huge (slow tests)."""
     yield
-    if "slow" in request.keywords:
+    if "slow" in request.keywords or mappings() > MAPPINGS_KEPT:
         jax.clear_caches()

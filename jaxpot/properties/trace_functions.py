@@ -166,10 +166,14 @@ def _slope(f):
 
 
 def _along(f):
-    """The derivative of f along its parameters, again a function of w and of (parameters, tangents)."""
+    """The derivative of f along its parameters, again a function of w and of (parameters, tangents).
+
+    By `linearize`, which keeps what is linear in the tangents apart from the rest: reverse mode transposes
+    this function where it stands in a rule, and can transpose no step that mixes the two.
+    """
 
     def derivative(w, parameters, tangents):
-        return jax.jvp(lambda *p: f(w, *p), parameters, tangents)[1]
+        return jax.linearize(lambda *p: f(w, *p), *parameters)[1](*tangents)
 
     return derivative
 
