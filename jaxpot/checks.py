@@ -8,7 +8,7 @@ lists are refused with a typed error wherever the values are known. Under jit no
 import numpy as np
 
 from jaxpot.core.elements import name_species
-from jaxpot.core.neighbors import neighbors as build_neighbors
+from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError
@@ -30,12 +30,13 @@ def prepare(potential, structure, neighbors=None):
 def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     """A neighbour list for a potential, after the checks on species and positions.
 
-    It reaches as far as the parameters do, where they have been changed since the cutoff was found.
+    It reaches as far as the parameters do, where they have been changed since the cutoff was found. In NumPy
+    arrays: `jax.device_put` it where it is used many times.
     """
     check_species(potential, structure)
     extent = concrete(potential.extent())
     reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
-    return build_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
+    return find_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
 
 
 def check_potential(potential):

@@ -98,6 +98,12 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         CapacityError: `capacity` or `rows` given and too small.
         ResourceError: the list would be absurdly long.
     """
+    # All at once: each transfer costs more than the search for neighbours in a small crystal.
+    return jax.device_put(find_neighbors(structure, cutoff, skin, capacity, rows))
+
+
+def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
+    """The list that `neighbors` gives, in NumPy arrays: what is used once is not worth a transfer of its own."""
     structure = Structure.of(structure)
     if cutoff is None or not np.isfinite(cutoff) or cutoff < 0 or not np.isfinite(skin) or skin < 0:
         raise DataError(f"cutoff and skin must be finite and not negative, in A; got cutoff={cutoff}, skin={skin}")
@@ -142,8 +148,7 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         "inverse": _pseudo_inverse(cell, structure.pbc).astype(dtype),
         "atoms": numbers > 0,
     }
-    # All at once: each call costs more than the search for neighbours in a small crystal.
-    return Neighbors(**jax.device_put(arrays), cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc)
+    return Neighbors(**arrays, cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc)
 
 
 def round_capacity(count):

@@ -168,7 +168,7 @@ class JaxpotCalculator(Calculator):
         size = len(structure)
 
         def build(capacity):
-            return checked_neighbors(self.potential, structure, self.skin, rows=size, capacity=capacity)
+            return jax.device_put(checked_neighbors(self.potential, structure, self.skin, rows=size, capacity=capacity))
 
         try:
             listed = build(self._capacities.get(size))

@@ -118,14 +118,14 @@ def force_constants(potential, structure, supercell=None):
 
 
 def cell_index(listed):
-    """The lattice vectors R that couple, (nR, 3), and where each pair of a row belongs, (m, K+1, K+1)."""
+    """The lattice vectors R that couple, (nR, 3), and where each pair of a row belongs, (m, K+1, K+1); NumPy."""
     shifts = require_concrete(listed.shifts, "the neighbour list", "build it outside of jit").astype(np.int64)
     filled = np.arange(listed.capacity) < np.asarray(listed.counts)[:, None]
     shifts = np.where(filled, shifts, 0).transpose(1, 2, 0)  # (m, K, 3)
     shifts = np.concatenate([shifts, np.zeros_like(shifts[:, :1])], axis=1)  # the centre, last
     between = shifts[:, None, :, :] - shifts[:, :, None, :]  # R of l as seen from k
     cells, index = np.unique(between.reshape(-1, 3), axis=0, return_inverse=True)
-    return jax.device_put((cells, index.reshape(between.shape[:3]).astype(np.int32)))
+    return cells.astype(np.int32), index.reshape(between.shape[:3]).astype(np.int32)
 
 
 @jax.jit
@@ -151,7 +151,7 @@ def _from_supercell(potential, structure, repeats):
     """
     n = len(structure)
     big = structure.repeated(repeats)
-    listed = checked_neighbors(potential, big)
+    listed = jax.device_put(checked_neighbors(potential, big))
     columns = []
     for a in range(n):
         for axis in range(3):
@@ -196,7 +196,7 @@ def phonons(potential, structure, q, supercell=None):
     `harmonic` for thermodynamics).
     """
     q = _wave_vectors(q)
-    return Phonons(q, *_solve(force_constants(potential, structure, supercell), q))
+    return _solve(force_constants(potential, structure, supercell), q)
 
 
 @jax.jit
@@ -206,7 +206,7 @@ def _matrices(constants, q):
 
 @jax.jit
 def _solve(constants, q):
-    return frequencies_of(constants.dynamical_matrix(q))
+    return Phonons(q, *frequencies_of(constants.dynamical_matrix(q)))
 
 
 def frequencies_of(matrix):
@@ -270,7 +270,7 @@ def mesh_points(structure, mesh, symmetry=True):
 
 
 def _wave_vectors(q):
-    q = jnp.asarray(q)
+    q = q if isinstance(q, jax.Array) else np.asarray(q)
     if q.shape[-1:] != (3,):
         raise DataError(f"q: expected fractional wave vectors of shape (..., 3), got {q.shape}")
     return q.astype(float) if not jnp.issubdtype(q.dtype, jnp.floating) else q

@@ -132,7 +132,7 @@ class _Search:
         extent = self.potential.extent()
         if self.listed is None or not bool(self.listed.covers(padded, extent)):
             # A collapsing trial step may fail here with a typed error, which says what came together.
-            self.listed = checked_neighbors(self.potential, padded, skin=_SKIN, rows=self.size)
+            self.listed = jax.device_put(checked_neighbors(self.potential, padded, skin=_SKIN, rows=self.size))
         found = jax.device_get(evaluate(self.potential, padded, self.listed))
         return Evaluation(found.energy, found.energies[: self.n], found.forces[: self.n], found.stress)
 
