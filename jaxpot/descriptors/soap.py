@@ -147,19 +147,19 @@ class SOAP(Descriptor):
         inverse = 1.0 / environment.distances
         unit = (environment.x * inverse, environment.y * inverse, environment.z * inverse)
         fade = jnp.where(mask, cosine(r, self.cutoff, self.cutoff_transition_width), 0.0)
-        radial = products(r, self.cutoff, len(series)) @ jnp.asarray(series, r.dtype)
-        radial = radial * fade[:, None]
-
-        first = self._by_species(radial[:, : self.n_max], environment.numbers).sum(0) * _Y00
-        first = first + self._central(environment.number, first.dtype) * (centre * _Y00)
+        radial = products(r, self.cutoff, len(series), fade) @ jnp.asarray(series, r.dtype)
         width = (radial.shape[1] - self.n_max) // max(self.l_max, 1)
+        # `split`, not slices: its transpose is one concatenation, that of slices a sum of padded arrays.
+        radial = jnp.split(radial, [self.n_max + k * width for k in range(self.l_max)], axis=1)
+
+        first = self._by_species(radial[0], environment.numbers).sum(0) * _Y00
+        first = first + self._central(environment.number, first.dtype) * (centre * _Y00)
         others = []
         for degree, harmonics in enumerate(real_harmonics(self.l_max, *unit)):
             if degree:
-                begin = self.n_max + (degree - 1) * width
-                part = self._by_species(radial[:, begin : begin + width], environment.numbers)
+                part = self._by_species(radial[degree], environment.numbers)
                 density = part.T @ jnp.stack(harmonics, axis=-1)  # (B, 2 l + 1)
-                others.append((density @ density.T) * self._weight(degree))
+                others.append(jnp.sum(density[:, None] * density[None], axis=-1) * self._weight(degree))
         first = first[:, None] * first[None, :]
         return first, jnp.stack(others) if others else jnp.zeros((0, *first.shape), first.dtype)
 
