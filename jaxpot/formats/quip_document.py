@@ -9,6 +9,7 @@ from jaxpot.errors import FormatError
 from jaxpot.formats.text import LARGEST_FILE
 
 MOST_POINTS = 10_000_000
+_SECTIONS = {"Glue_params", "LJ_params", "Morse_params", "SW_params", "Tersoff_params"}
 
 
 @dataclass
@@ -24,6 +25,16 @@ class Coordinate:
     inline: list = field(default_factory=list)
 
 
+@dataclass
+class Section:
+    """An element of the parameters of a classical potential, and what is in it."""
+
+    name: str
+    attributes: dict
+    line: int
+    children: list = field(default_factory=list)
+
+
 class Document:
     """What the XML says, read as a stream: the training set in it is looked at, and not kept."""
 
@@ -32,11 +43,11 @@ class Document:
     def __init__(self, path):
         self.path = path
         self.version, self.label = None, None
-        self.potentials, self.e0, self.coordinates = [], {}, []
-        self.core = None
+        self.potentials, self.e0, self.coordinates, self.sections = [], {}, [], []
+        self.has_core = False
         self.announced = None
         self.trained_on = _SpeciesOfFrames()
-        self._open, self._text = [], []
+        self._open, self._text, self._sections = [], [], []
         self._parser = expat.ParserCreate()
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         self._parser.StartElementHandler = self._start
@@ -86,11 +97,6 @@ class Document:
         """What must be there, once everything has been read."""
         if self.version is None:
             raise FormatError("there is no GAP in this file (no GAP_params with a gap_version)", self.path)
-        if self.core is not None:
-            raise FormatError(
-                f"the GAP stands on a core potential ({self.core or 'do_core=T'}), which is not read yet",
-                self.path, field="do_core",
-            )
         if self.announced is not None and self.announced != len(self.coordinates):
             raise FormatError(
                 f"{self.announced} coordinates are announced, but there are {len(self.coordinates)}",
@@ -106,6 +112,11 @@ class Document:
 
     def _start(self, name, attributes):
         self._open.append(name)
+        if self._sections or name in _SECTIONS:
+            section = Section(name, attributes, self._parser.CurrentLineNumber)
+            (self._sections[-1].children if self._sections else self.sections).append(section)
+            self._sections.append(section)
+            return
         if name in self._TEXTS:
             self._text = []
         if name == "Potential":
@@ -116,7 +127,7 @@ class Document:
             self.version = self.number(attributes, "gap_version", 0.0)
         elif name == "GAP_data":
             if attributes.get("do_core", "F").strip().upper().startswith(("T", ".T")):
-                self.core = attributes.get("ip_args", attributes.get("core_ip_args", ""))
+                self.has_core = True
         elif name == "e0":
             z = self.count(attributes, "Z", len(SYMBOLS) - 1)
             self.e0[z] = self.number(attributes, "value")
@@ -135,6 +146,9 @@ class Document:
 
     def _end(self, name):
         self._open.pop()
+        if self._sections:
+            self._sections.pop()
+            return
         if name in self._TEXTS and self.coordinates:
             text, here = "".join(self._text).strip(), self.coordinates[-1]
             if name == "descriptor":

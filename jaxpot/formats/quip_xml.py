@@ -1,6 +1,5 @@
 """Gaussian approximation potentials in QUIP's XML format."""
 
-import re
 import warnings
 from pathlib import Path
 
@@ -8,8 +7,10 @@ import numpy as np
 
 from jaxpot.core.elements import name_species
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
+from jaxpot.formats.quip_classical import read_classical
 from jaxpot.formats.quip_descriptors import descriptor_words, read_term
 from jaxpot.formats.quip_document import Document
+from jaxpot.formats.quip_init_args import read_parts
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
@@ -21,7 +22,8 @@ def read_quip_xml(path, species=None):
 
     The file holds reference energies e0 of the elements and any number of coordinates: a descriptor, a
     covariance, weights, and sparse points in the file itself or in files beside it. Those may be compressed
-    (.xz, .bz2).
+    (.xz, .bz2). A GAP may stand on a core, a classical potential that was subtracted from the data before the
+    fit: QUIP adds the parts of a sum up (Glue, LJ, Morse, SW, Tersoff, with their parameters in the file).
 
     Args:
         path: the XML file.
@@ -29,7 +31,7 @@ def read_quip_xml(path, species=None):
             set in the file (`XYZ_data`) name any: that there is an e0 does not make an element known.
 
     Returns:
-        A potential: `Constants`, plus one `Described` for each coordinate.
+        A potential: `Constants`, plus one `Described` for each coordinate, plus the classical parts of the sum.
 
     Raises:
         FormatError: not such a file, a part that is not understood, or a missing or damaged side file.
@@ -41,8 +43,7 @@ def read_quip_xml(path, species=None):
     """
     document = Document(Path(path))
     document.check()
-    for text in document.potentials:
-        _check_init_args(document, text)
+    parts = read_parts(document)
     terms = [read_term(document, coordinate) for coordinate in document.coordinates]
     known = _species(document, species)
     terms = [Described(descriptor, readout, known) for descriptor, readout in terms]
@@ -50,17 +51,11 @@ def read_quip_xml(path, species=None):
     if missing:
         raise FormatError(f"there is no e0 for {name_species(missing)}", path, field="e0")
     constants = Constants(np.array([document.e0[z] for z in known]), known)
-    return Sum.of(constants, *terms)
-
-
-def _check_init_args(document, text):
-    """Only a GAP alone is read; other parts of a sum are named."""
-    parts = re.findall(r"\bIP\s+(\w+)", text)
-    others = [part for part in parts if part.upper() != "GAP"]
-    if others:
-        raise FormatError(
-            f"this is a sum of a GAP and {', '.join(others)}, which is not read yet", document.path, field="init_args"
-        )
+    others = [read_classical(document, kind, label, known) for kind, label in parts]
+    try:
+        return Sum.of(constants, *terms, *others)
+    except DataError as error:
+        raise FormatError(str(error), path, field="init_args") from error
 
 
 def _species(document, given):
