@@ -5,11 +5,11 @@ import re
 import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
-from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
 from jaxpot.errors import DataError
 from jaxpot.formats.quip_document import MOST_POINTS
 from jaxpot.formats.quip_points import read_points
-from jaxpot.kernels import DotProduct, SquaredExponential
+from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.readouts import SparseGP
 
 _L_WEIGHT_SINCE = 1423143769  # gap_version from which power spectra carry (2 l + 1)^(-1/2)
@@ -176,6 +176,27 @@ def _angle_3b(document, options):
     )
 
 
+def _distance_nb(document, options):
+    order = options.whole("order")
+    if order not in (2, 3):
+        raise document.error(f"expected clusters of 2 or 3 atoms, got {order}", "order", options.line)
+    if order == 3:
+        options.only("compact_clusters", ("T", "TRUE"), "F")
+    else:
+        options.flag("compact_clusters", "F")  # pairs have one side, and are compact
+    elements = options.elements("Z")
+    if len(elements) != order:
+        raise document.error(f"expected {order} atomic numbers, got {elements}", "Z", options.line)
+    cutoff, width = options.number("cutoff"), options.number("cutoff_transition_width", 0.5)
+    if order == 2:
+        return Pair(cutoff, width, elements)
+    if len(set(elements)) > 1:
+        # Whichever atom is in the middle counts as the first there: energies depend on the order of atoms.
+        raise document.error(f"triangles of unlike atoms are not symmetric in QUIP, and not read; got {elements}", "Z",
+                             options.line)
+    return Triangle(cutoff, width, elements[0])
+
+
 def _named(options, *names):
     """Elements by key; None where 0 stands for all of them."""
     found = [options.elements(name, "0") for name in names]
@@ -183,7 +204,7 @@ def _named(options, *names):
     return None if all(z is None for z in found) else tuple(found)
 
 
-_DESCRIPTORS = {"soap": _soap, "distance_2b": _distance_2b, "angle_3b": _angle_3b}
+_DESCRIPTORS = {"soap": _soap, "distance_2b": _distance_2b, "angle_3b": _angle_3b, "distance_Nb": _distance_nb}
 
 
 def _kernel(document, coordinate):
@@ -196,9 +217,14 @@ def _kernel(document, coordinate):
     if kind != _SQUARED_EXPONENTIAL:
         raise document.error(f"expected 1 (squared exponential) or 2 (dot product), got {kind!r}",
                              "covariance_type", line)
-    if any(permutation != identity for permutation in coordinate.permutations):
-        raise document.error("kernels that are summed over permutations are not read yet", "permutation", line)
     theta = document.numbers(coordinate.theta, "theta", line)
     if len(theta) != dimension or min(theta, default=0.0) <= 0.0:
         raise document.error(f"expected {dimension} positive lengths, got {len(theta)}", "theta", line)
-    return SquaredExponential(np.array(theta))
+    kernel = SquaredExponential(np.array(theta))
+    if all(permutation == identity for permutation in coordinate.permutations):
+        return kernel
+    permutations = [[k - 1 for k in permutation] for permutation in coordinate.permutations]
+    if any(sorted(p) != list(range(dimension)) or [theta[k] for k in p] != theta for p in permutations):
+        raise document.error(f"expected permutations of {dimension} components, of equal theta where they change "
+                             "places", "permutation", line)
+    return Permuted(kernel, permutations)

@@ -40,7 +40,8 @@ class Tersoff(Potential):
         species: elements of the rows; None: every element, all alike. The others are (S,) arrays, or numbers.
         cutoff: A; found from S whenever that is known, and kept when it is traced.
 
-    The energy is C1: second derivatives of f jump, and those of zeta^n are infinite where zeta vanishes (n < 2).
+    Where a bond gains its first other neighbour, at the distance S, the force is continuous but infinitely steep
+    if n < 1, as in the published sets: b falls there as (S - r)^(2 n). So the smoothness is declared as 0.
 
     References:
         J. Tersoff, Phys. Rev. B 39, 5566 (1989), equations 1 to 3 (omega = 1).
@@ -61,7 +62,7 @@ class Tersoff(Potential):
     species: tuple | None = static(default=None)
     cutoff: float | None = static(default=None)
 
-    smoothness = 1
+    smoothness = 0
 
     def __post_init__(self):
         def put(name, value):
@@ -78,11 +79,9 @@ class Tersoff(Potential):
                 check_positive(array, name, "its unit is above")
         put("chi", per_species(self.chi, self.species, 2, "chi"))
         check_symmetric(self.chi, self.species, "chi")
-        inner, outer, n = (concrete(getattr(self, name)) for name in ("R", "S", "n"))
+        inner, outer = concrete(self.R), concrete(self.S)
         if inner is not None and outer is not None and not (inner < outer).all():
             raise DataError(f"R must lie below S, got {inner} and {outer}")
-        if n is not None and n.min() <= 0.5:
-            raise DataError(f"n must be more than 1/2, or forces jump; got {n.min()}")
         reach = concrete(self.extent())
         if reach is not None:
             put("cutoff", float(reach))
