@@ -3,6 +3,7 @@
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.pair import Pair
 from jaxpot.descriptors.soap import SOAP
+from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
-__all__ = ["SOAP", "Descriptor", "Pair", "Triplet"]
+__all__ = ["SOAP", "Descriptor", "Pair", "Triangle", "Triplet"]

@@ -8,9 +8,21 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
+from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.pytree import pytree, static
-from jaxpot.potentials import EAM, ZBL, Constants, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.potentials import (
+    EAM,
+    ZBL,
+    Constants,
+    Glue,
+    LennardJones,
+    Morse,
+    Potential,
+    SecondMoment,
+    StillingerWeber,
+    Tersoff,
+)
 from jaxpot.testing import CHECKS, ContractError, check
 
 FILES = Path(__file__).parents[1] / "formats" / "files"
@@ -48,10 +60,34 @@ def small_eam(*species):
     return EAM(np.array(embedding), np.array(density), np.array(pair), 1.0, 0.05, 5.0, species)
 
 
+def small_glue(embedded):
+    """Made-up pairs, of which one does not interact, and an embedding energy."""
+    pairs = {
+        ("Si", "Si"): CubicSpline([1.0, 1.8, 2.5, 3.1], [9.0, 2.0, 0.4, 0.0], [-12.0, 0.0]),
+        ("C", "Si"): CubicSpline([1.0, 1.7, 2.2, 2.9], [8.0, 2.0, 0.7, 0.0], [-10.0, 0.0]),
+    }
+    if not embedded:
+        return Glue(pairs, ("Si", "C"))
+    embedding = (
+        CubicSpline([0.1, 0.8, 1.5, 3.0], [0.3, -1.0, -2.5, -3.0]),
+        CubicSpline([0.1, 0.6, 1.5], [0.1, -1.5, -1.7], [-4.0, 0.4]),
+    )
+    return Glue(pairs, ("Si", "C"), embedding, [0.05, 0.04], [3.6, 3.9])
+
+
+def silicon_carbide():
+    """Tersoff's numbers of 1989, C and Si."""
+    return Tersoff(
+        A=[1393.6, 1830.8], B=[346.7, 471.18], lam=[3.4879, 2.4799], mu=[2.2119, 1.7322], beta=[1.5724e-7, 1.1e-6],
+        n=[0.72751, 0.78734], c=[38049.0, 100390.0], d=[4.384, 16.217], h=[-0.57058, -0.59825], R=[1.8, 2.7],
+        S=[2.1, 3.0], chi=[[1.0, 0.9776], [0.9776, 1.0]], species=("C", "Si"),
+    )
+
+
 MIXED = {"epsilon": {"Ar": 0.0104, "Kr": 0.0140}, "sigma": {"Ar": 3.4, "Kr": 3.65}}
 SILICON = StillingerWeber.silicon()
 
-# One row for each model: name, how it is made, a structure to try it on.
+# One row for each model: name, how it is made, a structure to try it on, options of `check` if need be.
 MODELS = {
     "constants": (lambda: Constants({"Si": -1.5, "C": -2.0}), diamond(5.43, ["Si", "C"])),
     "lj, truncated": (lambda: LennardJones(0.0104, 3.4, 7.0), fcc(5.26, "Ar")),
@@ -71,6 +107,15 @@ MODELS = {
     "second moment": (SecondMoment.copper, fcc(3.615, "Cu")),
     "eam": (lambda: small_eam("Cu"), fcc(3.6, "Cu")),
     "eam, two elements": (lambda: small_eam("Ni", "Al"), rocksalt(5.0, ["Ni", "Al"])),
+    "glue, pairs": (lambda: small_glue(False), diamond(4.2, ["Si", "C"])),
+    "glue": (lambda: small_glue(True), diamond(4.2, ["Si", "C"])),
+    "morse": (lambda: Morse(0.3429, 1.3588, 2.866, 6.0), fcc(3.62, "Cu")),
+    "morse, two elements": (
+        lambda: Morse([[0.6, 0.5], [0.5, 0.8]], [[1.3, 1.5], [1.5, 1.7]], [[2.4, 2.1], [2.1, 1.8]], 5.0, ("Si", "C")),
+        diamond(4.6, ["Si", "C"]),
+    ),
+    # The energy at the cutoff goes with the power 1.45 of the distance from it, which looks like a small jump.
+    "tersoff, two elements": (silicon_carbide, diamond(5.4, ["Si", "C"]), {"jump": 1e-9}),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),
     "difference of metals": (
@@ -91,8 +136,8 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name):
-    make, structure = MODELS[name]
-    report = check(make(), structure)
+    make, structure, *options = MODELS[name]
+    report = check(make(), structure, **dict(*options))
     assert report.passed and len(report.outcomes) > 20
 
 

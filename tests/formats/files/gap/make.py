@@ -1,14 +1,16 @@
 """How the GAPs in this folder were made: fits to a made-up alloy, and what quippy says about them.
 
     pip install quippy-ase
-    python make.py
+    python make.py [name ...]
 
 `two.xml` has pairs, triangles and SOAP of two elements; its sparse points lie beside it. `plain.xml` has a SOAP
-that names no element, and its training set inside. Reference energies, forces, stresses and site energies are in
+that names no element, and its training set inside. `core.xml` was fitted on a Glue, `clusters.xml` has
+`distance_Nb` of two and three atoms. `with_*.xml` are `core.xml` with other classical parts (`parts.xml`). Reference energies, forces, stresses and site energies are in
 `reference.json`.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,7 +41,21 @@ FITS = {
         f"delta=1.0 add_species=F {SOAP}}}",
         ["e0=-0.25"],
     ),
+    "core": (
+        ["Si", "C"],
+        "{distance_2b cutoff=4.0 covariance_type=ard_se delta=0.5 theta_uniform=1.0 sparse_method=uniform n_sparse=5 "
+        "add_species=T}",
+        ["e0_method=isolated", "do_copy_at_file=F", "core_param_file={glue}", "core_ip_args={IP Glue}"],
+    ),
+    "clusters": (
+        ["Si"],
+        "{distance_Nb order=2 cutoff=4.0 compact_clusters=T covariance_type=ard_se delta=0.5 theta_uniform=1.0 "
+        "sparse_method=uniform n_sparse=5 add_species=T : distance_Nb order=3 cutoff=3.2 compact_clusters=T "
+        "covariance_type=ard_se delta=0.1 theta_uniform=0.8 sparse_method=uniform n_sparse=10 add_species=T}",
+        ["e0=-0.25", "do_copy_at_file=F"],
+    ),
 }
+PARTS = ("LJ", "Morse", "SW", "Tersoff")
 
 
 def crystal(elements, seed):
@@ -64,32 +80,53 @@ def training(elements):
 
 
 def main():
-    reference = {}
-    for name, (elements, gap, options) in FITS.items():
+    """Make all, or those that are named."""
+    reference = json.loads((HERE / "reference.json").read_text())
+    for name in sys.argv[1:] or FITS:
+        elements, gap, options = FITS[name]
         with tempfile.TemporaryDirectory() as folder:
             write(f"{folder}/train.xyz", training(elements))
             program = Path(sys.executable).with_name("gap_fit")
             subprocess.run(
                 [program, "at_file=train.xyz", f"gap={gap}", "default_sigma={0.002 0.05 0 0}", "sparse_jitter=1e-8",
-                 "energy_parameter_name=energy", "force_parameter_name=force", f"gp_file={name}.xml", *options],
+                 "energy_parameter_name=energy", "force_parameter_name=force", f"gp_file={name}.xml",
+                 *(option.replace("{glue}", str(HERE / "glue.xml")) for option in options)],
                 cwd=folder, check=True, stdout=subprocess.DEVNULL,
             )
             for old in HERE.glob(f"{name}.xml*"):
                 old.unlink()
             for file in Path(folder).glob(f"{name}.xml*"):
                 (HERE / file.name).write_bytes(file.read_bytes())
-        calculator = Potential(param_filename=str(HERE / f"{name}.xml"))
-        results = []
-        for seed in (101, 102):
-            atoms = crystal(elements, seed)
-            atoms.calc = calculator
-            results.append({
-                "symbols": list(atoms.symbols), "cell": atoms.cell.tolist(), "positions": atoms.positions.tolist(),
-                "energy": atoms.get_potential_energy(), "energies": atoms.get_potential_energies().tolist(),
-                "forces": atoms.get_forces().tolist(), "stress": atoms.get_stress(voigt=False).tolist(),
-            })
-        reference[name] = results
+        reference[name] = results_of(name, elements)
+    core = (HERE / "core.xml").read_text()
+    for part in PARTS:
+        # Of the reference energies, which gap_fit writes for every element, those that count.
+        text = re.sub(r' *<e0 Z="\d+" value="\.0+E\+000"/>\n', "", core)
+        text = text.replace("{IP Glue}", f"{{IP {part}}}").replace("<GAP_params", section(part) + "<GAP_params", 1)
+        (HERE / f"with_{part}.xml").write_text(text)
+        reference[f"with_{part}"] = results_of(f"with_{part}", ["Si", "C"])
     (HERE / "reference.json").write_text(json.dumps(reference, indent=1))
+
+
+def section(part):
+    text = (HERE / "parts.xml").read_text()
+    end = f"</{part}_params>\n"
+    return text[text.index(f"<{part}_params") : text.index(end)] + end
+
+
+def results_of(name, elements):
+    """What quippy says of two structures."""
+    calculator = Potential(param_filename=str(HERE / f"{name}.xml"))
+    results = []
+    for seed in (101, 102):
+        atoms = crystal(elements, seed)
+        atoms.calc = calculator
+        results.append({
+            "symbols": list(atoms.symbols), "cell": atoms.cell.tolist(), "positions": atoms.positions.tolist(),
+            "energy": atoms.get_potential_energy(), "energies": atoms.get_potential_energies().tolist(),
+            "forces": atoms.get_forces().tolist(), "stress": atoms.get_stress(voigt=False).tolist(),
+        })
+    return results
 
 
 if __name__ == "__main__":

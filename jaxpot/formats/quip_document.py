@@ -1,0 +1,195 @@
+"""What a GAP file in QUIP's XML format says, read as a stream."""
+
+import math
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from jaxpot.core.elements import SYMBOLS
+from jaxpot.errors import FormatError
+from jaxpot.formats.text import LARGEST_FILE
+
+MOST_POINTS = 10_000_000
+_SECTIONS = {"Glue_params", "LJ_params", "Morse_params", "SW_params", "Tersoff_params"}
+
+
+@dataclass
+class Coordinate:
+    """One `gpCoordinates`: its attributes, texts and sparse points."""
+
+    attributes: dict
+    line: int
+    descriptor: str = ""
+    theta: str = ""
+    permutations: list = field(default_factory=list)
+    weights: list = field(default_factory=list)
+    inline: list = field(default_factory=list)
+
+
+@dataclass
+class Section:
+    """An element of the parameters of a classical potential, and what is in it."""
+
+    name: str
+    attributes: dict
+    line: int
+    children: list = field(default_factory=list)
+
+
+class Document:
+    """What the XML says, read as a stream: the training set in it is looked at, and not kept."""
+
+    _TEXTS = ("descriptor", "theta", "permutation", "sparseX")
+
+    def __init__(self, path):
+        self.path = path
+        self.version, self.label = None, None
+        self.potentials, self.e0, self.coordinates, self.sections = [], {}, [], []
+        self.has_core = False
+        self.announced = None
+        self.trained_on = _SpeciesOfFrames()
+        self._open, self._text, self._sections = [], [], []
+        self._parser = expat.ParserCreate()
+        self._parser.StartDoctypeDeclHandler = self._refuse_doctype
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise FormatError(f"the file has more than {LARGEST_FILE} bytes", path)
+            with open(path, "rb") as file:
+                self._parser.ParseFile(file)
+        except expat.ExpatError as error:
+            raise FormatError(f"this is not XML that is complete: {expat.ErrorString(error.code)}",
+                              path, error.lineno) from error
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+
+    def error(self, message, name=None, line=None):
+        return FormatError(message, self.path, self._parser.CurrentLineNumber if line is None else line, name)
+
+    def number(self, attributes, name, default=None, line=None):
+        """A finite float among attributes, in Fortran's spelling too."""
+        if name not in attributes:
+            if default is not None:
+                return default
+            raise self.error("the attribute is missing", name, line)
+        return self.finite(attributes[name], name, line)
+
+    def count(self, attributes, name, most, default=None, line=None):
+        value = self.number(attributes, name, default, line)
+        if value != int(value) or not 0 <= value <= most:
+            raise self.error(f"expected a whole number from 0 to {most}, got {attributes[name]!r}", name, line)
+        return int(value)
+
+    def finite(self, word, name, line=None):
+        try:
+            value = float(word.strip().replace("D", "E").replace("d", "e"))
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.error(f"expected a finite number, got {word!r}", name, line)
+        return value
+
+    def numbers(self, text, name, line=None):
+        return [self.finite(word, name, line) for word in text.split()]
+
+    def check(self):
+        """What must be there, once everything has been read."""
+        if self.version is None:
+            raise FormatError("there is no GAP in this file (no GAP_params with a gap_version)", self.path)
+        if self.announced is not None and self.announced != len(self.coordinates):
+            raise FormatError(
+                f"{self.announced} coordinates are announced, but there are {len(self.coordinates)}",
+                self.path, field="n_coordinate",
+            )
+        if not self.coordinates:
+            raise FormatError("there are no coordinates (gpCoordinates)", self.path)
+
+    # Handlers of the parser.
+
+    def _refuse_doctype(self, *_):
+        raise self.error("a document type declaration is refused: it could make the file grow without bound")
+
+    def _start(self, name, attributes):
+        self._open.append(name)
+        if self._sections or name in _SECTIONS:
+            section = Section(name, attributes, self._parser.CurrentLineNumber)
+            (self._sections[-1].children if self._sections else self.sections).append(section)
+            self._sections.append(section)
+            return
+        if name in self._TEXTS:
+            self._text = []
+        if name == "Potential":
+            self.potentials.append(attributes.get("init_args", ""))
+        elif name == "GAP_params":
+            if self.version is not None:
+                raise self.error("a second GAP in one file is not read", name)
+            self.version = self.number(attributes, "gap_version", 0.0)
+        elif name == "GAP_data":
+            if attributes.get("do_core", "F").strip().upper().startswith(("T", ".T")):
+                self.has_core = True
+        elif name == "e0":
+            z = self.count(attributes, "Z", len(SYMBOLS) - 1)
+            self.e0[z] = self.number(attributes, "value")
+        elif name == "gpSparse":
+            self.announced = self.count(attributes, "n_coordinate", 10_000)
+        elif name == "gpCoordinates":
+            self.coordinates.append(Coordinate(attributes, self._parser.CurrentLineNumber))
+        elif name == "sparseX":
+            if "gpCoordinates" not in self._open:
+                raise self.error("a sparse point outside of gpCoordinates", name)
+            point = self.number(attributes, "alpha") * self.number(attributes, "sparseCutoff", 1.0)
+            here = self.coordinates[-1]
+            if self.count(attributes, "i", MOST_POINTS) != len(here.weights) + 1:
+                raise self.error(f"expected sparse point {len(here.weights) + 1}, got i={attributes['i']}", name)
+            here.weights.append(point)
+
+    def _end(self, name):
+        self._open.pop()
+        if self._sections:
+            self._sections.pop()
+            return
+        if name in self._TEXTS and self.coordinates:
+            text, here = "".join(self._text).strip(), self.coordinates[-1]
+            if name == "descriptor":
+                here.descriptor = text
+            elif name == "theta":
+                here.theta = text
+            elif name == "permutation":
+                here.permutations.append([int(n) for n in self.numbers(text, name)])
+            elif text:
+                here.inline.append(self.numbers(text, name))
+            self._text = []
+
+    def _characters(self, text):
+        inside = self._open[-1] if self._open else None
+        if inside in self._TEXTS:
+            self._text.append(text)
+        elif inside == "XYZ_data":
+            self.trained_on.feed(text)
+
+
+class _SpeciesOfFrames:
+    """The elements in frames of extended XYZ that come in pieces of text."""
+
+    def __init__(self):
+        self.numbers = set()
+        self._rest, self._atoms, self._comment = "", 0, False
+
+    def feed(self, text):
+        lines = (self._rest + text).split("\n")
+        self._rest = lines.pop()
+        for line in lines:
+            self._line(line.strip())
+
+    def _line(self, line):
+        if self._comment:
+            self._comment = False
+        elif self._atoms:
+            words = line.split(None, 1)
+            if words:
+                if words[0] in SYMBOLS:
+                    self.numbers.add(SYMBOLS.index(words[0]))
+                self._atoms -= 1
+        elif line.isdigit():
+            self._atoms, self._comment = int(line), True
