@@ -146,9 +146,13 @@ def run(potential, peer, options):
         a, b, speed = (statistics.median(column) for column in zip(*found, strict=True))
         scale, floor = 1e6 / len(structure), operations / speed * 1e6
         temporary = evaluate.memory_analysis().temp_size_in_bytes / 1e6
-        print(f"{len(structure):6d} atoms, {listed.capacity} places: jaxpot {a * scale:7.1f} us/atom, quippy {b * scale:7.1f}"
-              f" = {b / a:.1f} x; floor {floor:.1f} us/atom at {speed / 1e9:.0f} Gflop/s, {a * scale / floor:.2f} x it; "
-              f"compiled in {cold:.1f} s, {temporary:.0f} MB of temporaries", flush=True)
+        print(
+            f"{len(structure):6d} atoms, {listed.capacity} places: jaxpot {a * scale:7.1f} us/atom, "
+            f"quippy {b * scale:7.1f} = {b / a:.1f} x; "
+            f"floor {floor:.1f} us/atom at {speed / 1e9:.0f} Gflop/s, {a * scale / floor:.2f} x it; "
+            f"compiled in {cold:.1f} s, {temporary:.0f} MB of temporaries",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

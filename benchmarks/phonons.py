@@ -73,8 +73,8 @@ def main():
             ours += [seconds(potential, structure, q) for _ in range(5)]
             theirs.append(phonopy_frequencies(potential, structure, q, size, options.distance)[1])
         ours, theirs = statistics.median(ours), statistics.median(theirs)
-        print(f"phonopy {size}^3 ({2 * size**3} atoms): {theirs:.2f} s = {theirs / ours:.0f} x our {ours * 1e3:.2f} ms, "
-              f"largest difference {error:.1e} THz", flush=True)
+        print(f"phonopy {size}^3 ({2 * size**3} atoms): {theirs:.2f} s = {theirs / ours:.0f} x our "
+              f"{ours * 1e3:.2f} ms, largest difference {error:.1e} THz", flush=True)
     for distance in (0.01, 0.003, 0.001):
         found, _ = phonopy_frequencies(potential, structure, q, options.sizes[-1], distance)
         print(f"phonopy {options.sizes[-1]}^3, displacement {distance} A: "

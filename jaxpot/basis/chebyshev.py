@@ -50,7 +50,7 @@ def product_series(function, end):
 
 
 def products(r, end, length, factor):
-    """factor T_{8a}(t) T_b(t), t = 2 r / end - 1, for a < length / 8 and b < 8, b faster: (..., length); 0 <= r <= end."""
+    """factor T_{8a}(t) T_b(t), t = 2 r / end - 1 in [-1, 1], for a < length / 8 and b < 8, b faster: (..., length)."""
     t = r * (2.0 / end) - 1.0
     low = _recurrence(t, t, _STEP + 1)
     high = _recurrence(t, low.pop(), length // _STEP)
