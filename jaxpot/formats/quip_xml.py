@@ -85,6 +85,7 @@ class _Coordinate:
     theta: str = ""
     permutations: list = field(default_factory=list)
     weights: list = field(default_factory=list)
+    point_weights: list = field(default_factory=list)
     inline: list = field(default_factory=list)
 
 
@@ -193,11 +194,11 @@ class _Document:
         elif name == "sparseX":
             if "gpCoordinates" not in self._open:
                 raise self.error("a sparse point outside of gpCoordinates", name)
-            point = self.number(attributes, "alpha") * self.number(attributes, "sparseCutoff", 1.0)
             here = self.coordinates[-1]
             if self.count(attributes, "i", _MOST_POINTS) != len(here.weights) + 1:
                 raise self.error(f"expected sparse point {len(here.weights) + 1}, got i={attributes['i']}", name)
-            here.weights.append(point)
+            here.weights.append(self.number(attributes, "alpha"))
+            here.point_weights.append(self.number(attributes, "sparseCutoff", 1.0))
 
     def _end(self, name):
         self._open.pop()
@@ -278,7 +279,8 @@ def _term(document, coordinate):
         descriptor = descriptor.replace(compact=True)
         vectors = descriptor.compress(vectors)
     delta = document.number(coordinate.attributes, "signal_variance", line=coordinate.line)
-    return descriptor, SparseGP(kernel, vectors, np.array(coordinate.weights), delta)
+    point_weights = None if set(coordinate.point_weights) == {1.0} else np.array(coordinate.point_weights)
+    return descriptor, SparseGP(kernel, vectors, np.array(coordinate.weights), delta, point_weights)
 
 
 class _Options:
