@@ -17,8 +17,8 @@ from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts import SparseGP
 
-_VERSION = 1423143769  # gap_version from which power spectra carry (2 l + 1)^(-1/2)
-_OLD_VERSION = 0
+# gap_version: the first with the conventions of today, and one before power spectra had (2 l + 1)^(-1/2).
+_VERSION, _OLD_VERSION = 1426512068, 0
 
 
 def write_quip_xml(potential, path):
@@ -96,7 +96,16 @@ def _version(terms):
     kinds = {term.descriptor.l_weight for _, term in terms if isinstance(term.descriptor, SOAP)}
     if len(kinds) > 1:
         raise DataError("SOAPs with and without l_weight cannot stand in one GAP file: it has one gap_version")
-    return _OLD_VERSION if kinds == {False} else _VERSION
+    if kinds != {False}:
+        return _VERSION
+    for _, term in terms:
+        several = isinstance(term.descriptor, SOAP) and len(term.descriptor.species or ()) > 1
+        if several and not term.descriptor.central_reference_all_species:
+            raise DataError(
+                "a SOAP of several species without l_weight can be written with central_reference_all_species only: "
+                "GAPs of that time had the central atom in every channel"
+            )
+    return _OLD_VERSION
 
 
 def _coordinate(factor, term):
@@ -106,7 +115,7 @@ def _coordinate(factor, term):
         raise DataError(f"{type(descriptor).__name__} cannot be written for QUIP; expected SOAP, Pair or Triplet")
     points, kernel = np.asarray(readout.points, np.float64), readout.kernel
     if points.shape[1] != descriptor.dimension:
-        raise DataError(f"{term!r}: points of {points.shape[1]} components, but the descriptor has {descriptor.dimension}")
+        raise DataError(f"{term!r}: expected points of {descriptor.dimension} components, got {points.shape[1]}")
     if isinstance(descriptor, SOAP) and descriptor.compact:
         points = descriptor.expand(points)
     dimension = points.shape[1]

@@ -26,6 +26,7 @@ from jaxpot.readouts import SparseGP
 
 _CHUNK = 1 << 20
 _L_WEIGHT_SINCE = 1423143769  # gap_version from which power spectra carry (2 l + 1)^(-1/2)
+_OWN_CHANNEL_SINCE = 1426512068  # before, central atoms were in every channel, whatever the descriptor says
 _MOST_POINTS = 10_000_000
 _SQUARED_EXPONENTIAL, _DOT_PRODUCT = "1", "2"
 
@@ -382,7 +383,9 @@ def _soap(document, options):
         species=elements,
         central_weight=options.number("central_weight", 1.0),
         normalise=options.flag("normalise", "T", also=("normalize",)),
-        central_reference_all_species=options.flag("central_reference_all_species", "F"),
+        central_reference_all_species=(
+            options.flag("central_reference_all_species", "F") or document.version < _OWN_CHANNEL_SINCE
+        ),
         centers=None if centre == (0,) else centre,
         covariance_sigma0=options.number("covariance_sigma0", 0.0),
         basis_error_exponent=options.number("basis_error_exponent", 10.0),
