@@ -10,7 +10,10 @@ import pytest
 import jaxpot as jp
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.pytree import pytree, static
-from jaxpot.potentials import EAM, ZBL, Constants, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.kernels import DotProduct, SquaredExponential
+from jaxpot.potentials import EAM, ZBL, Constants, Described, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.readouts import SparseGP
 from jaxpot.testing import CHECKS, ContractError, check
 
 FILES = Path(__file__).parents[1] / "formats" / "files"
@@ -48,6 +51,31 @@ def small_eam(*species):
     return EAM(np.array(embedding), np.array(density), np.array(pair), 1.0, 0.05, 5.0, species)
 
 
+def gaussian_process(descriptor, kernel, *species):
+    """A made-up Gaussian process with a few sparse points."""
+    rng = np.random.default_rng(7)
+    if isinstance(descriptor, SOAP):
+        points = np.abs(rng.normal(size=(5, descriptor.dimension)))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    else:
+        points = np.stack([np.linspace(0.8, 1.3, 5) * mean for mean in (5.0, 0.3, 3.3)[: descriptor.dimension]], axis=1)
+    return Described(descriptor, SparseGP(kernel, points, 0.3 * rng.normal(size=5), 0.7), species)
+
+
+def small_gap():
+    """Every kind of descriptor for two elements."""
+    soap = SOAP(3, 2, 3.6, 0.8, species=("Si", "C"), compact=True)
+    return sum(
+        (
+            gaussian_process(Pair(3.6, 0.6, ("Si", "C")), SquaredExponential(0.7), "Si", "C"),
+            gaussian_process(Triplet(2.9, 0.6, ("Si", "C", "C")), SquaredExponential([0.9, 0.5, 0.6]), "Si", "C"),
+            gaussian_process(soap.replace(centers=("Si",)), DotProduct(2), "Si", "C"),
+            gaussian_process(soap.replace(centers=("C",)), DotProduct(2), "Si", "C"),
+        ),
+        Constants({"Si": -1.5, "C": -2.0}),
+    )
+
+
 MIXED = {"epsilon": {"Ar": 0.0104, "Kr": 0.0140}, "sigma": {"Ar": 3.4, "Kr": 3.65}}
 SILICON = StillingerWeber.silicon()
 
@@ -71,6 +99,13 @@ MODELS = {
     "second moment": (SecondMoment.copper, fcc(3.615, "Cu")),
     "eam": (lambda: small_eam("Cu"), fcc(3.6, "Cu")),
     "eam, two elements": (lambda: small_eam("Ni", "Al"), rocksalt(5.0, ["Ni", "Al"])),
+    "gap, soap": (
+        lambda: gaussian_process(SOAP(3, 2, 3.8, 0.8, compact=True), DotProduct(3), "Si"), diamond(5.43, ["Si", "Si"])
+    ),
+    "gap, soap of a distance": (
+        lambda: gaussian_process(SOAP(3, 2, 3.8, 0.8), SquaredExponential(0.8), "Si"), diamond(5.43, ["Si", "Si"])
+    ),
+    "gap, sum for two elements": (small_gap, diamond(4.6, ["Si", "C"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),
     "difference of metals": (
