@@ -91,7 +91,7 @@ def test_terms_scale_with_the_square_of_their_factor():
 
 def test_many_vectors_an_atom_are_taken_in_batches(monkeypatch):
     expected = jp.variance(jp.load(FILES / "two.xml"), structure("two")).sites
-    monkeypatch.setattr("jaxpot.uncertainty.variance._BATCH", 1)
+    monkeypatch.setattr("jaxpot.uncertainty.prior_variance._BATCH", 1)
     jax.clear_caches()
     np.testing.assert_allclose(jp.variance(jp.load(FILES / "two.xml"), structure("two")).sites, expected, rtol=1e-10)
 
