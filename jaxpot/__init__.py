@@ -9,11 +9,10 @@ Nothing happens at import, and nobody's JAX configuration is touched.
 """
 
 from jaxpot import descriptors, errors, kernels, potentials, readouts, units
-from jaxpot.catalog import load, models
+from jaxpot.catalog import load, models, save
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors, neighbors
 from jaxpot.core.pytree import pytree, static
-from jaxpot.core.save import save
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotError
 from jaxpot.interop.ase import ase_calculator, to_ase
@@ -43,6 +42,7 @@ from jaxpot.properties import (
     relax,
     thermal_expansion,
 )
+from jaxpot.uncertainty import variance
 
 __version__ = "0.1.0"
 
@@ -51,5 +51,6 @@ __all__ = [
     "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
     "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian", "hessian_vector_product",
     "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "pytree",
-    "readouts", "relax", "save", "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units", "virials",
+    "readouts", "relax", "save", "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units",
+    "variance", "virials",
 ]

@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxpot.core.save import MAGIC, load_tree
+from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.quip_write import write_quip_xml
 from jaxpot.formats.quip_xml import read_quip_xml
 from jaxpot.formats.setfl import read_setfl
 from jaxpot.potentials.base import Potential
@@ -71,6 +72,7 @@ FORMATS = (
     ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
 )
 _TAKE_SPECIES = {read_quip_xml}
+_WRITE = {".xml": write_quip_xml}  # by the ending of the name; everything else is jaxpot's own format
 
 
 def models():
@@ -117,3 +119,17 @@ def load(model, species=None):
                 raise DataError(f"{path} holds a {type(loaded).__name__}, not a potential")
             return loaded
     raise FormatError(f"the format is not recognised; known are: {known}", path)
+
+
+def save(potential, path):
+    """Write a potential to a file that `load` reads back; atomically.
+
+    The ending chooses the format: `.xml` is a GAP for QUIP and LAMMPS, with files of sparse points beside it
+    (`formats.quip_write`); anything else is jaxpot's own, which holds every potential, and any pytree of jaxpot's,
+    exactly.
+
+    Raises:
+        DataError: the tree holds what the format cannot express.
+    """
+    write = _WRITE.get(os.path.splitext(os.fspath(path))[1].lower(), save_tree)
+    write(potential, path)

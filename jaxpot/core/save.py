@@ -23,7 +23,7 @@ _DTYPES = ("float64", "float32", "int64", "int32", "int8", "bool", "complex128")
 _MAX_HEADER = 1 << 26
 
 
-def save(tree, path):
+def save_tree(tree, path):
     """Write a potential (or any jaxpot pytree) to a file, atomically; `load_tree` reads it back exactly.
 
     Raises:

@@ -12,11 +12,13 @@ class Descriptor:
         smoothness: number of continuous derivatives, as of a `Potential`.
         dimension: length d of one vector.
         centers: atomic numbers of the atoms it describes; None for all. Others get the weight 0.
+        multiplicity: how many equal instances one vector stands for; its weight is that of all of them.
     """
 
     species = None
     centers = None
     smoothness = 99
+    multiplicity = 1
 
     def instances(self, environment):
         """Vectors (m, d) and their weights (m,): one for SOAP, pairs or triplets for the others."""

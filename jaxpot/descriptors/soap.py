@@ -140,6 +140,21 @@ class SOAP(Descriptor):
         others = rotated[:, :, high, low] * weight
         return np.concatenate([first, others.reshape(len(vectors), -1)], axis=1)
 
+    def expand(self, vectors):
+        """Compact vectors (M, d) in QUIP's order, (M, D); NumPy. Undoes `compress`; scalar products stay."""
+        vectors = np.asarray(vectors, np.float64)
+        turn = np.kron(np.eye(self.channels // self.n_max), self._tables()[1])
+        high, low = np.tril_indices(self.channels)
+        pairs, root = len(high), np.where(high > low, _ROOT2, 1.0)
+        inner_high, inner_low = np.tril_indices(turn.shape[1])
+        others = vectors[:, pairs:].reshape(len(vectors), self.l_max, len(inner_high))
+        matrix = np.zeros((len(vectors), self.l_max, turn.shape[1], turn.shape[1]))
+        matrix[:, :, inner_high, inner_low] = others / np.where(inner_high > inner_low, _ROOT2, 1.0)
+        matrix[:, :, inner_low, inner_high] = matrix[:, :, inner_high, inner_low]
+        turned = (turn @ matrix @ turn.T)[:, :, high, low] * root
+        blocks = np.concatenate([vectors[:, None, :pairs], turned], axis=1).transpose(0, 2, 1)
+        return np.concatenate([blocks.reshape(len(vectors), -1), np.zeros((len(vectors), 1))], axis=1)
+
     def _power(self, environment):
         """Power spectrum as matrices of channels: l = 0 (A, A), and l > 0 (l_max, B, B)."""
         series, _, centre = self._tables()

@@ -28,6 +28,7 @@ class Triplet(Descriptor):
 
     smoothness = 1
     dimension = 3
+    multiplicity = 2
 
     def __post_init__(self):
         check_lengths(self)

@@ -13,6 +13,7 @@ from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.readouts import SparseGP
 
 _L_WEIGHT_SINCE = 1423143769  # gap_version from which power spectra carry (2 l + 1)^(-1/2)
+_OWN_CHANNEL_SINCE = 1426512068  # before, central atoms were in every channel, whatever the descriptor says
 _SQUARED_EXPONENTIAL, _DOT_PRODUCT = "1", "2"
 
 # What a descriptor may say beside its own settings: choices that were made for the fit and end in the file.
@@ -41,7 +42,8 @@ def read_term(document, coordinate):
         descriptor = descriptor.replace(compact=True)
         vectors = descriptor.compress(vectors)
     delta = document.number(coordinate.attributes, "signal_variance", line=coordinate.line)
-    return descriptor, SparseGP(kernel, vectors, np.array(coordinate.weights), delta)
+    point_weights = None if set(coordinate.point_weights) == {1.0} else np.array(coordinate.point_weights)
+    return descriptor, SparseGP(kernel, vectors, np.array(coordinate.weights), delta, point_weights)
 
 
 class _Options:
@@ -143,7 +145,9 @@ def _soap(document, options):
         species=elements,
         central_weight=options.number("central_weight", 1.0),
         normalise=options.flag("normalise", "T", also=("normalize",)),
-        central_reference_all_species=options.flag("central_reference_all_species", "F"),
+        central_reference_all_species=(
+            options.flag("central_reference_all_species", "F") or document.version < _OWN_CHANNEL_SINCE
+        ),
         centers=None if centre == (0,) else centre,
         covariance_sigma0=options.number("covariance_sigma0", 0.0),
         basis_error_exponent=options.number("basis_error_exponent", 10.0),

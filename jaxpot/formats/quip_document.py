@@ -22,6 +22,7 @@ class Coordinate:
     theta: str = ""
     permutations: list = field(default_factory=list)
     weights: list = field(default_factory=list)
+    point_weights: list = field(default_factory=list)
     inline: list = field(default_factory=list)
 
 
@@ -138,11 +139,11 @@ class Document:
         elif name == "sparseX":
             if "gpCoordinates" not in self._open:
                 raise self.error("a sparse point outside of gpCoordinates", name)
-            point = self.number(attributes, "alpha") * self.number(attributes, "sparseCutoff", 1.0)
             here = self.coordinates[-1]
             if self.count(attributes, "i", MOST_POINTS) != len(here.weights) + 1:
                 raise self.error(f"expected sparse point {len(here.weights) + 1}, got i={attributes['i']}", name)
-            here.weights.append(point)
+            here.weights.append(self.number(attributes, "alpha"))
+            here.point_weights.append(self.number(attributes, "sparseCutoff", 1.0))
 
     def _end(self, name):
         self._open.pop()

@@ -19,9 +19,11 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
+from jaxpot.uncertainty import has_variance, variance
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
 _SHARE = 1.3  # a program is used for structures up to this factor smaller than it was made for
+_VARIANCE = "local_gap_variance"  # quippy's name
 _SMALL = 32  # atoms; up to here padding costs next to nothing, and sizes are powers of two
 
 
@@ -56,6 +58,10 @@ def ase_calculator(potential, skin=0.5):
     Works wherever ASE takes a calculator: optimisers, cell filters, molecular dynamics, NEB, phonons. One
     calculator may serve many structures in turn.
 
+    GAPs have one property more, `calc.get_property("local_gap_variance", atoms)`, (n,) eV^2, computed when asked
+    for: the numbers of QUIP's `local_gap_variance`, which quippy puts into `calc.extra_results["atoms"]`. They
+    are `jp.variance(..., correlated=False)`; there it is said what they are not.
+
     Args:
         potential: any jaxpot `Potential`; composed ones too.
         skin: A; the neighbour list is rebuilt after atoms have moved by about half of it. Larger: fewer
@@ -89,8 +95,8 @@ class JaxpotCalculator(Calculator):
         if not isinstance(skin, int | float) or not 0.0 <= skin < np.inf:
             raise DataError(f"skin: expected a length in A that is not negative, got {skin!r}")
         super().__init__()
-        self._potential = potential
         self.skin = float(skin)
+        self.potential = potential
         self.rebuilds = 0
         self._capacities = {}  # padded size -> neighbours a row; both only grow
         self._listed = None
@@ -106,6 +112,8 @@ class JaxpotCalculator(Calculator):
     @potential.setter
     def potential(self, potential):
         self._potential = potential
+        more = [_VARIANCE] if has_variance(potential) else []
+        self.implemented_properties = [*type(self).implemented_properties, *more]
         self._listed = None
         self.reset()
 
@@ -119,7 +127,8 @@ class JaxpotCalculator(Calculator):
                 "set atoms.pbc = True if the cell is meant, or use jp.virials and divide by a volume of yours"
             )
         n = len(self.atoms)
-        result = self._evaluate(self._structure(pbc))
+        structure = self._structure(pbc)
+        result = self._evaluate(structure)
         self.results = {
             "energy": float(result.energy),
             "free_energy": float(result.energy),
@@ -129,6 +138,9 @@ class JaxpotCalculator(Calculator):
         if all(pbc):
             xx, xy, xz, _, yy, yz, _, _, zz = np.asarray(result.stress).ravel().tolist()
             self.results["stress"] = np.array([xx, yy, zz, yz, xz, xy])
+        if _VARIANCE in properties:
+            found = variance(self.potential, structure, self._listed, correlated=False)
+            self.results[_VARIANCE] = np.array(found.sites)[:n]
 
     def _structure(self, pbc):
         """The atoms as a padded `Structure`."""

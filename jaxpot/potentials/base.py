@@ -145,6 +145,15 @@ class Scaled(Potential):
         return f"{self.factor} * ({self.potential!r})"
 
 
+def addends(potential):
+    """The terms that nested sums and factors come down to: pairs (factor, term)."""
+    if isinstance(potential, Sum):
+        return tuple(pair for term in potential.terms for pair in addends(term))
+    if isinstance(potential, Scaled):
+        return tuple((potential.factor * factor, term) for factor, term in addends(potential.potential))
+    return ((1.0, potential),)
+
+
 def cast(potential, dtype):
     """The potential with its floating parameters in the precision of the structure."""
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype != dtype else leaf,

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree
@@ -13,15 +14,16 @@ from jaxpot.kernels.base import Kernel
 class SparseGP:
     """A Gaussian process expressed in sparse points.
 
-    E = sum_i w_i sum_s alpha_s delta^2 k(x_i, x_s)
+    E = sum_i w_i sum_s alpha_s c_s delta^2 k(x_i, x_s)
 
-    over the weighted vectors x_i of a descriptor and the sparse points x_s.
+    over the weighted vectors x_i of a descriptor and the sparse points x_s, which may have weights c_s too.
 
     Args:
         kernel: k.
         points: x_s, (M, d).
         weights: alpha_s, (M,) 1/eV.
         delta: standard deviation of the process, () eV.
+        point_weights: c_s, (M,), the weights that the points had as instances of their descriptor; None: 1.
 
     References:
         A. P. Bartok, G. Csanyi, Gaussian approximation potentials: a brief tutorial introduction, Int. J.
@@ -32,6 +34,7 @@ class SparseGP:
     points: jax.Array
     weights: jax.Array
     delta: jax.Array = 1.0
+    point_weights: jax.Array | None = None
 
     def __post_init__(self):
         for name in ("points", "weights", "delta"):
@@ -41,8 +44,43 @@ class SparseGP:
                 "expected points (M, d), weights (M,) and a number delta, got "
                 f"{self.points.shape}, {self.weights.shape} and {self.delta.shape}"
             )
+        if self.point_weights is not None:
+            object.__setattr__(self, "point_weights", as_float(self.point_weights, "point_weights"))
+            if self.point_weights.shape != self.weights.shape:
+                raise DataError(f"point_weights: expected {self.weights.shape}, got {self.point_weights.shape}")
 
     def energy(self, vectors, weights):
         """E of weighted vectors (m, d), (m,): () eV."""
         covariances = self.kernel.matrix(vectors, self.points)
-        return jnp.sum(weights * (covariances @ (self.delta**2 * self.weights)))
+        return jnp.sum(weights * (covariances @ (self.delta**2 * self._weighted(self.weights))))
+
+    def point_covariance(self, noise):
+        """Covariance of the sparse points with a white part, C = c_s c_t delta^2 k(x_s, x_t) + noise^2: (M, M) eV^2."""
+        points = self._weighted(self._weighted(self.kernel.matrix(self.points, self.points)).T)
+        return self.delta**2 * points + noise**2 * jnp.eye(len(self.points), dtype=points.dtype)
+
+    def variance(self, vectors, weights, factor, noise, correlated=True):
+        """What the sparse points leave of the variance of E, () eV^2.
+
+        sum_ij w_i w_j R_ij, R = delta^2 k(x_i, x_j) + noise^2 [i = j] - sum_st k_is C^-1_st k_jt,
+        k_is = c_s delta^2 k(x_i, x_s)
+
+        Args:
+            vectors, weights: of a descriptor, (m, d) and (m,).
+            factor: lower Cholesky factor of `point_covariance(noise)`.
+            noise: standard deviation of the white part, () eV.
+            correlated: False: only i = j, as if the vectors of one atom were independent.
+        """
+        known = self.delta**2 * self._weighted(self.kernel.matrix(vectors, self.points))
+        white = noise**2 * jnp.sum(weights * weights)
+        if correlated:
+            explained = solve_triangular(factor, weights @ known, lower=True)
+            prior = weights @ self.kernel.matrix(vectors, vectors) @ weights
+            return self.delta**2 * prior + white - jnp.sum(explained * explained)
+        explained = solve_triangular(factor, (weights[:, None] * known).T, lower=True)
+        prior = jnp.sum(weights * weights * self.kernel.diagonal(vectors))
+        return self.delta**2 * prior + white - jnp.sum(explained * explained)
+
+    def _weighted(self, array):
+        """An array whose last axis runs over the sparse points, times c_s."""
+        return array if self.point_weights is None else array * self.point_weights

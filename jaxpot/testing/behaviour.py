@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import symbol
-from jaxpot.core.save import load_tree, save
+from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.observables import energy
 from jaxpot.potentials.base import parameter_names
@@ -141,7 +141,7 @@ def parameters(s):
 def saving(s):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "potential.jaxpot")
-        save(s.potential, path)
+        save_tree(s.potential, path)
         loaded = load_tree(path)
     same = jax.tree.structure(loaded) == jax.tree.structure(s.potential)
     yield "same class and static fields", float(not same), 0.0

@@ -11,10 +11,13 @@ import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.pytree import pytree, static
+from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.kernels import DotProduct, SquaredExponential
 from jaxpot.potentials import (
     EAM,
     ZBL,
     Constants,
+    Described,
     Glue,
     LennardJones,
     Morse,
@@ -23,6 +26,7 @@ from jaxpot.potentials import (
     StillingerWeber,
     Tersoff,
 )
+from jaxpot.readouts import SparseGP
 from jaxpot.testing import CHECKS, ContractError, check
 
 FILES = Path(__file__).parents[1] / "formats" / "files"
@@ -60,14 +64,12 @@ def small_eam(*species):
     return EAM(np.array(embedding), np.array(density), np.array(pair), 1.0, 0.05, 5.0, species)
 
 
-def small_glue(embedded):
+def small_glue():
     """Made-up pairs, of which one does not interact, and an embedding energy."""
     pairs = {
         ("Si", "Si"): CubicSpline([1.0, 1.8, 2.5, 3.1], [9.0, 2.0, 0.4, 0.0], [-12.0, 0.0]),
         ("C", "Si"): CubicSpline([1.0, 1.7, 2.2, 2.9], [8.0, 2.0, 0.7, 0.0], [-10.0, 0.0]),
     }
-    if not embedded:
-        return Glue(pairs, ("Si", "C"))
     embedding = (
         CubicSpline([0.1, 0.8, 1.5, 3.0], [0.3, -1.0, -2.5, -3.0]),
         CubicSpline([0.1, 0.6, 1.5], [0.1, -1.5, -1.7], [-4.0, 0.4]),
@@ -81,6 +83,31 @@ def silicon_carbide():
         A=[1393.6, 1830.8], B=[346.7, 471.18], lam=[3.4879, 2.4799], mu=[2.2119, 1.7322], beta=[1.5724e-7, 1.1e-6],
         n=[0.72751, 0.78734], c=[38049.0, 100390.0], d=[4.384, 16.217], h=[-0.57058, -0.59825], R=[1.8, 2.7],
         S=[2.1, 3.0], chi=[[1.0, 0.9776], [0.9776, 1.0]], species=("C", "Si"),
+    )
+
+
+def gaussian_process(descriptor, kernel, *species):
+    """A made-up Gaussian process with a few sparse points."""
+    rng = np.random.default_rng(7)
+    if isinstance(descriptor, SOAP):
+        points = np.abs(rng.normal(size=(5, descriptor.dimension)))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    else:
+        points = np.stack([np.linspace(0.8, 1.3, 5) * mean for mean in (5.0, 0.3, 3.3)[: descriptor.dimension]], axis=1)
+    return Described(descriptor, SparseGP(kernel, points, 0.3 * rng.normal(size=5), 0.7), species)
+
+
+def small_gap():
+    """Every kind of descriptor for two elements."""
+    soap = SOAP(3, 2, 3.6, 0.8, species=("Si", "C"), compact=True)
+    return sum(
+        (
+            gaussian_process(Pair(3.6, 0.6, ("Si", "C")), SquaredExponential(0.7), "Si", "C"),
+            gaussian_process(Triplet(2.9, 0.6, ("Si", "C", "C")), SquaredExponential([0.9, 0.5, 0.6]), "Si", "C"),
+            gaussian_process(soap.replace(centers=("Si",)), DotProduct(2), "Si", "C"),
+            gaussian_process(soap.replace(centers=("C",)), DotProduct(2), "Si", "C"),
+        ),
+        Constants({"Si": -1.5, "C": -2.0}),
     )
 
 
@@ -107,15 +134,17 @@ MODELS = {
     "second moment": (SecondMoment.copper, fcc(3.615, "Cu")),
     "eam": (lambda: small_eam("Cu"), fcc(3.6, "Cu")),
     "eam, two elements": (lambda: small_eam("Ni", "Al"), rocksalt(5.0, ["Ni", "Al"])),
-    "glue, pairs": (lambda: small_glue(False), diamond(4.2, ["Si", "C"])),
-    "glue": (lambda: small_glue(True), diamond(4.2, ["Si", "C"])),
-    "morse": (lambda: Morse(0.3429, 1.3588, 2.866, 6.0), fcc(3.62, "Cu")),
+    "glue": (lambda: small_glue(), diamond(4.2, ["Si", "C"])),
     "morse, two elements": (
         lambda: Morse([[0.6, 0.5], [0.5, 0.8]], [[1.3, 1.5], [1.5, 1.7]], [[2.4, 2.1], [2.1, 1.8]], 5.0, ("Si", "C")),
         diamond(4.6, ["Si", "C"]),
     ),
     # The energy at the cutoff goes with the power 1.45 of the distance from it, which looks like a small jump.
     "tersoff, two elements": (silicon_carbide, diamond(5.4, ["Si", "C"]), {"jump": 1e-9}),
+    "gap, soap": (
+        lambda: gaussian_process(SOAP(3, 2, 3.8, 0.8, compact=True), DotProduct(3), "Si"), diamond(5.43, ["Si", "Si"])
+    ),
+    "gap, sum for two elements": (small_gap, diamond(4.6, ["Si", "C"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),
     "difference of metals": (

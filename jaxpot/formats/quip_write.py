@@ -1,0 +1,246 @@
+"""Gaussian approximation potentials written in QUIP's XML format, for QUIP and for LAMMPS (`pair_style quip`)."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+
+from jaxpot.core.elements import name_species, symbol
+from jaxpot.core.save import write_atomically
+from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.errors import DataError
+from jaxpot.kernels import DotProduct, SquaredExponential
+from jaxpot.potentials.base import addends
+from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.described import Described
+from jaxpot.readouts import SparseGP
+
+# gap_version: the first with the conventions of today, and one before power spectra had (2 l + 1)^(-1/2).
+_VERSION, _OLD_VERSION = 1426512068, 0
+
+
+def write_quip_xml(potential, path):
+    """Write a GAP as QUIP reads it: an XML file, and beside it a file of sparse points for each term.
+
+    The side files are called `<name of the XML>.sparseX.<label><number>`. The label is made from the contents,
+    so that models do not overwrite each other's points, and it is what QUIP and LAMMPS call the model:
+    `pair_coeff * * gap.xml "Potential xml_label=<label>" 14`. Factors of terms go into delta and the weights.
+
+    Args:
+        potential: `Constants` and `Described` terms, added up and scaled in any way. The descriptors are SOAP, Pair
+            or Triplet, the readouts `SparseGP` with a dot product or a squared exponential.
+        path: the XML file; the side files come into the same folder. Everything is checked before anything
+            is written, and the XML is written last.
+
+    Raises:
+        DataError: something that the format cannot express, by name, or a side file that is another model's.
+
+    References:
+        Conventions by comparison with QUIP.
+    """
+    path = os.fspath(path)
+    e0, terms = _sort(potential)
+    coordinates = [_coordinate(factor, term) for factor, term in terms]
+    version = _version(terms)
+    digest = hashlib.sha256(repr((version, sorted(e0.items()), coordinates)).encode()).hexdigest()
+    label = f"GAP_{digest[:16]}"
+    sides = [f"{path}.sparseX.{label}{k}" for k in range(1, len(coordinates) + 1)]
+    root = _xml(label, version, e0, coordinates, [os.path.basename(side) for side in sides])
+    ElementTree.indent(root)
+    _write_sides({side: coordinate.points for side, coordinate in zip(sides, coordinates, strict=True)})
+    write_atomically(path, ElementTree.tostring(root) + b"\n")
+
+
+@dataclass(frozen=True)
+class _Coordinate:
+    """One `gpCoordinates`, in words and digits."""
+
+    descriptor: str
+    attributes: tuple
+    theta: str
+    weights: tuple  # (alpha, sparseCutoff)
+    points: bytes
+    elements: frozenset  # that the descriptor names
+    dimension: int
+
+
+# What is in the potential ---------------------------------------------------------------------------------
+
+
+def _sort(potential):
+    """Reference energies by element, and the terms (factor, Described)."""
+    e0, terms = {}, []
+    constants = [(float(factor), term) for factor, term in addends(potential) if isinstance(term, Constants)]
+    species = potential.species
+    if species is None:
+        raise DataError(f"{potential!r} does not say which elements it serves: add Constants with their energies")
+    for z in species:
+        e0[z] = sum(factor * float(term.energies[term.species.index(z)]) for factor, term in constants)
+    for factor, term in addends(potential):
+        if isinstance(term, Constants):
+            continue
+        if not isinstance(term, Described) or not isinstance(term.readout, SparseGP):
+            raise DataError(f"{term!r} has no place in a GAP file: expected Constants and Described with a SparseGP")
+        if float(factor) == 0.0:
+            raise DataError(f"{term!r} is multiplied by 0: leave it out")
+        terms.append((float(factor), term))
+    if not terms:
+        raise DataError(f"{potential!r} has no Gaussian process: a GAP file needs one")
+    return e0, terms
+
+
+def _version(terms):
+    """The gap_version that stands for the kind of power spectrum."""
+    kinds = {term.descriptor.l_weight for _, term in terms if isinstance(term.descriptor, SOAP)}
+    if len(kinds) > 1:
+        raise DataError("SOAPs with and without l_weight cannot stand in one GAP file: it has one gap_version")
+    if kinds != {False}:
+        return _VERSION
+    for _, term in terms:
+        several = isinstance(term.descriptor, SOAP) and len(term.descriptor.species or ()) > 1
+        if several and not term.descriptor.central_reference_all_species:
+            raise DataError(
+                "a SOAP of several species without l_weight can be written with central_reference_all_species only: "
+                "GAPs of that time had the central atom in every channel"
+            )
+    return _OLD_VERSION
+
+
+def _coordinate(factor, term):
+    descriptor, readout = term.descriptor, term.readout
+    write = {SOAP: _soap, Pair: _pair, Triplet: _triplet}.get(type(descriptor))
+    if write is None:
+        raise DataError(f"{type(descriptor).__name__} cannot be written for QUIP; expected SOAP, Pair or Triplet")
+    points, kernel = np.asarray(readout.points, np.float64), readout.kernel
+    if points.shape[1] != descriptor.dimension:
+        raise DataError(f"{term!r}: expected points of {descriptor.dimension} components, got {points.shape[1]}")
+    if isinstance(descriptor, SOAP) and descriptor.compact:
+        points = descriptor.expand(points)
+    dimension = points.shape[1]
+    kind, theta = _kernel(kernel, descriptor, dimension)
+    own = np.ones(len(points)) if readout.point_weights is None else np.asarray(readout.point_weights)
+    # delta^2 alpha is multiplied by the factor, the variance delta^2 by its square.
+    words, elements = write(descriptor)
+    return _Coordinate(
+        " ".join(f"{key}={value}" if key else value for key, value in words.items()),
+        (("signal_variance", _digits(abs(factor) * float(readout.delta))), *kind),
+        theta,
+        tuple(zip(map(_digits, np.asarray(readout.weights) / factor), map(_digits, own), strict=True)),
+        "".join(f" {_digits(x)}\n" for x in points.ravel()).encode(),
+        frozenset(elements),
+        dimension,
+    )
+
+
+def _kernel(kernel, descriptor, dimension):
+    """Attributes, and the text of theta."""
+    if isinstance(kernel, DotProduct):
+        return (("covariance_type", "2"), ("zeta", _digits(kernel.zeta))), ""
+    if not isinstance(kernel, SquaredExponential):
+        raise DataError(f"{type(kernel).__name__} is not in QUIP; expected DotProduct or SquaredExponential")
+    theta = np.asarray(kernel.theta)
+    if theta.ndim and getattr(descriptor, "compact", False):
+        raise DataError("single lengths theta for components of a compact SOAP cannot be put in QUIP's order: give one")
+    return (("covariance_type", "1"),), " ".join(map(_digits, np.broadcast_to(theta, dimension)))
+
+
+# Descriptors: their words, and the elements that these name -----------------------------------------------
+
+
+def _soap(descriptor):
+    if descriptor.centers is not None and len(descriptor.centers) != 1:
+        raise DataError(f"a SOAP about {name_species(descriptor.centers)} at once: give each its own term")
+    words = {
+        "": "soap", "n_max": descriptor.n_max, "l_max": descriptor.l_max, **_reach(descriptor),
+        "atom_sigma": float(descriptor.atom_sigma), "central_weight": float(descriptor.central_weight),
+        "normalise": _flag(descriptor.normalise), "covariance_sigma0": float(descriptor.covariance_sigma0),
+        "central_reference_all_species": _flag(descriptor.central_reference_all_species),
+        "basis_error_exponent": float(descriptor.basis_error_exponent),
+    }
+    if descriptor.centers is not None:
+        words["Z"] = descriptor.centers[0]
+    if descriptor.species is not None:
+        words |= {"n_species": len(descriptor.species), "species_Z": "{" + " ".join(map(str, descriptor.species)) + "}"}
+    return words, {*(descriptor.centers or ()), *(descriptor.species or ())}
+
+
+def _pair(descriptor):
+    return _named(descriptor, "distance_2b", ("Z1", "Z2"))
+
+
+def _triplet(descriptor):
+    return _named(descriptor, "angle_3b", ("Z", "Z1", "Z2"))
+
+
+def _named(descriptor, name, keys):
+    elements = [z or 0 for z in descriptor.elements or (None,) * len(keys)]
+    return {"": name, **_reach(descriptor), **dict(zip(keys, elements, strict=True))}, set(elements) - {0}
+
+
+def _reach(descriptor):
+    return {"cutoff": descriptor.cutoff, "cutoff_transition_width": descriptor.cutoff_transition_width}
+
+
+def _flag(value):
+    return "T" if value else "F"
+
+
+def _digits(number):
+    """17 significant digits: enough for any double."""
+    return f"{float(number):.16e}"
+
+
+# The files ------------------------------------------------------------------------------------------------
+
+
+def _xml(label, version, e0, coordinates, sides):
+    named = set().union(*(coordinate.elements for coordinate in coordinates))
+    if not named <= set(e0):
+        raise DataError(
+            f"the descriptors name {name_species(sorted(named - set(e0)))}, for which the potential is not made: "
+            "add its reference energy in Constants"
+        )
+    root = ElementTree.Element(label)
+    ElementTree.SubElement(root, "Potential", label=label, init_args=f"IP GAP label={label}")
+    gap = ElementTree.SubElement(root, "GAP_params", label=label, gap_version=str(version))
+    data = ElementTree.SubElement(gap, "GAP_data", do_core="F")
+    for z, energy in sorted(e0.items()):
+        ElementTree.SubElement(data, "e0", Z=str(z), value=_digits(energy))
+    sparse = ElementTree.SubElement(gap, "gpSparse", label=label, n_coordinate=str(len(coordinates)), fitted="T")
+    for k, (coordinate, side) in enumerate(zip(coordinates, sides, strict=True), 1):
+        node = ElementTree.SubElement(
+            sparse, "gpCoordinates", label=f"{label}{k}", dimensions=str(coordinate.dimension), signal_mean=_digits(0),
+            sparsified="T", n_permutations="1", n_sparseX=str(len(coordinate.weights)), sparseX_filename=side,
+            sparseX_md5sum=hashlib.md5(coordinate.points, usedforsecurity=False).hexdigest(),
+            **dict(coordinate.attributes),
+        )
+        if coordinate.theta:
+            ElementTree.SubElement(node, "theta").text = coordinate.theta
+        ElementTree.SubElement(node, "descriptor").text = coordinate.descriptor
+        identity = " ".join(map(str, range(1, coordinate.dimension + 1)))
+        ElementTree.SubElement(node, "permutation", i="1").text = identity
+        for i, (alpha, own) in enumerate(coordinate.weights, 1):
+            ElementTree.SubElement(node, "sparseX", i=str(i), alpha=alpha, sparseCutoff=own)
+    if not all(coordinate.elements for coordinate in coordinates):
+        # Where descriptors name no elements, these are looked for in the training set: here, one frame of names.
+        atoms = "".join(f"{symbol(z)} 0 0 0\n" for z in sorted(e0))
+        ElementTree.SubElement(gap, "XYZ_data").text = f"\n{len(e0)}\nelements, no training set\n{atoms}"
+    return root
+
+
+def _write_sides(contents):
+    """Write the side files; if one fails, those that are new are taken away again."""
+    new = [path for path in contents if not os.path.exists(path)]
+    for path in contents:
+        if path not in new and open(path, "rb").read() != contents[path]:
+            raise DataError(f"{path} exists and holds other points: remove it, or choose another name")
+    try:
+        for path in new:
+            write_atomically(path, contents[path])
+    except BaseException:
+        for path in new:
+            if os.path.exists(path):
+                os.unlink(path)
+        raise

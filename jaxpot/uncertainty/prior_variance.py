@@ -1,0 +1,155 @@
+"""The variance that a Gaussian process potential has left, given its sparse points."""
+
+import weakref
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.checks import check_potential, prepare_padded
+from jaxpot.core.precision import is_traced
+from jaxpot.core.pytree import pytree
+from jaxpot.errors import DataError, PrecisionError
+from jaxpot.observables import poison
+from jaxpot.potentials.base import addends, map_rows
+from jaxpot.potentials.described import Described
+
+_BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
+_factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
+
+
+@pytree
+class Variance:
+    """What `variance` returns: `sites` (n,) eV^2, and the part of each Gaussian process `terms` (T, n) eV^2."""
+
+    sites: jax.Array
+    terms: jax.Array
+
+
+def variance(potential, structure, neighbors=None, *, regularisation=0.001, correlated=True):
+    """Prior variance of each site energy that the sparse points leave, by term and in sum.
+
+    V_i = sum_jk w_j w_k [delta^2 k(x_j, x_k) + sigma^2 [j = k] - k_j^T (K_MM + sigma^2)^-1 k_k]
+
+    over the weighted vectors x_j that a descriptor makes of the environment of atom i: one for SOAP, pairs or
+    triplets for the others. Terms of a sum are independent processes: their variances add up, those of a
+    scaled potential with the square of the factor. Potentials that are no Gaussian processes have none.
+
+    This is NOT a calibrated error bar. It is the part of the prior that functions spanned by the sparse points
+    cannot represent: near zero where an environment is like a sparse point, delta^2 k(x, x) far from all. It
+    knows neither the training energies nor how well they were fitted (the covariance of the training data is
+    not in a GAP file), and the errors of neighbouring atoms are correlated: do not add V_i up to the variance
+    of a total energy. Use it to tell environments that a model knows from those that it does not.
+
+    With `correlated=False` the numbers are QUIP's `local_gap_variance`. They are the same for SOAP, but
+    QUIP takes the pairs and the triplets of one atom for independent (j = k only, and each triplet twice), which
+    they are not: nearly equal distances err together.
+
+    Args:
+        potential: a GAP, or a sum that contains one.
+        structure: `Structure` or `ase.Atoms`; double precision.
+        neighbors: as everywhere; then the function is pure, and `jit` and `grad` apply.
+        regularisation: sigma, eV: a white part of the covariance. K_MM alone is often singular in double
+            precision. The default is QUIP's (`gap_variance_regularisation`), and no variance of a SOAP lies below
+            its square.
+        correlated: see above.
+
+    Returns:
+        `Variance`.
+
+    Raises:
+        DataError: the potential has no variance, a wrong regularisation, or K_MM + sigma^2 that is numerically
+            singular. (Under jit with a traced potential: NaN.)
+        PrecisionError: single precision; the variance is a small difference of large numbers.
+
+    References:
+        C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), equation 2.26.
+        V. L. Deringer et al., Chem. Rev. 121, 10073 (2021), section 2.
+        Conventions by comparison with QUIP.
+    """
+    check_potential(potential)
+    noise = float(regularisation)
+    if not 0.0 <= noise < np.inf:
+        raise DataError(f"regularisation: expected an energy in eV that is not negative, got {regularisation}")
+    terms = _terms(potential)
+    if not terms:
+        raise DataError(
+            f"{potential!r} has no variance: expected a Gaussian process (Described with a SparseGP), or a sum with one"
+        )
+    n, (potential, structure, neighbors) = prepare_padded(potential, structure, neighbors)
+    if structure.positions.dtype != np.float64:
+        raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
+    factors = tuple(_factor(term.readout, noise) for _, term in terms)
+    found = _variance(potential, terms, factors, noise, structure, neighbors, correlated)
+    # Slicing an array on the device would compile a small program for every n.
+    return found if found.sites.shape[0] == n else jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[..., :n]), found)
+
+
+def has_variance(potential):
+    """Whether `variance` has a value: whether there is a Gaussian process in the potential."""
+    return bool(_terms(potential))
+
+
+def _terms(potential):
+    """The Gaussian processes in a potential, each with the factor it is multiplied with."""
+    return tuple((factor, term) for factor, term in addends(potential) if isinstance(term, Described))
+
+
+def _factor(readout, noise):
+    """Lower Cholesky factor of the covariance of the sparse points; kept with a readout that is concrete."""
+    if is_traced(readout):
+        return jnp.linalg.cholesky(readout.point_covariance(noise))
+    kept = _factors.setdefault(readout, {})
+    if noise not in kept:
+        kept[noise] = _checked_factor(np.asarray(readout.point_covariance(noise)), noise)
+    return kept[noise]
+
+
+def _checked_factor(covariance, noise):
+    rounding = len(covariance) * np.finfo(covariance.dtype).eps * covariance.diagonal().max()
+    try:
+        factor = np.linalg.cholesky(covariance)
+        smallest = factor.diagonal().min() ** 2
+    except np.linalg.LinAlgError:
+        smallest = 0.0
+    if smallest <= rounding:
+        raise DataError(
+            f"the covariance of {len(covariance)} sparse points is numerically singular (a pivot of {smallest:.1e} "
+            f"eV^2 is lost in rounding): give a regularisation larger than {noise:g} eV; the default is 0.001 eV"
+        )
+    return jnp.asarray(factor)
+
+
+@partial(jax.jit, static_argnames="correlated")
+def _variance(potential, terms, factors, noise, structure, neighbors, correlated):
+    def block(graph, per_chunk):
+        def chunk(environments):
+            return jnp.stack([
+                _rows(scale, term, factor, noise, environments, correlated)
+                for (scale, term), factor in zip(terms, factors, strict=True)
+            ], axis=1)
+
+        found = per_chunk(jax.checkpoint(chunk), graph.environments())
+        return jnp.where(graph.real[:, None], found * graph.sound[:, None], 0.0), graph.centers
+
+    found, centers = map_rows(block, potential, structure, neighbors, max_blocks=32)
+    found = found * poison(potential, structure, neighbors)
+    found = jnp.zeros((len(structure), len(terms)), found.dtype).at[centers].add(found)
+    return Variance(found.sum(1), found.T)
+
+
+def _rows(scale, term, factor, noise, environments, correlated):
+    """Variances of one term in some environments, (rows,)."""
+    vectors, weights = jax.vmap(term.descriptor.instances)(environments)
+    if not correlated:
+        weights = weights / np.sqrt(term.descriptor.multiplicity).item()
+    rows, count, _ = vectors.shape
+    batch = max(1, _BATCH // (count * max(count, len(factor))))
+
+    def site(instances):
+        return scale**2 * term.readout.variance(*instances, factor, noise, correlated)
+
+    if batch >= rows:
+        return jax.vmap(site)((vectors, weights))
+    return jax.lax.map(site, (vectors, weights), batch_size=batch)
