@@ -55,7 +55,7 @@ def assert_same(first, second, structure):
         np.testing.assert_allclose(getattr(second, name), getattr(first, name), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("name", ["two", "plain"])
 def test_what_was_read_is_written_again(name, tmp_path):
     potential = jp.load(FILES / f"{name}.xml")
     jp.save(potential, tmp_path / "gap.xml")
