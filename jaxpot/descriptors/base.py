@@ -9,7 +9,7 @@ class Descriptor:
     Attributes:
         cutoff: A, beyond which a neighbour is not seen.
         species: atomic numbers that it can tell apart or has been made for; None for every element.
-        smoothness: number of continuous derivatives, as of a `Potential`.
+        smoothness, kinks: number of continuous derivatives, and where the next one jumps, as of a `Potential`.
         dimension: length d of one vector.
         centers: atomic numbers of the atoms it describes; None for all. Others get the weight 0.
         multiplicity: how many equal instances one vector stands for; its weight is that of all of them.
@@ -18,6 +18,7 @@ class Descriptor:
     species = None
     centers = None
     smoothness = 99
+    kinks = None
     multiplicity = 1
 
     def instances(self, environment):

@@ -9,6 +9,11 @@ from jaxpot.descriptors.base import Descriptor, is_one_of
 from jaxpot.errors import DataError
 
 
+def switch_kinks(descriptor):
+    """Where the second derivative of a cosine switch jumps: its two ends."""
+    return (descriptor.cutoff - descriptor.cutoff_transition_width, descriptor.cutoff)
+
+
 @pytree
 class Pair(Descriptor):
     """x_j = r_ij for every neighbour j, with the weight f(r_ij): QUIP's `distance_2b`.
@@ -27,6 +32,7 @@ class Pair(Descriptor):
     elements: tuple | None = static(default=None)
 
     smoothness = 1
+    kinks = property(switch_kinks)
     dimension = 1
 
     def __post_init__(self):

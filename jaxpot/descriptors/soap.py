@@ -13,7 +13,7 @@ from jaxpot.basis.harmonics import real_harmonics
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
-from jaxpot.descriptors.pair import check_lengths
+from jaxpot.descriptors.pair import check_lengths, switch_kinks
 from jaxpot.errors import DataError
 
 _ROOT2 = math.sqrt(2.0)
@@ -74,6 +74,7 @@ class SOAP(Descriptor):
     compact: bool = static(default=False)
 
     smoothness = 1
+    kinks = property(switch_kinks)
 
     def __post_init__(self):
         for name, least in (("n_max", 1), ("l_max", 0)):

@@ -6,7 +6,7 @@ from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor, is_one_of
-from jaxpot.descriptors.pair import check_lengths
+from jaxpot.descriptors.pair import check_lengths, switch_kinks
 
 
 @pytree
@@ -31,6 +31,7 @@ class Triangle(Descriptor):
     element: int | None = static(default=None)
 
     smoothness = 1
+    kinks = property(switch_kinks)
     dimension = 3
 
     def __post_init__(self):

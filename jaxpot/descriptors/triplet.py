@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor, is_one_of
-from jaxpot.descriptors.pair import check_lengths, elements_tuple
+from jaxpot.descriptors.pair import check_lengths, elements_tuple, switch_kinks
 from jaxpot.errors import DataError
 
 
@@ -27,6 +27,7 @@ class Triplet(Descriptor):
     elements: tuple | None = static(default=None)
 
     smoothness = 1
+    kinks = property(switch_kinks)
     dimension = 3
     multiplicity = 2
 

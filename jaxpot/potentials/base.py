@@ -27,6 +27,7 @@ class Potential:
         species: atomic numbers the potential knows, or None for every element.
         smoothness: number of continuous derivatives of the energy, at cutoffs, kinks and spline knots
             alike; -1 for an energy that jumps, 99 for an analytic function.
+        kinks: distances in A at which a derivative of the energy jumps; None where they may be anywhere (tables).
         local: whether the energy is a sum of `site_energy` over environments.
     """
 
@@ -34,6 +35,10 @@ class Potential:
     smoothness = 99
     local = True
     chunk_elements = CHUNK_ELEMENTS
+
+    @property
+    def kinks(self):
+        return None if self.smoothness < 99 else ()
 
     def site_energy(self, environment):
         """Energy of one atom in its environment, () eV."""
@@ -91,6 +96,10 @@ class Sum(Potential):
         return min(t.smoothness for t in self.terms)
 
     @property
+    def kinks(self):
+        return _union(t.kinks for t in self.terms)
+
+    @property
     def local(self):
         return all(t.local for t in self.terms)
 
@@ -129,6 +138,7 @@ class Scaled(Potential):
     cutoff = property(lambda self: self.potential.cutoff)
     species = property(lambda self: self.potential.species)
     smoothness = property(lambda self: self.potential.smoothness)
+    kinks = property(lambda self: self.potential.kinks)
     local = property(lambda self: self.potential.local)
     chunk_elements = property(lambda self: self.potential.chunk_elements)
 
@@ -152,6 +162,12 @@ def addends(potential):
     if isinstance(potential, Scaled):
         return tuple((potential.factor * factor, term) for factor, term in addends(potential.potential))
     return ((1.0, potential),)
+
+
+def _union(kinks):
+    """All the distances, ascending; None if they may be anywhere."""
+    kinks = list(kinks)
+    return None if None in kinks else tuple(sorted({r for found in kinks for r in found}))
 
 
 def cast(potential, dtype):

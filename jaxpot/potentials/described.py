@@ -27,6 +27,7 @@ class Described(Potential):
         object.__setattr__(self, "species", species_numbers(self.species))
 
     smoothness = property(lambda self: self.descriptor.smoothness)
+    kinks = property(lambda self: self.descriptor.kinks)
 
     def site_energy(self, environment):
         """() eV."""

@@ -1,6 +1,5 @@
 """Grueneisen parameters: how phonon frequencies change with strain."""
 
-import warnings
 from functools import partial
 
 import jax
@@ -10,14 +9,13 @@ from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
-from jaxpot.errors import JaxpotWarning
 from jaxpot.properties.coordinates import crystal, deform, internal_response, require_stable
+from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import zero_modes
 from jaxpot.properties.phonons import _wave_vectors, cell_index, fold
 from jaxpot.properties.site_hessians import site_hessians, strain_blocks
 
-ANALYTIC = 3  # continuous derivatives a potential must have for the third ones to be meaningful
-STEP = 0.006  # strain of the differences for potentials that have fewer
+STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
 
 
 @pytree
@@ -57,8 +55,8 @@ def gruneisen(potential, structure, q, strain=None):
     gamma = -d ln(nu) / d ln(V) = -(1 / 2 w2) e^H (dD/dx) e
 
     with dD/dx the derivative of D(q), at fixed fractional q, along the strain x * `strain`, ions following.
-    Exact (third derivatives by jvp) for potentials that are smooth enough; for the others (tabulated EAM)
-    by a central difference of strains wider than their kinks, with a warning.
+    Exact (third derivatives by jvp) for potentials that are smooth enough; for the others (tabulated EAM, GAP) by
+    central differences of fourth order, with a warning where their strains cross a kink of the potential.
 
     Args:
         potential, structure: a relaxed crystal.
@@ -97,10 +95,8 @@ def strain_derivative(potential, structure, q, strain):
     structure, listed = crystal(potential, structure, skin=0.0 if smooth else 0.3, what="a Grueneisen parameter")
     cells, index = cell_index(listed)
     if not smooth:
-        warnings.warn(
-            f"{type(potential).__name__} has {potential.smoothness} continuous derivatives: Grueneisen parameters "
-            f"are taken from strains of +-{STEP} instead of third derivatives",
-            JaxpotWarning, stacklevel=3,
+        warn_of_kinks(
+            potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}", stacklevel=3
         )
     matrices, change, internal = _along_strain(potential, structure, listed, cells, index, q, strain, smooth)
     if len(structure) > 1:
@@ -123,8 +119,9 @@ def _along_strain(potential, structure, listed, cells, index, q, strain, smooth)
     if smooth:
         matrices, change = jax.jvp(at, (zero,), (jnp.ones_like(zero),))
     else:
-        step = STEP / jnp.max(jnp.abs(strain))
-        matrices, change = at(zero), (at(step) - at(-step)) / (2.0 * step)
+        step = 0.5 * STEP / jnp.max(jnp.abs(strain))
+        matrices, *around = jax.lax.map(at, step * jnp.array([0.0, -2.0, -1.0, 1.0, 2.0]))
+        change = (8.0 * (around[2] - around[1]) - (around[3] - around[0])) / (12.0 * step)
     return matrices, change, internal
 
 

@@ -6,7 +6,6 @@ d2F/de de, fourth derivatives of the energy); for potentials that are not smooth
 the polynomial through strains wider than their kinks.
 """
 
-import warnings
 from functools import partial
 
 import jax
@@ -16,11 +15,12 @@ import numpy as np
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.symmetry import space_group
-from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
+from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
 from jaxpot.properties.coordinates import crystal, deform, frozen, voigt_basis
-from jaxpot.properties.gruneisen import ANALYTIC, STEP, _mode_parameters
+from jaxpot.properties.gruneisen import STEP, _mode_parameters
 from jaxpot.properties.harmonic import check_temperatures, require_real_modes
+from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
 from jaxpot.properties.phonons import cell_index, fold, mesh_points
 from jaxpot.properties.site_hessians import site_hessians
@@ -90,10 +90,9 @@ def thermal_expansion(potential, structure, temperatures, mesh=(8, 8, 8), method
     structure, _ = crystal(potential, structure, what="thermal expansion")
     smooth = potential.smoothness >= ANALYTIC
     if not smooth:
-        warnings.warn(
-            f"{type(potential).__name__} has {potential.smoothness} continuous derivatives: the vibrational free "
-            f"energy is interpolated over strains of +-{2 * STEP}",
-            JaxpotWarning, stacklevel=2,
+        warn_of_kinks(
+            potential, structure, 2 * STEP,
+            f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
         )
     model = _Model(potential, structure, mesh, smooth)
     rows, now = [], model.start

@@ -1,0 +1,35 @@
+"""What is done about potentials whose higher derivatives jump."""
+
+import warnings
+
+import numpy as np
+
+from jaxpot.checks import checked_neighbors
+from jaxpot.core.graph import connect
+from jaxpot.errors import JaxpotWarning
+from jaxpot.properties.coordinates import frozen
+
+ANALYTIC = 3  # continuous derivatives that a potential must have for its third derivatives to be used
+
+
+def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
+    """Warn, by neighbour shell, where differences over this strain cross a kink of the potential."""
+    name = type(potential).__name__
+    if potential.kinks is None:
+        reason = f"{name} has {potential.smoothness} continuous derivatives"
+    else:
+        near = shells_near(potential, structure, strain)
+        if not near:
+            return
+        shells = ", ".join(f"{r:.5g} A (of {kink:.5g} A)" for r, kink in near)
+        reason = f"{name} has a kink within a strain of {strain:.2g} of the neighbours at {shells}"
+    warnings.warn(f"{reason}: {consequence}", JaxpotWarning, stacklevel=stacklevel + 1)
+
+
+def shells_near(potential, structure, strain):
+    """(distance of a neighbour shell, kink) in A, where a strain of this size takes the one to the other."""
+    structure = frozen(structure)
+    listed = checked_neighbors(frozen(potential), structure, skin=2.0 * strain * potential.cutoff)
+    graph = connect(structure, listed)
+    distances = np.unique(np.round(np.asarray(graph.distances)[np.asarray(graph.filled)], 4))
+    return [(float(r), kink) for kink in potential.kinks for r in distances if abs(r - kink) <= strain * r]
