@@ -1,53 +1,65 @@
-"""Real spherical harmonics, unrolled for arrays of directions."""
+"""Real spherical harmonics as a matrix product."""
 
 import math
+from functools import lru_cache
+
+import jax.numpy as jnp
+import numpy as np
+
+LARGEST_DEGREE = 20  # where the series has lost four digits (5e-12)
+_ROOT2 = math.sqrt(2.0)
 
 
 def real_harmonics(l_max, x, y, z):
     """Y_lm of unit vectors, orthonormal on the sphere, for l = 0 .. l_max and m = -l .. l.
 
-    With x + i y = sin(theta) e^{i phi} and the recurrences of the normalised associated Legendre functions P_lm
-    (a factor sin^m(theta) taken out, so that everything is a polynomial in x, y, z),
+    With x + i y = sin(theta) e^{i phi} and the normalised associated Legendre functions P_lm with a factor
+    sin^m(theta) taken out, so that they are polynomials of z,
 
         Y_l0 = P_l0(z),  Y_l,m = sqrt(2) P_lm(z) Re (x + i y)^m,  Y_l,-m = sqrt(2) P_lm(z) Im (x + i y)^m
 
-    without the phase (-1)^m. Written as sums of products of arrays: in XLA on CPUs this is faster than anything
-    that is vectorised over m.
+    without the phase (-1)^m. The polynomials are Chebyshev series, all of them one matrix product: written out, their
+    recurrences are a program of a thousand operations, whose derivatives XLA takes minutes to compile.
 
     Args:
         l_max: highest degree.
-        x, y, z: components of unit vectors, arrays of one shape.
+        x, y, z: components of unit vectors, arrays (K,).
 
     Returns:
-        A list over l of lists of 2 l + 1 arrays, m from -l to l.
+        A list over l of arrays (K, 2 l + 1), m from -l to l.
 
     References:
         W. H. Press et al., Numerical Recipes, 3rd edition (2007), section 6.7.
     """
-    real, imaginary = [1.0], [0.0]  # (x + i y)^m
-    for _ in range(l_max):
+    chebyshev = [jnp.ones_like(z), z]
+    real, imaginary = [jnp.ones_like(z), x], [jnp.zeros_like(z), y]  # (x + i y)^m
+    for _ in range(l_max - 1):
+        chebyshev.append(2.0 * z * chebyshev[-1] - chebyshev[-2])
         a, b = real[-1], imaginary[-1]
         real.append(x * a - y * b)
         imaginary.append(x * b + y * a)
+    polynomials = jnp.stack(chebyshev[: l_max + 1], axis=-1) @ jnp.asarray(_legendre_table(l_max), z.dtype)
+    around = jnp.stack([*imaginary[l_max:0:-1], *real[: l_max + 1]], axis=-1)
+    parts = jnp.split(polynomials, [(n + 1) ** 2 for n in range(l_max)], axis=-1)
+    return [part * around[:, l_max - n : l_max + n + 1] for n, part in enumerate(parts)]
 
+
+@lru_cache(maxsize=32)
+def _legendre_table(l_max):
+    """Chebyshev coefficients (l_max + 1, (l_max + 1)^2) of P_l|m|(z), sqrt(2) included, columns as in Y_lm."""
+    angles = np.pi * (np.arange(l_max + 1) + 0.5) / (l_max + 1)
+    z = np.cos(angles)
     legendre = {}
     diagonal = math.sqrt(1.0 / (4.0 * math.pi))
     for m in range(l_max + 1):
         if m:
             diagonal *= math.sqrt((2 * m + 1) / (2 * m))
-        legendre[m, m] = diagonal
-        if m < l_max:
-            legendre[m + 1, m] = (math.sqrt(2 * m + 3) * diagonal) * z
-        for n in range(m + 2, l_max + 1):
+        legendre[m, m] = np.full_like(z, diagonal * (_ROOT2 if m else 1.0))
+        for n in range(m + 1, l_max + 1):
             a = math.sqrt((4 * n * n - 1) / (n * n - m * m))
-            b = a * math.sqrt(((n - 1) ** 2 - m * m) / (4 * (n - 1) ** 2 - 1))
-            legendre[n, m] = (a * z) * legendre[n - 1, m] - b * legendre[n - 2, m]
-
-    root = math.sqrt(2.0)
-    ones = 0.0 * z + 1.0
-    result = []
-    for n in range(l_max + 1):
-        up = [root * legendre[n, m] * real[m] for m in range(1, n + 1)]
-        down = [root * legendre[n, m] * imaginary[m] for m in range(n, 0, -1)]
-        result.append([*down, legendre[n, 0] * ones, *up])
-    return result
+            b = a * math.sqrt(((n - 1) ** 2 - m * m) / (4 * (n - 1) ** 2 - 1)) if n > m + 1 else 0.0
+            legendre[n, m] = a * z * legendre[n - 1, m] - b * legendre.get((n - 2, m), 0.0)
+    values = np.stack([legendre[n, abs(m)] for n in range(l_max + 1) for m in range(-n, n + 1)], axis=-1)
+    table = 2.0 / (l_max + 1) * np.cos(np.arange(l_max + 1)[:, None] * angles) @ values
+    table[0] *= 0.5
+    return table

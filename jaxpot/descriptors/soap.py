@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot.basis.bessel import scaled_bessel
 from jaxpot.basis.chebyshev import product_series, products
 from jaxpot.basis.cutoffs import cosine, inside
-from jaxpot.basis.harmonics import real_harmonics
+from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
@@ -17,7 +17,6 @@ from jaxpot.descriptors.pair import check_lengths, switch_kinks
 from jaxpot.errors import DataError
 
 _ROOT2 = math.sqrt(2.0)
-_LARGEST = 30
 
 
 @pytree
@@ -77,10 +76,10 @@ class SOAP(Descriptor):
     kinks = property(switch_kinks)
 
     def __post_init__(self):
-        for name, least in (("n_max", 1), ("l_max", 0)):
+        for name, least, most in (("n_max", 1, 30), ("l_max", 0, LARGEST_DEGREE)):
             value = getattr(self, name)
-            if int(value) != value or not least <= value <= _LARGEST:
-                raise DataError(f"{name}: expected a whole number from {least} to {_LARGEST}, got {value}")
+            if int(value) != value or not least <= value <= most:
+                raise DataError(f"{name}: expected a whole number from {least} to {most}, got {value}")
             object.__setattr__(self, name, int(value))
         check_lengths(self)
         if not 0.0 < float(self.atom_sigma) < math.inf:
@@ -174,7 +173,7 @@ class SOAP(Descriptor):
         for degree, harmonics in enumerate(real_harmonics(self.l_max, *unit)):
             if degree:
                 part = self._by_species(radial[degree], environment.numbers)
-                density = part.T @ jnp.stack(harmonics, axis=-1)  # (B, 2 l + 1)
+                density = part.T @ harmonics  # (B, 2 l + 1)
                 others.append(jnp.sum(density[:, None] * density[None], axis=-1) * self._weight(degree))
         first = first[:, None] * first[None, :]
         return first, jnp.stack(others) if others else jnp.zeros((0, *first.shape), first.dtype)

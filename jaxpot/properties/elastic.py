@@ -148,15 +148,17 @@ def elastic_constants(potential, structure, relaxed=True, convention="birch"):
     if convention not in CONVENTIONS:
         raise DataError(f"convention {convention!r} is not known; expected one of {', '.join(CONVENTIONS)}")
     structure, listed = crystal(potential, structure, skin=0.0, what="a stiffness")
-    voigt, stress, internal = _constants(potential, structure, listed, relaxed, convention)
+    # Site Hessians are a program of their own: the longest to compile, it serves phonons as well.
+    sites = site_hessians(potential, structure, listed) if potential.local else None
+    voigt, stress, internal = _constants(sites, potential, structure, listed, relaxed, convention)
     if relaxed and len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
     return ElasticConstants(voigt, stress, convention=convention, relaxed=relaxed)
 
 
 @partial(jax.jit, static_argnames=("relaxed", "convention"))
-def _constants(potential, structure, listed, relaxed, convention):
-    strain_block, coupling, internal, stress = _blocks(potential, structure, listed, convention != "energy")
+def _constants(sites, potential, structure, listed, relaxed, convention):
+    strain_block, coupling, internal, stress = _blocks(sites, potential, structure, listed, convention != "energy")
     if relaxed and len(structure) > 1:
         strain_block = strain_block + coupling.T @ internal_response(internal, coupling)
     voigt = strain_block / structure.volume
@@ -164,15 +166,14 @@ def _constants(potential, structure, listed, relaxed, convention):
     return voigt, stress, internal
 
 
-def _blocks(potential, structure, listed, quadratic):
+def _blocks(sites, potential, structure, listed, quadratic):
     """d2E/de de (6, 6), d2E/du de (3n, 6), d2E/du du (3n, 3n), and the stress.
 
     With `quadratic`, e is the Lagrangian strain: 1 + e - e e / 2 is the stretch to second order.
     """
     n = len(structure)
     basis = jnp.asarray(voigt_basis(), structure.cell.dtype)
-    if potential.local:
-        sites = site_hessians(potential, structure, listed)
+    if sites is not None:
         by_strain, coupling, internal, gradient = strain_blocks(sites, n, basis, quadratic)
     else:
         by_strain, coupling, internal, gradient = _blocks_of_energy(

@@ -112,8 +112,7 @@ def force_constants(potential, structure, supercell=None):
                 f"{potential!r} is not a sum over sites: give `supercell`, three integers, "
                 "at least twice as thick as the interaction reaches"
             )
-        cells, index = cell_index(listed)
-        return _fold(potential, structure, listed, cells, index)
+        return _fold(site_hessians(potential, structure, listed), structure.masses, *cell_index(listed))
     return _from_supercell(potential, structure, np.asarray(supercell, int))
 
 
@@ -128,12 +127,6 @@ def cell_index(listed):
     return cells.astype(np.int32), index.reshape(between.shape[:3]).astype(np.int32)
 
 
-@jax.jit
-def _fold(potential, structure, listed, cells, index):
-    sites = site_hessians(potential, structure, listed)
-    return fold(sites, structure.masses, cells, index)
-
-
 def fold(sites, masses, cells, index):
     """Sum site Hessians into force constants between cells."""
     n = masses.shape[0]
@@ -142,6 +135,9 @@ def fold(sites, masses, cells, index):
     out = jnp.zeros((cells.shape[0], n, n, 3, 3), full.dtype)
     out = out.at[index, owners[:, :, None], owners[:, None, :]].add(full.transpose(0, 1, 3, 2, 4))
     return ForceConstants(out.transpose(0, 1, 3, 2, 4), cells, masses)
+
+
+_fold = jax.jit(fold)
 
 
 def _from_supercell(potential, structure, repeats):
