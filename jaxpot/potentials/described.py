@@ -21,6 +21,7 @@ class Described(Potential):
     readout: SparseGP
     species: tuple | None = static(default=None)
 
+    chunk_elements = 2560  # neighbours; each brings a hundred numbers or more (benchmarks/gap.py)
     cutoff = property(lambda self: self.descriptor.cutoff)
 
     def __post_init__(self):

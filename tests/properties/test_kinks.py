@@ -1,0 +1,46 @@
+"""Where the derivatives of a potential jump, and which neighbours are near."""
+
+import numpy as np
+import pytest
+
+import jaxpot as jp
+from jaxpot.descriptors import Pair
+from jaxpot.errors import JaxpotWarning
+from jaxpot.kernels import SquaredExponential
+from jaxpot.potentials import Described, LennardJones, StillingerWeber
+from jaxpot.properties.kinks import shells_near, warn_of_kinks
+from jaxpot.readouts import SparseGP
+
+SILICON = StillingerWeber.silicon()
+CRYSTAL = jp.Structure(np.array([[0.0] * 3, [5.43 / 4] * 3]), 5.43 / 2 * (1 - np.eye(3)), ["Si", "Si"])
+
+
+def pairs(cutoff, width):
+    return Described(Pair(cutoff, width), SparseGP(SquaredExponential(1.0), [[2.4], [3.8]], [0.1, -0.1]), ("Si",))
+
+
+def test_kinks_of_sums():
+    gap = pairs(5.4, 0.5)
+    assert SILICON.kinks == () and gap.kinks == (4.9, 5.4)
+    assert (SILICON + gap + 0.5 * pairs(4.0, 1.0)).kinks == (3.0, 4.0, 4.9, 5.4)
+    assert (gap + LennardJones(0.01, 2.1, 4.0)).kinks is None
+
+
+def test_the_shell_that_crosses_is_named():
+    gap = SILICON + pairs(5.4, 0.5)  # the fourth shell of silicon is at a = 5.43 A
+    assert shells_near(gap, CRYSTAL, 0.002) == []
+    ((distance, kink),) = shells_near(gap, CRYSTAL, 0.006)
+    assert (distance, kink) == (pytest.approx(5.43), 5.4)
+    assert shells_near(SILICON + pairs(5.45, 0.5), CRYSTAL, 0.006) == [(pytest.approx(5.43), 5.45)]
+    with pytest.warns(JaxpotWarning, match=r"kink within a strain of 0.006 of the neighbours at 5.43 A \(of 5.4 A\)"):
+        warn_of_kinks(gap, CRYSTAL, 0.006, "careful", stacklevel=1)
+
+
+def test_grueneisen_by_differences_are_the_derivatives():
+    """Where nothing jumps, fourth-order differences are as good as third derivatives."""
+    smooth = SILICON
+    rough = SILICON + 1e-12 * pairs(5.0, 0.3)
+    q = [0.5, 0.0, 0.5]
+    expected = jp.gruneisen(smooth, jp.relax(smooth, CRYSTAL, cell=True).structure, q).gamma
+    found = jp.gruneisen(rough, jp.relax(smooth, CRYSTAL, cell=True).structure, q).gamma
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
