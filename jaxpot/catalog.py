@@ -87,11 +87,13 @@ def load(model, species=None):
 
     Args:
         model: path or name.
-        species: the elements that the model serves, for files that name none (some GAPs).
+        species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
+            for GAPs that name more.
 
     Raises:
         FormatError: no such file, or not a format that is known.
-        DataError: a file names no elements and none are given, or names them and they are given all the same.
+        DataError: a file names no elements and none are given; other elements are given than those that it
+            names; or elements are given for a format that always names its own.
     """
     path = os.fspath(model)
     for entry in MODELS:
@@ -124,12 +126,12 @@ def load(model, species=None):
 def save(potential, path):
     """Write a potential to a file that `load` reads back; atomically.
 
-    The ending chooses the format: `.xml` is a GAP for QUIP and LAMMPS, with files of sparse points beside it
+    The ending chooses the format: `.xml` is a GAP for QUIP, with files of sparse points beside it
     (`formats.quip_write`); anything else is jaxpot's own, which holds every potential, and any pytree of jaxpot's,
     exactly.
 
     Raises:
-        DataError: the tree holds what the format cannot express.
+        DataError: the tree holds what the format cannot express, or the file cannot be written.
     """
     write = _WRITE.get(os.path.splitext(os.fspath(path))[1].lower(), save_tree)
     write(potential, path)

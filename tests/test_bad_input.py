@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
+from jaxpot.descriptors import SOAP, Pair
 from jaxpot.errors import (
     CapacityError,
     DataError,
@@ -22,7 +23,9 @@ from jaxpot.errors import (
     ResourceError,
 )
 from jaxpot.interop.ase import ase_calculator
-from jaxpot.potentials import EAM, ZBL, Constants, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.kernels import DotProduct
+from jaxpot.potentials import EAM, ZBL, Constants, Described, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.readouts import SparseGP
 
 FILES = Path(__file__).parent / "formats" / "files"
 SILICON = StillingerWeber.silicon()
@@ -119,6 +122,19 @@ MISTAKES = {
         r"expected a jaxpot.Structure or an ase.Atoms, got str",
     ),
     "padding to fewer atoms": (lambda: CRYSTAL.padded(1), DataError, r"cannot pad 2 atoms to 1"),
+    # Descriptors and kernels
+    "a size that is a word": (lambda: SOAP("a", 2, 4.0), DataError, r"n_max: expected a whole number .* 'a'"),
+    "a cutoff that is a word": (lambda: SOAP(4, 2, "a"), DataError, r"cutoff: expected a positive length .* 'a'"),
+    "an exponent that is a word": (lambda: DotProduct("a"), DataError, r"zeta: expected a positive number, got 'a'"),
+    "no element": (lambda: SOAP(4, 2, 4.0, species=(None,)), DataError, r"None is not an element"),
+    "three elements of a pair": (lambda: Pair(4.0, elements=("Si",) * 3), DataError, r"elements: expected two, got"),
+    "sparse points of another descriptor": (
+        lambda: Described(Pair(4.0), SparseGP(DotProduct(1), np.ones((1, 3)), [1.0])),
+        DataError,
+        r"Pair makes vectors of 1 components, but the sparse points have 3",
+    ),
+    # Wave vectors
+    "wave vectors that are words": (lambda: jp.phonons(SILICON, CRYSTAL, ["a", 0, 0]), DataError, r"q: expected numb"),
     # Geometry
     "a flat cell": (
         lambda: jp.energy(SILICON, jp.Structure(X, np.ones((3, 3)), [14, 14])),
@@ -259,7 +275,7 @@ MISTAKES = {
     "no cutoff": (
         lambda: LennardJones(0.01, 3.4, None),
         DataError,
-        r"cutoff: expected a length in A, got None",
+        r"cutoff: expected a positive length in A, got None",
     ),
     "a cutoff of zero": (
         lambda: LennardJones(0.01, 3.4, 0.0),

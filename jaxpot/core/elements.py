@@ -1,5 +1,7 @@
 """Symbols and standard atomic weights (IUPAC 2016; the most stable isotope where there is none)."""
 
+from numbers import Integral
+
 import numpy as np
 
 from jaxpot.errors import DataError
@@ -34,7 +36,7 @@ def atomic_number(element):
     if isinstance(element, str):
         if element in SYMBOLS[1:]:
             return SYMBOLS.index(element)
-    elif 1 <= int(element) < len(SYMBOLS):
+    elif isinstance(element, Integral) and 1 <= element < len(SYMBOLS):
         return int(element)
     raise DataError(f"{element!r} is not an element: expected a symbol such as 'Si' or a number from 1 to 118")
 

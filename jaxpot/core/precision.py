@@ -19,11 +19,7 @@ def as_float(value, name="value", finite=True):
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         array = value
     else:
-        try:
-            array = np.asarray(value)
-            array = array.astype(np.float32 if array.dtype == np.float32 else np.float64)  # a copy: nobody's alias
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{name}: expected numbers, got {value!r}") from error
+        array = host_float(value, name)
     if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:
         raise PrecisionError(
             f"{name} is given in double precision, but JAX has x64 switched off and would round it to "
@@ -34,6 +30,15 @@ def as_float(value, name="value", finite=True):
         if bad.any():
             raise DataError(f"{name}: {int(bad.sum())} of {bad.size} numbers are not finite")
     return to_device(array)
+
+
+def host_float(value, name):
+    """A copy of `value` as a NumPy array: float64, or float32 where it already is float32."""
+    try:
+        array = np.asarray(value)
+        return array.astype(np.float32 if array.dtype == np.float32 else np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: expected numbers, got {value!r}") from error
 
 
 def to_device(array):

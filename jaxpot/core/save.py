@@ -68,9 +68,16 @@ def load_tree(path):
 
 
 def write_atomically(path, data):
-    """Write bytes so that a reader sees the old file or the new one, never a part."""
+    """Write bytes so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        DataError: there is no such folder, or nothing may be written there.
+    """
     folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".jaxpot-")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".jaxpot-")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -2,6 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core.elements import atomic_number
+from jaxpot.errors import DataError
+
 
 class Descriptor:
     """Base class. Subclasses are decorated with `@pytree`; what they hold is static.
@@ -12,7 +15,8 @@ class Descriptor:
         smoothness, kinks: number of continuous derivatives, and where the next one jumps, as of a `Potential`.
         dimension: length d of one vector.
         centers: atomic numbers of the atoms it describes; None for all. Others get the weight 0.
-        multiplicity: how many equal instances one vector stands for; its weight is that of all of them.
+        multiplicity: how many equal instances one vector stands for in QUIP, its weight being that of all of them;
+            None where this is not known.
     """
 
     species = None
@@ -30,6 +34,15 @@ class Descriptor:
         if self.centers is None:
             return 1.0
         return jnp.where(jnp.any(jnp.stack([number == z for z in self.centers])), 1.0, 0.0)
+
+
+def elements_tuple(elements, count, expected):
+    """`count` atomic numbers, with None where every element is meant; None stays None."""
+    if elements is None:
+        return None
+    if isinstance(elements, str) or len(elements) != count:
+        raise DataError(f"elements: expected {expected}, got {elements!r}")
+    return tuple(None if z is None else atomic_number(z) for z in elements)
 
 
 def is_one_of(numbers, element):

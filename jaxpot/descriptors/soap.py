@@ -8,19 +8,18 @@ import numpy as np
 
 from jaxpot.basis.bessel import scaled_bessel
 from jaxpot.basis.chebyshev import product_series, products
-from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.numbers import as_length, as_number, as_positive, as_whole
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors.base import Descriptor
-from jaxpot.descriptors.pair import check_lengths, switch_kinks
+from jaxpot.descriptors.switched import Switched
 from jaxpot.errors import DataError
 
 _ROOT2 = math.sqrt(2.0)
 
 
 @pytree
-class SOAP(Descriptor):
+class SOAP(Switched):
     """The power spectrum of the neighbour density of an atom, smeared by Gaussians.
 
     rho_s(r) = sum_{j of species s} f(r_j) exp(-|r - r_j|^2 / 2 sigma^2) + w delta_{s, s_i} exp(-r^2 / 2 sigma^2)
@@ -72,18 +71,15 @@ class SOAP(Descriptor):
     basis_error_exponent: float = static(default=10.0)
     compact: bool = static(default=False)
 
-    smoothness = 1
-    kinks = property(switch_kinks)
-
     def __post_init__(self):
         for name, least, most in (("n_max", 1, 30), ("l_max", 0, LARGEST_DEGREE)):
-            value = getattr(self, name)
-            if int(value) != value or not least <= value <= most:
-                raise DataError(f"{name}: expected a whole number from {least} to {most}, got {value}")
-            object.__setattr__(self, name, int(value))
-        check_lengths(self)
-        if not 0.0 < float(self.atom_sigma) < math.inf:
-            raise DataError(f"atom_sigma: expected a positive length in A, got {self.atom_sigma}")
+            object.__setattr__(self, name, as_whole(getattr(self, name), name, least, most))
+        self.check_lengths()
+        object.__setattr__(self, "atom_sigma", as_length(self.atom_sigma, "atom_sigma"))
+        for name, check in (
+            ("central_weight", as_number), ("covariance_sigma0", as_number), ("basis_error_exponent", as_positive),
+        ):
+            object.__setattr__(self, name, check(getattr(self, name), name))
         for name in ("species", "centers"):
             value = getattr(self, name)
             if value is not None:
@@ -158,10 +154,9 @@ class SOAP(Descriptor):
     def _power(self, environment):
         """Power spectrum as matrices of channels: l = 0 (A, A), and l > 0 (l_max, B, B)."""
         series, _, centre = self._tables()
-        mask, r = inside(environment.distances, self.cutoff)
+        r, fade = self.switch(environment)
         inverse = 1.0 / environment.distances
         unit = (environment.x * inverse, environment.y * inverse, environment.z * inverse)
-        fade = jnp.where(mask, cosine(r, self.cutoff, self.cutoff_transition_width), 0.0)
         radial = products(r, self.cutoff, len(series), fade) @ jnp.asarray(series, r.dtype)
         width = (radial.shape[1] - self.n_max) // max(self.l_max, 1)
         # `split`, not slices: its transpose is one concatenation, that of slices a sum of padded arrays.

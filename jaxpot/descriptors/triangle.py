@@ -2,15 +2,14 @@
 
 import jax.numpy as jnp
 
-from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors.base import Descriptor, is_one_of
-from jaxpot.descriptors.pair import check_lengths, switch_kinks
+from jaxpot.descriptors.base import is_one_of
+from jaxpot.descriptors.switched import Switched
 
 
 @pytree
-class Triangle(Descriptor):
+class Triangle(Switched):
     """x_jk = (r_ij, r_ik, r_jk) of every two neighbours, with the weight f(r_ij) f(r_ik): `distance_Nb`, order 3.
 
     The atoms have no order, so the kernel must be symmetric in the sides (`kernels.Permuted`). A triangle counts
@@ -30,20 +29,19 @@ class Triangle(Descriptor):
     cutoff_transition_width: float = static(default=0.5)
     element: int | None = static(default=None)
 
-    smoothness = 1
-    kinks = property(switch_kinks)
     dimension = 3
+    multiplicity = None
 
     def __post_init__(self):
-        check_lengths(self)
+        self.check_lengths()
         if self.element is not None:
             object.__setattr__(self, "element", atomic_number(self.element))
 
     def instances(self, environment):
         """Vectors (K (K - 1) / 2, 3) and weights."""
-        mask, r = inside(environment.distances, self.cutoff)
+        r, fade = self.switch(environment)
         like = is_one_of(environment.numbers, self.element) & is_one_of(environment.number, self.element)
-        fade = jnp.where(mask & like, cosine(r, self.cutoff, self.cutoff_transition_width), 0.0)
+        fade = jnp.where(like, fade, 0.0)
         j, k = jnp.triu_indices(r.shape[0], 1)
         # Empty places are distinct points, so that no side has length zero.
         opposite = jnp.sqrt(sum((c[j] - c[k]) ** 2 for c in (environment.x, environment.y, environment.z)))

@@ -2,15 +2,13 @@
 
 import jax.numpy as jnp
 
-from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors.base import Descriptor, is_one_of
-from jaxpot.descriptors.pair import check_lengths, elements_tuple, switch_kinks
-from jaxpot.errors import DataError
+from jaxpot.descriptors.base import elements_tuple, is_one_of
+from jaxpot.descriptors.switched import Switched
 
 
 @pytree
-class Triplet(Descriptor):
+class Triplet(Switched):
     """x_jk = (r_ij + r_ik, (r_ij - r_ik)^2, r_jk) for every two neighbours, with f(r_ij) f(r_ik): `angle_3b`.
 
     Each two neighbours count twice (as j, k and as k, j). f is a cosine switch.
@@ -26,24 +24,18 @@ class Triplet(Descriptor):
     cutoff_transition_width: float = static(default=0.5)
     elements: tuple | None = static(default=None)
 
-    smoothness = 1
-    kinks = property(switch_kinks)
     dimension = 3
     multiplicity = 2
 
     def __post_init__(self):
-        check_lengths(self)
-        if self.elements is not None:
-            if len(self.elements) != 3:
-                raise DataError(f"elements: expected three, the one in the middle first, got {self.elements}")
-            object.__setattr__(self, "elements", elements_tuple(self.elements))
+        self.check_lengths()
+        elements = elements_tuple(self.elements, 3, "three, the one in the middle first")
+        object.__setattr__(self, "elements", elements)
 
     def instances(self, environment):
         """Vectors (K (K - 1) / 2, 3) and weights."""
-        count = environment.distances.shape[0]
-        mask, r = inside(environment.distances, self.cutoff)
-        fade = jnp.where(mask, cosine(r, self.cutoff, self.cutoff_transition_width), 0.0)
-        j, k = jnp.triu_indices(count, 1)
+        r, fade = self.switch(environment)
+        j, k = jnp.triu_indices(r.shape[0], 1)
         square = sum((c[j] - c[k]) ** 2 for c in (environment.x, environment.y, environment.z))
         weight = 2.0 * fade[j] * fade[k]
         # Empty places are distinct points, so that no side has length zero.

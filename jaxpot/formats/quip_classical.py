@@ -118,7 +118,7 @@ class _Reader:
 
 def _glue(reader, known):
     types = reader.types()
-    embedding, density, reach = {}, {}, {}
+    embedding, embeds, density, reach = {}, {}, {}, {}
     for z, element in types.values():
         knots, values = reader.points(reader.only(element, "density"), "a", "rho")
         # QUIP fits c (R - r)^3 to the points; the slopes that the file gives do not enter.
@@ -128,14 +128,16 @@ def _glue(reader, known):
         slopes = None
         if {"y1", "yn"} & set(table.attributes):
             slopes = [reader.number(table, "y1"), reader.number(table, "yn")]
-        embedding[z] = CubicSpline(*reader.points(table, "rho", "E"), slopes)
+        knots, values = reader.points(table, "rho", "E")
+        embedding[z] = CubicSpline(knots, values, slopes)
+        embeds[z] = bool(np.any(values)) or any(slopes or ())
     pairs = {}
     for pair, element in reader.pairs(types).items():
         table = reader.only(element, "potential_pair")
         slopes = [reader.number(table, "y1", 0.0), reader.number(table, "yn", 0.0)]
         pairs[pair] = CubicSpline(*reader.points(table, "r", "E"), slopes)
     pairs = {pair: spline for pair, spline in pairs.items() if set(pair) <= set(known)}
-    if not any(np.any(embedding[z].values) or np.any(embedding[z].slopes or 0.0) for z in embedding if z in known):
+    if not any(embeds[z] for z in embedding if z in known):
         return Glue(pairs, known)
     nothing = CubicSpline(np.array([0.0, 1.0]), np.zeros(2))
     return Glue(

@@ -1,4 +1,4 @@
-"""Gaussian approximation potentials written in QUIP's XML format, for QUIP and for LAMMPS (`pair_style quip`)."""
+"""Gaussian approximation potentials written in QUIP's XML format."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from jaxpot.checks import check_potential
 from jaxpot.core.elements import name_species, symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.descriptors import SOAP, Pair, Triplet
@@ -25,8 +26,8 @@ def write_quip_xml(potential, path):
     """Write a GAP as QUIP reads it: an XML file, and beside it a file of sparse points for each term.
 
     The side files are called `<name of the XML>.sparseX.<label><number>`. The label is made from the contents,
-    so that models do not overwrite each other's points, and it is what QUIP and LAMMPS call the model:
-    `pair_coeff * * gap.xml "Potential xml_label=<label>" 14`. Factors of terms go into delta and the weights.
+    so that models do not overwrite each other's points, and it is what QUIP calls the model: `quippy.Potential(
+    "xml_label=<label>", param_filename=path)`. Factors of terms go into delta and the weights.
 
     Args:
         potential: `Constants` and `Described` terms, added up and scaled in any way. The descriptors are SOAP, Pair
@@ -40,6 +41,7 @@ def write_quip_xml(potential, path):
     References:
         Conventions by comparison with QUIP.
     """
+    check_potential(potential)
     path = os.fspath(path)
     e0, terms = _sort(potential)
     coordinates = [_coordinate(factor, term) for factor, term in terms]
@@ -114,8 +116,6 @@ def _coordinate(factor, term):
     if write is None:
         raise DataError(f"{type(descriptor).__name__} cannot be written for QUIP; expected SOAP, Pair or Triplet")
     points, kernel = np.asarray(readout.points, np.float64), readout.kernel
-    if points.shape[1] != descriptor.dimension:
-        raise DataError(f"{term!r}: expected points of {descriptor.dimension} components, got {points.shape[1]}")
     if isinstance(descriptor, SOAP) and descriptor.compact:
         points = descriptor.expand(points)
     dimension = points.shape[1]

@@ -1,12 +1,11 @@
 """Gaussian approximation potentials in QUIP's XML format."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from jaxpot.core.elements import name_species
-from jaxpot.errors import DataError, FormatError, JaxpotWarning
+from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.quip_classical import read_classical
 from jaxpot.formats.quip_descriptors import descriptor_words, read_term
 from jaxpot.formats.quip_document import Document
@@ -28,14 +27,15 @@ def read_quip_xml(path, species=None):
     Args:
         path: the XML file.
         species: the elements that the model serves. Needed only where neither the descriptors nor the training
-            set in the file (`XYZ_data`) name any: that there is an e0 does not make an element known.
+            set in the file (`XYZ_data`) name any: that there is an e0 does not make an element known. Where they
+            do, some of these.
 
     Returns:
         A potential: `Constants`, plus one `Described` for each coordinate, plus the classical parts of the sum.
 
     Raises:
         FormatError: not such a file, a part that is not understood, or a missing or damaged side file.
-        DataError: nothing says which elements the model serves.
+        DataError: nothing says which elements the model serves, or others are given than the file names.
 
     References:
         V. L. Deringer et al., Gaussian process regression for materials and molecules, Chem. Rev. 121, 10073
@@ -72,9 +72,9 @@ def _species(document, given):
     if given is not None:
         chosen = species_numbers(given)
         if named and not set(chosen) <= named:
-            warnings.warn(
-                f"{document.path}: the file speaks of {name_species(sorted(named))}, not of {name_species(chosen)}",
-                JaxpotWarning, stacklevel=4,
+            raise DataError(
+                f"{document.path}: the file was made for {name_species(sorted(named))}, not for "
+                f"{name_species(chosen)}: leave species out, or give some of its own"
             )
         return chosen
     if not named:

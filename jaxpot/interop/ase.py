@@ -60,7 +60,7 @@ def ase_calculator(potential, skin=0.5):
 
     GAPs have one property more, `calc.get_property("local_gap_variance", atoms)`, (n,) eV^2, computed when asked
     for: the numbers of QUIP's `local_gap_variance`, which quippy puts into `calc.extra_results["atoms"]`. They
-    are `jp.variance(..., correlated=False)`; there it is said what they are not.
+    are `jp.variance(..., correlated=False)`; there it is said what they are not, and for which GAPs there are none.
 
     Args:
         potential: any jaxpot `Potential`; composed ones too.
@@ -112,7 +112,7 @@ class JaxpotCalculator(Calculator):
     @potential.setter
     def potential(self, potential):
         self._potential = potential
-        more = [_VARIANCE] if has_variance(potential) else []
+        more = [_VARIANCE] if has_variance(potential, correlated=False) else []
         self.implemented_properties = [*type(self).implemented_properties, *more]
         self._listed = None
         self.reset()

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core.numbers import as_positive
 from jaxpot.core.pytree import pytree, static
-from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
 
 
@@ -21,9 +21,7 @@ class DotProduct(Kernel):
     zeta: float = static(default=1)
 
     def __post_init__(self):
-        zeta = float(self.zeta)
-        if not 0.0 < zeta < float("inf"):
-            raise DataError(f"zeta: expected a positive number, got {self.zeta}")
+        zeta = as_positive(self.zeta, "zeta")
         object.__setattr__(self, "zeta", int(zeta) if zeta.is_integer() else zeta)
 
     def matrix(self, first, second):

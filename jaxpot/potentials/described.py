@@ -2,6 +2,7 @@
 
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
+from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import species_numbers
 from jaxpot.readouts.sparse_gp import SparseGP
@@ -25,6 +26,12 @@ class Described(Potential):
     cutoff = property(lambda self: self.descriptor.cutoff)
 
     def __post_init__(self):
+        width = self.readout.points.shape[1]
+        if width != self.descriptor.dimension:
+            raise DataError(
+                f"{type(self.descriptor).__name__} makes vectors of {self.descriptor.dimension} components, but the "
+                f"sparse points have {width}"
+            )
         object.__setattr__(self, "species", species_numbers(self.species))
 
     smoothness = property(lambda self: self.descriptor.smoothness)

@@ -7,11 +7,12 @@ import numpy as np
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.splines import coefficients, evaluate, locate
 from jaxpot.core.graph import species_index
+from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.parameters import check_length, species_numbers
+from jaxpot.potentials.parameters import species_numbers
 
 # Smaller jumps at the cutoff are taken for the rounding of a table that ends with zero.
 _JUMP_ENERGY, _JUMP_FORCE = 1e-12, 1e-10  # eV, eV/A
@@ -61,7 +62,7 @@ class EAM(Potential):
             raise DataError("species: name the elements of the tables, in their order")
         object.__setattr__(self, "species", species)
         for name in ("drho", "dr", "cutoff"):
-            object.__setattr__(self, name, check_length(getattr(self, name), name))
+            object.__setattr__(self, name, as_length(getattr(self, name), name))
         count = len(species)
         for name, rows in (("embedding", count), ("density", count), ("pair", count * (count + 1) // 2)):
             table = as_float(getattr(self, name), name)

@@ -7,11 +7,11 @@ import numpy as np
 from jaxpot.basis.cutoffs import inside, switch
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import species_index
+from jaxpot.core.numbers import as_length
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import (
-    check_length,
     check_positive,
     check_symmetric,
     pair_table,
@@ -63,10 +63,10 @@ class LennardJones(Potential):
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        put("cutoff", check_length(self.cutoff, "cutoff"))
+        put("cutoff", as_length(self.cutoff, "cutoff"))
         if self.shift not in _SMOOTHNESS:
             raise DataError(f"shift: expected one of {list(_SMOOTHNESS)}, got {self.shift!r}")
-        put("onset", check_length(0.8 * self.cutoff if self.onset is None else self.onset, "onset"))
+        put("onset", as_length(0.8 * self.cutoff if self.onset is None else self.onset, "onset"))
         if self.onset >= self.cutoff:
             raise DataError(f"onset ({self.onset} A) must lie below the cutoff ({self.cutoff} A)")
         if isinstance(self.epsilon, dict) or isinstance(self.sigma, dict):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.graph import species_index
+from jaxpot.core.numbers import as_length
 from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import (
-    check_length,
     check_positive,
     check_symmetric,
     per_species,
@@ -43,7 +43,7 @@ class Morse(Potential):
     smoothness = -1
 
     def __post_init__(self):
-        object.__setattr__(self, "cutoff", check_length(self.cutoff, "cutoff"))
+        object.__setattr__(self, "cutoff", as_length(self.cutoff, "cutoff"))
         object.__setattr__(self, "species", species_numbers(self.species))
         for name in ("depth", "alpha", "r0"):
             object.__setattr__(self, name, per_species(getattr(self, name), self.species, 2, name))

@@ -66,17 +66,6 @@ def check_positive(value, name, unit):
         raise DataError(f"{name} must be positive ({unit}), got {array.min():.6g}")
 
 
-def check_length(value, name):
-    """A static length in A as a Python float, positive and finite."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: expected a length in A, got {value!r}") from error
-    if not 0.0 < number < float("inf"):
-        raise DataError(f"{name}: expected a positive length in A, got {number}")
-    return number
-
-
 def pair_table(values, name):
     """Species and a symmetric (S, S) array from a dict of unordered pairs, {("Ar", "Kr"): 2, ...}."""
     given = {tuple(atomic_number(s) for s in pair): value for pair, value in values.items()}

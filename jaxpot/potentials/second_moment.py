@@ -7,11 +7,11 @@ import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside, switch
 from jaxpot.core.graph import species_index
+from jaxpot.core.numbers import as_length
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import (
-    check_length,
     check_positive,
     check_symmetric,
     per_species,
@@ -56,9 +56,9 @@ class SecondMoment(Potential):
     smoothness = 3
 
     def __post_init__(self):
-        object.__setattr__(self, "cutoff", check_length(self.cutoff, "cutoff"))
+        object.__setattr__(self, "cutoff", as_length(self.cutoff, "cutoff"))
         onset = 0.8 * self.cutoff if self.onset is None else self.onset
-        object.__setattr__(self, "onset", check_length(onset, "onset"))
+        object.__setattr__(self, "onset", as_length(onset, "onset"))
         if self.onset >= self.cutoff:
             raise DataError(f"onset ({self.onset} A) must lie below the cutoff ({self.cutoff} A)")
         object.__setattr__(self, "species", species_numbers(self.species))

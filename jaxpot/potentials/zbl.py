@@ -5,11 +5,12 @@ import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.graph import species_index
+from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.parameters import check_length, pick, species_numbers
+from jaxpot.potentials.parameters import pick, species_numbers
 
 COULOMB = 14.399645  # eV A, e^2 / (4 pi epsilon_0) as LAMMPS has it in metal units: part of the definition
 _AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
@@ -56,8 +57,8 @@ class ZBL(Potential):
     smoothness = 2
 
     def __post_init__(self):
-        object.__setattr__(self, "inner", check_length(self.inner, "inner"))
-        object.__setattr__(self, "outer", check_length(self.outer, "outer"))
+        object.__setattr__(self, "inner", as_length(self.inner, "inner"))
+        object.__setattr__(self, "outer", as_length(self.outer, "outer"))
         if self.inner >= self.outer:
             raise DataError(f"inner ({self.inner} A) must lie below outer ({self.outer} A)")
         object.__setattr__(self, "species", species_numbers(self.species))

@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import numpy as np
 
 from jaxpot.checks import checked_neighbors
@@ -28,8 +29,9 @@ def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
 
 def shells_near(potential, structure, strain):
     """(distance of a neighbour shell, kink) in A, where a strain of this size takes the one to the other."""
-    structure = frozen(structure)
-    listed = checked_neighbors(frozen(potential), structure, skin=2.0 * strain * potential.cutoff)
-    graph = connect(structure, listed)
-    distances = np.unique(np.round(np.asarray(graph.distances)[np.asarray(graph.filled)], 4))
+    with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
+        structure = frozen(structure)
+        listed = checked_neighbors(potential, structure, skin=2.0 * strain * potential.cutoff)
+        graph = connect(structure, listed)
+        distances = np.unique(np.round(np.asarray(graph.distances)[np.asarray(graph.filled)], 4))
     return [(float(r), kink) for kink in potential.kinks for r in distances if abs(r - kink) <= strain * r]

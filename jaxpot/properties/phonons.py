@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxpot import io
 from jaxpot.checks import checked_neighbors
-from jaxpot.core.precision import require_concrete
+from jaxpot.core.precision import host_float, is_traced, require_concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import full_mesh, reduced_mesh
@@ -266,7 +266,7 @@ def mesh_points(structure, mesh, symmetry=True):
 
 
 def _wave_vectors(q):
-    q = q if isinstance(q, jax.Array) else np.asarray(q)
+    q = jnp.asarray(q, float) if is_traced(q) else host_float(q, "q")
     if q.shape[-1:] != (3,):
         raise DataError(f"q: expected fractional wave vectors of shape (..., 3), got {q.shape}")
-    return q.astype(float) if not jnp.issubdtype(q.dtype, jnp.floating) else q
+    return q

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, prepare_padded
+from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError, PrecisionError
@@ -59,7 +60,8 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
         `Variance`.
 
     Raises:
-        DataError: the potential has no variance, a wrong regularisation, or K_MM + sigma^2 that is numerically
+        DataError: the potential has no variance, a wrong regularisation, `correlated=False` with a descriptor of
+            which QUIP's way is not known (Triangle), or K_MM + sigma^2 that is numerically
             singular. (Under jit with a traced potential: NaN.)
         PrecisionError: single precision; the variance is a small difference of large numbers.
 
@@ -69,13 +71,17 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
         Conventions by comparison with QUIP.
     """
     check_potential(potential)
-    noise = float(regularisation)
-    if not 0.0 <= noise < np.inf:
-        raise DataError(f"regularisation: expected an energy in eV that is not negative, got {regularisation}")
+    noise = as_number(regularisation, "regularisation", "an energy in eV")
+    if noise < 0.0:
+        raise DataError(f"regularisation: expected an energy in eV that is not negative, got {noise:g}")
     terms = _terms(potential)
     if not terms:
         raise DataError(
             f"{potential!r} has no variance: expected a Gaussian process (Described with a SparseGP), or a sum with one"
+        )
+    if not correlated and (names := _uncounted(terms)):
+        raise DataError(
+            f"how QUIP counts the instances of {', '.join(names)} in its variance is not known: use correlated=True"
         )
     n, (potential, structure, neighbors) = prepare_padded(potential, structure, neighbors)
     if structure.positions.dtype != np.float64:
@@ -86,14 +92,20 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
     return found if found.sites.shape[0] == n else jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[..., :n]), found)
 
 
-def has_variance(potential):
-    """Whether `variance` has a value: whether there is a Gaussian process in the potential."""
-    return bool(_terms(potential))
+def has_variance(potential, correlated=True):
+    """Whether `variance` has a value: whether there are Gaussian processes, with descriptors that it knows."""
+    terms = _terms(potential)
+    return bool(terms) and (correlated or not _uncounted(terms))
 
 
 def _terms(potential):
     """The Gaussian processes in a potential, each with the factor it is multiplied with."""
     return tuple((factor, term) for factor, term in addends(potential) if isinstance(term, Described))
+
+
+def _uncounted(terms):
+    """Names of descriptors of which is not known how QUIP counts their instances."""
+    return sorted({type(t.descriptor).__name__ for _, t in terms if t.descriptor.multiplicity is None})
 
 
 def _factor(readout, noise):

@@ -120,6 +120,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch):
 SI = process(SOAP(2, 1, 3.5), species=["Si"])
 REFUSED = {
     "another potential": (SI + ZBL(1.0, 2.0), "ZBL.* has no place in a GAP file"),
+    "no potential": (crystal("plain"), "expected a jaxpot potential .* got Structure"),
     "no process": (ENERGIES, "has no Gaussian process"),
     "no species": (process(SOAP(2, 1, 3.5), species=None), "which elements it serves"),
     "times zero": (ENERGIES + 0.0 * SI, "multiplied by 0"),
@@ -143,3 +144,8 @@ def test_refused(name, tmp_path):
     with pytest.raises(DataError, match=message):
         jp.save(potential, tmp_path / "gap.xml")
     assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="cannot be written: No such file"):
+        jp.save(MADE["two species"], tmp_path / "nowhere" / "gap.xml")

@@ -3,6 +3,7 @@
 import json
 import lzma
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,13 @@ def test_no_species(copy):
     assert jp.load(path, species=["Si"]).species == (14,)
 
 
+def test_species_that_the_file_was_not_made_for():
+    assert jp.load(FILES / "two.xml", species=["C"]).species == (6,)
+    for file, species in (("plain", ["C"]), ("two", ["C", "Ge"])):
+        with pytest.raises(DataError, match="the file was made for .*, not for"):
+            jp.load(FILES / f"{file}.xml", species=species)
+
+
 def test_compressed_side_file(copy, tmp_path):
     path = copy()
     data = (tmp_path / SIDE.name).read_bytes()
@@ -125,76 +133,70 @@ def test_points_in_the_file_itself(tmp_path):
     np.testing.assert_array_equal(jp.load(path).terms[1].readout.points, expected)
 
 
+# what is wrong: (the file, what is replaced by what, what the message must contain)
 MISTAKES = {
-    "a document type": ("<GAP_params", "<!DOCTYPE a [<!ENTITY b 'c'>]><GAP_params", "document type|not XML"),
-    "cut off": ("</gpSparse>", "", "not XML"),
-    "another descriptor": ("<descriptor>soap", "<descriptor>bispectrum", "'bispectrum' is not known"),
-    "an unknown setting": ("n_max=4", "n_max=4 weight_of_moon=3", "weight_of_moon"),
-    "a setting not understood": ("n_max=4", "n_max=4 average=T", "average=T"),
-    "no n_max": ("n_max=4", "", "n_max: the setting is missing"),
-    "an impossible cutoff": ("cutoff=4.2", "cutoff=-4.2", "positive length"),
-    "a core that is not added": ('do_core="F"', 'do_core="T" ip_args="IP Glue"', "init_args does not add it"),
-    "another covariance": ('covariance_type="2"', 'covariance_type="3"', "covariance_type: expected"),
-    "a weight that is no number": ('alpha="', 'alpha="x', "alpha: expected a finite number"),
-    "a weight too few": ('n_sparseX="10"', 'n_sparseX="11"', "11 sparse points are announced"),
-    "another dimension": ('dimensions="41"', 'dimensions="42"', "the file says 42"),
-    "a side file elsewhere": ('sparseX_filename="', 'sparseX_filename="../', "plain name"),
-    "no coordinates": ('n_coordinate="1"', 'n_coordinate="2"', "2 coordinates are announced"),
+    "a document type": ("plain", "<GAP_params", "<!DOCTYPE a [<!ENTITY b 'c'>]><GAP_params", "document type|not XML"),
+    "cut off": ("plain", "</gpSparse>", "", "not XML"),
+    "another descriptor": ("plain", "<descriptor>soap", "<descriptor>bispectrum", "'bispectrum' is not known"),
+    "an unknown setting": ("plain", "n_max=4", "n_max=4 weight_of_moon=3", "weight_of_moon"),
+    "a setting not understood": ("plain", "n_max=4", "n_max=4 average=T", "average=T"),
+    "no n_max": ("plain", "n_max=4", "", "n_max: the setting is missing"),
+    "an impossible cutoff": ("plain", "cutoff=4.2", "cutoff=-4.2", "positive length"),
+    "a core that is not added": ("plain", 'do_core="F"', 'do_core="T" ip_args="IP Glue"', "init_args does not add it"),
+    "another covariance": ("plain", 'covariance_type="2"', 'covariance_type="3"', "covariance_type: expected"),
+    "a weight that is no number": ("plain", 'alpha="', 'alpha="x', "alpha: expected a finite number"),
+    "a weight too few": ("plain", 'n_sparseX="10"', 'n_sparseX="11"', "11 sparse points are announced"),
+    "another dimension": ("plain", 'dimensions="41"', 'dimensions="42"', "the file says 42"),
+    "a side file elsewhere": ("plain", 'sparseX_filename="', 'sparseX_filename="../', "plain name"),
+    "no coordinates": ("plain", 'n_coordinate="1"', 'n_coordinate="2"', "2 coordinates are announced"),
+    # Parts of a sum
+    "another part": ("core", "{IP Glue}", "{IP Brenner}", "'IP Brenner' is not read; known are a GAP and Glue, LJ"),
+    "a setting of a part": ("core", "{IP Glue}", "{IP Glue scale=2}", "settings of IP Glue that are not known: scale"),
+    "a setting of the sum": ("core", "{IP Glue}", "{IP Glue} E_scale=2", "'Sum' is not read"),
+    "a brace that stays open": ("core", "{IP Glue}", "{IP Glue", "expected key=value words"),
+    "two GAPs": ("core", "{IP Glue}", "{IP GAP}", "expected one GAP"),
+    "no parameters": ("core", "{IP Glue}", "{IP SW}", "expected one SW_params, found 0"),
+    "another label": ("core", "{IP Glue}", "{IP Glue label=a}", "Glue_params with the label a, found 0"),
+    "a point too few": ("core", 'potential_pair num_points="5"', 'potential_pair num_points="6"', "6 points are announced"),
+    "points out of order": ("core", '<point r="1" ', '<point r="3" ', "points in ascending order"),
+    "an unknown type": ("core", 'type1="1" type2="1"', 'type1="1" type2="7"', "there is no type 7"),
+    "a pair twice": ("core", 'type1="2" type2="1"', 'type1="1" type2="1"', "Si-Si is given twice"),
+    "a value that is no number": ("core", 'E="9"', 'E="nine"', "E: expected a finite number"),
+    "no density": ("core", "density num_points", "thickness num_points", "not XML|expected one density"),
+    "a smooth end": ("with_LJ", 'cutoff="3.5"', 'cutoff="3.5" smooth_cutoff_width="0.5"', "smooth ends"),
+    "a force shift alone": ("with_LJ", 'energy_shift="T"', 'energy_shift="F"', "not read without energy_shift"),
+    "no attraction": ("with_LJ", 'eps6="0.7"', 'eps6="0"', "positive eps6"),
+    "a cutoff below zero": ("with_Morse", 'cutoff="5.0"', 'cutoff="-5.0"', "positive length"),
+    "a triplet twice": ("with_SW", 'atnum_k="6" lambda="21.0055023254418"', 'atnum_k="6" lambda="3"', "with other numbers"),
+    "no chi": ("with_Tersoff", '<per_pair_data type1="3" type2="1" chi="1.0" />', "", "there is no chi of C, Ge"),
+    "R beyond S": ("with_Tersoff", 'R="1.8"', 'R="2.8"', "R must lie below S"),
 }
 
 
-IN_A_SUM = {
-    "another part": ("{IP Glue}", "{IP Brenner}", "'IP Brenner' is not read; known are a GAP and Glue, LJ"),
-    "a setting of a part": ("{IP Glue}", "{IP Glue scale=2}", "settings of IP Glue that are not known: scale"),
-    "a setting of the sum": ("{IP Glue}", "{IP Glue} E_scale=2", "'Sum' is not read"),
-    "a brace that stays open": ("{IP Glue}", "{IP Glue", "expected key=value words"),
-    "two GAPs": ("{IP Glue}", "{IP GAP}", "expected one GAP"),
-    "no parameters": ("{IP Glue}", "{IP SW}", "expected one SW_params, found 0"),
-    "another label": ("{IP Glue}", "{IP Glue label=a}", "Glue_params with the label a, found 0"),
-    "a point too few": ('potential_pair num_points="5"', 'potential_pair num_points="6"', "6 points are announced"),
-    "points out of order": ('<point r="1" ', '<point r="3" ', "points in ascending order"),
-    "an unknown type": ('type1="1" type2="1"', 'type1="1" type2="7"', "there is no type 7"),
-    "a pair twice": ('type1="2" type2="1"', 'type1="1" type2="1"', "Si-Si is given twice"),
-    "a value that is no number": ('E="9"', 'E="nine"', "E: expected a finite number"),
-    "no density": ("density num_points", "thickness num_points", "not XML|expected one density"),
-}
-
-
-@pytest.mark.parametrize("name", IN_A_SUM)
-def test_mistakes_in_a_sum_say_where(name, tmp_path):
-    old, new, message = IN_A_SUM[name]
-    assert old in CORE
-    write_core(tmp_path, CORE.replace(old, new, 1))
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_say_where(name, tmp_path):
+    file, old, new, message = MISTAKES[name]
+    path = changed(tmp_path, file, old, new)
     with pytest.raises(FormatError, match=message) as caught:
-        jp.load(tmp_path / "core.xml")
-    assert "core.xml" in str(caught.value)
+        jp.load(path)
+    assert f"{file}.xml" in str(caught.value)
+
+
+def changed(folder, file, old, new):
+    """The path of a copy of a GAP in which the first `old` is `new`."""
+    text = (FILES / f"{file}.xml").read_text()
+    assert old in text
+    for side in FILES.glob("*.sparseX*"):
+        shutil.copy(side, folder)
+    path = folder / f"{file}.xml"
+    path.write_text(text.replace(old, new, 1))
+    return path
 
 
 def write_core(folder, text):
     for side in FILES.glob("core.xml.sparseX*"):
         shutil.copy(side, folder)
     (folder / "core.xml").write_text(text)
-
-
-SECTION = {
-    "a smooth end": ("LJ", 'cutoff="3.5"', 'cutoff="3.5" smooth_cutoff_width="0.5"', "smooth ends"),
-    "a force shift alone": ("LJ", 'energy_shift="T"', 'energy_shift="F"', "not read without energy_shift"),
-    "no attraction": ("LJ", 'eps6="0.7"', 'eps6="0"', "positive eps6"),
-    "a cutoff below zero": ("Morse", 'cutoff="5.0"', 'cutoff="-5.0"', "positive length"),
-    "a triplet twice": ("SW", 'atnum_k="6" lambda="21.0055023254418"', 'atnum_k="6" lambda="3"', "with other numbers"),
-    "no chi": ("Tersoff", '<per_pair_data type1="3" type2="1" chi="1.0" />', "", "there is no chi of C, Ge"),
-    "R beyond S": ("Tersoff", 'R="1.8"', 'R="2.8"', "R must lie below S"),
-}
-
-
-@pytest.mark.parametrize("name", SECTION)
-def test_mistakes_in_a_section_say_where(name, tmp_path):
-    part, old, new, message = SECTION[name]
-    text = (FILES / f"with_{part}.xml").read_text()
-    assert old in text
-    write_core(tmp_path, text.replace(old, new, 1))
-    with pytest.raises(FormatError, match=message):
-        jp.load(tmp_path / "core.xml")
 
 
 def test_a_core_of_fewer_elements(tmp_path):
@@ -214,6 +216,21 @@ def test_a_core_of_fewer_elements(tmp_path):
     assert jp.load(tmp_path / "core.xml").species == (14,)
 
 
+def test_a_glue_that_embeds_nothing(tmp_path):
+    """Values and slopes of zero: published pair cores have them, and only the pairs count."""
+    begin, end = CORE.index("<Glue_params"), CORE.index("</Glue_params>")
+    glue = re.sub(
+        r"<potential_density.*?</potential_density>",
+        '<potential_density num_points="2" y1="0.0" yn="0.0">'
+        '<point rho="0" E="0"/><point rho="1" E="0"/></potential_density>', CORE[begin:end], flags=re.S,
+    )
+    write_core(tmp_path, CORE[:begin] + glue + CORE[end:])
+    found = jp.load(tmp_path / "core.xml")
+    assert [type(term).__name__ for term in found.terms].count("Glue") == 1
+    alone = jp.Structure(np.zeros((1, 3)), 30 * np.eye(3), ["Si"])
+    assert float(jp.energy(found, alone)) == pytest.approx(-0.23790774719673796)
+
+
 def test_triangles_of_unlike_atoms_are_refused(tmp_path):
     for side in FILES.glob("clusters.xml.sparseX*"):
         shutil.copy(side, tmp_path)
@@ -229,14 +246,6 @@ def test_triangles_of_unlike_atoms_are_refused(tmp_path):
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(FormatError, match=message):
             jp.load(path)
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_say_where(copy, name):
-    old, new, message = MISTAKES[name]
-    with pytest.raises(FormatError, match=message) as caught:
-        jp.load(copy(old, new))
-    assert "plain.xml" in str(caught.value)
 
 
 def test_a_side_file_that_has_changed(copy, tmp_path):

@@ -1,5 +1,6 @@
 """Dynamical matrices, Grueneisen parameters and thermodynamics, each by a second route."""
 
+import jax
 import numpy as np
 import pytest
 from crystals import relaxed
@@ -127,6 +128,13 @@ def test_thermal_expansion_is_a_tensor_where_the_crystal_is_not_cubic():
     np.testing.assert_allclose([tensor[0, 0], tensor[2, 2]], expected[[0, 2]], rtol=1e-4)
     modes = jp.thermal_expansion(potential, structure, [300.0], mesh=(2, 2, 2), method="gruneisen")
     np.testing.assert_allclose(modes.alpha_tensor[0], tensor, atol=1e-7 * np.abs(tensor).max())
+
+
+def test_slopes_along_a_wave_vector_made_of_traced_and_plain_numbers():
+    potential, structure = relaxed("silicon")
+    one, two = (jp.phonons(potential, structure, [0.3 + h, 0.1, 0.2]).frequencies for h in (-1e-5, 1e-5))
+    slopes = jax.jacfwd(lambda x: jp.phonons(potential, structure, [x, 0.1, 0.2]).frequencies)(0.3)
+    np.testing.assert_allclose(slopes, (two - one) / 2e-5, rtol=1e-7)
 
 
 def test_wrong_arguments():

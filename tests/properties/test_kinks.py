@@ -1,5 +1,7 @@
 """Where the derivatives of a potential jump, and which neighbours are near."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,6 +36,11 @@ def test_the_shell_that_crosses_is_named():
     assert shells_near(SILICON + pairs(5.45, 0.5), CRYSTAL, 0.006) == [(pytest.approx(5.43), 5.45)]
     with pytest.warns(JaxpotWarning, match=r"kink within a strain of 0.006 of the neighbours at 5.43 A \(of 5.4 A\)"):
         warn_of_kinks(gap, CRYSTAL, 0.006, "careful", stacklevel=1)
+
+
+def test_under_jit_over_the_potential():
+    near = jax.jit(lambda gap: jnp.array(shells_near(gap, CRYSTAL, 0.006)))(pairs(5.4, 0.5))
+    np.testing.assert_allclose(near, [[5.43, 5.4]])
 
 
 def test_grueneisen_by_differences_are_the_derivatives():

@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 
 import jaxpot as jp
-from jaxpot.descriptors import Pair
+from jaxpot.descriptors import Pair, Triangle
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.kernels import SquaredExponential
 from jaxpot.potentials import ZBL, Constants, Described
@@ -137,9 +137,14 @@ def test_refused():
     crystal = structure()
     with pytest.raises(DataError, match="has no variance: expected a Gaussian process"):
         jp.variance(jp.potentials.StillingerWeber.silicon(), crystal)
-    for wrong in (-1.0, np.nan, np.inf):
+    for wrong in (-1.0, np.nan, np.inf, "x"):
         with pytest.raises(DataError, match="regularisation: expected an energy"):
             jp.variance(PLAIN, crystal, regularisation=wrong)
+    corners = Described(Triangle(4.0), SparseGP(SquaredExponential(1.0), np.ones((1, 3)), [1.0]), ["Si"])
+    with pytest.raises(DataError, match="instances of Triangle in its variance is not known"):
+        jp.variance(corners, dimer(3.0), correlated=False)
+    assert np.isfinite(jp.variance(corners, dimer(3.0)).sites).all()
+    assert "local_gap_variance" not in jp.ase_calculator(corners).implemented_properties
     same = pairs([2.0, 2.0])
     with pytest.raises(DataError, match="2 sparse points is numerically singular .* larger than 1e-10"):
         jp.variance(same, dimer(3.0), regularisation=1e-10)

@@ -11,6 +11,7 @@ that names no element, and its training set inside. `core.xml` was fitted on a G
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,7 @@ FITS = {
         ["Si", "C"],
         "{distance_2b cutoff=4.0 covariance_type=ard_se delta=0.5 theta_uniform=1.0 sparse_method=uniform n_sparse=5 "
         "add_species=T}",
-        ["e0_method=isolated", "do_copy_at_file=F", "core_param_file={glue}", "core_ip_args={IP Glue}"],
+        ["e0_method=isolated", "do_copy_at_file=F", "core_param_file=glue.xml", "core_ip_args={IP Glue}"],
     ),
     "clusters": (
         ["Si"],
@@ -86,11 +87,12 @@ def main():
         elements, gap, options = FITS[name]
         with tempfile.TemporaryDirectory() as folder:
             write(f"{folder}/train.xyz", training(elements))
+            shutil.copy(HERE / "glue.xml", folder)
             program = Path(sys.executable).with_name("gap_fit")
             subprocess.run(
                 [program, "at_file=train.xyz", f"gap={gap}", "default_sigma={0.002 0.05 0 0}", "sparse_jitter=1e-8",
                  "energy_parameter_name=energy", "force_parameter_name=force", f"gp_file={name}.xml",
-                 *(option.replace("{glue}", str(HERE / "glue.xml")) for option in options)],
+                 *options],
                 cwd=folder, check=True, stdout=subprocess.DEVNULL,
             )
             for old in HERE.glob(f"{name}.xml*"):
