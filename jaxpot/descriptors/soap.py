@@ -1,13 +1,14 @@
 """SOAP: the smooth overlap of atomic positions, as a power spectrum."""
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.bessel import scaled_bessel
 from jaxpot.basis.chebyshev import product_series, products
+from jaxpot.basis.gaussians import gaussian_basis
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.numbers import as_length, as_number, as_positive, as_whole
@@ -30,9 +31,12 @@ class SOAP(Switched):
     weight. Vectors are in QUIP's order: channels (s, n) with n running faster, pairs of channels A >= B with B
     faster (those with A > B times sqrt 2), and l fastest; the last element is `covariance_sigma0`.
 
-    The Gaussian at the origin overlaps with l = 0 only, so that for l > 0 the coefficients lie in a space of
-    n_max - 1 dimensions. With `compact` the vectors are expressed in that space: shorter, with the same scalar
-    products, and in another order (l slowest); `compress` converts.
+    Only part of the space of channels is reached: the Gaussian at the origin overlaps with l = 0 only, and of
+    Gaussians beyond the cutoff only tails. With `compact` the vectors are expressed in the directions that are
+    reached, for each l the larger before the smaller: shorter, with the same scalar products, and in another order
+    (l slowest, directions before species); `compress` converts. Components that a scalar product of two vectors of
+    length 1 owes no more than `compact_tolerance` are left out: 1e-15 is lost in rounding between vectors of atoms
+    with neighbours (but not in products with any other vector; the default is, in all).
 
     Args:
         n_max, l_max: size of the basis.
@@ -48,6 +52,7 @@ class SOAP(Switched):
         basis_error_exponent: how far beyond the cutoff the Gaussians reach (10 in all published files).
         l_weight: False for the vectors of GAPs from before February 2015, without (2 l + 1)^(-1/2).
         compact: see above; covariance_sigma0 must be 0.
+        compact_tolerance: see above.
 
     References:
         A. P. Bartok, R. Kondor, G. Csanyi, On representing chemical environments, Phys. Rev. B 87, 184115
@@ -70,6 +75,7 @@ class SOAP(Switched):
     l_weight: bool = static(default=True)
     basis_error_exponent: float = static(default=10.0)
     compact: bool = static(default=False)
+    compact_tolerance: float = static(default=1e-30)
 
     def __post_init__(self):
         for name, least, most in (("n_max", 1, 30), ("l_max", 0, LARGEST_DEGREE)):
@@ -78,6 +84,7 @@ class SOAP(Switched):
         object.__setattr__(self, "atom_sigma", as_length(self.atom_sigma, "atom_sigma"))
         for name, check in (
             ("central_weight", as_number), ("covariance_sigma0", as_number), ("basis_error_exponent", as_positive),
+            ("compact_tolerance", as_positive),
         ):
             object.__setattr__(self, name, check(getattr(self, name), name))
         for name in ("species", "centers"):
@@ -90,25 +97,23 @@ class SOAP(Switched):
     @property
     def channels(self):
         """Number of channels (s, n)."""
-        return self.n_max * (1 if self.species is None else len(self.species))
+        return self.n_max * self._n_species
 
     @property
     def dimension(self):
         """Length of a vector."""
-        pairs = self.channels * (self.channels + 1) // 2
-        if not self.compact:
-            return pairs * (self.l_max + 1) + 1
-        fewer = self.channels // self.n_max * (self.n_max - 1)
-        return pairs + self.l_max * (fewer * (fewer + 1) // 2)
+        space = self._space()
+        return sum(space.first) + self.l_max * sum(space.others) + (0 if self.compact else 1)
 
     def instances(self, environment):
         """The one vector of an environment, (1, d), and its weight (1,)."""
         first, others = self._power(environment)
+        space = self._space()
+        first, others = _rows(first, space.first), _rows(others, space.others)
         if self.compact:
-            blocks = [_triangle(first), _triangle(others).reshape(-1)] if self.l_max else [_triangle(first)]
-            vector = jnp.concatenate(blocks)
+            vector = jnp.concatenate([first, others.reshape(-1)])
         else:
-            vector = _triangle(jnp.concatenate([first[None], others])).T.reshape(-1)
+            vector = jnp.concatenate([first[None], others]).T.reshape(-1)
         if self.normalise:
             square = jnp.sum(vector * vector)
             # An atom without neighbours and without central weight has no density: its vector stays zero.
@@ -121,49 +126,56 @@ class SOAP(Switched):
     def compress(self, vectors):
         """Vectors (M, D) in QUIP's order as compact ones (M, d); NumPy. Scalar products with any SOAP vector stay."""
         vectors = np.asarray(vectors, np.float64)
-        pairs = self.channels * (self.channels + 1) // 2
-        blocks = vectors[:, : pairs * (self.l_max + 1)].reshape(len(vectors), pairs, self.l_max + 1)
+        if len(vectors) > _BATCH:
+            return np.concatenate([self.compress(vectors[k : k + _BATCH]) for k in range(0, len(vectors), _BATCH)])
         high, low = np.tril_indices(self.channels)
+        blocks = vectors[:, :-1].reshape(len(vectors), len(high), self.l_max + 1).transpose(0, 2, 1)
         full = np.zeros((len(vectors), self.l_max + 1, self.channels, self.channels))
-        full[:, :, high, low] = blocks.transpose(0, 2, 1) / np.where(high > low, _ROOT2, 1.0)
+        full[:, :, high, low] = blocks / np.where(high > low, _ROOT2, 1.0)
         full[:, :, low, high] = full[:, :, high, low]
-        turn = np.kron(np.eye(self.channels // self.n_max), self._tables()[1])
-        rotated = turn.T @ full[:, 1:] @ turn
-        high, low = np.tril_indices(turn.shape[1])
-        weight = np.where(high > low, _ROOT2, 1.0)
-        first_high, first_low = np.tril_indices(self.channels)
-        first = full[:, 0, first_high, first_low] * np.where(first_high > first_low, _ROOT2, 1.0)
-        others = rotated[:, :, high, low] * weight
-        return np.concatenate([first, others.reshape(len(vectors), -1)], axis=1)
+        parts = []
+        for degree, (turn, rows) in enumerate(self._turns()):
+            high, low = _places(rows)
+            parts.append((turn.T @ full[:, degree] @ turn)[:, high, low] * np.where(high > low, _ROOT2, 1.0))
+        return np.concatenate(parts, axis=1)
 
     def expand(self, vectors):
         """Compact vectors (M, d) in QUIP's order, (M, D); NumPy. Undoes `compress`; scalar products stay."""
         vectors = np.asarray(vectors, np.float64)
-        turn = np.kron(np.eye(self.channels // self.n_max), self._tables()[1])
-        high, low = np.tril_indices(self.channels)
-        pairs, root = len(high), np.where(high > low, _ROOT2, 1.0)
-        inner_high, inner_low = np.tril_indices(turn.shape[1])
-        others = vectors[:, pairs:].reshape(len(vectors), self.l_max, len(inner_high))
-        matrix = np.zeros((len(vectors), self.l_max, turn.shape[1], turn.shape[1]))
-        matrix[:, :, inner_high, inner_low] = others / np.where(inner_high > inner_low, _ROOT2, 1.0)
-        matrix[:, :, inner_low, inner_high] = matrix[:, :, inner_high, inner_low]
-        turned = (turn @ matrix @ turn.T)[:, :, high, low] * root
-        blocks = np.concatenate([vectors[:, None, :pairs], turned], axis=1).transpose(0, 2, 1)
+        if len(vectors) > _BATCH:
+            return np.concatenate([self.expand(vectors[k : k + _BATCH]) for k in range(0, len(vectors), _BATCH)])
+        outer_high, outer_low = np.tril_indices(self.channels)
+        parts, begin = [], 0
+        for turn, rows in self._turns():
+            high, low = _places(rows)
+            matrix = np.zeros((len(vectors), turn.shape[1], turn.shape[1]))
+            matrix[:, high, low] = vectors[:, begin : begin + len(high)] / np.where(high > low, _ROOT2, 1.0)
+            matrix[:, low, high] = matrix[:, high, low]
+            parts.append((turn @ matrix @ turn.T)[:, outer_high, outer_low])
+            begin += len(high)
+        blocks = np.stack(parts, axis=-1) * np.where(outer_high > outer_low, _ROOT2, 1.0)[:, None]
         return np.concatenate([blocks.reshape(len(vectors), -1), np.zeros((len(vectors), 1))], axis=1)
+
+    def _turns(self):
+        """For each l: the rotation (channels, compact channels), and how many columns its rows have."""
+        space = self._space()
+        for degree, turn in enumerate(space.turns):
+            wide = np.einsum("ni,st->snit", turn, np.eye(self._n_species))
+            yield wide.reshape(self.channels, -1), space.others if degree else space.first
 
     def _power(self, environment):
         """Power spectrum as matrices of channels: l = 0 (A, A), and l > 0 (l_max, B, B)."""
-        series, _, centre = self._tables()
+        space = self._space()
         r, fade = self.switch(environment)
         inverse = 1.0 / environment.distances
         unit = (environment.x * inverse, environment.y * inverse, environment.z * inverse)
-        radial = products(r, self.cutoff, len(series), fade) @ jnp.asarray(series, r.dtype)
-        width = (radial.shape[1] - self.n_max) // max(self.l_max, 1)
+        radial = products(r, self.cutoff, len(space.series), fade) @ jnp.asarray(space.series, r.dtype)
         # `split`, not slices: its transpose is one concatenation, that of slices a sum of padded arrays.
-        radial = jnp.split(radial, [self.n_max + k * width for k in range(self.l_max)], axis=1)
+        widths = np.cumsum([turn.shape[1] for turn in space.turns])
+        radial = jnp.split(radial, widths[:-1], axis=1)
 
         first = self._by_species(radial[0], environment.numbers).sum(0) * _Y00
-        first = first + self._central(environment.number, first.dtype) * (centre * _Y00)
+        first = first + self._central(environment.number, space.centre, first.dtype)
         others = []
         for degree, harmonics in enumerate(real_harmonics(self.l_max, *unit)):
             if degree:
@@ -177,65 +189,92 @@ class SOAP(Switched):
         """(K, w) -> (K, S w): each neighbour in the channels of its species."""
         if self.species is None:
             return radial
-        return jnp.concatenate([jnp.where((numbers == z)[:, None], radial, 0.0) for z in self.species], axis=1)
+        parts = [jnp.where((numbers == z)[:, None], radial, 0.0) for z in self.species]
+        return self._channels_of(parts)
 
-    def _central(self, number, dtype):
-        """(A,) the central atom's weight in each channel: it is made of the first radial function alone."""
+    def _channels_of(self, parts):
+        """One array (..., w) for each species as channels (..., S w): species slowest, in compact vectors fastest."""
+        stacked = jnp.stack(parts, axis=-1 if self.compact else -2)
+        return stacked.reshape(*parts[0].shape[:-1], -1)
+
+    def _central(self, number, centre, dtype):
+        """(A,) the central atom's density in each channel."""
+        own = jnp.asarray(centre * (self.central_weight * _Y00), dtype)
         if self.species is None:
-            share = jnp.ones(1, dtype)
-        elif self.central_reference_all_species:
-            share = jnp.ones(len(self.species), dtype)
-        else:
-            share = jnp.stack([jnp.where(number == z, 1.0, 0.0) for z in self.species]).astype(dtype)
-        first = np.zeros(self.n_max)
-        first[0] = self.central_weight
-        return (share[:, None] * jnp.asarray(first, dtype)).reshape(-1)
+            return own
+        if self.central_reference_all_species:
+            return self._channels_of([own] * self._n_species)
+        return self._channels_of([jnp.where(number == z, own, 0.0) for z in self.species])
+
+    @property
+    def _n_species(self):
+        return 1 if self.species is None else len(self.species)
 
     def _weight(self, degree):
         return 1.0 / math.sqrt(2 * degree + 1) if self.l_weight else 1.0
 
-    def _tables(self):
-        return _tables(self.n_max, self.l_max, self.cutoff, self.atom_sigma, self.basis_error_exponent, self.compact)
+    def _space(self):
+        return _space(
+            self.n_max, self.l_max, self.cutoff, self.atom_sigma, self.basis_error_exponent, self._n_species,
+            self.compact_tolerance if self.compact else None,
+        )
 
 
 _Y00 = math.sqrt(1.0 / (4.0 * math.pi))
+_BATCH = 256  # vectors that are converted at once
 
 
-def _triangle(matrix):
-    """The lower triangle (..., A, A) -> (..., A (A + 1) / 2), rows one after the other, off-diagonals times sqrt 2."""
-    size = matrix.shape[-1]
-    weighted = matrix * jnp.asarray(np.where(np.eye(size, dtype=bool), 1.0, _ROOT2), matrix.dtype)
-    return jnp.concatenate([weighted[..., a, : a + 1] for a in range(size)], axis=-1)
+@dataclass(frozen=True)
+class _Space:
+    """The channels of vectors, and which products of channels they contain."""
+
+    turns: list  # for each l: directions in the space of the radial functions, (n_max, w)
+    series: np.ndarray  # (P, N) of the radial functions along these, l slowest
+    centre: np.ndarray  # (w,) of a Gaussian at the origin, l = 0
+    first: tuple  # columns in each row of the triangle of products, l = 0
+    others: tuple  # the same for any l > 0
 
 
 @lru_cache(maxsize=64)
-def _tables(n_max, l_max, cutoff, sigma, exponent, compact):
-    """Chebyshev series (P, N) of the radial functions, l slowest; the compact space (n, n - 1); the centre's part.
-
-    With a = 1 / 2 sigma^2 and Gaussians at r_n = (n - 1) R / n_max, R = cutoff + sigma sqrt(2 e log 10), a neighbour
-    at r has the overlaps h_nl(r) = exp(-a (r^2 + r_n^2)) i_l(2 a r r_n), and g_l = h_l C^-1 L, where C is the
-    matrix of overlaps on a line and S = L L^T that in space.
-    """
-    a = 0.5 / sigma**2
-    reach = cutoff + sigma * math.sqrt(2.0 * exponent * math.log(10.0))
-    centers = np.arange(n_max) * reach / n_max
-    between = centers[:, None] - centers
-    both = centers[:, None] + centers
-    erf = np.vectorize(math.erf)
-    line = np.exp(-a * between**2)
-    space = math.sqrt(2.0) * a**1.5 * both * np.exp(-a * (centers[:, None] ** 2 + centers**2))
-    space += (
-        a * math.sqrt(math.pi) * (1.0 + a * both**2) * np.exp(-0.5 * a * between**2)
-        * (1.0 + erf(both * math.sqrt(0.5 * a)))
-    )
-    lower = np.linalg.cholesky(space / math.sqrt(128.0 * a**5))
-    mix = np.linalg.solve(line, lower)
-    turn = np.linalg.qr(mix[1:].T)[0]
+def _space(n_max, l_max, cutoff, sigma, exponent, n_species, tolerance):
+    basis = gaussian_basis(n_max, l_max, cutoff, sigma, exponent)
+    if tolerance is None:
+        turns = [np.eye(n_max)] * (l_max + 1)
+        first = others = tuple(range(1, n_max * n_species + 1))
+    else:
+        rotations, sizes = basis.directions()
+        first = _columns(sizes[0], n_species, tolerance)
+        others = _columns(np.max(sizes[1:], axis=0), n_species, tolerance) if l_max else ()
+        kept = [len(rows) // n_species for rows in (first, *[others] * l_max)]
+        turns = [rotation[:, :count] for rotation, count in zip(rotations, kept, strict=True)]
 
     def radial(r):
-        overlaps = np.exp(-a * (r[:, None] - centers) ** 2) * scaled_bessel(l_max, 2.0 * a * r[:, None] * centers)
-        functions = overlaps @ mix
-        rest = [functions[degree] @ turn if compact else functions[degree] for degree in range(1, l_max + 1)]
-        return np.concatenate([functions[0], *rest], axis=1)
+        return np.concatenate([f @ turn for f, turn in zip(basis.functions(r), turns, strict=True)], axis=1)
 
-    return product_series(radial, cutoff), turn, float(lower[0, 0])
+    return _Space(turns, product_series(radial, cutoff), basis.centre @ turns[0], first, others)
+
+
+def _columns(sizes, n_species, tolerance):
+    """How many products with channels before it each channel has: those larger than the tolerance."""
+    columns = []
+    for k, size in enumerate(sizes):
+        partners = int(((size * sizes) ** 2 > tolerance).sum()) * n_species
+        if not partners:
+            break
+        columns += [min(k * n_species + s + 1, partners) for s in range(n_species)]
+    return tuple(columns)
+
+
+def _places(columns):
+    """Rows and columns of the triangle, one row after the other."""
+    high = np.repeat(np.arange(len(columns)), columns)
+    return high, np.concatenate([np.arange(n) for n in columns]) if columns else high
+
+
+def _rows(matrix, columns):
+    """The first columns of each row (..., A, A) -> (..., sum of columns), off-diagonals times sqrt 2."""
+    if not columns:
+        return matrix.reshape(*matrix.shape[:-2], 0)
+    size = matrix.shape[-1]
+    weighted = matrix * jnp.asarray(np.where(np.eye(size, dtype=bool), 1.0, _ROOT2), matrix.dtype)
+    return jnp.concatenate([weighted[..., a, :n] for a, n in enumerate(columns)], axis=-1)

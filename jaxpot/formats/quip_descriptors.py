@@ -11,6 +11,7 @@ from jaxpot.formats.quip_document import MOST_POINTS
 from jaxpot.formats.quip_points import read_points
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.readouts import SparseGP
+from jaxpot.readouts.compaction import compact
 
 _L_WEIGHT_SINCE = 1423143769  # gap_version from which power spectra carry (2 l + 1)^(-1/2)
 _OWN_CHANNEL_SINCE = 1426512068  # before, central atoms were in every channel, whatever the descriptor says
@@ -37,11 +38,10 @@ def read_term(document, coordinate):
     options.refuse_rest()
     kernel = _kernel(document, coordinate)
     vectors = read_points(document, coordinate, descriptor)
-    if isinstance(descriptor, SOAP) and isinstance(kernel, DotProduct) and not descriptor.covariance_sigma0:
-        # The same scalar products from shorter vectors.
-        descriptor = descriptor.replace(compact=True)
-        vectors = descriptor.compress(vectors)
     delta = document.number(coordinate.attributes, "signal_variance", line=coordinate.line)
+    if isinstance(descriptor, SOAP) and isinstance(kernel, DotProduct) and not descriptor.covariance_sigma0:
+        weights = delta**2 * np.multiply(coordinate.weights, coordinate.point_weights)
+        descriptor, vectors, _ = compact(descriptor, kernel, vectors, weights)
     point_weights = None if set(coordinate.point_weights) == {1.0} else np.array(coordinate.point_weights)
     return descriptor, SparseGP(kernel, vectors, np.array(coordinate.weights), delta, point_weights)
 
