@@ -26,7 +26,7 @@ def real_harmonics(l_max, x, y, z):
         x, y, z: components of unit vectors, arrays (K,).
 
     Returns:
-        A list over l of arrays (K, 2 l + 1), m from -l to l.
+        A list over l of arrays (K, 2 l + 1), m = -1 ... -l, 0, 1 ... l.
 
     References:
         W. H. Press et al., Numerical Recipes, 3rd edition (2007), section 6.7.
@@ -39,14 +39,21 @@ def real_harmonics(l_max, x, y, z):
         real.append(x * a - y * b)
         imaginary.append(x * b + y * a)
     polynomials = jnp.stack(chebyshev[: l_max + 1], axis=-1) @ jnp.asarray(_legendre_table(l_max), z.dtype)
-    around = jnp.stack([*imaginary[l_max:0:-1], *real[: l_max + 1]], axis=-1)
-    parts = jnp.split(polynomials, [(n + 1) ** 2 for n in range(l_max)], axis=-1)
-    return [part * around[:, l_max - n : l_max + n + 1] for n, part in enumerate(parts)]
+    parts = jnp.split(polynomials, np.cumsum(np.arange(1, l_max + 1)), axis=-1)
+    # The products with unit matrices are made once: else XLA repeats the recurrences wherever a power is used.
+    real = jnp.stack(real[: l_max + 1], axis=-1) @ jnp.eye(l_max + 1, dtype=z.dtype)
+    imaginary = jnp.stack(imaginary[: l_max + 1], axis=-1) @ jnp.eye(l_max + 1, dtype=z.dtype)
+    found = [parts[0]]
+    for n in range(1, l_max + 1):
+        part = parts[n]  # (K, n + 1)
+        negative = part[..., 1:] * imaginary[..., 1 : n + 1]
+        found.append(jnp.concatenate([negative, part * real[..., : n + 1]], axis=-1))
+    return found
 
 
 @lru_cache(maxsize=32)
 def _legendre_table(l_max):
-    """Chebyshev coefficients (l_max + 1, (l_max + 1)^2) of P_l|m|(z), sqrt(2) included, columns as in Y_lm."""
+    """Chebyshev coefficients (l_max + 1, N) of P_lm(z), sqrt(2) included, for m = 0 .. l; m runs faster."""
     angles = np.pi * (np.arange(l_max + 1) + 0.5) / (l_max + 1)
     z = np.cos(angles)
     legendre = {}
@@ -59,7 +66,7 @@ def _legendre_table(l_max):
             a = math.sqrt((4 * n * n - 1) / (n * n - m * m))
             b = a * math.sqrt(((n - 1) ** 2 - m * m) / (4 * (n - 1) ** 2 - 1)) if n > m + 1 else 0.0
             legendre[n, m] = a * z * legendre[n - 1, m] - b * legendre.get((n - 2, m), 0.0)
-    values = np.stack([legendre[n, abs(m)] for n in range(l_max + 1) for m in range(-n, n + 1)], axis=-1)
+    values = np.stack([legendre[n, m] for n in range(l_max + 1) for m in range(n + 1)], axis=-1)
     table = 2.0 / (l_max + 1) * np.cos(np.arange(l_max + 1)[:, None] * angles) @ values
     table[0] *= 0.5
     return table

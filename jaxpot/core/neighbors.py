@@ -153,7 +153,7 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
 
 def round_capacity(count):
     """A row length a little above `count`, from a ladder that keeps the number of programs small."""
-    step = 4 if count <= 32 else 8 if count <= 128 else 16 * max(1, count // 256)
+    step = 4 if count <= 64 else 8 if count <= 128 else 16 * max(1, count // 256)
     return max(4, -(-count // step) * step)
 
 
