@@ -71,7 +71,7 @@ FORMATS = (
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
     ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
 )
-_TAKE_SPECIES = {read_quip_xml}
+_OPTIONS = {read_quip_xml: ("species", "tolerance")}  # what a reader takes beside the path
 _WRITE = {".xml": write_quip_xml}  # by the ending of the name; everything else is jaxpot's own format
 
 
@@ -80,7 +80,7 @@ def models():
     return MODELS
 
 
-def load(model, species=None):
+def load(model, species=None, tolerance=None):
     """A potential from a published file, from a file written by `save`, or a built-in model by its name.
 
     The format is recognised by the contents or, where those say nothing, by the ending of the name.
@@ -89,17 +89,20 @@ def load(model, species=None):
         model: path or name.
         species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
             for GAPs that name more.
+        tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors, checked at
+            the sparse points; the change is told in a warning). By default only by rounding.
 
     Raises:
         FormatError: no such file, or not a format that is known.
         DataError: a file names no elements and none are given; other elements are given than those that it
-            names; or elements are given for a format that always names its own.
+            names; or elements or a tolerance are given for a format that has no use for them.
     """
     path = os.fspath(model)
+    options = {name: value for name, value in (("species", species), ("tolerance", tolerance)) if value is not None}
     for entry in MODELS:
         if path == entry.name:
-            if species is not None:
-                raise DataError(f"{path} is made for {' '.join(entry.elements)}; leave species out, got {species}")
+            if options:
+                raise DataError(f"{path} is made for {' '.join(entry.elements)}; leave out {_listed(options)}")
             return entry.make()
     known = "; ".join(name for name, _, _ in FORMATS)
     if not os.path.exists(path):
@@ -111,16 +114,18 @@ def load(model, species=None):
         head = file.read(4096)
     for _, recognises, read in FORMATS:
         if recognises(head, path):
-            if species is None:
-                loaded = read(path)
-            elif read in _TAKE_SPECIES:
-                loaded = read(path, species=species)
-            else:
-                raise DataError(f"{path}: this format names its elements; leave species out, got {species}")
+            unused = {name: value for name, value in options.items() if name not in _OPTIONS.get(read, ())}
+            if unused:
+                raise DataError(f"{path}: this format has no use for {_listed(unused)}: leave that out")
+            loaded = read(path, **options)
             if not isinstance(loaded, Potential):
                 raise DataError(f"{path} holds a {type(loaded).__name__}, not a potential")
             return loaded
     raise FormatError(f"the format is not recognised; known are: {known}", path)
+
+
+def _listed(options):
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())
 
 
 def save(potential, path):

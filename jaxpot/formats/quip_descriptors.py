@@ -25,8 +25,8 @@ _OF_THE_FIT = {
 }
 
 
-def read_term(document, coordinate):
-    """(descriptor, readout) of one coordinate."""
+def read_term(document, coordinate, tolerance=0.0):
+    """(descriptor, readout) of one coordinate; by shorter vectors site energies may change by `tolerance` eV."""
     name, options = descriptor_words(document, coordinate)
     if name not in _DESCRIPTORS:
         known = ", ".join(_DESCRIPTORS)
@@ -41,7 +41,7 @@ def read_term(document, coordinate):
     delta = document.number(coordinate.attributes, "signal_variance", line=coordinate.line)
     if isinstance(descriptor, SOAP) and isinstance(kernel, DotProduct) and not descriptor.covariance_sigma0:
         weights = delta**2 * np.multiply(coordinate.weights, coordinate.point_weights)
-        descriptor, vectors, _ = compact(descriptor, kernel, vectors, weights)
+        descriptor, vectors = compact(descriptor, kernel, vectors, weights, tolerance)
     point_weights = None if set(coordinate.point_weights) == {1.0} else np.array(coordinate.point_weights)
     return descriptor, SparseGP(kernel, vectors, np.array(coordinate.weights), delta, point_weights)
 

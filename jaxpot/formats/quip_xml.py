@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxpot.core.elements import name_species
+from jaxpot.core.numbers import as_number
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.quip_classical import read_classical
 from jaxpot.formats.quip_descriptors import descriptor_words, read_term
@@ -16,7 +17,7 @@ from jaxpot.potentials.described import Described
 from jaxpot.potentials.parameters import species_numbers
 
 
-def read_quip_xml(path, species=None):
+def read_quip_xml(path, species=None, tolerance=0.0):
     """Read a GAP as `gap_fit` writes it.
 
     The file holds reference energies e0 of the elements and any number of coordinates: a descriptor, a
@@ -29,6 +30,8 @@ def read_quip_xml(path, species=None):
         species: the elements that the model serves. Needed only where neither the descriptors nor the training
             set in the file (`XYZ_data`) name any: that there is an e0 does not make an element known. Where they
             do, some of these.
+        tolerance: eV, by how much shorter SOAP vectors may change site energies (`readouts.compaction`); a warning
+            tells by how much they do. By default no more than rounding.
 
     Returns:
         A potential: `Constants`, plus one `Described` for each coordinate, plus the classical parts of the sum.
@@ -44,7 +47,8 @@ def read_quip_xml(path, species=None):
     document = Document(Path(path))
     document.check()
     parts = read_parts(document)
-    terms = [read_term(document, coordinate) for coordinate in document.coordinates]
+    tolerance = as_number(tolerance, "tolerance", "an energy in eV")
+    terms = [read_term(document, coordinate, tolerance) for coordinate in document.coordinates]
     known = _species(document, species)
     terms = [Described(descriptor, readout, known) for descriptor, readout in terms]
     missing = [z for z in known if z not in document.e0]

@@ -22,7 +22,6 @@ class Described(Potential):
     readout: SparseGP
     species: tuple | None = static(default=None)
 
-    chunk_elements = 2560  # neighbours; each brings a hundred numbers or more (benchmarks/gap.py)
     cutoff = property(lambda self: self.descriptor.cutoff)
 
     def __post_init__(self):
@@ -36,6 +35,11 @@ class Described(Potential):
 
     smoothness = property(lambda self: self.descriptor.smoothness)
     kinks = property(lambda self: self.descriptor.kinks)
+
+    @property
+    def chunk_elements(self):
+        # Each neighbour brings a hundred numbers or more. Sparse points beyond the cache are read once a chunk.
+        return 2560 if self.readout.points.size < 1 << 19 else 4096
 
     def site_energy(self, environment):
         """() eV."""
