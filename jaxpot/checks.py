@@ -13,6 +13,7 @@ from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.terms import inner_cutoffs
 
 
 def prepare(potential, structure, neighbors=None):
@@ -36,7 +37,7 @@ def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     check_species(potential, structure)
     extent = concrete(potential.extent())
     reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
-    return find_neighbors(structure, reach, skin, capacity=capacity, rows=rows)
+    return find_neighbors(structure, reach, skin, capacity, rows, inner_cutoffs(potential))
 
 
 def check_potential(potential):

@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, checked_neighbors, prepare, prepare_padded, round_atoms
-from jaxpot.core.graph import Environment, connect, connect_rows, knows
+from jaxpot.core.graph import connect, connect_rows, knows
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError, ResourceError
 from jaxpot.potentials.base import cast, chunk_shape, cut, map_rows
+from jaxpot.potentials.terms import chunk_energies, chunk_gradients
 
 HESSIAN_LIMIT = 4e9  # bytes
 
@@ -179,7 +180,10 @@ def _row_energies(potential, structure, neighbors, max_blocks=None):
     potential = cast(potential, structure.positions.dtype)
     if potential.local:
         def block(graph, per_chunk):
-            found = per_chunk(jax.checkpoint(jax.vmap(potential.site_energy)), graph.environments())
+            def chunk(environments):
+                return chunk_energies(potential, environments, neighbors)
+
+            found = per_chunk(jax.checkpoint(chunk), graph.environments())
             return jnp.where(graph.real, found * graph.sound, 0.0), graph.centers
 
         found, centers = map_rows(block, potential, structure, neighbors, max_blocks)
@@ -239,12 +243,7 @@ def _chunk_gradients(potential, structure, neighbors, rows):
     """Graph of a chunk, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
     potential = cast(potential, structure.positions.dtype)
     graph = connect_rows(structure, neighbors, rows)
-
-    def total(x, y, z, r):
-        return jax.vmap(potential.site_energy)(Environment(x, y, z, r, graph.numbers, graph.center_numbers))
-
-    site, pull = jax.vjp(total, graph.x, graph.y, graph.z, graph.distances)
-    gx, gy, gz, gr = pull(jnp.ones_like(site))
+    site, (gx, gy, gz, gr) = chunk_gradients(potential, graph.environments(), neighbors)
     keep = graph.filled & graph.real[:, None]
     along = gr / graph.distances
     gradient = tuple(

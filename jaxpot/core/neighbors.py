@@ -48,9 +48,11 @@ class Neighbors:
     cell: jax.Array  # (3, 3) A, when the list was built
     inverse: jax.Array  # (3, 3), pseudo-inverse of the periodic rows of that cell
     atoms: jax.Array  # (n,) bool, which entries were atoms and not padding
+    inner_reach: jax.Array  # (t,) A, the reach of the first places of the rows, for each of `inner`
     cutoff: float = static()
     skin: float = static(default=0.0)
     pbc: tuple[bool, bool, bool] = static(default=(True, True, True))
+    inner: tuple = static(default=())  # (cutoff, places): neighbours within a shorter cutoff are in the first places
 
     @property
     def capacity(self):
@@ -61,6 +63,10 @@ class Neighbors:
     def radius(self):
         """cutoff + skin, A."""
         return self.cutoff + self.skin
+
+    def places(self, cutoff):
+        """How many places of each row hold all neighbours within a cutoff."""
+        return min((places for inner, places in self.inner if inner >= cutoff), default=self.capacity)
 
     def covers(self, structure, extent):
         """Whether the list holds every pair within `extent` (A) of the structure as it is now; () bool."""
@@ -73,10 +79,13 @@ class Neighbors:
         drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
         moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
         stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(affine @ affine.T)[0], 0.0))
-        return (self.reach * stretch - 2.0 * moved >= extent) & jnp.all(present == self.atoms)
+        enough = self.reach * stretch - 2.0 * moved >= extent
+        for k, (cutoff, _) in enumerate(self.inner):
+            enough = enough & (self.inner_reach[k] * stretch - 2.0 * moved >= cutoff)
+        return enough & jnp.all(present == self.atoms)
 
 
-def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
+def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=()):
     """Every pair of atoms closer than `cutoff + skin`, found on the host.
 
     Exact for any cell: thinner than the cutoff, sheared, left-handed, partly periodic (the vectors of
@@ -89,6 +98,8 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         capacity: neighbours per row; by default the largest count, rounded up a little so that similar
             structures share one compiled program.
         rows: number of rows; by default one per atom.
+        inner: shorter cutoffs, A: of sums with short-ranged terms, which then look at the first places of the rows
+            only (`potentials.terms.inner_cutoffs`).
 
     Returns:
         `Neighbors`.
@@ -99,10 +110,10 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         ResourceError: the list would be absurdly long.
     """
     # All at once: each transfer costs more than the search for neighbours in a small crystal.
-    return jax.device_put(find_neighbors(structure, cutoff, skin, capacity, rows))
+    return jax.device_put(find_neighbors(structure, cutoff, skin, capacity, rows, inner))
 
 
-def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
+def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=()):
     """The list that `neighbors` gives, in NumPy arrays: what is used once is not worth a transfer of its own."""
     structure = Structure.of(structure)
     if cutoff is None or not np.isfinite(cutoff) or cutoff < 0 or not np.isfinite(skin) or skin < 0:
@@ -111,7 +122,8 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
     positions = require_concrete(structure.positions, "positions", remedy).astype(np.float64)
     cell = require_concrete(structure.cell, "the cell", remedy).astype(np.float64)
     numbers = require_concrete(structure.numbers, "atomic numbers", remedy)
-    atoms = np.flatnonzero(numbers > 0)
+    # Sorted by element: terms of one element find their atoms in few chunks.
+    atoms = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers <= 0):]
     radius = float(cutoff) + float(skin)
 
     centers, others, shifts, distances = _pairs(positions[atoms], cell, structure.pbc, radius)
@@ -130,9 +142,13 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
     real = np.arange(rows if len(numbers) else 0) < len(atoms)
     if not len(atoms):  # a row of nothing, about the first place of padding
         atoms, counts = np.zeros(1, int), np.zeros(1, int)
-    others, shifts = _rows(
-        counts, capacity, centers[inside], atoms[others[inside]], shifts[inside], distances[inside], atoms
-    )
+    order = np.lexsort((others, distances, centers))
+    order = order[inside[order]]
+    centers, others, shifts, distances = centers[order], others[order], shifts[order], distances[order]
+    column = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = tuple((float(c), _places(column, distances, float(c) + float(skin), capacity)) for c in inner)
+    inner_reach = [distances[column >= count].min(initial=reach) for _, count in places]
+    others, shifts = _rows(column, capacity, centers, atoms[others], shifts, atoms)
     take = np.minimum(np.arange(len(real)), len(atoms) - 1)
 
     dtype = structure.positions.dtype
@@ -143,12 +159,13 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None):
         "counts": counts[take].astype(np.int32),
         "real": real,
         "reach": np.asarray(reach, dtype),
+        "inner_reach": np.array(inner_reach, dtype),
         "positions": positions.astype(dtype),
         "cell": cell.astype(dtype),
         "inverse": _pseudo_inverse(cell, structure.pbc).astype(dtype),
         "atoms": numbers > 0,
     }
-    return Neighbors(**arrays, cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc)
+    return Neighbors(**arrays, cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc, inner=places)
 
 
 def round_capacity(count):
@@ -217,11 +234,14 @@ def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):
         )
 
 
-def _rows(counts, capacity, centers, others, shifts, distances, fill):
-    """Pairs to dense rows sorted by distance: others (n, K), shifts (3, n, K); empty places hold `fill` (n,)."""
-    order = np.lexsort((others, distances, centers))
-    centers, others, shifts = centers[order], others[order], shifts[order]
-    column = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
+def _places(column, distances, radius, capacity):
+    """How many first places hold every pair within a radius."""
+    most = int(column[distances <= radius + _MARGIN].max(initial=-1)) + 1
+    return min(round_capacity(most), capacity)
+
+
+def _rows(column, capacity, centers, others, shifts, fill):
+    """Pairs to dense rows: others (n, K), shifts (3, n, K); empty places hold `fill` (n,)."""
     limit = np.abs(shifts).max(initial=0)
     small = np.int8 if limit < 128 else np.int16 if limit < 32768 else np.int32
     row_others = np.repeat(fill[:, None], capacity, axis=1)

@@ -28,10 +28,12 @@ class Potential:
         smoothness: number of continuous derivatives of the energy, at cutoffs, kinks and spline knots
             alike; -1 for an energy that jumps, 99 for an analytic function.
         kinks: distances in A at which a derivative of the energy jumps; None where they may be anywhere (tables).
+        centers: atomic numbers of the atoms that have a site energy, where others have none; None: all.
         local: whether the energy is a sum of `site_energy` over environments.
     """
 
     species = None
+    centers = None
     smoothness = 99
     local = True
     chunk_elements = CHUNK_ELEMENTS
@@ -137,6 +139,7 @@ class Scaled(Potential):
 
     cutoff = property(lambda self: self.potential.cutoff)
     species = property(lambda self: self.potential.species)
+    centers = property(lambda self: self.potential.centers)
     smoothness = property(lambda self: self.potential.smoothness)
     kinks = property(lambda self: self.potential.kinks)
     local = property(lambda self: self.potential.local)

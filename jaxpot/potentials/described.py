@@ -33,6 +33,11 @@ class Described(Potential):
             )
         object.__setattr__(self, "species", species_numbers(self.species))
 
+    @property
+    def centers(self):
+        found = self.descriptor.centers
+        return None if found is None or set(self.species or ()) <= set(found) and self.species else found
+
     smoothness = property(lambda self: self.descriptor.smoothness)
     kinks = property(lambda self: self.descriptor.kinks)
 

@@ -1,0 +1,90 @@
+"""How the terms of a sum are evaluated on a chunk: each on the neighbours it sees, and for atoms it describes.
+
+A three-body term of 3 A beside one of 5.5 A has a sixth of its neighbours, which are the first places of each row; a
+term about silicon atoms is left out of chunks without silicon (rows are sorted by element).
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxpot.core.graph import Environment
+from jaxpot.potentials.base import Sum, addends
+
+
+def inner_cutoffs(potential):
+    """Cutoffs of terms that are so much shorter than the longest that rows with fewer places pay off, in A."""
+    if not isinstance(potential, Sum):
+        return ()
+    found = {term.cutoff for _, term in addends(potential) if _has_fixed_cutoff(term)}
+    return tuple(sorted(c for c in found if 0.0 < c <= _WORTHWHILE * potential.cutoff))
+
+
+def chunk_energies(potential, environments, neighbors):
+    """Site energies of a chunk, (rows,) eV. Environments have the rows in front."""
+    return sum(
+        _where_described(part, jax.vmap(part.site_energy), _nearest(environments, places))
+        for part, places in _parts(potential, neighbors)
+    )
+
+
+def chunk_gradients(potential, environments, neighbors):
+    """Site energies (rows,), and their derivatives by x, y, z and distance as an `Environment`, (rows, K) each."""
+    energies, gradients = [], []
+    for part, places in _parts(potential, neighbors):
+        energy, gradient = _where_described(part, partial(_pulled, part), _nearest(environments, places))
+        energies.append(energy)
+        missing = environments.x.shape[1] - places
+        gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
+    return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+
+
+def _pulled(potential, environments):
+    def energy(x, y, z, r):
+        return jax.vmap(potential.site_energy)(Environment(x, y, z, r, environments.numbers, environments.number))
+
+    energies, pull = jax.vjp(energy, environments.x, environments.y, environments.z, environments.distances)
+    return energies, pull(jnp.ones_like(energies))
+
+
+def _parts(potential, neighbors):
+    """Pairs (potential, places of a row it needs) that add up to a potential; what can be is left together."""
+    whole, parts = [], []
+    for factor, term in addends(potential) if isinstance(potential, Sum) else ((1.0, potential),):
+        places = neighbors.places(term.cutoff) if _has_fixed_cutoff(term) else neighbors.capacity
+        scaled = term if isinstance(factor, float) and factor == 1.0 else factor * term
+        if places == neighbors.capacity and term.centers is None:
+            whole.append(scaled)
+        else:
+            parts.append((scaled, places))
+    together = whole[0] if len(whole) == 1 else Sum.of(*whole) if whole else None
+    return ([] if together is None else [(together, neighbors.capacity)]) + parts
+
+
+def _has_fixed_cutoff(term):
+    """Whether the range is a number, and no function of parameters."""
+    return isinstance(term.extent(), float | int)
+
+
+def _nearest(environments, places):
+    """The first places of each row."""
+    if places == environments.x.shape[1]:
+        return environments
+    arrays = (environments.x, environments.y, environments.z, environments.distances, environments.numbers)
+    return Environment(*(a[:, :places] for a in arrays), environments.number)
+
+
+def _where_described(part, function, environments):
+    """`function` of a chunk, or zeros where no atom of it is described."""
+    if part.centers is None:
+        return function(environments)
+    there = jnp.any(jnp.stack([environments.number == z for z in part.centers]))
+
+    def nothing(environments):
+        return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(function, environments))
+
+    return jax.lax.cond(there, function, nothing, environments)
+
+
+_WORTHWHILE = 0.8  # of the longest cutoff: half of the neighbours
