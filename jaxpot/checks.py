@@ -11,7 +11,7 @@ from jaxpot.core.elements import name_species
 from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
-from jaxpot.errors import CapacityError, DataError
+from jaxpot.errors import CapacityError, DataError, PrecisionError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -35,6 +35,7 @@ def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     arrays: `jax.device_put` it where it is used many times.
     """
     check_species(potential, structure)
+    check_precision(potential, structure)
     extent = concrete(potential.extent())
     reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
     return find_neighbors(structure, reach, skin, capacity, rows, inner_cutoffs(potential))
@@ -61,7 +62,17 @@ def check_species(potential, structure):
         )
 
 
+def check_precision(potential, structure):
+    """Refuse single precision where a potential cannot bear it, under jit too."""
+    if potential.double_only and structure.positions.dtype == np.float32:
+        raise PrecisionError(
+            f"{potential!r} needs double precision, and the structure is in float32: the large weights of a "
+            "Gaussian process cancel, and single precision is off by 1e-3 eV an atom and more; give float64 arrays"
+        )
+
+
 def _check_list(potential, structure, neighbors):
+    check_precision(potential, structure)
     if neighbors.cutoff < potential.cutoff:
         raise CapacityError(
             f"the neighbour list reaches {neighbors.cutoff:.6g} A, but the potential needs "

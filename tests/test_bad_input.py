@@ -133,6 +133,14 @@ MISTAKES = {
         DataError,
         r"Pair makes vectors of 1 components, but the sparse points have 3",
     ),
+    "a Gaussian process in single precision": (
+        lambda: jp.energy(
+            Described(Pair(4.0), SparseGP(DotProduct(1), np.ones((1, 1)), [1.0])),
+            jp.Structure(X.astype(np.float32), CELL.astype(np.float32), [14, 14]),
+        ),
+        PrecisionError,
+        r"needs double precision, .* in float32: .* give float64 arrays",
+    ),
     # Wave vectors
     "wave vectors that are words": (lambda: jp.phonons(SILICON, CRYSTAL, ["a", 0, 0]), DataError, r"q: expected numb"),
     # Geometry

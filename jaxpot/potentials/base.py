@@ -29,6 +29,7 @@ class Potential:
             alike; -1 for an energy that jumps, 99 for an analytic function.
         kinks: distances in A at which a derivative of the energy jumps; None where they may be anywhere (tables).
         centers: atomic numbers of the atoms that have a site energy, where others have none; None: all.
+        double_only: whether single precision loses so much that it is refused.
         local: whether the energy is a sum of `site_energy` over environments.
     """
 
@@ -36,6 +37,7 @@ class Potential:
     centers = None
     smoothness = 99
     local = True
+    double_only = False
     chunk_elements = CHUNK_ELEMENTS
 
     @property
@@ -106,6 +108,10 @@ class Sum(Potential):
         return all(t.local for t in self.terms)
 
     @property
+    def double_only(self):
+        return any(t.double_only for t in self.terms)
+
+    @property
     def chunk_elements(self):
         return min(t.chunk_elements for t in self.terms)
 
@@ -143,6 +149,7 @@ class Scaled(Potential):
     smoothness = property(lambda self: self.potential.smoothness)
     kinks = property(lambda self: self.potential.kinks)
     local = property(lambda self: self.potential.local)
+    double_only = property(lambda self: self.potential.double_only)
     chunk_elements = property(lambda self: self.potential.chunk_elements)
 
     def site_energy(self, environment):

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxpot.core.elements import symbol
 from jaxpot.core.save import load_tree, save_tree
-from jaxpot.errors import DataError, JaxpotError
+from jaxpot.errors import DataError, JaxpotError, PrecisionError
 from jaxpot.observables import energy
 from jaxpot.potentials.base import parameter_names
 from jaxpot.testing.subject import (
@@ -96,6 +96,16 @@ def execution(s):
 
 
 def single_precision(s):
+    if s.potential.double_only:
+        padded, listed = s.prepare(s.rattled, np.float32)
+        refused = []
+        for given in (None, listed):
+            try:
+                energy(s.potential, padded, given)
+            except PrecisionError:
+                refused.append(True)
+        yield "refused", float(2 - len(refused)), 0.0
+        return
     single = jax.tree.map(np.asarray, evaluate_once(s.potential, *s.prepare(s.rattled, np.float32)))
     wrong = [k for k in ("energy", "energies", "forces") if getattr(single, k).dtype != np.float32]
     note = f"{', '.join(wrong)} came back in another precision" if wrong else ""
