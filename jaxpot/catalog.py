@@ -89,8 +89,8 @@ def load(model, species=None, tolerance=None):
         model: path or name.
         species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
             for GAPs that name more.
-        tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors, checked at
-            the sparse points; the change is told in a warning). By default only by rounding.
+        tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
+            term, checked at its sparse points; the change is told in a warning). By default only by rounding.
 
     Raises:
         FormatError: no such file, or not a format that is known.

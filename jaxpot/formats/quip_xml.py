@@ -30,8 +30,8 @@ def read_quip_xml(path, species=None, tolerance=0.0):
         species: the elements that the model serves. Needed only where neither the descriptors nor the training
             set in the file (`XYZ_data`) name any: that there is an e0 does not make an element known. Where they
             do, some of these.
-        tolerance: eV, by how much shorter SOAP vectors may change site energies (`readouts.compaction`); a warning
-            tells by how much they do. By default no more than rounding.
+        tolerance: eV, by how much shorter SOAP vectors of each term may change site energies (`readouts.compaction`); a
+            warning tells by how much they do. By default no more than rounding.
 
     Returns:
         A potential: `Constants`, plus one `Described` for each coordinate, plus the classical parts of the sum.
@@ -48,6 +48,8 @@ def read_quip_xml(path, species=None, tolerance=0.0):
     document.check()
     parts = read_parts(document)
     tolerance = as_number(tolerance, "tolerance", "an energy in eV")
+    if tolerance < 0.0:
+        raise DataError(f"tolerance: expected an energy in eV that is not negative, got {tolerance:g}")
     terms = [read_term(document, coordinate, tolerance) for coordinate in document.coordinates]
     known = _species(document, species)
     terms = [Described(descriptor, readout, known) for descriptor, readout in terms]

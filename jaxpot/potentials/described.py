@@ -36,8 +36,10 @@ class Described(Potential):
 
     @property
     def centers(self):
-        found = self.descriptor.centers
-        return None if found is None or set(self.species or ()) <= set(found) and self.species else found
+        described = self.descriptor.centers
+        if described is None or (self.species is not None and set(self.species) <= set(described)):
+            return None
+        return described
 
     smoothness = property(lambda self: self.descriptor.smoothness)
     kinks = property(lambda self: self.descriptor.kinks)

@@ -30,7 +30,7 @@ def chunk_energies(potential, environments, neighbors):
 
 
 def chunk_gradients(potential, environments, neighbors):
-    """Site energies (rows,), and their derivatives by x, y, z and distance as an `Environment`, (rows, K) each."""
+    """Site energies (rows,), and their derivatives by x, y, z and distance, (rows, K) each."""
     energies, gradients = [], []
     for part, places in _parts(potential, neighbors):
         energy, gradient = _where_described(part, partial(_pulled, part), _nearest(environments, places))

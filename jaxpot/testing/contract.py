@@ -72,7 +72,7 @@ def check(potential, structure, *, directions=8, seed=0, jump=0.0, skip=(), rais
     derivatives; symmetry and acoustic sums of the Hessian; invariance to translation, rotation, mirror
     images, permutation, lattice translations, other choices of the cell, padding, skin and capacity;
     extensivity; smoothness as declared; finite values and three finite derivatives for isolated, distant,
-    collinear and symmetric atoms and at the cutoff; jit = eager, vmap = loop, float32 close to float64;
+    collinear and symmetric atoms and at the cutoff; jit = eager, vmap = loop, float32 close to float64 or refused;
     gradients of the parameters; saving; refusal of unknown elements.
 
     Args:

@@ -42,6 +42,14 @@ def test_compact_vectors_have_the_same_scalar_products(soap):
     np.testing.assert_allclose(soap.replace(compact=True).compress(full), short, atol=1e-12 * np.abs(full).max())
 
 
+def test_the_compact_space_is_the_same_everywhere():
+    """Saved potentials hold compact vectors, so that signs and order of directions must never change."""
+    found = vector(COMPACT.replace(compact_tolerance=1e-15))
+    assert len(found) == 99
+    np.testing.assert_allclose(found[:3], [0.7447687551, 0.0863922509, 0.0050106969], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found[63:66], [0.0269372911, 0.0275342731, -0.0317064741], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("soap", [FULL, ONE, SOAP(1, 2, 3.0), SOAP(2, 1, 4.0, species=("C", "Si", "O"))])
 def test_expand_undoes_compress(soap):
     compact = soap.replace(compact=True)

@@ -68,3 +68,6 @@ def test_by_load():
         assert len(jp.load(FILE, tolerance=1e-9).terms) == 2
     with pytest.raises(DataError, match="no use for tolerance=0.1: leave that out"):
         jp.load(FILE.parents[1] / "two_kinds.sw", tolerance=0.1)
+    for wrong in (-1.0, "x", np.nan):
+        with pytest.raises(DataError, match="tolerance: expected an energy in eV"):
+            jp.load(FILE, tolerance=wrong)
