@@ -15,6 +15,7 @@ from jaxpot.core.neighbors import Neighbors, neighbors
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotError
+from jaxpot.fitting import Dataset, Frame, fit, predict, read_dataset, read_recipe, recipes
 from jaxpot.interop.ase import ase_calculator, to_ase
 from jaxpot.observables import (
     energy,
@@ -47,10 +48,10 @@ from jaxpot.uncertainty import variance
 __version__ = "0.1.0"
 
 __all__ = [
-    "Environment", "JaxpotError", "Neighbors", "Potential", "Structure", "ase_calculator", "descriptors",
-    "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
-    "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian", "hessian_vector_product",
-    "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "pytree",
-    "readouts", "relax", "save", "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units",
-    "variance", "virials",
+    "Dataset", "Environment", "Frame", "JaxpotError", "Neighbors", "Potential", "Structure", "ase_calculator",
+    "descriptors", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate",
+    "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
+    "hessian_vector_product", "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons",
+    "potentials", "predict", "pytree", "read_dataset", "read_recipe", "readouts", "recipes", "relax", "save",
+    "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units", "variance", "virials",
 ]

@@ -25,14 +25,14 @@ STOREYS = (
     {"properties", "fitting"},
     {"uncertainty"},
     {"md"},
-    {"formats", "interop", "report", "catalog", "testing"},
+    {"formats", "interop", "report", "catalog", "datasets", "testing"},
     {"cli"},
 )
 FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
 DOORS = {
     "vesin": ("core/neighbors.py",),
     "spglib": ("core/symmetry.py",),
-    "scipy": ("core/symmetry.py",),
+    "scipy": ("core/symmetry.py", "fitting/hyperparameters.py"),
     "ase": ("io/", "interop/ase.py"),
     "matplotlib": ("report/",),
 }

@@ -1,8 +1,12 @@
 """`Descriptor`: what a model sees of one environment, as weighted vectors."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment
 from jaxpot.errors import DataError
 
 
@@ -29,11 +33,31 @@ class Descriptor:
         """Vectors (m, d) and their weights (m,): one for SOAP, pairs or triplets for the others."""
         raise NotImplementedError(type(self).__name__)  # a subclass's duty
 
+    def jacobian(self, environment):
+        """The instances, and how each changes when a neighbour moves.
+
+        Returns:
+            Vectors (m, d), weights (m,), the places (m, q) of the neighbours that each instance may depend on, and
+            the derivatives by x, y, z of these neighbours: (m, q, 3, d) and (m, q, 3).
+        """
+        moved = partial(_moved, self, environment)
+        vectors, weights = self.instances(environment)
+        # Three arrays (m, d, K) and three (m, K).
+        change, weight_change = jax.jacfwd(moved, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)
+        places = jnp.broadcast_to(jnp.arange(len(environment.x)), (len(weights), len(environment.x)))
+        return vectors, weights, places, jnp.stack([c.swapaxes(1, 2) for c in change], 2), jnp.stack(weight_change, 2)
+
     def describes(self, number):
         """() 1.0 where an atom of this number is described, else 0.0."""
         if self.centers is None:
             return 1.0
         return jnp.where(jnp.any(jnp.stack([number == z for z in self.centers])), 1.0, 0.0)
+
+
+def _moved(descriptor, environment, x, y, z):
+    """Instances when the neighbours are somewhere else."""
+    distances = jnp.sqrt(x * x + y * y + z * z)
+    return descriptor.instances(Environment(x, y, z, distances, environment.numbers, environment.number))
 
 
 def elements_tuple(elements, count, expected):

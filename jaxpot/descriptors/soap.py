@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +12,7 @@ from jaxpot.basis.chebyshev import product_series, products
 from jaxpot.basis.gaussians import gaussian_basis
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_length, as_number, as_positive, as_whole
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.switched import Switched
@@ -107,21 +109,40 @@ class SOAP(Switched):
 
     def instances(self, environment):
         """The one vector of an environment, (1, d), and its weight (1,)."""
-        first, others = self._power(environment)
-        space = self._space()
-        first, others = _rows(first, space.first), _rows(others, space.others)
-        if self.compact:
-            vector = jnp.concatenate([first, others.reshape(-1)])
-        else:
-            vector = jnp.concatenate([first[None], others]).T.reshape(-1)
-        if self.normalise:
-            square = jnp.sum(vector * vector)
-            # An atom without neighbours and without central weight has no density: its vector stays zero.
-            vector = vector * (1.0 / jnp.sqrt(jnp.where(square > 0.0, square, 1.0)))
+        vector, _ = self._scaled(self._packed(*self._power(environment)))
         if not self.compact:
             vector = jnp.concatenate([vector, jnp.full((1,), self.covariance_sigma0, vector.dtype)])
         weight = jnp.asarray(self.describes(environment.number), vector.dtype)
         return vector[None], weight[None]
+
+    def jacobian(self, environment):
+        """As of any `Descriptor`, in a few operations a component.
+
+        With D (B, 2 l + 1) the density of one l, to which a neighbour adds g h^T, the products of channels change by
+        dP = dg (D h)^T + g (D dh)^T + the transposed.
+        """
+        radial, harmonics = self._parts(environment)
+        radial_changes, harmonics_changes = self._part_changes(environment)
+        first, densities = self._density(environment, radial, harmonics)
+        begun = [(radial_changes[0] * _Y00)[..., :, None] * first]  # (3, K, A, A)
+        for degree, density in enumerate(densities, 1):
+            along = harmonics[degree] @ density.T, harmonics_changes[degree] @ density.T
+            half = radial_changes[degree][..., :, None] * along[0][:, None]
+            half = half + radial[degree][:, :, None] * along[1][..., None, :]
+            begun.append(half * self._weight(degree))
+        begun = [half + half.swapaxes(-1, -2) for half in begun]
+        others = jnp.stack(begun[1:], axis=-3) if self.l_max else begun[0][..., None, :, :][..., :0, :, :]
+        vector, scale = self._scaled(self._packed(*self._products(first, densities)))
+        change = self._packed(begun[0], others) * scale
+        if self.normalise:
+            change = change - (change @ vector)[..., None] * vector
+        change = change.swapaxes(0, 1)[None]
+        if not self.compact:
+            change = jnp.pad(change, ((0, 0),) * 3 + ((0, 1),))
+            vector = jnp.concatenate([vector, jnp.full((1,), self.covariance_sigma0, vector.dtype)])
+        weight = jnp.asarray(self.describes(environment.number), vector.dtype)[None]
+        places = jnp.arange(len(environment.x))[None]
+        return vector[None], weight, places, change, jnp.zeros(change.shape[:3], vector.dtype)
 
     def compress(self, vectors):
         """Vectors (M, D) in QUIP's order as compact ones (M, d); NumPy. Scalar products with any SOAP vector stay."""
@@ -165,6 +186,10 @@ class SOAP(Switched):
 
     def _power(self, environment):
         """Power spectrum as matrices of channels: l = 0 (A, A), and l > 0 (l_max, B, B)."""
+        return self._products(*self._density(environment, *self._parts(environment)))
+
+    def _parts(self, environment):
+        """What each neighbour adds to the density, for each l: radial parts (K, A or B) and harmonics (K, 2 l + 1)."""
         space = self._space()
         r, fade = self.switch(environment)
         inverse = 1.0 / environment.distances
@@ -173,17 +198,49 @@ class SOAP(Switched):
         # `split`, not slices: its transpose is one concatenation, that of slices a sum of padded arrays.
         widths = np.cumsum([turn.shape[1] for turn in space.turns])
         radial = jnp.split(radial, widths[:-1], axis=1)
+        return [self._by_species(part, environment.numbers) for part in radial], real_harmonics(self.l_max, *unit)
 
-        first = self._by_species(radial[0], environment.numbers).sum(0) * _Y00
-        first = first + self._central(environment.number, space.centre, first.dtype)
-        others = []
-        for degree, harmonics in enumerate(real_harmonics(self.l_max, *unit)):
-            if degree:
-                part = self._by_species(radial[degree], environment.numbers)
-                density = part.T @ harmonics  # (B, 2 l + 1)
-                others.append(jnp.sum(density[:, None] * density[None], axis=-1) * self._weight(degree))
+    def _part_changes(self, environment):
+        """Derivatives of `_parts` by x, y, z of the neighbour they belong to: lists of (3, K, ...)."""
+        own = (environment.x, environment.y, environment.z, environment.distances)
+        unit = jnp.stack(own[:3]) / environment.distances
+        axes = jnp.broadcast_to(jnp.eye(3, dtype=unit.dtype)[:, :, None], (3, *unit.shape))
+
+        def parts(*moved):
+            return self._parts(Environment(*moved, environment.numbers, environment.number))
+
+        return jax.vmap(lambda axis, along: jax.jvp(parts, own, (*axis, along))[1])(axes, unit)
+
+    def _density(self, environment, radial, harmonics):
+        """Density of l = 0 (A,), and a list of those of l > 0 (B, 2 l + 1)."""
+        first = radial[0].sum(0) * _Y00
+        first = first + self._central(environment.number, self._space().centre, first.dtype)
+        return first, [g.T @ h for g, h in zip(radial[1:], harmonics[1:], strict=True)]
+
+    def _products(self, first, densities):
+        others = [
+            jnp.sum(density[:, None] * density[None], axis=-1) * self._weight(degree)
+            for degree, density in enumerate(densities, 1)
+        ]
         first = first[:, None] * first[None, :]
         return first, jnp.stack(others) if others else jnp.zeros((0, *first.shape), first.dtype)
+
+    def _packed(self, first, others):
+        """The triangles of products (..., A, A) and (..., l_max, B, B) as vectors (..., d)."""
+        space = self._space()
+        first, others = _rows(first, space.first), _rows(others, space.others)
+        if self.compact:
+            return jnp.concatenate([first, others.reshape(*first.shape[:-1], -1)], axis=-1)
+        return jnp.concatenate([first[..., None, :], others], axis=-2).swapaxes(-1, -2).reshape(*first.shape[:-1], -1)
+
+    def _scaled(self, vector):
+        """The vector as it is wanted, and what it has been multiplied with."""
+        if not self.normalise:
+            return vector, jnp.ones((), vector.dtype)
+        square = jnp.sum(vector * vector)
+        # An atom without neighbours and without central weight has no density: its vector stays zero.
+        scale = 1.0 / jnp.sqrt(jnp.where(square > 0.0, square, 1.0))
+        return vector * scale, scale
 
     def _by_species(self, radial, numbers):
         """(K, w) -> (K, S w): each neighbour in the channels of its species."""

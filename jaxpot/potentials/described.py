@@ -1,5 +1,7 @@
 """A local potential made of a descriptor and a readout."""
 
+import jax.numpy as jnp
+
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
@@ -41,6 +43,7 @@ class Described(Potential):
             return None
         return described
 
+    n_features = property(lambda self: len(self.readout.points))
     smoothness = property(lambda self: self.descriptor.smoothness)
     kinks = property(lambda self: self.descriptor.kinks)
 
@@ -52,3 +55,17 @@ class Described(Potential):
     def site_energy(self, environment):
         """() eV."""
         return self.readout.energy(*self.descriptor.instances(environment))
+
+    def site_features(self, environment):
+        """What the site energy is linear in, (M,), and its derivatives by the neighbours' x, y, z, (K, 3, M)."""
+        vectors, weights, places, changes, weight_changes = self.descriptor.jacobian(environment)
+        count, seen = places.shape
+        features, slopes = self.readout.feature_changes(
+            vectors, weights,
+            changes.reshape(count, seen * 3, -1), weight_changes.reshape(count, seen * 3),
+        )
+        slopes = slopes.reshape(count, seen, 3, -1)
+        if count == 1 and seen == len(environment.x):
+            return features, slopes[0]
+        total = jnp.zeros((len(environment.x), 3, slopes.shape[-1]), slopes.dtype)
+        return features, total.at[places].add(slopes)

@@ -24,7 +24,7 @@ def inner_cutoffs(potential):
 def chunk_energies(potential, environments, neighbors):
     """Site energies of a chunk, (rows,) eV. Environments have the rows in front."""
     return sum(
-        _where_described(part, jax.vmap(part.site_energy), _nearest(environments, places))
+        where_described(part, jax.vmap(part.site_energy), nearest(environments, places))
         for part, places in _parts(potential, neighbors)
     )
 
@@ -33,7 +33,7 @@ def chunk_gradients(potential, environments, neighbors):
     """Site energies (rows,), and their derivatives by x, y, z and distance, (rows, K) each."""
     energies, gradients = [], []
     for part, places in _parts(potential, neighbors):
-        energy, gradient = _where_described(part, partial(_pulled, part), _nearest(environments, places))
+        energy, gradient = where_described(part, partial(_pulled, part), nearest(environments, places))
         energies.append(energy)
         missing = environments.x.shape[1] - places
         gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
@@ -67,7 +67,7 @@ def _has_fixed_cutoff(term):
     return isinstance(term.extent(), float | int)
 
 
-def _nearest(environments, places):
+def nearest(environments, places):
     """The first places of each row."""
     if places == environments.x.shape[1]:
         return environments
@@ -75,7 +75,7 @@ def _nearest(environments, places):
     return Environment(*(a[:, :places] for a in arrays), environments.number)
 
 
-def _where_described(part, function, environments):
+def where_described(part, function, environments):
     """`function` of a chunk, or zeros where no atom of it is described."""
     if part.centers is None:
         return function(environments)

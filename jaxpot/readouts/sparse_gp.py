@@ -54,6 +54,26 @@ class SparseGP:
         covariances = self.kernel.matrix(vectors, self.points)
         return jnp.sum(weights * (covariances @ (self.delta**2 * self._weighted(self.weights))))
 
+    def features(self, vectors, weights):
+        """What E is linear in, (M,) eV^2: E = features @ alpha."""
+        return self.delta**2 * self._weighted(weights @ self.kernel.matrix(vectors, self.points))
+
+    def feature_changes(self, vectors, weights, changes, weight_changes):
+        """The features, and their derivatives instance by instance.
+
+        Args:
+            vectors, weights: of a descriptor, (m, d) and (m,).
+            changes, weight_changes: their derivatives by q coordinates each, (m, q, d) and (m, q).
+
+        Returns:
+            (M,) eV^2 and (m, q, M).
+        """
+        covariances, push = jax.linearize(lambda v: self.kernel.matrix(v, self.points), vectors)
+        found = jax.vmap(push, in_axes=1, out_axes=1)(changes)  # (m, q, M)
+        found = weights[:, None, None] * found + weight_changes[:, :, None] * covariances[:, None]
+        scale = self.delta**2 * self._weighted(jnp.ones(len(self.points), found.dtype))
+        return (weights @ covariances) * scale, found * scale
+
     def point_covariance(self, noise):
         """Covariance of the sparse points with a white part, C = c_s c_t delta^2 k(x_s, x_t) + noise^2: (M, M) eV^2."""
         points = self._weighted(self._weighted(self.kernel.matrix(self.points, self.points)).T)

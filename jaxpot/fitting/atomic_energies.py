@@ -1,0 +1,124 @@
+"""Energies of isolated atoms: from the data, given, or by least squares, and never silently mixed."""
+
+import re
+
+import numpy as np
+
+from jaxpot.core.elements import atomic_number, name_species, symbol
+from jaxpot.core.neighbors import find_neighbors
+from jaxpot.core.numbers import as_number
+from jaxpot.errors import DataError, GeometryError
+
+ISOLATED = 10.0  # A; an atom whose own images are further away than this is taken for isolated
+_SAME = 1e-4  # eV; what two energies of one atom may differ by
+LEAST_SQUARES = "least squares"
+
+
+def is_isolated(frame):
+    """Whether a frame is an isolated atom: one atom without an image closer than 10 A, or called so.
+
+    Raises:
+        DataError: it is called so (config_type `isolated_atom`, `IsolatedAtom`, ...), but has more atoms than one.
+    """
+    called = re.sub("[^a-z]", "", frame.config_type.lower()) in ("isolatedatom", "isolated")
+    if called and len(frame) > 1:
+        raise DataError(
+            f"{frame.source or 'a frame'}: config_type={frame.config_type!r} says isolated atom, but there are "
+            f"{len(frame)} atoms"
+        )
+    try:
+        return called or (len(frame) == 1 and not find_neighbors(frame.structure, ISOLATED).counts.any())
+    except GeometryError as error:
+        raise GeometryError(f"{frame.source or 'a frame'}: {error}") from error
+
+
+def atomic_energies(frames, isolated, e0=None):
+    """The energy of an isolated atom of each element, and where it comes from.
+
+    Args:
+        frames: the frames without isolated atoms.
+        isolated: the isolated atoms among the data.
+        e0: None: isolated atoms or, where there are none at all, least squares; a dict from element (symbol or
+            number) to eV, for the elements that have no isolated atom in the data; or "least squares": the e that
+            minimise sum_frames (E/n - sum_z (n_z/n) e_z)^2, for one element the mean energy per atom.
+
+    Returns:
+        (dict from atomic number to eV, "isolated atoms in the data" or "given" or "least squares" or a
+        combination that names the elements).
+
+    Raises:
+        DataError: energies that contradict each other, elements without an energy.
+    """
+    species = sorted({int(z) for frame in frames for z in np.unique(frame.numbers)})
+    if isinstance(e0, str):
+        if e0 != LEAST_SQUARES:
+            raise DataError(f'e0: expected a dict such as {{"Si": -0.8}} (eV), "least squares" or None, got {e0!r}')
+        return _least_squares(frames, species)
+    found = _from_isolated(isolated)
+    given = _given(e0)
+    for z in sorted(set(found) & set(given)):
+        if abs(found[z][0] - given[z]) > _SAME:
+            raise DataError(
+                f"e0: {given[z]:g} eV is given for {symbol(z)}, but {found[z][1]} is an isolated atom with "
+                f"{found[z][0]:g} eV: leave that atom out of the data or out of e0"
+            )
+    if not found and e0 is None:
+        return _least_squares(frames, species)
+    energies = {z: energy for z, (energy, _) in found.items()} | given
+    missing = [z for z in species if z not in energies]
+    if missing:
+        known = f"there are some for {name_species(list(energies))}" if energies else "none is given"
+        raise DataError(
+            f"no energy of an isolated atom is known for {name_species(missing)} ({known}): "
+            f'give e0={{"{symbol(missing[0])}": ...}} in eV, or e0="{LEAST_SQUARES}"'
+        )
+    return dict(sorted(energies.items())), _origin(sorted(set(found) - set(given)), sorted(given))
+
+
+def _origin(found, given):
+    if found and given:
+        return f"isolated atoms in the data ({name_species(found)}), given ({name_species(given)})"
+    return "given" if given else "isolated atoms in the data"
+
+
+def _from_isolated(isolated):
+    """Atomic number -> (eV, where it was found)."""
+    found = {}
+    for frame in isolated:
+        z, where = int(frame.numbers[0]), frame.source or f"an isolated {symbol(int(frame.numbers[0]))}"
+        if frame.energy is None:
+            raise DataError(f"{where}: an isolated atom without an energy; remove it or give it one")
+        if z in found and abs(found[z][0] - frame.energy) > _SAME:
+            raise DataError(
+                f"two energies for an isolated {symbol(z)}: {found[z][0]!r} eV ({found[z][1]}) and "
+                f"{frame.energy!r} eV ({where}); keep one of them"
+            )
+        found.setdefault(z, (frame.energy, where))
+    return found
+
+
+def _given(e0):
+    if e0 is None:
+        return {}
+    if not hasattr(e0, "items"):
+        raise DataError(f'e0: expected a dict such as {{"Si": -0.8}} (eV), "least squares" or None, got {e0!r}')
+    given = {}
+    for element, energy in e0.items():
+        z = atomic_number(element if isinstance(element, str) else int(element))
+        if z in given:
+            raise DataError(f"e0: {symbol(z)} is given twice")
+        given[z] = as_number(energy, f"e0 of {symbol(z)}", "an energy in eV")
+    return given
+
+
+def _least_squares(frames, species):
+    known = [frame for frame in frames if frame.energy is not None]
+    if not known:
+        return dict.fromkeys(species, 0.0), "zero, for want of energies"
+    shares = np.array([[np.count_nonzero(f.numbers == z) / len(f) for z in species] for f in known])
+    per_atom = np.array([f.energy / len(f) for f in known])
+    energies, _, rank, _ = np.linalg.lstsq(shares, per_atom, rcond=1e-10)
+    origin = LEAST_SQUARES
+    if rank < len(species):
+        origin += f" (the compositions do not tell {name_species(species)} apart: the smallest that fit)"
+    return {z: float(e) for z, e in zip(species, energies, strict=True)}, origin

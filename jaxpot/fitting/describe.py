@@ -1,0 +1,50 @@
+"""The vectors that a descriptor makes of a data set: where sparse points are chosen from."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.graph import connect_rows
+from jaxpot.potentials.base import chunk_shape, cut
+from jaxpot.potentials.terms import nearest
+
+_CHUNK = 2560  # neighbours
+
+
+@jax.jit
+def _vectors(descriptor, structure, neighbors):
+    """Vectors (rows, m, d) and weights (rows, m) of all rows of a list; those of rows without an atom weigh 0."""
+
+    def chunk(_, rows):
+        graph = connect_rows(structure, neighbors, rows)
+        vectors, weights = jax.vmap(descriptor.instances)(nearest(graph.environments(), places))
+        return None, (vectors, jnp.where(graph.real[:, None], weights, 0.0))
+
+    rows, places = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)
+    count, size = chunk_shape(rows, places, _CHUNK)
+    _, found = jax.lax.scan(chunk, None, cut(neighbors, count, size))
+    return jax.tree.map(lambda a: a.reshape(count * size, *a.shape[2:])[:rows], found)
+
+
+def describe(descriptor, prepared, limit=None, seed=0):
+    """The instances of a descriptor in many frames that have any weight.
+
+    Args:
+        descriptor: a `Descriptor`.
+        prepared: pairs (structure, neighbours) of `prepare_frames`.
+        limit: keep at most this many of each frame, by chance.
+        seed: of that chance.
+
+    Returns:
+        Vectors (N, d), and for each of them the frame and the atom it belongs to, (N,) and (N,); NumPy.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for k, (structure, neighbors) in enumerate(prepared):
+        vectors, weights = map(np.asarray, _vectors(descriptor, structure, neighbors))
+        row, instance = np.nonzero(weights)
+        if limit is not None and len(row) > limit:
+            keep = np.sort(rng.choice(len(row), limit, replace=False))
+            row, instance = row[keep], instance[keep]
+        parts.append((vectors[row, instance], np.full(len(row), k), np.asarray(neighbors.centers)[row]))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

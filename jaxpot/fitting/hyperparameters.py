@@ -1,0 +1,150 @@
+"""Noise of the targets and scales of the terms, chosen from the training data: by cross-validation or by evidence.
+
+Both need only moments (`fitting.linear`), so a trial is a factorisation or a few, and never another look at the rows.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize
+
+from jaxpot.errors import DataError
+from jaxpot.fitting.linear import log_evidence, posterior
+
+CHOICES = ("cross-validation", "evidence", "fixed")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Factors that what was given is multiplied with.
+
+    Attributes:
+        noise: kind ("energy", "forces", "stress") -> factor for the standard deviations of its rows.
+        scales: factor for delta of each term.
+        value: what was minimised: sum over kinds of log root mean square error of the left-out frames, each in
+            units of its sigma (cross-validation), or minus the log evidence.
+        tried: number of trials.
+    """
+
+    noise: dict
+    scales: tuple
+    value: float | None = None
+    tried: int = 0
+
+
+def total(moments, leave=None):
+    """Moments by kind: those of all groups, but one, added."""
+    found = {}
+    for (kind, group), part in moments.items():
+        if leave is None or group != leave:
+            found[kind] = found[kind] + part if kind in found else part
+    return found
+
+
+def columns(scales, widths):
+    """A factor for each column from one for each term."""
+    return jnp.repeat(jnp.asarray(scales), np.asarray(widths), total_repeat_length=int(np.sum(widths)))
+
+
+def by_cross_validation(moments, widths, progress=None):
+    """Factors with which frames that were left out are predicted best.
+
+    Minimises sum over kinds of log RMSE, the root mean square error over all folds, each predicted by the fit to
+    the others. The search goes from the values given in factors of 2, one number after the other, until none helps.
+    The delta of the first term stays: multiplying all deltas and sigmas by one number changes no prediction.
+
+    Args:
+        moments: (kind, fold) -> `Moments`.
+        widths: number of weights of each term.
+        progress: called with a sentence.
+
+    Returns:
+        `Chosen`.
+
+    Raises:
+        DataError: fewer than two folds.
+    """
+    folds = sorted({fold for _, fold in moments})
+    kinds = sorted({kind for kind, _ in moments})
+    if len(folds) < 2:
+        raise DataError(f"cross-validation needs frames in at least 2 folds, got {len(folds)}")
+    whole = total(moments)
+    known = {}
+
+    def value(trial):
+        if trial not in known:
+            exponents = 2.0 ** np.array(trial)
+            noise = dict(zip(kinds, exponents, strict=False))  # those of the terms follow
+            scale = columns([1.0, *exponents[len(kinds):]], widths)
+            known[trial] = float(_left_out(moments, whole, folds, noise, scale))
+            if progress:
+                progress(f"cross-validation: trial {len(known)}, log error {known[trial]:.3f}")
+        return known[trial]
+
+    best = (0,) * (len(kinds) + len(widths) - 1)
+    while True:
+        begun = best
+        for k in range(len(best)):
+            for step in (1, -1):
+                while True:
+                    trial = (*best[:k], best[k] + step, *best[k + 1 :])
+                    if abs(trial[k]) > _FARTHEST or value(trial) >= value(best) - _WORTHWHILE:
+                        break
+                    best = trial
+        if best == begun:
+            break
+    factors = [float(2.0**k) for k in best]
+    return Chosen(dict(zip(kinds, factors, strict=False)), (1.0, *factors[len(kinds):]), value(best), len(known))
+
+
+def _left_out(moments, whole, folds, noise, scale):
+    squares = dict.fromkeys(noise, 0.0)
+    counts = dict.fromkeys(noise, 0.0)
+    for fold in folds:
+        held = {kind: moments[kind, fold] for kind in noise if (kind, fold) in moments}
+        rest = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
+        weights = scale * posterior(rest, noise, scale).mean
+        for kind, part in held.items():
+            squares[kind] += part.residual(weights) * part.count
+            counts[kind] += part.count
+    return sum(0.5 * jnp.log(squares[kind] / counts[kind]) for kind in noise)
+
+
+def by_evidence(moments, widths, progress=None):
+    """Factors that make the targets most probable (`log_evidence`), by L-BFGS with its exact gradient.
+
+    Args and returns: as `by_cross_validation`; the folds do not matter.
+    """
+    whole = total(moments)
+    kinds = sorted(whole)
+
+    @jax.jit
+    def value_and_gradient(logs):
+        def value(logs):
+            factors = jnp.exp(logs)
+            scale = columns(factors[len(kinds):], widths)
+            return -log_evidence(whole, dict(zip(kinds, factors, strict=False)), scale)
+
+        return jax.value_and_grad(value)(logs)
+
+    tried = 0
+
+    def objective(logs):
+        nonlocal tried
+        tried += 1
+        found, slope = value_and_gradient(logs)
+        if progress:
+            progress(f"evidence: trial {tried}, log evidence {-float(found):.2f}")
+        return float(found), np.asarray(slope)
+
+    start = np.zeros(len(kinds) + len(widths))
+    bounds = [(-_FARTHEST * np.log(2.0), _FARTHEST * np.log(2.0))] * len(start)
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
+    factors = [float(f) for f in np.exp(found.x)]
+    return Chosen(dict(zip(kinds, factors, strict=False)), tuple(factors[len(kinds):]), float(found.fun), tried)
+
+
+_FARTHEST = 10  # powers of two from the values given
+_WORTHWHILE = 1e-3  # of the log error: below that a trial is no better

@@ -1,0 +1,68 @@
+"""Frames made ready for compiled programs: padded alike, with neighbour lists of few different shapes."""
+
+from collections import defaultdict
+from itertools import combinations
+
+import numpy as np
+
+from jaxpot.checks import round_atoms
+from jaxpot.core.neighbors import find_neighbors
+
+_SMALLEST = 64  # atoms; rows without an atom cost next to nothing (`design_rows` leaves them out)
+_MOST_WIDTHS = 3
+_PROGRAM = 1e5  # neighbours whose rows take about as long as one more program takes to compile
+
+
+def prepare_frames(structures, cutoff, inner=()):
+    """Pairs (padded structure, neighbours), in the order given, that few programs serve.
+
+    Structures are padded to powers of two, 64 at least; for each of these sizes, the rows of the lists have one
+    of at most three widths.
+
+    Args:
+        structures: `Structure`s with NumPy arrays.
+        cutoff: A.
+        inner: shorter cutoffs of terms, see `neighbors`.
+    """
+    by_size = defaultdict(list)
+    for k, structure in enumerate(structures):
+        by_size[max(_SMALLEST, round_atoms(len(structure)))].append(k)
+    ready = [None] * len(structures)
+    for size, members in by_size.items():
+        padded = [structures[k].padded(size) for k in members]
+        lists = [find_neighbors(s, cutoff, rows=size, inner=inner) for s in padded]
+        capacities = [listed.capacity for listed in lists]
+        chosen = _widths(capacities, [len(structures[k]) for k in members])
+        for width in sorted(set(chosen)):
+            alike = [i for i, own in enumerate(chosen) if own == width]
+            places = [max(lists[i].inner[c][1] for i in alike) for c in range(len(inner))]
+            for i in alike:
+                listed = _widened(lists[i], width, places)
+                ready[members[i]] = (padded[i], listed)
+    return ready
+
+
+def _widths(capacities, atoms):
+    """A width for each list, not below its capacity: the work of all rows and of compiling is least."""
+    present = sorted(set(capacities))
+    largest = present[-1]
+    best = None
+    for count in range(min(_MOST_WIDTHS, len(present))):
+        for others in combinations(present[:-1], count):
+            ladder = np.array([*others, largest])
+            chosen = ladder[np.searchsorted(ladder, capacities)]
+            cost = float(np.dot(chosen, atoms)) + _PROGRAM * len(ladder)
+            if best is None or cost < best[0]:
+                best = cost, chosen
+    return [int(width) for width in best[1]]
+
+
+def _widened(listed, width, places):
+    """A list with rows of another width, and more first places for short-ranged terms."""
+    spare = width - listed.capacity
+    fill = np.repeat(listed.centers[:, None], spare, axis=1)
+    return listed.replace(
+        others=np.concatenate([listed.others, fill], axis=1),
+        shifts=np.concatenate([listed.shifts, np.zeros((3, len(fill), spare), listed.shifts.dtype)], axis=2),
+        inner=tuple((cutoff, count) for (cutoff, _), count in zip(listed.inner, places, strict=True)),
+    )

@@ -1,0 +1,216 @@
+"""Recipes: what a fit is made of, as a short file that people copy and edit."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import numpy as np
+
+from jaxpot.core.neighbors import find_neighbors
+from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.errors import DataError, FormatError
+from jaxpot.fitting.gap import GAPTerm, Sigmas
+from jaxpot.fitting.hyperparameters import CHOICES
+from jaxpot.fitting.sparsify import METHODS
+from jaxpot.kernels import DotProduct, SquaredExponential
+
+_SHARED = {"descriptor", "cutoff", "transition_width", "sparse_points", "sparse_method", "delta"}
+_OWN = {
+    "soap": {"n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
+    "distance_2b": {"theta"},
+    "angle_3b": {"theta"},
+}
+_NEEDED = {
+    "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "distance_2b": {"cutoff", "theta"},
+    "angle_3b": {"cutoff", "theta"},
+}
+_LARGEST = 1e6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a fit is made of.
+
+    Attributes:
+        terms: the tables of the file, one for each term.
+        sigmas: where frames give none of their own.
+        choice: how sigmas and scales are chosen: "cross-validation", "evidence" or "fixed".
+        folds: of the cross-validation.
+        units: "bonds" or "A": what lengths are in.
+        name: of the file.
+    """
+
+    terms: tuple
+    sigmas: Sigmas = Sigmas()
+    choice: str = "cross-validation"
+    folds: int = 4
+    units: str = "bonds"
+    name: str = ""
+
+    def gap_terms(self, dataset):
+        """The `GAPTerm`s for the elements and the bond length of a data set: one for each kind of centre or pair."""
+        unit = bond_length(dataset) if self.units == "bonds" else 1.0
+        return [term for table in self.terms for term in _TERMS[table["descriptor"]](table, unit, dataset.species)]
+
+
+def recipes():
+    """Names of the recipes that come with the package."""
+    return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))
+
+
+def read_recipe(name):
+    """A recipe by its name or from a file.
+
+    Raises:
+        FormatError: no such recipe, or a file that is none; says which table and field.
+    """
+    if str(name) in recipes():
+        text, file = (_folder() / f"{name}.toml").read_text(), f"recipe {name}"
+    else:
+        file = str(name)
+        if not Path(name).is_file():
+            raise FormatError(f"expected one of the recipes {', '.join(recipes())} or a TOML file", file=file)
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FormatError(f"cannot be read as text ({error})", file=file) from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError(f"is not TOML: {error}", file=file) from error
+    return _recipe(document, file, Path(str(name)).stem)
+
+
+def bond_length(dataset):
+    """The median, over all atoms of the data, of the distance to the nearest neighbour, A.
+
+    Raises:
+        DataError: no atom has a neighbour within 20 A.
+    """
+    found = []
+    for frame in dataset:
+        for reach in (4.0, 8.0, 20.0):
+            listed = find_neighbors(frame.structure, reach)
+            if (np.asarray(listed.counts) > 0).all() or reach == 20.0:
+                break
+        found.append(_nearest(frame.structure, listed))
+    found = np.concatenate(found)
+    if not len(found):
+        raise DataError("no atom of the data has a neighbour within 20 A: there is no bond length to measure by")
+    return float(np.median(found))
+
+
+def _nearest(structure, listed):
+    rows = np.flatnonzero(np.asarray(listed.counts) > 0)
+    first = np.asarray(listed.others)[rows, 0]
+    shifts = np.asarray(listed.shifts)[:, rows, 0].T @ np.asarray(structure.cell)
+    positions = np.asarray(structure.positions)
+    return np.linalg.norm(positions[first] + shifts - positions[np.asarray(listed.centers)[rows]], axis=1)
+
+
+def _folder():
+    return resources.files("jaxpot.fitting") / "recipes"
+
+
+def _recipe(document, file, name):
+    unknown = set(document) - {"term", "sigma", "choice", "units"}
+    if unknown:
+        raise FormatError(f"expected [[term]], [sigma], [choice] and units, found {sorted(unknown)}", file=file)
+    units = document.get("units", "bonds")
+    if units not in ("bonds", "A"):
+        raise FormatError(f'expected "bonds" or "A", got {units!r}', file=file, field="units")
+    terms = document.get("term", [])
+    if not isinstance(terms, list) or not terms:
+        raise FormatError("expected at least one table [[term]]", file=file)
+    terms = tuple(_checked_term(table, file, f"term {k}") for k, table in enumerate(terms, 1))
+    sigma = _table(document, "sigma", {"energy", "forces", "stress"}, file)
+    sigmas = Sigmas(**{key: _number(value, file, f"sigma.{key}") for key, value in sigma.items()})
+    choice = _table(document, "choice", {"method", "folds"}, file)
+    method = choice.get("method", "cross-validation")
+    if method not in CHOICES:
+        raise FormatError(f"expected one of {', '.join(CHOICES)}, got {method!r}", file=file, field="choice.method")
+    folds = choice.get("folds", 4)
+    if type(folds) is not int or not 2 <= folds <= 100:
+        raise FormatError(f"expected a whole number from 2 to 100, got {folds!r}", file=file, field="choice.folds")
+    return Recipe(terms, sigmas, method, folds, units, name)
+
+
+def _table(document, key, known, file):
+    table = document.get(key, {})
+    if not isinstance(table, dict) or set(table) - known:
+        raise FormatError(f"expected {', '.join(sorted(known))}, got {table!r}", file=file, field=key)
+    return table
+
+
+def _checked_term(table, file, field):
+    kind = table.get("descriptor") if isinstance(table, dict) else None
+    if kind not in _OWN:
+        raise FormatError(f"descriptor: expected one of {', '.join(_OWN)}, got {kind!r}", file=file, field=field)
+    unknown = set(table) - _SHARED - _OWN[kind]
+    if unknown:
+        known = ", ".join(sorted(_SHARED | _OWN[kind]))
+        raise FormatError(f"{kind} has no {', '.join(sorted(unknown))}; it has {known}", file=file, field=field)
+    missing = _NEEDED[kind] - set(table)
+    if missing:
+        raise FormatError(f"{kind} needs {', '.join(sorted(missing))}", file=file, field=field)
+    method = table.get("sparse_method", "cur")
+    if method not in METHODS:
+        expected = ", ".join(METHODS)
+        raise FormatError(f"expected one of {expected}, got {method!r}", file=file, field=f"{field}, sparse_method")
+    for key in set(table) - {"descriptor", "sparse_method"}:
+        if key == "theta" and isinstance(table[key], list):
+            for value in table[key]:
+                _number(value, file, f"{field}, theta")
+        elif key != "central_weight":
+            _number(table[key], file, f"{field}, {key}")
+    return dict(table)
+
+
+def _number(value, file, field):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < _LARGEST:
+        raise FormatError(f"expected a positive number, got {value!r}", file=file, field=field)
+    return value
+
+
+def _lengths(table, unit):
+    width = table.get("transition_width")
+    cutoff = table["cutoff"] * unit
+    return {"cutoff": cutoff, "cutoff_transition_width": min(0.5, cutoff) if width is None else width * unit}
+
+
+def _common(table):
+    return {
+        "n_sparse": int(table.get("sparse_points", 1000)), "sparse_method": table.get("sparse_method", "cur"),
+        "delta": float(table.get("delta", 1.0)),
+    }
+
+
+def _soaps(table, unit, species):
+    for z in species:
+        soap = SOAP(
+            table["n_max"], table["l_max"], atom_sigma=table["atom_sigma"] * unit, centers=(z,),
+            species=species if len(species) > 1 else None, central_weight=table.get("central_weight", 1.0),
+            compact=True, compact_tolerance=_COMPACT, **_lengths(table, unit),
+        )
+        yield GAPTerm(soap, DotProduct(table.get("zeta", 4)), **_common(table))
+
+
+def _pairs(table, unit, species):
+    for pair in combinations_with_replacement(species, 2):
+        kernel = SquaredExponential(np.atleast_1d(table["theta"]) * unit)
+        yield GAPTerm(Pair(elements=pair, **_lengths(table, unit)), kernel, **_common(table))
+
+
+def _triplets(table, unit, species):
+    # Components are a sum of lengths, a squared difference, and a length.
+    theta = np.broadcast_to(np.asarray(table["theta"], float), (3,)) * np.array([unit, unit**2, unit])
+    for centre in species:
+        for pair in combinations_with_replacement(species, 2):
+            descriptor = Triplet(elements=(centre, *pair), **_lengths(table, unit))
+            yield GAPTerm(descriptor, SquaredExponential(theta), **_common(table))
+
+
+_TERMS = {"soap": _soaps, "distance_2b": _pairs, "angle_3b": _triplets}
+_COMPACT = 1e-18  # of scalar products: below rounding

@@ -1,0 +1,165 @@
+"""`fit`: from data and a recipe to a potential that knows how well it was fitted."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxpot.core.elements import name_species
+from jaxpot.errors import DataError
+from jaxpot.fitting import hyperparameters
+from jaxpot.fitting.dataset import Dataset
+from jaxpot.fitting.gap import (
+    accumulate,
+    factors_of,
+    residuals,
+    sparse_potential,
+    with_weights,
+)
+from jaxpot.fitting.linear import posterior, unwhiten
+from jaxpot.fitting.metrics import predict
+from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.terms import inner_cutoffs
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What `fit` returns.
+
+    Attributes:
+        potential: e0 + the fitted terms + the baseline.
+        recipe: what was asked for.
+        sigmas: standard deviations of the targets that were used: kind -> eV/atom, eV/A, eV/A^3.
+        deltas: standard deviation of each term, eV.
+        sparse: number of sparse points of each term.
+        jitter: part of their mean variance that was added to the covariance of each term's sparse points.
+        e0, e0_origin: energies of isolated atoms.
+        choice: `Chosen` of the hyperparameters; None where they were fixed.
+        train: `Predictions` on the training set; None if not wanted.
+        test: `Predictions` on the test set, if there is one.
+        seconds: name of a step -> time it took.
+    """
+
+    potential: Potential
+    recipe: Recipe
+    sigmas: dict
+    deltas: tuple
+    sparse: tuple
+    jitter: tuple
+    e0: dict
+    e0_origin: str
+    choice: hyperparameters.Chosen | None
+    train: object
+    test: object
+    seconds: dict
+
+
+def fit(dataset, recipe="gap", *, baseline=None, test=None, seed=0, jitter=1e-10, progress=None, predictions=True):
+    """Fit a Gaussian approximation potential.
+
+    Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
+    energies, forces and (with a sigma) stresses less e0 and baseline.
+
+    Args:
+        dataset: `Dataset`, from `read_dataset` or `Dataset.of`.
+        recipe: name of a recipe, path of a file, or a `Recipe`.
+        baseline: any potential; what is fitted is the rest, and the result is their sum.
+        test: a `Dataset` that takes no part in the fit, for the errors reported.
+        seed: of the choice of sparse points and of folds.
+        jitter: see `Fit`; raised if rounding asks for it.
+        progress: called with a sentence about what is being done.
+        predictions: False: do not evaluate the training set in the end.
+
+    Returns:
+        `Fit`.
+
+    Raises:
+        DataError: data that cannot be fitted, with the reason.
+        FormatError: a recipe that cannot be read.
+
+    References:
+        A. P. Bartok, G. Csanyi, Gaussian approximation potentials: a brief tutorial introduction, Int. J.
+        Quantum Chem. 115, 1051 (2015).
+        V. L. Deringer et al., Gaussian process regression for materials and molecules, Chem. Rev. 121, 10073
+        (2021), section 2.
+    """
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"expected a Dataset (jp.read_dataset, jp.Dataset.of), got {type(dataset).__name__}")
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    say = progress or (lambda text: None)
+    clock = _Clock()
+    _check(dataset, recipe, baseline, test)
+    terms = recipe.gap_terms(dataset)
+    cutoff = max(term.descriptor.cutoff for term in terms)
+    frames = [frame.structure for frame in dataset]
+    say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
+    potential = sparse_potential(terms, dataset, prepare_frames(frames, cutoff), seed, say)
+    clock.step("sparse points")
+    prepared = prepare_frames(frames, potential.cutoff, inner_cutoffs(potential))
+    factors, jitters = factors_of(potential, jitter)
+    targets = residuals(dataset, baseline)
+    groups = None
+    if recipe.choice == "cross-validation":
+        groups = np.zeros(len(dataset), int)
+        for k, members in enumerate(dataset.folds(recipe.folds, seed)):
+            groups[members] = k
+    moments = accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, groups, say)
+    clock.step("rows")
+    widths = [len(f) for f in factors]
+    choice = _choose(recipe, moments, widths, say)
+    clock.step("choice")
+    whole = hyperparameters.total(moments)
+    noise = {kind: 1.0 for kind in whole} if choice is None else choice.noise
+    scales = (1.0,) * len(widths) if choice is None else choice.scales
+    column = hyperparameters.columns(scales, widths)
+    found = posterior(whole, noise, column)
+    weights = [np.asarray(w) for w in unwhiten(column * found.mean, factors)]
+    fitted = Constants(dataset.e0) + with_weights(potential, weights)
+    fitted = fitted if baseline is None else fitted + baseline
+    clock.step("solution")
+    say("errors")
+    train = predict(fitted, dataset) if predictions else None
+    tested = None if test is None else predict(fitted, test)
+    clock.step("errors")
+    given = {"energy": recipe.sigmas.energy, "forces": recipe.sigmas.forces, "stress": recipe.sigmas.stress}
+    return Fit(
+        potential=fitted, recipe=recipe, sigmas={kind: given[kind] * noise[kind] for kind in sorted(noise)},
+        deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)), sparse=tuple(widths),
+        jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin, choice=choice, train=train, test=tested,
+        seconds=clock.seconds,
+    )
+
+
+def _check(dataset, recipe, baseline, test):
+    if not any(f.energy is not None or f.forces is not None for f in dataset):
+        raise DataError("no frame has an energy or forces: there is nothing to fit")
+    if baseline is not None and not isinstance(baseline, Potential):
+        raise DataError(f"baseline: expected a potential, got {type(baseline).__name__}")
+    if test is not None and not set(test.species) <= set(dataset.species):
+        raise DataError(
+            f"the test set contains {name_species(test.species)}, the training set {name_species(dataset.species)}"
+        )
+    if recipe.choice == "cross-validation" and len(dataset) < recipe.folds:
+        raise DataError(
+            f"cross-validation in {recipe.folds} folds needs as many frames, there are {len(dataset)}: "
+            'use fewer folds, or method = "fixed"'
+        )
+
+
+def _choose(recipe, moments, widths, say):
+    if recipe.choice == "fixed":
+        return None
+    search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
+    return search(moments, widths, say)
+
+
+class _Clock:
+    def __init__(self):
+        self.seconds, self.last = {}, time.monotonic()
+
+    def step(self, name):
+        now = time.monotonic()
+        self.seconds[name], self.last = now - self.last, now
