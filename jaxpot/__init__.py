@@ -8,14 +8,24 @@
 Nothing happens at import, and nobody's JAX configuration is touched.
 """
 
-from jaxpot import descriptors, errors, kernels, potentials, readouts, units
+from jaxpot import datasets, descriptors, errors, kernels, potentials, readouts, units
 from jaxpot.catalog import load, models, save
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors, neighbors
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotError
-from jaxpot.fitting import Dataset, Frame, fit, predict, read_dataset, read_recipe, recipes
+from jaxpot.fitting import (
+    Dataset,
+    Frame,
+    HessianProduct,
+    StrainCurvature,
+    fit,
+    predict,
+    read_dataset,
+    read_recipe,
+    recipes,
+)
 from jaxpot.interop.ase import ase_calculator, to_ase
 from jaxpot.observables import (
     energy,
@@ -48,7 +58,7 @@ from jaxpot.uncertainty import variance
 __version__ = "0.1.0"
 
 __all__ = [
-    "Dataset", "Environment", "Frame", "JaxpotError", "Neighbors", "Potential", "Structure", "ase_calculator",
+    "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Potential", "StrainCurvature", "Structure", "ase_calculator", "datasets",
     "descriptors", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate",
     "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
     "hessian_vector_product", "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons",

@@ -1,9 +1,10 @@
 """Fitting potentials to data."""
 
+from jaxpot.fitting.curvature import HessianProduct, StrainCurvature
 from jaxpot.fitting.dataset import Dataset, Frame
 from jaxpot.fitting.labels import read_dataset
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
 from jaxpot.fitting.run import Fit, fit
 
-__all__ = ["Dataset", "Fit", "Frame", "Recipe", "fit", "predict", "read_dataset", "read_recipe", "recipes"]
+__all__ = ["Dataset", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "fit", "predict", "read_dataset", "read_recipe", "recipes"]

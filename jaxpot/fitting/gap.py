@@ -90,11 +90,15 @@ def residuals(dataset, baseline=None):
     return energies, forces, stresses
 
 
-def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None):
+def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None,
+               checkpoint=None):
     """Moments of all rows. `groups` names the group of a frame (a fold, say): keys are (kind, group)."""
     accumulator = Accumulator(factors)
+    done = 0 if checkpoint is None else checkpoint.restore(accumulator)
     last = time.monotonic()
     for k, (frame, (structure, neighbors)) in enumerate(zip(dataset, prepared, strict=True)):
+        if k < done:
+            continue
         energy, forces, stress = (column[k] for column in targets)
         group = None if groups is None else groups[k]
         rows = design_rows(potential, structure, neighbors)
@@ -111,6 +115,10 @@ def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=No
         if progress and time.monotonic() - last > 5.0:
             last = time.monotonic()
             progress(f"rows of {k + 1} of {len(dataset)} frames")
+        if checkpoint is not None:
+            checkpoint.offer(k + 1, accumulator)
+    if checkpoint is not None:
+        checkpoint.complete(len(dataset), accumulator)
     return accumulator.finish()
 
 

@@ -3,6 +3,7 @@
 Both need only moments (`fitting.linear`), so a trial is a factorisation or a few, and never another look at the rows.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import jax
@@ -56,7 +57,7 @@ def by_cross_validation(moments, widths, progress=None):
     The delta of the first term stays: multiplying all deltas and sigmas by one number changes no prediction.
 
     Args:
-        moments: (kind, fold) -> `Moments`.
+        moments: (kind, fold) -> `Moments`; what belongs to the fold None is never left out.
         widths: number of weights of each term.
         progress: called with a sentence.
 
@@ -66,8 +67,8 @@ def by_cross_validation(moments, widths, progress=None):
     Raises:
         DataError: fewer than two folds.
     """
-    folds = sorted({fold for _, fold in moments})
-    kinds = sorted({kind for kind, _ in moments})
+    folds = sorted({fold for _, fold in moments if fold is not None})
+    kinds = sorted({kind for kind, fold in moments if fold is not None})
     if len(folds) < 2:
         raise DataError(f"cross-validation needs frames in at least 2 folds, got {len(folds)}")
     whole = total(moments)
@@ -76,7 +77,7 @@ def by_cross_validation(moments, widths, progress=None):
     def value(trial):
         if trial not in known:
             exponents = 2.0 ** np.array(trial)
-            noise = dict(zip(kinds, exponents, strict=False))  # those of the terms follow
+            noise = dict.fromkeys(whole, 1.0) | dict(zip(kinds, exponents, strict=False))  # those of the terms follow
             scale = columns([1.0, *exponents[len(kinds):]], widths)
             known[trial] = float(_left_out(moments, whole, folds, noise, scale))
             if progress:
@@ -96,12 +97,12 @@ def by_cross_validation(moments, widths, progress=None):
         if best == begun:
             break
     factors = [float(2.0**k) for k in best]
-    return Chosen(dict(zip(kinds, factors, strict=False)), (1.0, *factors[len(kinds):]), value(best), len(known))
+    noise = dict.fromkeys(whole, 1.0) | dict(zip(kinds, factors, strict=False))
+    return Chosen(noise, (1.0, *factors[len(kinds):]), value(best), len(known))
 
 
 def _left_out(moments, whole, folds, noise, scale):
-    squares = dict.fromkeys(noise, 0.0)
-    counts = dict.fromkeys(noise, 0.0)
+    squares, counts = Counter(), Counter()
     for fold in folds:
         held = {kind: moments[kind, fold] for kind in noise if (kind, fold) in moments}
         rest = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
@@ -109,7 +110,7 @@ def _left_out(moments, whole, folds, noise, scale):
         for kind, part in held.items():
             squares[kind] += part.residual(weights) * part.count
             counts[kind] += part.count
-    return sum(0.5 * jnp.log(squares[kind] / counts[kind]) for kind in noise)
+    return sum(0.5 * jnp.log(squares[kind] / counts[kind]) for kind in counts)
 
 
 def by_evidence(moments, widths, progress=None):

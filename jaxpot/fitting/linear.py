@@ -82,6 +82,22 @@ class Accumulator:
             self._flush(group)
         return dict(self._moments)
 
+    def state(self):
+        """Group -> arrays that `restore` makes the same state of: gram, cross, sums, and the rows that wait."""
+        found = {}
+        for group, (rows, targets, sigmas, filled) in self._waiting.items():
+            moments = self._moments[group]
+            sums = np.array([moments.square, moments.count, moments.log_sigma])
+            waiting = (part[:filled] for part in (rows, targets, sigmas))
+            found[group] = (np.asarray(moments.gram), np.asarray(moments.cross), sums, *waiting)
+        return found
+
+    def restore(self, state):
+        """Begin with what `state` has returned instead of with nothing."""
+        for group, (gram, cross, sums, rows, targets, sigmas) in state.items():
+            self.add(group, rows, targets, sigmas)
+            self._moments[group] = Moments(*(jnp.array(part) for part in (gram, cross, *sums)))
+
     def _flush(self, group):
         rows, targets, sigmas, filled = self._waiting[group]
         if not filled:

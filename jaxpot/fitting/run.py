@@ -8,7 +8,10 @@ import numpy as np
 from jaxpot.core.elements import name_species
 from jaxpot.errors import DataError
 from jaxpot.fitting import hyperparameters
+from jaxpot.fitting.checkpoint import Checkpoint, fingerprint
+from jaxpot.fitting.curvature import curvature_moments
 from jaxpot.fitting.dataset import Dataset
+from jaxpot.fitting.design import linear_terms
 from jaxpot.fitting.gap import (
     accumulate,
     factors_of,
@@ -57,7 +60,8 @@ class Fit:
     seconds: dict
 
 
-def fit(dataset, recipe="gap", *, baseline=None, test=None, seed=0, jitter=1e-10, progress=None, predictions=True):
+def fit(dataset, recipe="gap", *, baseline=None, curvatures=(), test=None, seed=0, jitter=1e-10, progress=None, predictions=True,
+        checkpoint=None):
     """Fit a Gaussian approximation potential.
 
     Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
@@ -67,18 +71,22 @@ def fit(dataset, recipe="gap", *, baseline=None, test=None, seed=0, jitter=1e-10
         dataset: `Dataset`, from `read_dataset` or `Dataset.of`.
         recipe: name of a recipe, path of a file, or a `Recipe`.
         baseline: any potential; what is fitted is the rest, and the result is their sum.
+        curvatures: further targets, `HessianProduct`s and `StrainCurvature`s.
         test: a `Dataset` that takes no part in the fit, for the errors reported.
         seed: of the choice of sparse points and of folds.
         jitter: see `Fit`; raised if rounding asks for it.
         progress: called with a sentence about what is being done.
         predictions: False: do not evaluate the training set in the end.
+        checkpoint: path of a file that is written about once a minute. The same call finds it after an interruption,
+            goes on from there and gives the same result; in the end it is removed. That of another fit is replaced,
+            with a warning.
 
     Returns:
         `Fit`.
 
     Raises:
         DataError: data that cannot be fitted, with the reason.
-        FormatError: a recipe that cannot be read.
+        FormatError: a recipe that cannot be read; a checkpoint that is damaged or none at all.
 
     References:
         A. P. Bartok, G. Csanyi, Gaussian approximation potentials: a brief tutorial introduction, Int. J.
@@ -93,10 +101,16 @@ def fit(dataset, recipe="gap", *, baseline=None, test=None, seed=0, jitter=1e-10
     clock = _Clock()
     _check(dataset, recipe, baseline, test)
     terms = recipe.gap_terms(dataset)
+    kept = None
+    if checkpoint is not None:
+        kept = Checkpoint(checkpoint, fingerprint(dataset, recipe, baseline, seed=seed, jitter=jitter), say)
+        terms = kept.given_points(terms)
     cutoff = max(term.descriptor.cutoff for term in terms)
     frames = [frame.structure for frame in dataset]
     say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
     potential = sparse_potential(terms, dataset, prepare_frames(frames, cutoff), seed, say)
+    if kept is not None:
+        kept.keep_points([np.asarray(term.readout.points) for term in linear_terms(potential)])
     clock.step("sparse points")
     prepared = prepare_frames(frames, potential.cutoff, inner_cutoffs(potential))
     factors, jitters = factors_of(potential, jitter)
@@ -106,8 +120,11 @@ def fit(dataset, recipe="gap", *, baseline=None, test=None, seed=0, jitter=1e-10
         groups = np.zeros(len(dataset), int)
         for k, members in enumerate(dataset.folds(recipe.folds, seed)):
             groups[members] = k
-    moments = accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, groups, say)
+    moments = accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, groups, say, kept)
     clock.step("rows")
+    if curvatures:
+        say(f"rows of {len(curvatures)} curvatures")
+        moments |= curvature_moments(potential, curvatures, factors, baseline)
     widths = [len(f) for f in factors]
     choice = _choose(recipe, moments, widths, say)
     clock.step("choice")
@@ -124,9 +141,11 @@ def fit(dataset, recipe="gap", *, baseline=None, test=None, seed=0, jitter=1e-10
     train = predict(fitted, dataset) if predictions else None
     tested = None if test is None else predict(fitted, test)
     clock.step("errors")
+    if kept is not None:
+        kept.remove()
     given = {"energy": recipe.sigmas.energy, "forces": recipe.sigmas.forces, "stress": recipe.sigmas.stress}
     return Fit(
-        potential=fitted, recipe=recipe, sigmas={kind: given[kind] * noise[kind] for kind in sorted(noise)},
+        potential=fitted, recipe=recipe, sigmas={kind: sigma * noise[kind] for kind, sigma in given.items() if kind in noise},
         deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)), sparse=tuple(widths),
         jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin, choice=choice, train=train, test=tested,
         seconds=clock.seconds,

@@ -1,0 +1,149 @@
+"""Second derivatives of the energy as targets of a fit: Hessians times displacements, and curvatures under strain."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.checks import checked_neighbors
+from jaxpot.core.numbers import as_number, as_positive
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, GeometryError
+from jaxpot.fitting.design import design_rows
+from jaxpot.fitting.linear import Accumulator
+from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.observables import energy, hessian_vector_product
+from jaxpot.potentials.terms import inner_cutoffs
+
+
+@dataclass(frozen=True, eq=False)
+class HessianProduct:
+    """A target sum_jb d2E/(dr_ia dr_jb) u_jb = p_ia.
+
+    Linear in the weights as forces are: its rows are the exact derivative of theirs along u. The difference of the
+    forces at +-h u is the same target with an error of h^2.
+
+    Args:
+        structure: `Structure` or `ase.Atoms`.
+        vector: u, (n, 3) A.
+        product: p, (n, 3) eV/A.
+        sigma: standard deviation of the components of p, eV/A.
+    """
+
+    structure: Structure
+    vector: np.ndarray
+    product: np.ndarray
+    sigma: float
+
+    kind = "hessian"
+
+    def __post_init__(self):
+        object.__setattr__(self, "structure", Structure.of(self.structure))
+        for name in ("vector", "product"):
+            value = np.asarray(getattr(self, name), float)
+            if value.shape != (len(self.structure), 3) or not np.isfinite(value).all():
+                raise DataError(f"{name}: expected finite numbers ({len(self.structure)}, 3), got {value.shape}")
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "sigma", as_positive(self.sigma, "sigma", "a positive number in eV/A"))
+
+    def rows(self, potential, structure, neighbors):
+        """Rows (3 n, M) of a padded structure."""
+        vector = np.zeros(structure.positions.shape)
+        vector[: len(self.structure)] = self.vector
+        found = np.asarray(_force_changes(potential, structure, neighbors, vector))[: len(self.structure)]
+        return -found.reshape(self.vector.size, -1)
+
+    def baseline(self, potential):
+        """What a potential that is not fitted contributes, (3 n,)."""
+        return np.asarray(hessian_vector_product(potential, self.structure, self.vector)).reshape(-1)
+
+    @property
+    def target(self):
+        """(3 n,)."""
+        return self.product.reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class StrainCurvature:
+    """A target d2E/(ds dt) = c of the energy after r -> r (1 + s a + t b), atoms following the strain.
+
+    At a structure without stress, c / V is the elastic constant of the two strains with clamped ions.
+
+    Args:
+        structure: periodic along three axes.
+        first, second: a and b, symmetric (3, 3).
+        value: c, eV.
+        sigma: eV.
+    """
+
+    structure: Structure
+    first: np.ndarray
+    second: np.ndarray
+    value: float
+    sigma: float
+
+    kind = "strain"
+
+    def __post_init__(self):
+        object.__setattr__(self, "structure", Structure.of(self.structure))
+        if not all(self.structure.pbc):
+            raise GeometryError(f"a strain needs a crystal, periodic along all axes; got pbc={self.structure.pbc}")
+        for name in ("first", "second"):
+            value = np.asarray(getattr(self, name), float)
+            if value.shape != (3, 3) or not np.allclose(value, value.T):
+                raise DataError(f"{name}: expected a symmetric strain (3, 3), got {value.tolist()}")
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "value", as_number(self.value, "value", "an energy in eV"))
+        object.__setattr__(self, "sigma", as_positive(self.sigma, "sigma", "a positive energy in eV"))
+
+    def rows(self, potential, structure, neighbors):
+        """One row (1, M)."""
+        return np.asarray(_strain_row(potential, structure, neighbors, self.first, self.second))[None]
+
+    def baseline(self, potential):
+        """What a potential that is not fitted contributes, (1,)."""
+        neighbors = jax.device_put(checked_neighbors(potential, self.structure))
+
+        def value(s, t):
+            return energy(potential, self.structure.strained(s * self.first + t * self.second), neighbors)
+
+        return np.asarray(jax.jacfwd(jax.grad(value), argnums=1)(0.0, 0.0))[None]
+
+    @property
+    def target(self):
+        """(1,)."""
+        return np.array([self.value])
+
+
+def curvature_moments(potential, curvatures, factors, baseline=None):
+    """Moments of such targets, (kind, None) -> `Moments`; what the baseline contributes is taken off."""
+    for target in curvatures:
+        if not isinstance(target, HessianProduct | StrainCurvature):
+            raise DataError(f"curvatures: expected HessianProduct or StrainCurvature, got {type(target).__name__}")
+    prepared = prepare_frames([c.structure for c in curvatures], potential.cutoff, inner_cutoffs(potential))
+    accumulator = Accumulator(factors)
+    for curvature, ready in zip(curvatures, prepared, strict=True):
+        rest = curvature.target if baseline is None else curvature.target - curvature.baseline(baseline)
+        accumulator.add((curvature.kind, None), curvature.rows(potential, *ready), rest, curvature.sigma)
+    return accumulator.finish()
+
+
+@jax.jit
+def _force_changes(potential, structure, neighbors, vector):
+    def forces(positions):
+        return design_rows(potential, structure.moved(positions), neighbors).forces
+
+    return jax.jvp(forces, (structure.positions,), (vector,))[1]
+
+
+@jax.jit
+def _strain_row(potential, structure, neighbors, first, second):
+    def slope(s):
+        """dE/dt at t = 0: stress and volume of the crystal strained by s a, times b in its own coordinates."""
+        strained = structure.strained(s * first)
+        along = jnp.linalg.solve(jnp.eye(3) + s * first, second)
+        stress = design_rows(potential, strained, neighbors).stress
+        return strained.volume * jnp.einsum("ab,abm->m", along, stress)
+
+    return jax.jvp(slope, (0.0,), (1.0,))[1]

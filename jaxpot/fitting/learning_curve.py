@@ -1,0 +1,64 @@
+"""Errors against the number of frames that a fit has seen."""
+
+from dataclasses import dataclass
+
+from jaxpot.errors import DataError
+from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.run import fit
+
+_LEAST = 4  # frames
+
+
+@dataclass(frozen=True)
+class Point:
+    """One fit to a part of the training set.
+
+    Attributes:
+        frames: that it has seen.
+        errors: on the test set, as of `Predictions.errors`.
+    """
+
+    frames: int
+    errors: dict
+
+
+def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 / 2), seed=0, progress=None,
+                   callback=None, **options):
+    """Fit parts of a training set, each containing the one before, and test each fit on the same frames.
+
+    Every part is a fit of its own: sparse points, sigmas and scales are chosen anew from it.
+
+    Args:
+        dataset, recipe, seed: as for `fit`.
+        test: a `Dataset` that takes no part in the fits.
+        whole: `Fit` to all frames, if there is one: its errors end the curve without another fit.
+        parts: of the frames, ascending, between 0 and 1; with the same share of each config type. Parts of less than 4
+            frames, of fewer than the recipe has folds, or without one of the elements are left out.
+        progress: called with a sentence.
+        callback: called with the list of points after each fit.
+        options: for `fit`.
+
+    Returns:
+        List of `Point`, ascending.
+
+    Raises:
+        DataError: no test set.
+    """
+    if test is None:
+        raise DataError("a learning curve needs a test set that takes no part in the fit")
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    least = max(_LEAST, recipe.folds if recipe.choice == "cross-validation" else 1)
+    say = progress or (lambda text: None)
+    points = [] if whole is None else [Point(len(dataset), whole.test.errors())]
+    subsets = [dataset.split(part, seed)[1] for part in parts if least <= round(part * len(dataset)) < len(dataset)]
+    if whole is None:
+        subsets.append(dataset)
+    for subset in subsets:
+        if subset.species != dataset.species:
+            continue
+        say(f"learning curve: {len(subset)} of {len(dataset)} frames")
+        found = fit(subset, recipe, test=test, seed=seed, progress=progress, predictions=False, **options)
+        points = sorted([*points, Point(len(subset), found.test.errors())], key=lambda point: point.frames)
+        if callback is not None:
+            callback(points)
+    return points
