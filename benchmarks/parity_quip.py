@@ -70,6 +70,23 @@ FITS = {
          "n_sparse=60 add_species=T"],
         [ISOLATED],
     ),
+    "clusters of two, each once": (["Si"], [PAIRS.replace("2b", "Nb order=2 compact_clusters=F")], [ISOLATED]),
+    "clusters, two elements": (
+        ["Si", "C"],
+        [f"distance_Nb order=2 compact_clusters=F cutoff=4.0 {SE} delta=0.5 theta_uniform=1.0 sparse_method=uniform "
+         "n_sparse=15 add_species=T",
+         f"distance_Nb order=3 compact_clusters=F cutoff=3.0 {SE} delta=0.3 theta_uniform=1.0 sparse_method=uniform "
+         "n_sparse=40 add_species=T"],
+        [ISOLATED],
+    ),
+    "clusters, three elements": (
+        ["Si", "C", "O"],
+        [PAIRS, f"distance_Nb order=3 compact_clusters=F cutoff=2.8 {SE} delta=0.3 theta_uniform=1.0 "
+         "sparse_method=uniform n_sparse=20 add_species=T",
+         f"distance_Nb order=3 cutoff=2.8 {SE} delta=0.3 theta_uniform=1.0 sparse_method=uniform n_sparse=20 "
+         "Z={{6 8 14}} add_species=F"],
+        [ISOLATED],
+    ),
     "two elements": (
         ["Si", "C"],
         [f"soap l_max=3 n_max=4 atom_sigma=0.4 cutoff=4.0 cutoff_transition_width=0.7 zeta=4 delta=1.0 add_species=T "
@@ -173,17 +190,19 @@ def main():
     data = os.environ.get("JAXPOT_DATA")
     if data is None or sys.argv[1:]:
         return
-    for path in sorted(Path(data).glob("mlearn/*/published/gap/gap.xml")):
-        element = path.parents[2].name
+    paths = {path.parents[2].name: path for path in sorted(Path(data).glob("mlearn/*/published/gap/gap.xml"))}
+    example = Path(data) / "mlearn" / "gap_example_Mo" / "soap.xml"
+    for name, path in {**paths, "Mo (example)": example}.items():
+        element = name.split()[0]
         structures = [bulk(element, cubic=True) * (2, 2, 2) for _ in range(2)]
         for seed, atoms in enumerate(structures):
             atoms.rattle(0.1, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 found = unpacked(path, Path(folder))
-                report(f"mlearn {element}", differences(jp.load(found), found, structures))
+                report(f"mlearn {name}", differences(jp.load(found), found, structures))
             except jp.errors.FormatError as error:
-                print(f"mlearn {element}: {str(error)[:100]}")
+                print(f"mlearn {name}: {str(error)[:100]}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from jaxpot.potentials.tersoff import Tersoff
 
 _MOST_TYPES = 200
 _MOST_POINTS = 100_000
+LJ_SHIFTS = {  # (energy_shift, linear_force_shift)
+    (False, False): "none", (True, False): "energy", (False, True): "slope", (True, True): "force",
+}
 _MORSE_END = 1e-8  # exp(-alpha (r - r0)) where QUIP ends a pair that has no cutoff
 
 
@@ -151,18 +154,22 @@ def _lennard_jones(reader, known):
     groups = {}
     for pair, element in reader.pairs(types).items():
         six, twelve = reader.number(element, "eps6"), reader.number(element, "eps12")
-        if six <= 0.0 or twelve <= 0.0:
-            raise reader.error(f"expected positive eps6 and eps12, got {six} and {twelve}", element)
-        energy, force = (reader.flag(element, name) for name in ("energy_shift", "linear_force_shift"))
-        # With a smooth cutoff QUIP's forces are not the derivatives of its energy.
-        for name in ("smooth_cutoff_width", "tail_corr_factor", "tail_corr_const"):
+        if six * twelve <= 0.0 and (six or twelve):
+            raise reader.error(f"expected eps6 and eps12 of one sign, got {six} and {twelve}", element)
+        shifts = tuple(reader.flag(element, name) for name in ("energy_shift", "linear_force_shift"))
+        if reader.number(element, "smooth_cutoff_width", 0.0):
+            raise reader.error(
+                "a smooth end is not read: there QUIP's forces are not the derivatives of its energy, so that no "
+                "potential has both; expected 0", element, "smooth_cutoff_width",
+            )
+        for name in ("tail_corr_factor", "tail_corr_const"):
             if reader.number(element, name, 0.0):
-                raise reader.error("smooth ends and corrections for tails are not read; expected 0", element, name)
-        if force and not energy:
-            raise reader.error("not read without energy_shift", element, "linear_force_shift")
-        shift = "force" if force else "energy" if energy else "none"
-        sigma = reader.number(element, "sigma") * (twelve / six) ** (1 / 6)
-        groups.setdefault((reader.number(element, "cutoff"), shift), {})[pair] = (six**2 / (4 * twelve), sigma)
+                raise reader.error("corrections for tails are not read; expected 0", element, name)
+        shift = LJ_SHIFTS[shifts]
+        epsilon, sigma = 0.0, reader.number(element, "sigma")
+        if six:
+            epsilon, sigma = six**2 / (4 * twelve), sigma * (twelve / six) ** (1 / 6)
+        groups.setdefault((reader.number(element, "cutoff"), shift), {})[pair] = (epsilon, sigma)
     species = tuple(sorted(z for z, _ in types.values()))
 
     def term(group, pairs):

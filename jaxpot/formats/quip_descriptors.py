@@ -36,7 +36,7 @@ def read_term(document, coordinate, tolerance=0.0):
     except DataError as error:
         raise document.error(str(error), name, coordinate.line) from error
     options.refuse_rest()
-    kernel = _kernel(document, coordinate)
+    kernel = _kernel(document, coordinate, descriptor)
     vectors = read_points(document, coordinate, descriptor)
     delta = document.number(coordinate.attributes, "signal_variance", line=coordinate.line)
     if isinstance(descriptor, SOAP) and isinstance(kernel, DotProduct) and not descriptor.covariance_sigma0:
@@ -184,21 +184,19 @@ def _distance_nb(document, options):
     order = options.whole("order")
     if order not in (2, 3):
         raise document.error(f"expected clusters of 2 or 3 atoms, got {order}", "order", options.line)
-    if order == 3:
-        options.only("compact_clusters", ("T", "TRUE"), "F")
-    else:
-        options.flag("compact_clusters", "F")  # pairs have one side, and are compact
-    elements = options.elements("Z")
+    elements = options.elements("Z") or (0,) * order
     if len(elements) != order:
         raise document.error(f"expected {order} atomic numbers, got {elements}", "Z", options.line)
+    if 0 in elements:
+        # QUIP counts every cluster there, whatever the other numbers are.
+        if order == 3 and any(elements):
+            raise document.error(f"expected three elements, or three times 0, got {elements}", "Z", options.line)
+        elements = None
+    compact = options.flag("compact_clusters", "T")
     cutoff, width = options.number("cutoff"), options.number("cutoff_transition_width", 0.5)
     if order == 2:
-        return Pair(cutoff, width, elements)
-    if len(set(elements)) > 1:
-        # Whichever atom is in the middle counts as the first there: energies depend on the order of atoms.
-        raise document.error(f"triangles of unlike atoms are not symmetric in QUIP, and not read; got {elements}", "Z",
-                             options.line)
-    return Triangle(cutoff, width, elements[0])
+        return Pair(cutoff, width, elements, once=not compact)
+    return Triangle(cutoff, width, elements, compact)
 
 
 def _named(options, *names):
@@ -211,10 +209,9 @@ def _named(options, *names):
 _DESCRIPTORS = {"soap": _soap, "distance_2b": _distance_2b, "angle_3b": _angle_3b, "distance_Nb": _distance_nb}
 
 
-def _kernel(document, coordinate):
+def _kernel(document, coordinate, descriptor):
     attributes, line = coordinate.attributes, coordinate.line
     dimension = document.count(attributes, "dimensions", MOST_POINTS, line=line)
-    identity = list(range(1, dimension + 1))
     kind = attributes.get("covariance_type", "").strip()
     if kind == _DOT_PRODUCT:
         return DotProduct(document.number(attributes, "zeta", line=line))
@@ -225,10 +222,17 @@ def _kernel(document, coordinate):
     if len(theta) != dimension or min(theta, default=0.0) <= 0.0:
         raise document.error(f"expected {dimension} positive lengths, got {len(theta)}", "theta", line)
     kernel = SquaredExponential(np.array(theta))
-    if all(permutation == identity for permutation in coordinate.permutations):
+    permutations = [tuple(k - 1 for k in permutation) for permutation in coordinate.permutations]
+    if isinstance(descriptor, Triangle) and set(permutations) != set(descriptor.permutations):
+        # Otherwise energies would depend on the order of like atoms.
+        expected = " and ".join(" ".join(str(k + 1) for k in p) for p in descriptor.permutations)
+        raise document.error(f"expected {expected} for these triangles", "permutation", line)
+    if all(permutation == tuple(range(dimension)) for permutation in permutations):
         return kernel
-    permutations = [[k - 1 for k in permutation] for permutation in coordinate.permutations]
-    if any(sorted(p) != list(range(dimension)) or [theta[k] for k in p] != theta for p in permutations):
-        raise document.error(f"expected permutations of {dimension} components, of equal theta where they change "
-                             "places", "permutation", line)
-    return Permuted(kernel, permutations)
+    try:
+        kernel = Permuted(kernel, permutations)
+    except DataError as error:
+        raise document.error(str(error), "permutation", line) from error
+    if any([theta[k] for k in p] != theta for p in permutations):
+        raise document.error("expected equal theta of components that change places", "permutation", line)
+    return kernel

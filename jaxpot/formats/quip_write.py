@@ -10,9 +10,10 @@ import numpy as np
 from jaxpot.checks import check_potential
 from jaxpot.core.elements import name_species, symbol
 from jaxpot.core.save import write_atomically
-from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
 from jaxpot.errors import DataError
-from jaxpot.kernels import DotProduct, SquaredExponential
+from jaxpot.formats.quip_write_parts import PARTS, digits, nested_sum, write_parts
+from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials.base import addends
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
@@ -29,9 +30,13 @@ def write_quip_xml(potential, path):
     so that models do not overwrite each other's points, and it is what QUIP calls the model: `quippy.Potential(
     "xml_label=<label>", param_filename=path)`. Factors of terms go into delta and the weights.
 
+    Classical terms become the parts of a `Sum` with the GAP, with their parameters in the same file.
+
     Args:
-        potential: `Constants` and `Described` terms, added up and scaled in any way. The descriptors are SOAP, Pair
-            or Triplet, the readouts `SparseGP` with a dot product or a squared exponential.
+        potential: `Constants`, `Described` and classical terms, added up and scaled in any way. The descriptors are
+            SOAP, Pair, Triplet or Triangle, the readouts `SparseGP` with a dot product or a squared exponential
+            (for Triangle, `Permuted`). The classical terms are Glue, LennardJones, Morse, StillingerWeber and
+            Tersoff, as far as QUIP's have the same form.
         path: the XML file; the side files come into the same folder. Everything is checked before anything
             is written, and the XML is written last.
 
@@ -43,13 +48,14 @@ def write_quip_xml(potential, path):
     """
     check_potential(potential)
     path = os.fspath(path)
-    e0, terms = _sort(potential)
+    e0, terms, others = _sort(potential)
     coordinates = [_coordinate(factor, term) for factor, term in terms]
     version = _version(terms)
-    digest = hashlib.sha256(repr((version, sorted(e0.items()), coordinates)).encode()).hexdigest()
-    label = f"GAP_{digest[:16]}"
+    parts = write_parts(others, e0)
+    contents = (version, sorted(e0.items()), coordinates, [ElementTree.tostring(section) for _, section in parts])
+    label = f"GAP_{hashlib.sha256(repr(contents).encode()).hexdigest()[:16]}"
     sides = [f"{path}.sparseX.{label}{k}" for k in range(1, len(coordinates) + 1)]
-    root = _xml(label, version, e0, coordinates, [os.path.basename(side) for side in sides])
+    root = _xml(label, version, e0, coordinates, [os.path.basename(side) for side in sides], parts)
     ElementTree.indent(root)
     _write_sides({side: coordinate.points for side, coordinate in zip(sides, coordinates, strict=True)})
     write_atomically(path, ElementTree.tostring(root) + b"\n")
@@ -66,14 +72,15 @@ class _Coordinate:
     points: bytes
     elements: frozenset  # that the descriptor names
     dimension: int
+    permutations: tuple = ()
 
 
 # What is in the potential ---------------------------------------------------------------------------------
 
 
 def _sort(potential):
-    """Reference energies by element, and the terms (factor, Described)."""
-    e0, terms = {}, []
+    """Reference energies by element, the terms (factor, Described), and classical ones."""
+    e0, terms, others = {}, [], []
     constants = [(float(factor), term) for factor, term in addends(potential) if isinstance(term, Constants)]
     species = potential.species
     if species is None:
@@ -83,14 +90,18 @@ def _sort(potential):
     for factor, term in addends(potential):
         if isinstance(term, Constants):
             continue
-        if not isinstance(term, Described) or not isinstance(term.readout, SparseGP):
-            raise DataError(f"{term!r} has no place in a GAP file: expected Constants and Described with a SparseGP")
+        process = isinstance(term, Described) and isinstance(term.readout, SparseGP)
+        if not process and type(term) not in PARTS:
+            known = ", ".join(kind.__name__ for kind in PARTS)
+            raise DataError(
+                f"{term!r} has no place in a GAP file: expected Constants, Described with a SparseGP, or {known}"
+            )
         if float(factor) == 0.0:
             raise DataError(f"{term!r} is multiplied by 0: leave it out")
-        terms.append((float(factor), term))
+        (terms if process else others).append((float(factor), term))
     if not terms:
         raise DataError(f"{potential!r} has no Gaussian process: a GAP file needs one")
-    return e0, terms
+    return e0, terms, others
 
 
 def _version(terms):
@@ -112,9 +123,11 @@ def _version(terms):
 
 def _coordinate(factor, term):
     descriptor, readout = term.descriptor, term.readout
-    write = {SOAP: _soap, Pair: _pair, Triplet: _triplet}.get(type(descriptor))
+    write = {SOAP: _soap, Pair: _pair, Triplet: _triplet, Triangle: _triangle}.get(type(descriptor))
     if write is None:
-        raise DataError(f"{type(descriptor).__name__} cannot be written for QUIP; expected SOAP, Pair or Triplet")
+        raise DataError(
+            f"{type(descriptor).__name__} cannot be written for QUIP; expected SOAP, Pair, Triplet or Triangle"
+        )
     points, kernel = np.asarray(readout.points, np.float64), readout.kernel
     if isinstance(descriptor, SOAP) and descriptor.compact:
         points = descriptor.expand(points)
@@ -125,25 +138,37 @@ def _coordinate(factor, term):
     words, elements = write(descriptor)
     return _Coordinate(
         " ".join(f"{key}={value}" if key else value for key, value in words.items()),
-        (("signal_variance", _digits(abs(factor) * float(readout.delta))), *kind),
+        (("signal_variance", digits(abs(factor) * float(readout.delta))), *kind),
         theta,
-        tuple(zip(map(_digits, np.asarray(readout.weights) / factor), map(_digits, own), strict=True)),
-        "".join(f" {_digits(x)}\n" for x in points.ravel()).encode(),
+        tuple(zip(map(digits, np.asarray(readout.weights) / factor), map(digits, own), strict=True)),
+        "".join(f" {digits(x)}\n" for x in points.ravel()).encode(),
         frozenset(elements),
         dimension,
+        kernel.permutations if isinstance(kernel, Permuted) else (tuple(range(dimension)),),
     )
 
 
 def _kernel(kernel, descriptor, dimension):
     """Attributes, and the text of theta."""
-    if isinstance(kernel, DotProduct):
-        return (("covariance_type", "2"), ("zeta", _digits(kernel.zeta))), ""
+    if isinstance(descriptor, Triangle):
+        found = kernel.permutations if isinstance(kernel, Permuted) else ((0, 1, 2),)
+        if set(found) != set(descriptor.permutations):
+            raise DataError(
+                f"a Triangle needs a kernel that does not depend on the order of like atoms: expected Permuted with "
+                f"{descriptor.permutations}, got {found}"
+            )
+    if isinstance(kernel, Permuted):
+        kernel = kernel.kernel
+    elif isinstance(kernel, DotProduct):
+        return (("covariance_type", "2"), ("zeta", digits(kernel.zeta))), ""
     if not isinstance(kernel, SquaredExponential):
-        raise DataError(f"{type(kernel).__name__} is not in QUIP; expected DotProduct or SquaredExponential")
+        raise DataError(
+            f"{type(kernel).__name__} is not in QUIP; expected DotProduct, SquaredExponential, or Permuted with that"
+        )
     theta = np.asarray(kernel.theta)
-    if theta.ndim and getattr(descriptor, "compact", False):
+    if theta.ndim and isinstance(descriptor, SOAP) and descriptor.compact:
         raise DataError("single lengths theta for components of a compact SOAP cannot be put in QUIP's order: give one")
-    return (("covariance_type", "1"),), " ".join(map(_digits, np.broadcast_to(theta, dimension)))
+    return (("covariance_type", "1"),), " ".join(map(digits, np.broadcast_to(theta, dimension)))
 
 
 # Descriptors: their words, and the elements that these name -----------------------------------------------
@@ -167,11 +192,28 @@ def _soap(descriptor):
 
 
 def _pair(descriptor):
+    if descriptor.once:
+        return _cluster(descriptor, 2, compact=False)
     return _named(descriptor, "distance_2b", ("Z1", "Z2"))
 
 
 def _triplet(descriptor):
     return _named(descriptor, "angle_3b", ("Z", "Z1", "Z2"))
+
+
+def _triangle(descriptor):
+    return _cluster(descriptor, 3, descriptor.compact)
+
+
+def _cluster(descriptor, order, compact):
+    elements = descriptor.elements or (0,) * order
+    if None in elements:
+        raise DataError(f"clusters of {elements} are not in QUIP: expected {order} elements, or None for all")
+    words = {
+        "": "distance_Nb", "order": order, **_reach(descriptor), "compact_clusters": _flag(compact),
+        "Z": "{" + " ".join(map(str, elements)) + "}",
+    }
+    return words, set(elements) - {0}
 
 
 def _named(descriptor, name, keys):
@@ -187,15 +229,10 @@ def _flag(value):
     return "T" if value else "F"
 
 
-def _digits(number):
-    """17 significant digits: enough for any double."""
-    return f"{float(number):.16e}"
-
-
 # The files ------------------------------------------------------------------------------------------------
 
 
-def _xml(label, version, e0, coordinates, sides):
+def _xml(label, version, e0, coordinates, sides, parts):
     named = set().union(*(coordinate.elements for coordinate in coordinates))
     if not named <= set(e0):
         raise DataError(
@@ -203,24 +240,28 @@ def _xml(label, version, e0, coordinates, sides):
             "add its reference energy in Constants"
         )
     root = ElementTree.Element(label)
-    ElementTree.SubElement(root, "Potential", label=label, init_args=f"IP GAP label={label}")
+    words = [f"IP {kind} label={section.get('label')}" for kind, section in parts]
+    init_args = nested_sum([*words, f"IP GAP label={label}"])
+    ElementTree.SubElement(root, "Potential", label=label, init_args=init_args)
+    root.extend(section for _, section in parts)
     gap = ElementTree.SubElement(root, "GAP_params", label=label, gap_version=str(version))
     data = ElementTree.SubElement(gap, "GAP_data", do_core="F")
     for z, energy in sorted(e0.items()):
-        ElementTree.SubElement(data, "e0", Z=str(z), value=_digits(energy))
+        ElementTree.SubElement(data, "e0", Z=str(z), value=digits(energy))
     sparse = ElementTree.SubElement(gap, "gpSparse", label=label, n_coordinate=str(len(coordinates)), fitted="T")
     for k, (coordinate, side) in enumerate(zip(coordinates, sides, strict=True), 1):
         node = ElementTree.SubElement(
-            sparse, "gpCoordinates", label=f"{label}{k}", dimensions=str(coordinate.dimension), signal_mean=_digits(0),
-            sparsified="T", n_permutations="1", n_sparseX=str(len(coordinate.weights)), sparseX_filename=side,
+            sparse, "gpCoordinates", label=f"{label}{k}", dimensions=str(coordinate.dimension), signal_mean=digits(0),
+            sparsified="T", n_permutations=str(len(coordinate.permutations)),
+            n_sparseX=str(len(coordinate.weights)), sparseX_filename=side,
             sparseX_md5sum=hashlib.md5(coordinate.points, usedforsecurity=False).hexdigest(),
             **dict(coordinate.attributes),
         )
         if coordinate.theta:
             ElementTree.SubElement(node, "theta").text = coordinate.theta
         ElementTree.SubElement(node, "descriptor").text = coordinate.descriptor
-        identity = " ".join(map(str, range(1, coordinate.dimension + 1)))
-        ElementTree.SubElement(node, "permutation", i="1").text = identity
+        for i, permutation in enumerate(coordinate.permutations, 1):
+            ElementTree.SubElement(node, "permutation", i=str(i)).text = " ".join(str(k + 1) for k in permutation)
         for i, (alpha, own) in enumerate(coordinate.weights, 1):
             ElementTree.SubElement(node, "sparseX", i=str(i), alpha=alpha, sparseCutoff=own)
     if not all(coordinate.elements for coordinate in coordinates):

@@ -20,7 +20,7 @@ from jaxpot.potentials.parameters import (
     species_numbers,
 )
 
-_SMOOTHNESS = {"none": -1, "energy": 0, "force": 1, "smooth": 3}
+_SMOOTHNESS = {"none": -1, "energy": 0, "slope": -1, "force": 1, "smooth": 3}
 
 
 @pytree
@@ -32,6 +32,7 @@ class LennardJones(Potential):
     The ways to end it, and how smooth they are:
         shift="none": v(r), cut off (the energy jumps; LAMMPS `lj/cut`).
         shift="energy": v(r) - v(rc) (forces jump).
+        shift="slope": v(r) - (r - rc) v'(rc) (the energy jumps, forces do not).
         shift="force": v(r) - v(rc) - (r - rc) v'(rc) (second derivatives jump).
         shift="smooth": v(r) s(r), with s falling from 1 at `onset` to 0 at the cutoff, three times
             differentiable (`basis.cutoffs.switch`).
@@ -93,7 +94,7 @@ class LennardJones(Potential):
         pair = _pair(r, epsilon, sigma)
         if self.shift in ("energy", "force"):
             pair = pair - _pair(self.cutoff, epsilon, sigma)
-        if self.shift == "force":
+        if self.shift in ("slope", "force"):
             pair = pair - (r - self.cutoff) * _slope(self.cutoff, epsilon, sigma)
         if self.shift == "smooth":
             pair = pair * switch(r, self.onset, self.cutoff)

@@ -11,8 +11,8 @@ import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors import SOAP, Pair, Triplet
-from jaxpot.kernels import DotProduct, SquaredExponential
+from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
+from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
     EAM,
     ZBL,
@@ -119,6 +119,7 @@ MODELS = {
     "constants": (lambda: Constants({"Si": -1.5, "C": -2.0}), diamond(5.43, ["Si", "C"])),
     "lj, truncated": (lambda: LennardJones(0.0104, 3.4, 7.0), fcc(5.26, "Ar")),
     "lj, energy shifted": (lambda: LennardJones(0.0104, 3.4, 7.0, shift="energy"), fcc(5.26, "Ar")),
+    "lj, slope shifted": (lambda: LennardJones(0.0104, 3.4, 7.0, shift="slope"), fcc(5.26, "Ar")),
     "lj, force shifted": (lambda: LennardJones(0.0104, 3.4, 7.0, shift="force"), fcc(5.26, "Ar")),
     "lj, smooth, two elements": (
         lambda: LennardJones(**MIXED, cutoff=7.0, shift="smooth", mixing="lorentz-berthelot"),
@@ -143,6 +144,13 @@ MODELS = {
     "tersoff, two elements": (silicon_carbide, diamond(5.4, ["Si", "C"]), {"jump": 1e-9}),
     "gap, soap": (
         lambda: gaussian_process(SOAP(3, 2, 3.8, 0.8, compact=True), DotProduct(3), "Si"), diamond(5.43, ["Si", "Si"])
+    ),
+    "gap, triangles": (
+        lambda: gaussian_process(
+            Triangle(2.9, 0.6, ("Si", "C", "C"), compact=False), Permuted(SquaredExponential(2.0), [(0, 1, 2), (0, 2, 1)]),
+            "Si", "C",
+        ),
+        molecule(["Si", "C", "C", "Si"], 2.0),
     ),
     "gap, sum for two elements": (small_gap, diamond(4.6, ["Si", "C"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),

@@ -9,10 +9,20 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.basis.cubic_splines import CubicSpline
+from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
 from jaxpot.errors import DataError
-from jaxpot.kernels import DotProduct, SquaredExponential
-from jaxpot.potentials import ZBL, Constants, Described
+from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
+from jaxpot.potentials import (
+    ZBL,
+    Constants,
+    Described,
+    Glue,
+    LennardJones,
+    Morse,
+    StillingerWeber,
+    Tersoff,
+)
 from jaxpot.readouts import SparseGP
 
 FILES = Path(__file__).parent / "files" / "gap"
@@ -47,12 +57,57 @@ MADE = {
     "no reference energies": process(SOAP(2, 2, 3.5, compact=True), SquaredExponential(0.9)),
 }
 
+PAIRS = ENERGIES + process(Pair(4.0, 0.7), SquaredExponential(0.6))
+SIDES = Triangle(3.0, elements=("Si", "C", "C"), compact=False)
+LENGTHS = np.array([[0.0, 2.0], [2.0, 2.1]])  # carbon atoms do not see one another
+MADE |= {
+    "clusters": PAIRS + process(Pair(3.5, once=True, elements=("Si", "C")), SquaredExponential(0.6))
+    + process(SIDES, Permuted(SquaredExponential(0.6), SIDES.permutations)),
+    "glues": PAIRS - 0.5 * Glue(
+        {("Si", "C"): CubicSpline([1.0, 1.7, 2.4], [9.0, 2.0, 0.0]), ("C", "C"): CubicSpline([1.0, 2.0], [4.0, 0.0])},
+        ("Si", "C"), (CubicSpline([0.1, 0.8, 1.5], [0.3, -1.0, -2.5]), CubicSpline([0.0, 1.0], [0.0, 1.0], [0.5, 2.0])),
+        [0.05, 0.04], [3.6, 3.9],
+    ) + Glue({("Si", "Si"): CubicSpline([1.0, 2.0, 3.1], [9.0, 2.0, 0.0], [-9.0, 0.0])}, ("C", "Si")),
+    "pairs of all kinds": PAIRS + LennardJones(0.2, 2.0, 3.0, "slope") - LennardJones(0.1, 1.8, 3.6)
+    + Morse(0.2, 1.7, 2.1, 4.0),
+    "pairs with ranges of their own": PAIRS
+    + LennardJones([[0.2, 0.0], [0.0, 0.3]], 2.0, 3.0, "force", ["C", "Si"])
+    + LennardJones([[0.0, 0.2], [0.2, 0.0]], 1.9, 3.5, "energy", ["C", "Si"])
+    + Morse([[0.2, 0.0], [0.0, 0.0]], 1.7, 2.1, 4.0, ["C", "Si"]) + Morse([[0.3]], [[1.5]], [[2.2]], 5.0, ["Si"]),
+    "stillinger-weber": PAIRS + 0.5 * StillingerWeber(
+        2.0, LENGTHS, 1.7, np.arange(8.0).reshape(2, 2, 2) + np.arange(8.0).reshape(2, 2, 2).swapaxes(1, 2),
+        np.array([[1.1, 1.1], [1.2, 1.2]]), -1 / 3, 7.0, 0.6, species=("C", "Si"),
+    ),
+    "silicon and tersoff": Constants({"Si": -1.0}) + StillingerWeber.silicon()
+    + 2.0 * Tersoff(1830.8, 471.18, 2.4799, 1.7322, 1.1e-6, 0.78734, 1.0039e5, 16.217, -0.59825, 2.7, 3.0)
+    + process(Pair(4.0, 0.7), SquaredExponential(0.6), ["Si"]),
+}
+
+
+def structure_for(potential):
+    expected = REFERENCE["two"][0]
+    symbols = expected["symbols"] if 6 in potential.species else ["Si"] * 8
+    return jp.Structure(expected["positions"], expected["cell"], symbols)
+
 
 def assert_same(first, second, structure):
     assert set(first.species) == set(second.species)
     first, second = jp.evaluate(first, structure), jp.evaluate(second, structure)
     for name in ("energies", "forces", "stress"):
         np.testing.assert_allclose(getattr(second, name), getattr(first, name), rtol=0, atol=1e-10)
+
+
+def assert_same_energies(first, second, structure):
+    assert set(first.species) == set(second.species)
+    expected = jp.site_energies(first, structure)
+    np.testing.assert_allclose(jp.site_energies(second, structure), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["core", "unlike", "with_LJ", "with_SW", "with_Tersoff"])
+def test_parts_and_clusters_that_were_read_are_written_again(name, tmp_path):
+    potential = jp.load(FILES / f"{name}.xml")
+    jp.save(potential, tmp_path / "gap.xml")
+    assert_same_energies(potential, jp.load(tmp_path / "gap.xml"), crystal(name))
 
 
 @pytest.mark.parametrize("name", ["two", "plain"])
@@ -69,7 +124,17 @@ def test_what_was_read_is_written_again(name, tmp_path):
 @pytest.mark.parametrize("name", MADE)
 def test_what_was_made_is_written(name, tmp_path):
     jp.save(MADE[name], tmp_path / "gap.xml")
-    assert_same(MADE[name], jp.load(tmp_path / "gap.xml"), crystal("two"))
+    assert_same_energies(MADE[name], jp.load(tmp_path / "gap.xml"), structure_for(MADE[name]))
+
+
+def test_pairs_share_sections_and_sums_are_flat(tmp_path):
+    """QUIP reads sums in sums, and crashes where these hold sums once more."""
+    jp.save(MADE["pairs with ranges of their own"], tmp_path / "gap.xml")
+    text = (tmp_path / "gap.xml").read_text()
+    assert text.count("<LJ_params") == text.count("<Morse_params") == 1
+    jp.save(MADE["pairs of all kinds"], tmp_path / "gap.xml")
+    words = (tmp_path / "gap.xml").read_text().split('init_args="')[1].split('"')[0]
+    assert words.count("Sum") == 3 and "}}}" not in words
 
 
 def test_variance_of_scaled_terms(tmp_path):
@@ -120,6 +185,17 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch):
 SI = process(SOAP(2, 1, 3.5), species=["Si"])
 REFUSED = {
     "another potential": (SI + ZBL(1.0, 2.0), "ZBL.* has no place in a GAP file"),
+    "a smooth end": (PAIRS + LennardJones(0.1, 2.0, 4.0, "smooth"), "shift='smooth' is not in QUIP"),
+    "four parts": (PAIRS + sum((LennardJones(0.1, 2.0, c) for c in (2.0, 3.0, 4.0)), Morse(0.2, 1.7, 2.1, 4.0)),
+                   "at most 3 classical parts"),
+    "a negative Tersoff": (SI - MADE["silicon and tersoff"].terms[2].potential, "expected a positive factor"),
+    "an angle": (SI + StillingerWeber.silicon().replace(cos_theta0=-0.5), "cos_theta0 other than -1/3"),
+    "an early end": (SI + StillingerWeber.silicon().replace(tol=0.001), "tol=0.001 is not in QUIP"),
+    "two gammas": (
+        PAIRS + StillingerWeber(2.0, 2.0, 1.7, 21.0, [[1.0, 1.0], [1.2, 1.0]], -1 / 3, 7.0, 0.6, species=("C", "Si")),
+        "in QUIP a triplet has one gamma",
+    ),
+    "unsymmetric triangles": (process(Triangle(3.0), SquaredExponential(0.5)), "not depend on the order of like atoms"),
     "no potential": (crystal("plain"), "expected a jaxpot potential .* got Structure"),
     "no process": (ENERGIES, "has no Gaussian process"),
     "no species": (process(SOAP(2, 1, 3.5), species=None), "which elements it serves"),

@@ -30,7 +30,7 @@ def test_numbers_of_quip(name):
         structure = jp.Structure(expected["positions"], expected["cell"], expected["symbols"])
         found = jp.evaluate(potential, structure)
         assert float(found.energy) == pytest.approx(expected["energy"], abs=1e-9 * len(structure))
-        if name != "clusters":  # QUIP divides a triangle among its atoms, `Triangle` gives it to a corner
+        if name not in ("clusters", "unlike"):  # QUIP divides a triangle among its atoms, `Triangle` gives it to a corner
             np.testing.assert_allclose(found.energies, expected["energies"], atol=1e-9)
         np.testing.assert_allclose(found.forces, expected["forces"], atol=1e-8)
         np.testing.assert_allclose(found.stress, expected["stress"], atol=1e-9)
@@ -163,9 +163,22 @@ MISTAKES = {
     "a pair twice": ("core", 'type1="2" type2="1"', 'type1="1" type2="1"', "Si-Si is given twice"),
     "a value that is no number": ("core", 'E="9"', 'E="nine"', "E: expected a finite number"),
     "no density": ("core", "density num_points", "thickness num_points", "not XML|expected one density"),
-    "a smooth end": ("with_LJ", 'cutoff="3.5"', 'cutoff="3.5" smooth_cutoff_width="0.5"', "smooth ends"),
-    "a force shift alone": ("with_LJ", 'energy_shift="T"', 'energy_shift="F"', "not read without energy_shift"),
-    "no attraction": ("with_LJ", 'eps6="0.7"', 'eps6="0"', "positive eps6"),
+    "a smooth end": (
+        "with_LJ", 'cutoff="3.5"', 'cutoff="3.5" smooth_cutoff_width="0.5"', "not the derivatives of its energy"
+    ),
+    "a tail": ("with_LJ", 'cutoff="3.5"', 'cutoff="3.5" tail_corr_factor="0.5"', "corrections for tails"),
+    "no attraction": ("with_LJ", 'eps6="0.7"', 'eps6="0"', "eps6 and eps12 of one sign"),
+    # Clusters
+    "light and like": ("unlike", "Z={6 14 14}", "Z={6 6 14}", "depends on the order of the atoms"),
+    "some elements": ("unlike", "Z={14 14 14 }", "Z={0 14 14 }", "expected three elements, or three times 0"),
+    "an element too few": ("unlike", "Z={14 14 14 }", "Z={14 14}", "expected 3 atomic numbers"),
+    "four atoms": ("clusters", "order=3", "order=4", "clusters of 2 or 3"),
+    "no permutation": ("clusters", '<permutation i="2">2 1 3', '<permutation i="2">2 1 1', "expected 1 2 3 and 2 1 3"),
+    "a permutation too few": ("unlike", '<permutation i="2">1 3 2', '<permutation i="2">1 2 3', "1 2 3 and 1 3 2 for"),
+    "lengths that differ": ("clusters", "0.79999999999999993E+000", "0.7", "equal theta of components"),
+    "no group": (
+        "two", '<permutation i="1">1 2 3  </permutation>', '<permutation i="1">2 3 1</permutation>', "expected a group"
+    ),
     "a cutoff below zero": ("with_Morse", 'cutoff="5.0"', 'cutoff="-5.0"', "positive length"),
     "a triplet twice": ("with_SW", 'atnum_k="6" lambda="21.0055023254418"', 'atnum_k="6" lambda="3"', "with other numbers"),
     "no chi": ("with_Tersoff", '<per_pair_data type1="3" type2="1" chi="1.0" />', "", "there is no chi of C, Ge"),
@@ -231,21 +244,24 @@ def test_a_glue_that_embeds_nothing(tmp_path):
     assert float(jp.energy(found, alone)) == pytest.approx(-0.23790774719673796)
 
 
-def test_triangles_of_unlike_atoms_are_refused(tmp_path):
-    for side in FILES.glob("clusters.xml.sparseX*"):
-        shutil.copy(side, tmp_path)
-    path = tmp_path / "clusters.xml"
-    text = (FILES / "clusters.xml").read_text()
-    for old, new, message in (
-        ("Z={14 14 14 }", "Z={6 14 14 }", "not symmetric in QUIP"),
-        ("order=3 cutoff=3.2 compact_clusters=T", "order=3 cutoff=3.2 compact_clusters=F", "compact_clusters=F"),
-        ('<permutation i="2">2 1 3', '<permutation i="2">2 1 1', "expected permutations of 3 components"),
-        ("order=3", "order=4", "clusters of 2 or 3"),
-    ):
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        with pytest.raises(FormatError, match=message):
-            jp.load(path)
+def test_pairs_without_lennard_jones(tmp_path):
+    """eps6 = eps12 = 0, as files that `jp.save` writes have it."""
+    path = changed(tmp_path, "with_LJ", 'eps6="0.7" eps12="0.5"', 'eps6="0" eps12="0.0"')
+    silicon = next(t for t in jp.load(path).terms if type(t).__name__ == "LennardJones" and t.epsilon.max() == 0.0)
+    assert silicon.cutoff == 3.5 and silicon.species == (6, 14)
+
+
+def test_clusters_are_compact_by_default(tmp_path):
+    """As in QUIP; elements that are not named, or are 0, are all elements."""
+    plain = jp.load(FILES / "clusters.xml", species=["Si"])
+    for word in ("", "Z={14 14 14 }"):
+        path = changed(tmp_path, "clusters", "order=3 cutoff=3.2 compact_clusters=T", "order=3 cutoff=3.2")
+        if word:
+            text = path.read_text().replace(word, "").replace("Z={14 14 }", "Z={0 0}")
+            path.write_text(text)
+        found = jp.load(path, species=["Si"])
+        structure = jp.Structure(*(REFERENCE["clusters"][0][key] for key in ("positions", "cell", "symbols")))
+        assert float(jp.energy(found, structure)) == pytest.approx(float(jp.energy(plain, structure)), abs=1e-10)
 
 
 def test_a_side_file_that_has_changed(copy, tmp_path):
@@ -301,11 +317,15 @@ def fuzz(tmp_path, count, seed):
 def fuzz_core(tmp_path, count, seed):
     rng = np.random.default_rng(seed)
     loaded = 0
+    for side in FILES.glob("unlike.xml.sparseX*"):
+        shutil.copy(side, tmp_path)
     for _ in range(count):
-        part = rng.choice(["core", "with_LJ", "with_Morse", "with_SW", "with_Tersoff"])
+        part = rng.choice(["core", "with_LJ", "with_Morse", "with_SW", "with_Tersoff", "unlike"])
         write_core(tmp_path, "")
         text = (FILES / f"{part}.xml").read_bytes()
         begin, end = text.index(b"<Potential"), text.index(b"<GAP_params")
+        if part == "unlike":
+            begin, end = text.index(b"<gpSparse"), len(text)
         (tmp_path / "core.xml").write_bytes(text[:begin] + damage(rng, text[begin:end]) + text[end:])
         try:
             found = jp.load(tmp_path / "core.xml")

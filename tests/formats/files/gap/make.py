@@ -5,8 +5,9 @@
 
 `two.xml` has pairs, triangles and SOAP of two elements; its sparse points lie beside it. `plain.xml` has a SOAP
 that names no element, and its training set inside. `core.xml` was fitted on a Glue, `clusters.xml` has
-`distance_Nb` of two and three atoms. `with_*.xml` are `core.xml` with other classical parts (`parts.xml`). Reference energies, forces, stresses and site energies are in
-`reference.json`.
+`distance_Nb` of two and three atoms, `unlike.xml` those of two elements, not compact but for one. `with_*.xml` are
+`core.xml` with other classical parts (`parts.xml`); in `with_slope.xml` pairs of Lennard-Jones have a linear force
+shift without an energy shift. Reference energies, forces, stresses and site energies are in `reference.json`.
 """
 
 import json
@@ -55,8 +56,18 @@ FITS = {
         "covariance_type=ard_se delta=0.1 theta_uniform=0.8 sparse_method=uniform n_sparse=10 add_species=T}",
         ["e0=-0.25", "do_copy_at_file=F"],
     ),
+    "unlike": (
+        ["Si", "C"],
+        "{distance_Nb order=2 cutoff=3.5 compact_clusters=F covariance_type=ard_se delta=0.5 theta_uniform=1.0 "
+        "sparse_method=uniform n_sparse=4 add_species=T : distance_Nb order=3 cutoff=3.0 compact_clusters=F "
+        "covariance_type=ard_se delta=0.1 theta_uniform=0.8 sparse_method=uniform n_sparse=6 add_species=T : "
+        "distance_Nb order=3 cutoff=2.8 covariance_type=ard_se delta=0.1 theta_uniform=0.9 sparse_method=uniform "
+        "n_sparse=6 Z={{6 14 14}} add_species=F}",
+        ["e0_method=isolated", "do_copy_at_file=F"],
+    ),
 }
-PARTS = ("LJ", "Morse", "SW", "Tersoff")
+SLOPE = 'energy_shift="T"', 'energy_shift="F"'
+PARTS = ("LJ", "slope", "Morse", "SW", "Tersoff")
 
 
 def crystal(elements, seed):
@@ -104,7 +115,8 @@ def main():
     for part in PARTS:
         # Of the reference energies, which gap_fit writes for every element, those that count.
         text = re.sub(r' *<e0 Z="\d+" value="\.0+E\+000"/>\n', "", core)
-        text = text.replace("{IP Glue}", f"{{IP {part}}}").replace("<GAP_params", section(part) + "<GAP_params", 1)
+        kind, parameters = ("LJ", section("LJ").replace(*SLOPE)) if part == "slope" else (part, section(part))
+        text = text.replace("{IP Glue}", f"{{IP {kind}}}").replace("<GAP_params", parameters + "<GAP_params", 1)
         (HERE / f"with_{part}.xml").write_text(text)
         reference[f"with_{part}"] = results_of(f"with_{part}", ["Si", "C"])
     (HERE / "reference.json").write_text(json.dumps(reference, indent=1))
