@@ -7,12 +7,13 @@ import warnings
 import jax
 
 import jaxpot
-from jaxpot.cli import card, demo, evaluate, models, relax
+from jaxpot.cli import card, data, demo, evaluate, fit, models, recipes, relax
 from jaxpot.cli.cache import use_cache
+from jaxpot.cli.compiler import compile_sooner
 from jaxpot.cli.console import Console, to_json
 from jaxpot.errors import JaxpotError
 
-COMMANDS = (demo, models, evaluate, relax, card)
+COMMANDS = (demo, models, evaluate, relax, card, data, recipes, fit)
 
 _EPILOG = """examples:
   jaxpot demo                                          silicon and copper, all their properties
@@ -21,6 +22,8 @@ _EPILOG = """examples:
   jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
   jaxpot relax sw-silicon slab.xyz --out relaxed.xyz
   jaxpot evaluate sw-silicon frames.xyz --out frames.json
+  jaxpot data train.xyz                                what is in training data
+  jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
 
 `jaxpot COMMAND --help` says more about one command.
 """
@@ -74,12 +77,12 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else list(argv)
     # The library leaves JAX's configuration alone; a command owns its process.
     jax.config.update("jax_enable_x64", True)
+    compile_sooner()
     try:
         options = parser().parse_args(argv)
         if options.command is None:
-            raise UsageError(
-                "a command is missing: demo, models, evaluate, relax or card; see `jaxpot --help`"
-            )
+            *names, last = (module.NAME for module in COMMANDS)
+            raise UsageError(f"a command is missing: {', '.join(names)} or {last}; see `jaxpot --help`")
         if not options.no_cache:
             use_cache()
         console = Console(options.json, options.quiet)

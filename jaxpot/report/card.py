@@ -6,12 +6,10 @@ the card, with a warning that says why. Everything else that goes wrong is an er
 
 import base64
 import json
-import platform
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
@@ -34,6 +32,7 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
 from jaxpot.report.crystal import formula, lattice, primitive
 from jaxpot.report.html import html_page
+from jaxpot.report.versions import versions
 
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
@@ -183,7 +182,7 @@ def property_card(
         "thermal": thermal,
         "settings": {"mesh": mesh, "dos_mesh": dos_mesh, "points": points, "temperature_K": ROOM},
         "definitions": _DEFINITIONS,
-        "versions": _versions(),
+        "versions": versions(),
         "warnings": notes,
     }
     return Card(name, values, meta, results)
@@ -334,16 +333,6 @@ def _structure(crystal):
         "fractional": np.asarray(crystal.fractional).tolist(),
         "symbols": crystal.symbols,
     }
-
-
-def _versions():
-    found = {}
-    for package in ("jaxpot", "jax", "jaxlib", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found | {"python": platform.python_version(), "backend": jax.default_backend()}
 
 
 # What may be missing, and what was said on the way --------------------------------------------------------

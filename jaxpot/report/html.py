@@ -60,21 +60,37 @@ def html_page(document, pictures=()):
     parts.append(_table(document))
     if pictures:
         parts.append("<h2>Pictures</h2>")
-    for caption, data in pictures:
-        parts.append(
-            f'<figure><img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
-        )
+    parts += [picture(caption, data) for caption, data in pictures]
     parts.append("<h2>What the numbers mean</h2><dl>")
     parts += [f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in meta["definitions"].items()]
-    versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
-    parts.append(f"</dl><footer>Made with {escape(versions)}</footer>")
-    body = "\n".join(parts)
+    parts.append("</dl>")
+    return page(f"{meta['name']}: property card", parts, meta["versions"])
+
+
+def page(title, parts, versions, style=""):
+    """A whole page from parts of HTML, with the look of the card.
+
+    Args:
+        title: of the window, plain text.
+        parts: HTML, one under the other.
+        versions: name -> version, for the last line.
+        style: more CSS.
+    """
+    made = ", ".join(f"{name} {version}" for name, version in versions.items())
+    body = "\n".join([*parts, f"<footer>Made with {escape(made)}</footer>"])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(meta['name'])}: property card</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def picture(caption, data):
+    """A figure with its caption; `data` is PNG as base64 text."""
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 

@@ -1,0 +1,193 @@
+"""`jaxpot fit`: from training data and a recipe to a potential and a report."""
+
+import os
+import tempfile
+from argparse import ArgumentTypeError
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxpot import catalog, units
+from jaxpot.cli.console import to_json
+from jaxpot.cli.data import atomic_energies, data_arguments, read
+from jaxpot.cli.files import output_file, write_text
+from jaxpot.cli.memory import peak_memory
+from jaxpot.core.elements import atomic_number, name_species
+from jaxpot.errors import DataError
+from jaxpot.fitting import fit, read_recipe, recipes
+from jaxpot.fitting.atomic_energies import LEAST_SQUARES
+from jaxpot.fitting.learning_curve import learning_curve
+from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.described import Described
+from jaxpot.readouts.sparse_gp import SparseGP
+from jaxpot.report.fit import fit_document, fit_html
+from jaxpot.report.fit_html import error_table, settings_table
+
+NAME = "fit"
+HELP = "fit a Gaussian approximation potential to data, with a report of its errors"
+EPILOG = """MODEL is written in jaxpot's own format, or for QUIP if it ends in .xml; every command takes it. Beside
+it comes the report, with the endings .html (open it in a browser) and .json in place of MODEL's own. About once
+a minute, what has been computed is kept in MODEL.partial.npz: after an interruption the same command goes on
+from there.
+
+A stress is fitted if the recipe, or --sigma-stress, gives a sigma for it. Look at the data with `jaxpot data` first.
+
+examples:
+  jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
+  jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
+  jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
+"""
+
+
+def arguments(parser):
+    parser.usage = "%(prog)s TRAIN [TRAIN ...] --out MODEL [--test TEST ...] [--recipe NAME_OR_FILE] [options]"
+    parser.add_argument("train", metavar="TRAIN", nargs="+", help="files with structures and labels")
+    parser.add_argument("--out", required=True, metavar="MODEL", help="where to write the potential")
+    parser.add_argument("--test", nargs="+", metavar="TEST", help="files that take no part in the fit, for the errors")
+    parser.add_argument(
+        "--recipe", default="gap", metavar="NAME_OR_FILE",
+        help=f"one of {', '.join(recipes())}, or a file like these (see `jaxpot recipes`; default: gap)",
+    )
+    parser.add_argument("--baseline", metavar="MODEL", help="fit the difference to this model; the result is the sum")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of sparse points and folds (default: 0)")
+    parser.add_argument(
+        "--learning-curve", action="store_true",
+        help="fit 1/8, 1/4 and 1/2 of the frames as well; takes as long again and needs --test",
+    )
+    group = parser.add_argument_group("standard deviations, instead of those of the recipe")
+    for kind, unit in (("energy", "eV/atom"), ("forces", "eV/A"), ("stress", "GPa")):
+        group.add_argument(f"--sigma-{kind}", type=_positive, metavar=unit, help=f"of {kind}, {unit}")
+    data_arguments(parser)
+
+
+def run(options, console):
+    def say(text):
+        console.progress(f"{text} ({peak_memory() / 1e9:.2f} GB)" if peak_memory() else text)
+
+    if options.learning_curve and options.test is None:
+        raise DataError("--learning-curve needs --test: frames that take no part in the fit")
+    out = _outputs(options)
+    recipe = _recipe(options)
+    baseline = None if options.baseline is None else catalog.load(options.baseline)
+    say(f"reading {', '.join(options.train)}")
+    train, test = _data(options, console)
+    _rehearse(out["model"], recipe, train, baseline)
+    say(f"looking at {len(train)} frames")
+    summary = train.summary()
+    try:
+        found = fit(
+            train, recipe, baseline=baseline, test=test, seed=options.seed, progress=say, checkpoint=out["partial"]
+        )
+    except KeyboardInterrupt:
+        if out["partial"].exists():
+            console.note(f"jaxpot: what was done is in {out['partial']}; the same command goes on from there")
+        raise
+    catalog.save(found.potential, out["model"])
+
+    def report(curve=()):
+        document = fit_document(
+            found, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(), curve=curve
+        )
+        document["files"] = {name: str(out[name]) for name in ("model", "html", "json")}
+        write_text(out["html"], fit_html(found, document))
+        write_text(out["json"], to_json(document) + "\n")
+        return document
+
+    document = report()
+    if options.learning_curve:
+        # The report is written again after each part: whatever ends this early, what is done can be read.
+        try:
+            curve = learning_curve(
+                train, recipe, test, whole=found, seed=options.seed, progress=say, callback=report, baseline=baseline
+            )
+        except KeyboardInterrupt:
+            console.note(f"jaxpot: {out['model']} is written, and {out['html']} with what there is of the curve")
+            raise
+        document = report(curve)
+    console.text(f"{error_table(document)}\n\n{settings_table(document)}\n")
+    console.text(f"Written: {out['model']}, the report {out['html']}, and its numbers {out['json']}")
+    console.result(document)
+
+
+# What is asked for, checked before the work ---------------------------------------------------------------
+
+
+def _outputs(options):
+    """The files that will be written: "model", "html", "json", "partial"."""
+    model = output_file(options.out)
+    if model.suffix.lower() in (".html", ".json", ".npz"):
+        raise DataError(f"--out {model}: this ending is for the report; take another one, such as .model or .xml")
+    if str(model) in [entry.name for entry in catalog.models()]:
+        raise DataError(f"--out {model}: this is the name of a built-in model; take another one")
+    out = {"model": model, "html": model.with_suffix(".html"), "json": model.with_suffix(".json")}
+    out["partial"] = model.with_name(f"{model.name}.partial.npz")
+    given = [*options.train, *(options.test or ()), options.recipe, options.baseline]
+    given = {Path(name).resolve(): name for name in given if name is not None}
+    for path in out.values():
+        if path.resolve() in given:
+            raise DataError(f"--out {model}: {given[path.resolve()]} would be overwritten; take another name")
+        output_file(path)
+    return out
+
+
+def _recipe(options):
+    recipe = read_recipe(options.recipe)
+    given = {"energy": options.sigma_energy, "forces": options.sigma_forces, "stress": options.sigma_stress}
+    if given["stress"] is not None:
+        given["stress"] *= units.GPa
+    given = {kind: value for kind, value in given.items() if value is not None}
+    return replace(recipe, sigmas=replace(recipe.sigmas, **given))
+
+
+def _data(options, console):
+    """The training set and the test set (None without one)."""
+    e0 = atomic_energies(options.e0)
+    if isinstance(e0, dict):
+        e0 = {atomic_number(element): energy for element, energy in e0.items()}
+    train = read(options, options.train, e0)
+    if isinstance(e0, dict) and set(e0) - set(train.species):
+        strange = name_species(set(e0) - set(train.species))
+        raise DataError(f"--e0: the frames contain {name_species(train.species)}, and no {strange}: leave it out")
+    if options.sigma_stress is not None and all(frame.stress is None for frame in train):
+        raise DataError("--sigma-stress: no frame has a stress; name its key with --stress or --virial")
+    # Energies of isolated atoms come from the training set; those found here are not used.
+    test = None if options.test is None else read(options, options.test, LEAST_SQUARES)
+    known = {_geometry(frame) for frame in train}
+    seen = [frame.source for frame in test or () if _geometry(frame) in known]
+    if seen:
+        console.note(f"note: {len(seen)} test frames are in the training data, too, the first is {seen[0]}")
+    return train, test
+
+
+def _geometry(frame):
+    structure = frame.structure
+    return tuple(np.asarray(part).tobytes() for part in (structure.numbers, structure.positions, structure.cell))
+
+
+def _rehearse(path, recipe, dataset, baseline):
+    """Save a potential of the same parts, to know before the work that the format can hold it."""
+    potential = Constants(dataset.e0)
+    for term in recipe.gap_terms(dataset):
+        width = term.descriptor.dimension
+        readout = SparseGP(term.kernel, np.full((1, width), width**-0.5), np.ones(1), float(term.delta))
+        potential = potential + Described(term.descriptor, readout, tuple(dataset.species))
+    potential = potential if baseline is None else potential + baseline
+    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".jaxpot-") as folder:
+        catalog.save(potential, os.path.join(folder, path.name))
+
+
+def _seed(text):
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _positive(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 < value < float("inf"):
+        raise ArgumentTypeError(f"expected a positive number, got {text!r}")
+    return value

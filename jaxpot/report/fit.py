@@ -1,0 +1,155 @@
+"""The report of a fit: what it was made of, how far it is from the data, as a document and as one HTML page."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from jaxpot import units
+from jaxpot.core.elements import symbol
+from jaxpot.potentials.base import addends
+from jaxpot.report import fit_plots
+from jaxpot.report.fit_html import fit_page
+from jaxpot.report.versions import versions
+
+UNITS = {"energy": ("meV/atom", units.meV), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
+_SIGMA_UNITS = {"energy": ("eV/atom", 1.0), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
+
+
+def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=None, curve=()):
+    """What a report says, as plain dicts, lists and numbers for JSON.
+
+    Args:
+        fit: `Fit`.
+        summary: `Summary` of the training set.
+        baseline: name of what was fitted on top of.
+        seed: of the fit.
+        peak_memory: bytes.
+        curve: `Point`s of a learning curve.
+
+    Returns:
+        dict; energies in meV/atom, forces in eV/A, stresses in GPa, as the entries themselves say. `interval_90` is
+        that of the mean absolute error.
+    """
+    potential = fit.potential
+    sets = {"train": fit.train, "test": fit.test}
+    return {
+        "recipe": {"name": fit.recipe.name} | recipe_tables(fit.recipe),
+        "model": {
+            "elements": [symbol(z) for z in potential.species],
+            "cutoff_A": float(potential.cutoff),
+            "baseline": baseline,
+            "seed": seed,
+        },
+        "errors": {name: _errors(found.errors()) for name, found in sets.items() if found is not None},
+        "frames": {name: len(found.config_types) for name, found in sets.items() if found is not None},
+        "sigmas": {kind: _sigma(kind, float(value)) for kind, value in fit.sigmas.items()},
+        "terms": _terms(fit),
+        "e0_eV": {symbol(z): float(energy) for z, energy in fit.e0.items()},
+        "e0_origin": fit.e0_origin,
+        "choice": _choice(fit),
+        "seconds": {name: float(value) for name, value in fit.seconds.items()},
+        "peak_memory_bytes": peak_memory,
+        "learning_curve": [{"frames": point.frames, "errors": _errors(point.errors)["all"]} for point in curve],
+        "data": None if summary is None else summary.to_dict(),
+        "data_text": None if summary is None else str(summary),
+        "versions": versions(),
+    }
+
+
+def recipe_tables(recipe):
+    """A recipe as the tables of its file."""
+    sigma = {key: value for key, value in asdict(recipe.sigmas).items() if value is not None}
+    choice = {"method": recipe.choice} | ({"folds": recipe.folds} if recipe.choice == "cross-validation" else {})
+    return {"units": recipe.units, "term": [dict(term) for term in recipe.terms], "sigma": sigma, "choice": choice}
+
+
+def figures(fit, document):
+    """Pairs (caption, figure) of what there is to show."""
+    made = [
+        (_ENERGY, fit_plots.plot_energies(fit.train, fit.test)),
+        (_FORCES, fit_plots.plot_forces(fit.train, fit.test)),
+        (_STRESS if "stress" in fit.sigmas else f"{_STRESS} They took no part in the fit.",
+         fit_plots.plot_stresses(fit.train, fit.test)),
+    ]
+    curve = [(point["frames"], _with_interval(point["errors"])) for point in document["learning_curve"]]
+    if len(curve) > 1:
+        made.append((_CURVE, fit_plots.plot_learning_curve(curve)))
+    return [(caption, figure) for caption, figure in made if figure is not None]
+
+
+def fit_html(fit, document):
+    """The report as the text of one HTML page with its pictures inside.
+
+    Args:
+        fit: `Fit`.
+        document: of `fit_document`.
+    """
+    return fit_page(document, [(caption, figure.base64()) for caption, figure in figures(fit, document)])
+
+
+def _errors(table):
+    """Errors in the units of the report: {"all" or config type: {kind: {mae, rmse, interval_90, count, unit}}}."""
+    return {
+        name: {
+            kind: {
+                "mae": float(found["mae"] / UNITS[kind][1]), "rmse": float(found["rmse"] / UNITS[kind][1]),
+                "interval_90": [float(end / UNITS[kind][1]) for end in found["interval"]],
+                "count": found["count"], "unit": UNITS[kind][0],
+            }
+            for kind, found in row.items()
+        }
+        for name, row in table.items()
+    }
+
+
+def _with_interval(errors):
+    return {kind: {"mae": found["mae"], "interval": found["interval_90"]} for kind, found in errors.items()}
+
+
+def _sigma(kind, value):
+    unit, size = _SIGMA_UNITS.get(kind, ("in its own unit", 1.0))
+    return {"value": value / size, "unit": unit}
+
+
+def _terms(fit):
+    """The fitted terms; those of a baseline come after them in the sum."""
+    linear = [term for _, term in addends(fit.potential) if hasattr(term, "site_features")]
+    return [
+        {
+            "descriptor": type(term.descriptor).__name__,
+            "elements": _elements(term.descriptor),
+            "dimension": int(term.descriptor.dimension),
+            "cutoff_A": float(term.cutoff),
+            "sparse_points": int(count), "delta_eV": float(delta), "jitter": float(jitter),
+        }
+        for term, count, delta, jitter in zip(linear, fit.sparse, fit.deltas, fit.jitter, strict=False)
+    ]
+
+
+def _elements(descriptor):
+    found = getattr(descriptor, "elements", None) or descriptor.centers
+    return None if found is None else ["any" if z is None else symbol(z) for z in found]
+
+
+def _choice(fit):
+    found = {"method": fit.recipe.choice}
+    if fit.choice is None:
+        return found
+    value = None if fit.choice.value is None or not np.isfinite(fit.choice.value) else float(fit.choice.value)
+    return found | {
+        "trials": int(fit.choice.tried), "value": value,
+        "sigma_factors": {kind: float(factor) for kind, factor in fit.choice.noise.items()},
+        "delta_factors": [float(factor) for factor in fit.choice.scales],
+    }
+
+
+_ENERGY = "Energies per atom: fit against labels, and the difference."
+_FORCES = (
+    "Force components: fit against labels, and how the differences are distributed; the outermost bars hold "
+    "whatever lies beyond them."
+)
+_STRESS = "Stress components: fit against labels, and the difference."
+_CURVE = (
+    "Learning curve: mean absolute errors on the test set against the number of training frames, with 90 % intervals "
+    "from bootstrap samples of the test frames."
+)
