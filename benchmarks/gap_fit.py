@@ -26,6 +26,7 @@ import numpy as np
 from ase.io import read, write
 
 import jaxpot as jp
+from jaxpot.cli.compiler import compile_sooner
 from jaxpot.fitting import gap
 from jaxpot.fitting.linear import posterior, unwhiten
 from jaxpot.fitting.prepared import prepare_frames
@@ -91,6 +92,7 @@ def peak_memory(pid):
 
 def given_fit(folder):
     """In a process of its own: the fit with gap_fit's sparse points, saved and told."""
+    compile_sooner()
     constants, term = jp.load(folder / "theirs.xml").terms
     alone = jp.Structure(np.zeros((1, 3)), np.eye(3), term.species, pbc=False)
     e0 = {z: float(jp.energy(constants, alone)) for z in term.species}

@@ -32,7 +32,7 @@ FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
 DOORS = {
     "vesin": ("core/neighbors.py",),
     "spglib": ("core/symmetry.py",),
-    "scipy": ("core/symmetry.py", "fitting/hyperparameters.py"),
+    "scipy": ("core/symmetry.py", "fitting/hyperparameters.py", "fitting/linear.py"),
     "ase": ("io/", "interop/ase.py"),
     "matplotlib": ("report/",),
 }

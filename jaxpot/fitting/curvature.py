@@ -11,6 +11,7 @@ from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
 from jaxpot.fitting.design import design_rows
+from jaxpot.fitting.hyperparameters import ALWAYS
 from jaxpot.fitting.linear import Accumulator
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import energy, hessian_vector_product
@@ -117,7 +118,7 @@ class StrainCurvature:
 
 
 def curvature_moments(potential, curvatures, factors, baseline=None):
-    """Moments of such targets, (kind, None) -> `Moments`; what the baseline contributes is taken off."""
+    """Moments of such targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off."""
     for target in curvatures:
         if not isinstance(target, HessianProduct | StrainCurvature):
             raise DataError(f"curvatures: expected HessianProduct or StrainCurvature, got {type(target).__name__}")
@@ -125,7 +126,7 @@ def curvature_moments(potential, curvatures, factors, baseline=None):
     accumulator = Accumulator(factors)
     for curvature, ready in zip(curvatures, prepared, strict=True):
         rest = curvature.target if baseline is None else curvature.target - curvature.baseline(baseline)
-        accumulator.add((curvature.kind, None), curvature.rows(potential, *ready), rest, curvature.sigma)
+        accumulator.add((curvature.kind, ALWAYS), curvature.rows(potential, *ready), rest, curvature.sigma)
     return accumulator.finish()
 
 

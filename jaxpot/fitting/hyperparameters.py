@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear import log_evidence, posterior
 
+ALWAYS = -1  # the fold of what is never left out
 CHOICES = ("cross-validation", "evidence", "fixed")
 
 
@@ -57,7 +58,7 @@ def by_cross_validation(moments, widths, progress=None):
     The delta of the first term stays: multiplying all deltas and sigmas by one number changes no prediction.
 
     Args:
-        moments: (kind, fold) -> `Moments`; what belongs to the fold None is never left out.
+        moments: (kind, fold) -> `Moments`; what belongs to the fold `ALWAYS` is never left out.
         widths: number of weights of each term.
         progress: called with a sentence.
 
@@ -67,8 +68,8 @@ def by_cross_validation(moments, widths, progress=None):
     Raises:
         DataError: fewer than two folds.
     """
-    folds = sorted({fold for _, fold in moments if fold is not None})
-    kinds = sorted({kind for kind, fold in moments if fold is not None})
+    folds = sorted({fold for _, fold in moments if fold != ALWAYS})
+    kinds = sorted({kind for kind, fold in moments if fold != ALWAYS})
     if len(folds) < 2:
         raise DataError(f"cross-validation needs frames in at least 2 folds, got {len(folds)}")
     whole = total(moments)
@@ -79,7 +80,7 @@ def by_cross_validation(moments, widths, progress=None):
             exponents = 2.0 ** np.array(trial)
             noise = dict.fromkeys(whole, 1.0) | dict(zip(kinds, exponents, strict=False))  # those of the terms follow
             scale = columns([1.0, *exponents[len(kinds):]], widths)
-            known[trial] = float(_left_out(moments, whole, folds, noise, scale))
+            known[trial] = float(_left_out(moments, noise, scale))
             if progress:
                 progress(f"cross-validation: trial {len(known)}, log error {known[trial]:.3f}")
         return known[trial]
@@ -101,16 +102,18 @@ def by_cross_validation(moments, widths, progress=None):
     return Chosen(noise, (1.0, *factors[len(kinds):]), value(best), len(known))
 
 
-def _left_out(moments, whole, folds, noise, scale):
+def _left_out(moments, noise, scale):
+    """Sum over kinds of log RMSE, each fold predicted by the fit to everything else."""
+    whole = total(moments)
     squares, counts = Counter(), Counter()
-    for fold in folds:
+    for fold in sorted({fold for _, fold in moments if fold != ALWAYS}):
         held = {kind: moments[kind, fold] for kind in noise if (kind, fold) in moments}
         rest = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
         weights = scale * posterior(rest, noise, scale).mean
         for kind, part in held.items():
-            squares[kind] += part.residual(weights) * part.count
-            counts[kind] += part.count
-    return sum(0.5 * jnp.log(squares[kind] / counts[kind]) for kind in counts)
+            squares[kind] += float(part.residual(weights) * part.count)
+            counts[kind] += float(part.count)
+    return sum(0.5 * np.log(squares[kind] / counts[kind]) for kind in counts)
 
 
 def by_evidence(moments, widths, progress=None):

