@@ -1,9 +1,10 @@
 """How long, and in how much memory, does a fit take beside QUIP's gap_fit, and is it the same fit?
 
 One SOAP for one element (n = l = 8, 1000 sparse points), energies and forces. gap_fit chooses the sparse points and
-e0; ours takes both from its file, with the same sigmas and jitter. Each runs in a process of its own on one core, time and
-peak memory are the processes' own, compilation included. Then: the three terms of the objective that both minimise,
-at both solutions; predictions of both for the test set; and what quippy makes of the file that `jp.save` writes.
+e0; ours takes both from its file, with the same sigmas and jitter. Each runs in a process of its own on one core;
+time and peak memory are those of the processes, compilation included. Then: the three terms of the objective that
+both minimise, at both solutions; predictions of both for the test set; and what quippy makes of the file that
+`jp.save` writes.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/gap_fit.py train.xyz test.xyz [--sparse 1000] [--frames 214]
 """
@@ -122,7 +123,8 @@ def compare(folder, test):
     told = json.loads((folder / "objective.json").read_text())
     print(f"jitter {told['jitter'][0]:.0e} of the variance")
     for name, parts in told["objective"].items():
-        print(f"{name:>10s}: " + ", ".join(f"{k} {v:.3f}" for k, v in parts.items()) + f", sum {sum(parts.values()):.3f}")
+        parts["sum"] = sum(parts.values())
+        print(f"{name:>10s}: " + ", ".join(f"{k} {v:.3f}" for k, v in parts.items()))
     potentials = {name: jp.load(folder / f"{name}.xml") for name in ("ours", "theirs")}
     data = jp.read_dataset(test, stress=None)
     predicted = {name: jp.predict(potential, data) for name, potential in potentials.items()}
@@ -164,7 +166,7 @@ def main():
         mine, mine_cpu, mine_peak = measured([sys.executable, __file__, "given", str(folder)], Path.cwd())
         print(f" jaxpot: {mine:.0f} s ({mine_cpu:.0f} s of CPU), {mine_peak / 1e3:.2f} GB", flush=True)
         if "wall" in locals():
-            print(f" ratios: {wall / mine:.1f} x in time ({cpu / mine_cpu:.1f} in CPU), {peak / mine_peak:.1f} x in memory")
+            print(f" ratios: {wall / mine:.1f} x in time ({cpu / mine_cpu:.1f} of CPU), {peak / mine_peak:.1f} x memory")
         compare(folder, options.test)
 
 

@@ -60,8 +60,10 @@ class Fit:
     seconds: dict
 
 
-def fit(dataset, recipe="gap", *, baseline=None, curvatures=(), test=None, seed=0, jitter=1e-10, progress=None, predictions=True,
-        checkpoint=None):
+def fit(
+    dataset, recipe="gap", *, baseline=None, curvatures=(), test=None, seed=0, jitter=1e-10, progress=None,
+    predictions=True, checkpoint=None,
+):
     """Fit a Gaussian approximation potential.
 
     Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
@@ -145,7 +147,8 @@ def fit(dataset, recipe="gap", *, baseline=None, curvatures=(), test=None, seed=
         kept.remove()
     given = {"energy": recipe.sigmas.energy, "forces": recipe.sigmas.forces, "stress": recipe.sigmas.stress}
     return Fit(
-        potential=fitted, recipe=recipe, sigmas={kind: sigma * noise[kind] for kind, sigma in given.items() if kind in noise},
+        potential=fitted, recipe=recipe,
+        sigmas={kind: sigma * noise[kind] for kind, sigma in given.items() if kind in noise},
         deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)), sparse=tuple(widths),
         jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin, choice=choice, train=train, test=tested,
         seconds=clock.seconds,
