@@ -166,7 +166,7 @@ def main():
         mine, mine_cpu, mine_peak = measured([sys.executable, __file__, "given", str(folder)], Path.cwd())
         print(f" jaxpot: {mine:.0f} s ({mine_cpu:.0f} s of CPU), {mine_peak / 1e3:.2f} GB", flush=True)
         if "wall" in locals():
-            print(f" ratios: {wall / mine:.1f} x in time ({cpu / mine_cpu:.1f} of CPU), {peak / mine_peak:.1f} x memory")
+            print(f" ratios: time {wall / mine:.1f} ({cpu / mine_cpu:.1f} of CPU), memory {peak / mine_peak:.1f}")
         compare(folder, options.test)
 
 

@@ -12,7 +12,6 @@ from jaxpot.basis.chebyshev import product_series, products
 from jaxpot.basis.gaussians import gaussian_basis
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_length, as_number, as_positive, as_whole
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.switched import Switched
@@ -122,14 +121,14 @@ class SOAP(Switched):
         dP = dg (D h)^T + g (D dh)^T + the transposed.
         """
         radial, harmonics = self._parts(environment)
-        radial_changes, harmonics_changes = self._part_changes(environment)
+        slopes, harmonics_changes = self._part_changes(environment)
+        unit = jnp.stack(_unit(environment))
         first, densities = self._density(environment, radial, harmonics)
-        begun = [(radial_changes[0] * _Y00)[..., :, None] * first]  # (3, K, A, A)
+        begun = [unit[:, :, None, None] * ((slopes[0] * _Y00)[:, :, None] * first)]  # (3, K, A, A)
         for degree, density in enumerate(densities, 1):
-            along = harmonics[degree] @ density.T, harmonics_changes[degree] @ density.T
-            half = radial_changes[degree][..., :, None] * along[0][:, None]
-            half = half + radial[degree][:, :, None] * along[1][..., None, :]
-            begun.append(half * self._weight(degree))
+            stretched = slopes[degree][:, :, None] * (harmonics[degree] @ density.T)[:, None]  # (K, B, B)
+            turned = radial[degree][:, :, None] * (harmonics_changes[degree] @ density.T)[..., None, :]
+            begun.append((unit[:, :, None, None] * stretched + turned) * self._weight(degree))
         begun = [half + half.swapaxes(-1, -2) for half in begun]
         others = jnp.stack(begun[1:], axis=-3) if self.l_max else begun[0][..., None, :, :][..., :0, :, :]
         vector, scale = self._scaled(self._packed(*self._products(first, densities)))
@@ -190,26 +189,28 @@ class SOAP(Switched):
 
     def _parts(self, environment):
         """What each neighbour adds to the density, for each l: radial parts (K, A or B) and harmonics (K, 2 l + 1)."""
+        return self._radial(environment.distances, environment), real_harmonics(self.l_max, *_unit(environment))
+
+    def _radial(self, distances, environment):
         space = self._space()
-        r, fade = self.switch(environment)
-        inverse = 1.0 / environment.distances
-        unit = (environment.x * inverse, environment.y * inverse, environment.z * inverse)
+        r, fade = self.switch_at(distances)
         radial = products(r, self.cutoff, len(space.series), fade) @ jnp.asarray(space.series, r.dtype)
         # `split`, not slices: its transpose is one concatenation, that of slices a sum of padded arrays.
         widths = np.cumsum([turn.shape[1] for turn in space.turns])
         radial = jnp.split(radial, widths[:-1], axis=1)
-        return [self._by_species(part, environment.numbers) for part in radial], real_harmonics(self.l_max, *unit)
+        return [self._by_species(part, environment.numbers) for part in radial]
 
     def _part_changes(self, environment):
-        """Derivatives of `_parts` by x, y, z of the neighbour they belong to: lists of (3, K, ...)."""
-        own = (environment.x, environment.y, environment.z, environment.distances)
-        unit = jnp.stack(own[:3]) / environment.distances
-        axes = jnp.broadcast_to(jnp.eye(3, dtype=unit.dtype)[:, :, None], (3, *unit.shape))
+        """Derivatives of `_parts`: of radial parts by the distance, of harmonics by x, y, z (3, K, 2 l + 1)."""
+        distances, unit = environment.distances, jnp.stack(_unit(environment))
+        slopes = jax.jvp(lambda r: self._radial(r, environment), (distances,), (jnp.ones_like(distances),))[1]
+        # Turning: moving along an axis changes the direction by (axis - unit unit_axis) / r.
+        axes = (jnp.eye(3, dtype=unit.dtype)[:, :, None] - unit[:, None] * unit[None]) / distances
 
-        def parts(*moved):
-            return self._parts(Environment(*moved, environment.numbers, environment.number))
+        def harmonics(axis):
+            return jax.jvp(lambda *u: real_harmonics(self.l_max, *u), tuple(unit), tuple(axis))[1]
 
-        return jax.vmap(lambda axis, along: jax.jvp(parts, own, (*axis, along))[1])(axes, unit)
+        return slopes, jax.vmap(harmonics)(axes)
 
     def _density(self, environment, radial, harmonics):
         """Density of l = 0 (A,), and a list of those of l > 0 (B, 2 l + 1)."""
@@ -275,6 +276,12 @@ class SOAP(Switched):
             self.n_max, self.l_max, self.cutoff, self.atom_sigma, self.basis_error_exponent, self._n_species,
             self.compact_tolerance if self.compact else None,
         )
+
+
+def _unit(environment):
+    """Components of the directions of the neighbours, three arrays (K,)."""
+    inverse = 1.0 / environment.distances
+    return environment.x * inverse, environment.y * inverse, environment.z * inverse
 
 
 _Y00 = math.sqrt(1.0 / (4.0 * math.pi))

@@ -29,5 +29,9 @@ class Switched(Descriptor):
 
     def switch(self, environment):
         """Distances at which any formula may be evaluated, and f of them, which is 0 beyond the cutoff: (K,), (K,)."""
-        mask, r = inside(environment.distances, self.cutoff)
+        return self.switch_at(environment.distances)
+
+    def switch_at(self, distances):
+        """The same of distances (K,)."""
+        mask, r = inside(distances, self.cutoff)
         return r, jnp.where(mask, cosine(r, self.cutoff, self.cutoff_transition_width), 0.0)
