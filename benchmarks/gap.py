@@ -8,9 +8,14 @@ and rattled crystal.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/gap.py gap.xml [--species Si] [--structure diamond:Si:a=5.43]
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/gap.py --make 10 12 9000 [--tolerance 1e-6]
+
+With `--cores 2` jaxpot shares the atoms among two devices, each a core; quippy and the floor keep to one core:
+
+    OMP_NUM_THREADS=1 taskset -c 0,1 python benchmarks/gap.py gap.xml --cores 2
 """
 
 import argparse
+import contextlib
 import lzma
 import shutil
 import statistics
@@ -88,6 +93,15 @@ def product_rate():
     return lambda: 2e9 / measure()
 
 
+def shared(cores):
+    """The mesh that shares the atoms, to be entered; and what puts arguments where they are needed."""
+    if cores == 1:
+        return contextlib.nullcontext(), jax.device_put
+    mesh = jax.make_mesh((cores,), ("atoms",))
+    everywhere = jax.NamedSharding(mesh, jax.P())
+    return jax.set_mesh(mesh), lambda tree: jax.device_put(tree, everywhere)
+
+
 def compare(potential, peer, structure):
     """Largest differences from quippy: energy and site energies (eV), forces (eV/A), stress (eV/A^3)."""
     rng = np.random.default_rng(1)
@@ -112,7 +126,9 @@ def main():
     parser.add_argument("--structure", default="diamond:Si:a=5.43")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 1000, 10000])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--cores", type=int, default=1, help="devices that share the atoms")
     options = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", options.cores)
     if (options.model is None) == (options.make is None):
         parser.error("give a model or --make")
     with tempfile.TemporaryDirectory() as folder:
@@ -137,8 +153,11 @@ def run(potential, peer, options):
         moves = np.random.default_rng(0).normal(scale=0.05, size=structure.positions.shape)
         structure = structure.moved(structure.positions + moves)
         listed = jp.neighbors(structure, potential.cutoff)
+        mesh, put = shared(options.cores)
+        arguments = put((potential, structure, listed))
         start = time.perf_counter()
-        evaluate = jax.jit(jp.evaluate).lower(potential, structure, listed).compile()
+        with mesh:
+            evaluate = jax.jit(jp.evaluate).lower(*arguments).compile()
         cold = time.perf_counter() - start
         atoms = jp.to_ase(structure)
         atoms.calc = peer
@@ -147,7 +166,7 @@ def run(potential, peer, options):
             peer.reset()
             peer.calculate(atoms, properties=["energy", "forces", "stress"])
 
-        def jaxpot(evaluate=evaluate, arguments=(potential, structure, listed)):
+        def jaxpot(evaluate=evaluate, arguments=arguments):
             jax.block_until_ready(evaluate(*arguments))
 
         ours, theirs = timer(jaxpot), timer(quippy)

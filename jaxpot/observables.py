@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, checked_neighbors, prepare, prepare_padded, round_atoms
+from jaxpot.core.devices import sharing, sum_shares
 from jaxpot.core.graph import connect, connect_rows, knows
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
@@ -209,34 +210,39 @@ def _site_energies(potential, structure, neighbors):
 def _evaluate(potential, structure, neighbors):
     if not potential.local:
         return _evaluate_general(potential, structure, neighbors)
-    bad = poison(potential, structure, neighbors)
-    n, dtype = len(structure), structure.positions.dtype
+    rows, n, dtype = chunks(potential, neighbors), len(structure), structure.positions.dtype
 
-    def chunk(found, rows):
-        graph, site, (gx, gy, gz) = _chunk_gradients(potential, structure, neighbors, rows)
-        gradient = jnp.stack([gx, gy, gz])
-        virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
-        force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
-        force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
-        return force, (site, graph.centers, virial)
+    def share(rows, potential, structure, neighbors):
+        def chunk(found, rows):
+            graph, site, (gx, gy, gz) = _chunk_gradients(potential, structure, neighbors, rows)
+            gradient = jnp.stack([gx, gy, gz])
+            virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
+            force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
+            force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
+            return force, (site, graph.centers, virial)
 
-    force, (site, centers, virial) = scan_chunks(chunk, jnp.zeros((n, 3), dtype), potential, neighbors)
-    strain_derivative = virial.sum(0)
-    bad = bad * spread(strain_derivative)  # NaN for atoms at one point: their distance is
-    site = site.reshape(-1) * bad
+        force, (site, centers, virial) = jax.lax.scan(chunk, jnp.zeros((n, 3), dtype), rows)
+        site = site.reshape(-1)
+        return site.sum(), jnp.zeros(n, dtype).at[centers.reshape(-1)].add(site), force, virial.sum(0)
+
+    energy, energies, force, strain_derivative = sum_shares(share, rows, potential, structure, neighbors)
+    # NaN for atoms at one point: their distance is.
+    bad = poison(potential, structure, neighbors) * spread(strain_derivative)
     scale = bad if all(structure.pbc) else jnp.nan
     return Evaluation(
-        energy=site.sum(),
-        energies=jnp.zeros(n, dtype).at[centers.reshape(-1)].add(site),
+        energy=energy * bad,
+        energies=energies * bad,
         forces=force * bad,
         stress=0.5 * (strain_derivative + strain_derivative.T) / structure.volume * scale,
     )
 
 
-def scan_chunks(function, start, potential, neighbors):
-    """`lax.scan` of `function(carry, rows of a chunk)` over the rows of a list."""
-    count, size = chunk_shape(neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements)
-    return jax.lax.scan(function, start, cut(neighbors, count, size))
+def chunks(potential, neighbors):
+    """The rows of a list in chunks, as many for each of the devices that share them."""
+    rows, devices = neighbors.others.shape[0], sharing()
+    count, _ = chunk_shape(rows, neighbors.capacity, potential.chunk_elements)
+    count = -(-count // devices) * devices
+    return cut(neighbors, count, max(1, -(-rows // count)))
 
 
 def _chunk_gradients(potential, structure, neighbors, rows):
@@ -275,13 +281,15 @@ def _virials(potential, structure, neighbors):
         raise DataError(f"virials of single atoms are defined for local potentials; {potential!r} is not")
     bad = poison(potential, structure, neighbors)
 
-    def chunk(found, rows):
-        graph, _, gradient = _chunk_gradients(potential, structure, neighbors, rows)
-        virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))
-        return found.at[graph.centers].add(-virial), None
+    def share(rows, potential, structure, neighbors):
+        def chunk(found, rows):
+            graph, _, gradient = _chunk_gradients(potential, structure, neighbors, rows)
+            virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))
+            return found.at[graph.centers].add(-virial), None
 
-    start = jnp.zeros((len(structure), 3, 3), structure.positions.dtype)
-    found, _ = scan_chunks(chunk, start, potential, neighbors)
+        return jax.lax.scan(chunk, jnp.zeros((len(structure), 3, 3), structure.positions.dtype), rows)[0]
+
+    found = sum_shares(share, chunks(potential, neighbors), potential, structure, neighbors)
     return found * bad * spread(found)
 
 

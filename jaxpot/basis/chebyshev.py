@@ -39,7 +39,7 @@ def product_series(function, end):
         values = function(0.5 * end * (np.cos(angles) + 1.0))
         coefficients = np.cos(np.arange(length)[:, None] * angles) @ values / length
         coefficients[0] *= 0.5
-        series = _in_products(length).T @ coefficients
+        series = to_products(coefficients)
         reached = np.abs(np.asarray(_evaluate(probe, end, length)) @ series - expected).max() / scale
         if reached <= _TOLERANCE:
             return series
@@ -57,6 +57,16 @@ def products(r, end, length, factor):
     low = [factor * term for term in low]
     outer = jnp.stack(high, axis=-1)[..., :, None] * jnp.stack(low, axis=-1)[..., None, :]
     return outer.reshape(*r.shape, length)
+
+
+def to_products(coefficients):
+    """Chebyshev coefficients (P, N) as coefficients in the products."""
+    return _in_products(len(coefficients)).T @ coefficients
+
+
+def from_products(series):
+    """Coefficients (P, N) in the products as Chebyshev coefficients."""
+    return np.linalg.solve(_in_products(len(series)).T, series)
 
 
 def _recurrence(t, first, count):

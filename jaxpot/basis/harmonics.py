@@ -38,7 +38,7 @@ def real_harmonics(l_max, x, y, z):
         a, b = real[-1], imaginary[-1]
         real.append(x * a - y * b)
         imaginary.append(x * b + y * a)
-    polynomials = jnp.stack(chebyshev[: l_max + 1], axis=-1) @ jnp.asarray(_legendre_table(l_max), z.dtype)
+    polynomials = jnp.stack(chebyshev[: l_max + 1], axis=-1) @ jnp.asarray(legendre_table(l_max), z.dtype)
     parts = jnp.split(polynomials, np.cumsum(np.arange(1, l_max + 1)), axis=-1)
     # The products with unit matrices are made once: else XLA repeats the recurrences wherever a power is used.
     real = jnp.stack(real[: l_max + 1], axis=-1) @ jnp.eye(l_max + 1, dtype=z.dtype)
@@ -52,7 +52,7 @@ def real_harmonics(l_max, x, y, z):
 
 
 @lru_cache(maxsize=32)
-def _legendre_table(l_max):
+def legendre_table(l_max):
     """Chebyshev coefficients (l_max + 1, N) of P_lm(z), sqrt(2) included, for m = 0 .. l; m runs faster."""
     angles = np.pi * (np.arange(l_max + 1) + 0.5) / (l_max + 1)
     z = np.cos(angles)

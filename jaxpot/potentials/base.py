@@ -56,6 +56,10 @@ class Potential:
         """The distance in A beyond which nothing contributes, possibly a function of parameters."""
         return self.cutoff
 
+    def batched(self):
+        """The same potential as a smaller program, for many derivatives at once: slower, but compiled sooner."""
+        return self
+
     def __add__(self, other):
         return Sum.of(self, other) if isinstance(other, Potential) else NotImplemented
 
@@ -121,6 +125,9 @@ class Sum(Potential):
     def site_energies(self, graph):
         return sum(t.site_energies(graph) for t in self.terms)
 
+    def batched(self):
+        return Sum(tuple(t.batched() for t in self.terms), self.cutoff, self.species)
+
     def extent(self):
         extent = self.terms[0].extent()
         for term in self.terms[1:]:
@@ -157,6 +164,9 @@ class Scaled(Potential):
 
     def site_energies(self, graph):
         return self.factor * self.potential.site_energies(graph)
+
+    def batched(self):
+        return Scaled(self.potential.batched(), self.factor)
 
     def extent(self):
         return self.potential.extent()

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
+from jaxpot.descriptors.batched_soap import batched
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import species_numbers
@@ -55,6 +56,9 @@ class Described(Potential):
     def site_energy(self, environment):
         """() eV."""
         return self.readout.energy(*self.descriptor.instances(environment))
+
+    def batched(self):
+        return Described(batched(self.descriptor), self.readout, self.species)
 
     def site_features(self, environment):
         """What the site energy is linear in, (M,), and its derivatives by the neighbours' x, y, z, (K, 3, M)."""

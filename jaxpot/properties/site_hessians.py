@@ -44,7 +44,7 @@ def site_hessians(potential, structure, neighbors):
     size = rows * (3 * capacity) ** 2 * structure.positions.dtype.itemsize
     if size > LIMIT:
         raise ResourceError(f"site Hessians of {rows} atoms with {capacity} neighbours need {size / 1e9:.1f} GB")
-    potential = cast(potential, structure.positions.dtype)
+    potential = cast(potential.batched(), structure.positions.dtype)
     graph = connect(structure, neighbors)
 
     def one(row):
