@@ -20,6 +20,7 @@ from jaxpot.fitting import (
     Frame,
     HessianProduct,
     StrainCurvature,
+    draw_dataset,
     fit,
     predict,
     read_dataset,
@@ -58,10 +59,11 @@ from jaxpot.uncertainty import variance
 __version__ = "0.1.0"
 
 __all__ = [
-    "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Potential", "StrainCurvature", "Structure", "ase_calculator", "datasets",
-    "descriptors", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate",
-    "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
-    "hessian_vector_product", "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons",
-    "potentials", "predict", "pytree", "read_dataset", "read_recipe", "readouts", "recipes", "relax", "save",
-    "site_energies", "static", "stress", "thermal_expansion", "to_ase", "units", "variance", "virials",
+    "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Potential", "StrainCurvature",
+    "Structure", "ase_calculator", "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants",
+    "energy", "equation_of_state", "errors", "evaluate", "evaluate_many", "fit", "force_constants", "forces",
+    "gruneisen", "gruneisen_bands", "harmonic", "hessian", "hessian_vector_product", "kernels", "load", "models",
+    "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "pytree", "read_dataset",
+    "read_recipe", "readouts", "recipes", "relax", "save", "site_energies", "static", "stress", "thermal_expansion",
+    "to_ase", "units", "variance", "virials",
 ]

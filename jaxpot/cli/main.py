@@ -16,7 +16,7 @@ from jaxpot.errors import JaxpotError
 COMMANDS = (demo, models, evaluate, relax, card, data, recipes, fit)
 
 _EPILOG = """examples:
-  jaxpot demo                                          silicon and copper, all their properties
+  jaxpot demo                                          a GAP fitted to data made on the spot, and its properties
   jaxpot models                                        the potentials that are built in
   jaxpot card sw-silicon --structure diamond:Si --out si-card
   jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card

@@ -6,5 +6,9 @@ from jaxpot.fitting.labels import read_dataset
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
 from jaxpot.fitting.run import Fit, fit
+from jaxpot.fitting.sampling import draw_dataset
 
-__all__ = ["Dataset", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "fit", "predict", "read_dataset", "read_recipe", "recipes"]
+__all__ = [
+    "Dataset", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "draw_dataset", "fit", "predict",
+    "read_dataset", "read_recipe", "recipes",
+]

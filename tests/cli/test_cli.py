@@ -9,9 +9,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 import jaxpot as jp
-from jaxpot.cli import cache
+from jaxpot.cli import cache, demo
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.main import main
+from jaxpot.report.side_by_side import side_by_side
 
 KEYS = "a0_A e_coh_eV bulk_GPa elastic_GPa phonons_THz gamma alpha_1_per_K heat_capacity".split()
 SMALL = ["--mesh", "2", "--dos-mesh", "3", "--points", "12"]
@@ -154,6 +155,96 @@ def test_card_of_an_unstable_crystal_says_what_is_missing(run, pair_model):
     assert min(min(v) for v in document["phonons_THz"]["value"].values()) < 0
     assert any("thermal" in note for note in document["meta"]["warnings"])
     assert "not available" in out and "Note:" in out
+
+
+# The demo: all of it takes minutes (below, slow); here its course, with a tiny fit and cards made of nothing ------
+
+TINY = """
+units = "A"
+[[term]]
+descriptor = "distance_2b"
+cutoff = 3.7
+theta = 0.5
+sparse_points = 8
+sparse_method = "uniform"
+[choice]
+method = "fixed"
+"""
+
+
+def small_document(elastic):
+    """A card's document with the numbers that a table needs."""
+    entry = lambda value: {"value": value, "sd": None, "unit": ""}  # noqa: E731
+    structure = {"formula": "Si", "spacegroup": "Fd-3m (227)", "volume_per_atom_A3": 20.0,
+                 "lattice": {"a": 5.43, "b": 5.43, "c": 5.43, "alpha": 90.0, "beta": 90.0, "gamma": 90.0}}
+    values = dict.fromkeys(KEYS, entry(None)) | {"a0_A": entry(5.43), "e_coh_eV": entry(4.3), "bulk_GPa": entry(98.0)}
+    meta = {"name": "Silicon", "model": {"name": "x"}, "structure": structure, "warnings": []}
+    return values | {"elastic_GPa": entry(elastic), "meta": meta}
+
+
+def test_cards_side_by_side():
+    one, two = small_document({"c11": 151.4, "c44": 56.4}), small_document(None)
+    two["meta"]["warnings"] = ["no elastic constants: it melts"]
+    lines = side_by_side("Both", {"Oracle": one, "GAP": two}).splitlines()
+    assert lines[0] == "Both" and lines[2].split() == ["Oracle", "GAP"]
+    table = {line.strip().split("  ")[0]: line.split()[-3:] for line in lines if line.startswith("  ")}
+    assert table["Bulk modulus"] == ["98.00", "98.00", "GPa"]
+    assert table["C11"] == ["151.40", "–", "GPa"]  # the other card says that it has none
+    assert lines[-1] == "Note on GAP: no elastic constants: it melts"
+    found = [line for line in lines if line.startswith("  C")]
+    assert [line.split()[0] for line in found] == ["Cohesive", "C11", "C44"]
+
+
+def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    monkeypatch.setattr(demo, "RECIPE", "tiny.toml")
+    monkeypatch.setattr(demo, "FRAMES", 6)
+    monkeypatch.setattr(demo, "HELD_OUT", 2)
+    seen = []
+
+    class NoCard:
+        def write(self, folder):
+            (folder / "card.json").write_text("{}")
+
+        def document(self):
+            return small_document({"c11": 100.0 + len(seen)})
+
+    def no_card(potential, structure, name, **settings):
+        seen.append((potential, len(structure), settings["model"]["name"]))
+        return NoCard()
+
+    monkeypatch.setattr(demo, "property_card", no_card)
+    code, out, err = run("demo", "--json")
+    document = json.loads(out)
+    assert code == 0 and list(document) == ["oracle", "gap", "fit"]
+    assert document["oracle"]["elastic_GPa"]["value"] == {"c11": 101.0}
+    assert document["gap"]["elastic_GPa"]["value"] == {"c11": 102.0}
+    assert document["fit"]["frames"] == {"test": 2} and document["fit"]["errors"]["test"]["all"]["forces"]["count"] == 96
+    assert json.load(open("jaxpot-card/fit.json")) == document["fit"]
+    assert "data:image/png" in open("jaxpot-card/fit.html").read()
+    written = {path.name for path in (tmp_path / "jaxpot-card").iterdir()}
+    assert written >= {"oracle", "gap", "gap.xml", "fit.html", "fit.json"}
+    (oracle, atoms, name), (gap, _, _) = seen
+    assert atoms == 2 and name == "sw-silicon" and isinstance(oracle, jp.potentials.StillingerWeber)
+    assert float(jp.energy(gap, bulk("Si"))) == pytest.approx(float(jp.energy(jp.load("jaxpot-card/gap.xml"), bulk("Si"))))
+    assert "drawing 8 frames of 16 atoms" in err
+    code, out, _ = run("demo", "--quiet")
+    assert code == 0 and "Forces (eV/A)" in out and "Stillinger-Weber" in out and "gap.xml" in out
+
+
+@pytest.mark.slow
+def test_the_gap_of_the_demo_is_near_its_oracle(run):
+    code, out, _ = run("demo", "--json", *SMALL)
+    found = json.loads(out)
+    assert code == 0
+    oracle, gap = found["oracle"], found["gap"]
+    assert gap["a0_A"]["value"] == pytest.approx(oracle["a0_A"]["value"], rel=1e-3)
+    assert gap["e_coh_eV"]["value"] == pytest.approx(oracle["e_coh_eV"]["value"], abs=0.002)
+    for key in ("c11", "c12", "c44"):
+        assert gap["elastic_GPa"]["value"][key] == pytest.approx(oracle["elastic_GPa"]["value"][key], rel=0.03)
+    for point, frequencies in oracle["phonons_THz"]["value"].items():
+        assert gap["phonons_THz"]["value"][point] == pytest.approx(frequencies, abs=0.2)
+    assert gap["heat_capacity"]["value"] == pytest.approx(oracle["heat_capacity"]["value"], rel=0.02)
 
 
 # Mistakes ---------------------------------------------------------------------------------------------------
