@@ -15,6 +15,7 @@ from jaxpot.properties.coordinates import deform, frozen, voigt_basis
 
 _SKIN = 0.8  # A
 _LONGEST = 0.15  # A; no atom moves further in one step
+_FLAT = 1e-8  # of the energy: smaller changes are not looked at
 _MEMORY = 40
 
 
@@ -152,8 +153,9 @@ class _Search:
             step, accepted = 1.0, None
             while self.count < steps:
                 trial = self.evaluate(z + step * direction)
-                # Near the minimum the energy is flat to rounding: there the gradient decides.
-                rounding = 1e-13 * max(abs(value), 1.0)
+                # Near the minimum the energy is flat to rounding (that of a GAP with large weights is 1e-8 eV): there
+                # the gradient decides, as in W. W. Hager, H. Zhang, SIAM J. Optim. 16, 170 (2005), equation 2.5.
+                rounding = _FLAT * max(abs(value), 1.0)
                 if trial[0] <= value + 1e-4 * step * (gradient @ direction) + rounding and (
                     trial[0] < value - rounding or trial[1] @ direction <= abs(gradient @ direction)
                 ):
