@@ -293,7 +293,7 @@ MISTAKES = {
     "an unknown way to end": (
         lambda: LennardJones(0.01, 3.4, 8.0, shift="linear"),
         DataError,
-        r"shift: expected one of \['none', 'energy', 'force', 'smooth'\], got 'linear'",
+        r"shift: expected one of \['none', 'energy', 'slope', 'force', 'smooth'\], got 'linear'",
     ),
     "a negative sigma": (
         lambda: LennardJones(0.01, -3.4, 8.0),
