@@ -12,7 +12,7 @@ def pytest_collection_modifyitems(items):
     if not os.environ.get("JAXPOT_DATA"):
         skip = pytest.mark.skip(reason="needs JAXPOT_DATA, the folder of published data")
         for item in items:
-            if "data" in item.keywords:
+            if item.get_closest_marker("data"):
                 item.add_marker(skip)
 
 

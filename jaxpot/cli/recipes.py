@@ -1,9 +1,8 @@
 """`jaxpot recipes`: what a fit can be made of, to be copied and changed."""
 
-from importlib import resources
-
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
+from jaxpot.fitting.recipe import recipe_text
 
 NAME = "recipes"
 HELP = "list the recipes of fits, or print one to copy and change"
@@ -19,7 +18,7 @@ def arguments(parser):
 
 def run(options, console):
     known = recipes()
-    texts = {name: _text(name) for name in known}
+    texts = {name: recipe_text(name) for name in known}
     if options.name is not None:
         if options.name not in known:
             raise DataError(f"there is no recipe {options.name!r}; expected {', '.join(known)}")
@@ -29,10 +28,6 @@ def run(options, console):
     console.text("\n".join(f"{name}\n    {_about(text)}" for name, text in texts.items()))
     console.text("\n`jaxpot recipes NAME > my.toml` makes a copy to change; --recipe takes a name or such a file.")
     console.result({"recipes": [{"name": name, "about": _about(text)} for name, text in texts.items()]})
-
-
-def _text(name):
-    return (resources.files("jaxpot.fitting") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def _about(text):

@@ -9,11 +9,11 @@ import time
 import warnings
 import zipfile
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 
 import jax
 import numpy as np
 
+from jaxpot.core.versions import versions
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
 
 _KIND = "jaxpot checkpoint 1"
@@ -37,8 +37,7 @@ def fingerprint(dataset, recipe, baseline, **settings):
         "data": _digest([dataset.e0, *(part for frame in dataset for part in _parts(frame))]),
         "recipe": _digest([replace(recipe, name="")]),
         "baseline": _digest([tree, *leaves]),
-        "versions": {name: _version(name) for name in ("jaxpot", "jax", "jaxlib", "numpy")}
-        | {"numbers": jax.numpy.zeros(()).dtype.name},
+        "versions": versions() | {"numbers": jax.numpy.zeros(()).dtype.name},
         **settings,
     }
 
@@ -59,13 +58,6 @@ def _digest(parts):
             found.update(repr(part).encode())
         found.update(b"\n")
     return found.hexdigest()
-
-
-def _version(name):
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 class Checkpoint:

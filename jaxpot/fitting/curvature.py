@@ -104,12 +104,8 @@ class StrainCurvature:
 
     def baseline(self, potential):
         """What a potential that is not fitted contributes, (1,)."""
-        neighbors = jax.device_put(checked_neighbors(potential, self.structure))
-
-        def value(s, t):
-            return energy(potential, self.structure.strained(s * self.first + t * self.second), neighbors)
-
-        return np.asarray(jax.jacfwd(jax.grad(value), argnums=1)(0.0, 0.0))[None]
+        neighbors = checked_neighbors(potential, self.structure)
+        return np.asarray(_strain_curvature(potential, self.structure, neighbors, self.first, self.second))[None]
 
     @property
     def target(self):
@@ -117,11 +113,15 @@ class StrainCurvature:
         return np.array([self.value])
 
 
-def curvature_moments(potential, curvatures, factors, baseline=None):
-    """Moments of such targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off."""
+def check_curvatures(curvatures):
+    """Refuse what is no such target."""
     for target in curvatures:
         if not isinstance(target, HessianProduct | StrainCurvature):
             raise DataError(f"curvatures: expected HessianProduct or StrainCurvature, got {type(target).__name__}")
+
+
+def curvature_moments(potential, curvatures, factors, baseline=None):
+    """Moments of such targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off."""
     prepared = prepare_frames([c.structure for c in curvatures], potential.cutoff, inner_cutoffs(potential))
     accumulator = Accumulator(factors)
     for curvature, ready in zip(curvatures, prepared, strict=True):
@@ -136,6 +136,14 @@ def _force_changes(potential, structure, neighbors, vector):
         return design_rows(potential, structure.moved(positions), neighbors).forces
 
     return jax.jvp(forces, (structure.positions,), (vector,))[1]
+
+
+@jax.jit
+def _strain_curvature(potential, structure, neighbors, first, second):
+    def value(s, t):
+        return energy(potential, structure.strained(s * first + t * second), neighbors)
+
+    return jax.jacfwd(jax.grad(value), argnums=1)(0.0, 0.0)
 
 
 @jax.jit

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import addends, cast, chunk_shape, cut
+from jaxpot.potentials.base import Sum, cast, chunk_shape, cut
 from jaxpot.potentials.terms import nearest, where_described
 
 _CHUNK = 320  # neighbours in a chunk: each brings 3 M numbers
@@ -44,7 +44,7 @@ def design_rows(potential, structure, neighbors):
         `Rows`.
     """
     potential = cast(potential, structure.positions.dtype)
-    parts = [_term_rows(factor, term, structure, neighbors) for factor, term in addends(potential)]
+    parts = [_term_rows(term, structure, neighbors) for term in linear_terms(potential)]
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, axis=-1), *parts)
 
 
@@ -52,19 +52,20 @@ def linear_terms(potential):
     """The terms whose weights a fit finds.
 
     Raises:
-        DataError: a term is not linear in its weights.
+        DataError: a term is not linear in its weights, or is multiplied with a number (which belongs into delta).
     """
-    terms = [term for _, term in addends(potential)]
-    for term in terms:
+    found = []
+    for term in potential.terms if isinstance(potential, Sum) else (potential,):
         if not hasattr(term, "site_features"):
             raise DataError(
-                f"{term!r} is not linear in its parameters: expected a descriptor with sparse points; what is "
-                "not fitted belongs into the baseline"
+                f"{term!r} is not linear in its weights: expected a descriptor with sparse points; what is "
+                "not fitted belongs into the baseline, a factor into delta"
             )
-    return terms
+        found.append(term)
+    return found
 
 
-def _term_rows(factor, term, structure, neighbors):
+def _term_rows(term, structure, neighbors):
     places = neighbors.places(term.cutoff)
     n, width, dtype = len(structure), term.n_features, structure.positions.dtype
 
@@ -87,4 +88,4 @@ def _term_rows(factor, term, structure, neighbors):
     start = (jnp.zeros(width, dtype), jnp.zeros((n, 3, width), dtype), jnp.zeros((3, 3, width), dtype))
     (energy, forces, virial), _ = jax.lax.scan(chunk, start, cut(neighbors, count, size))
     stress = 0.5 * (virial + virial.swapaxes(0, 1)) / structure.volume
-    return Rows(factor * energy, factor * forces, factor * (stress if all(structure.pbc) else stress * jnp.nan))
+    return Rows(energy, forces, stress if all(structure.pbc) else stress * jnp.nan)

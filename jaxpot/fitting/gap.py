@@ -1,4 +1,4 @@
-"""`fit_gap`: a Gaussian approximation potential from data."""
+"""The steps of fitting a GAP: sparse points, what is left to fit, rows, weights. `run.fit` takes them."""
 
 import time
 from dataclasses import dataclass
@@ -133,8 +133,8 @@ def factors_of(potential, jitter=1e-10):
 
 def with_weights(potential, weights):
     """The potential with other weights, a list with those of each term."""
-    terms = linear_terms(potential)
     filled = [
-        t.replace(readout=t.readout.replace(weights=w)) for t, w in zip(terms, weights, strict=True)
+        term.replace(readout=term.readout.replace(weights=own))
+        for term, own in zip(linear_terms(potential), weights, strict=True)
     ]
     return filled[0] if len(filled) == 1 else Sum.of(*filled)

@@ -113,7 +113,9 @@ def _left_out(moments, noise, scale):
         for kind, part in held.items():
             squares[kind] += float(part.residual(weights) * part.count)
             counts[kind] += float(part.count)
-    return sum(0.5 * np.log(squares[kind] / counts[kind]) for kind in counts)
+    # An error that is lost in rounding is no better than another one (and its square may be negative).
+    least = {kind: _ROUNDING * float(whole[kind].square) for kind in counts}
+    return sum(0.5 * np.log(max(squares[kind], least[kind]) / counts[kind]) for kind in counts if least[kind])
 
 
 def by_evidence(moments, widths, progress=None):
@@ -151,4 +153,5 @@ def by_evidence(moments, widths, progress=None):
 
 
 _FARTHEST = 10  # powers of two from the values given
+_ROUNDING = 1e-12  # of the sum of the squares of the targets
 _WORTHWHILE = 1e-3  # of the log error: below that a trial is no better

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxpot.checks import check_potential
 from jaxpot.errors import DataError
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import evaluate
@@ -56,6 +57,7 @@ def predict(potential, dataset):
     Returns:
         `Predictions`.
     """
+    check_potential(potential)
     frames = list(dataset)
     ready = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
     labels = {kind: [] for kind in KINDS}

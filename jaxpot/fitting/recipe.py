@@ -26,6 +26,8 @@ _NEEDED = {
     "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "distance_2b": {"cutoff", "theta"},
     "angle_3b": {"cutoff", "theta"},
 }
+_WHOLE = {"n_max": 1, "l_max": 0, "sparse_points": 1}  # and the least of each
+_LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 _LARGEST = 1e6
 
 
@@ -60,6 +62,11 @@ def recipes():
     return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))
 
 
+def recipe_text(name):
+    """The file of a recipe that comes with the package."""
+    return (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+
+
 def read_recipe(name):
     """A recipe by its name or from a file.
 
@@ -67,7 +74,7 @@ def read_recipe(name):
         FormatError: no such recipe, or a file that is none; says which table and field.
     """
     if str(name) in recipes():
-        text, file = (_folder() / f"{name}.toml").read_text(), f"recipe {name}"
+        text, file = recipe_text(name), f"recipe {name}"
     else:
         file = str(name)
         if not Path(name).is_file():
@@ -160,9 +167,17 @@ def _checked_term(table, file, field):
         expected = ", ".join(METHODS)
         raise FormatError(f"expected one of {expected}, got {method!r}", file=file, field=f"{field}, sparse_method")
     for key in set(table) - {"descriptor", "sparse_method"}:
-        if key == "theta" and isinstance(table[key], list):
-            for value in table[key]:
+        if key == "theta":
+            values = table[key] if isinstance(table[key], list) else [table[key]]
+            if len(values) not in _LENGTHS[kind]:
+                expected = " or ".join(map(str, _LENGTHS[kind]))
+                raise FormatError(f"expected {expected} numbers, got {values}", file=file, field=f"{field}, theta")
+            for value in values:
                 _number(value, file, f"{field}, theta")
+        elif key in _WHOLE:
+            if type(table[key]) is not int or table[key] < _WHOLE[key]:
+                expected = f"a whole number of at least {_WHOLE[key]}"
+                raise FormatError(f"expected {expected}, got {table[key]!r}", file=file, field=f"{field}, {key}")
         elif key != "central_weight":
             _number(table[key], file, f"{field}, {key}")
     return dict(table)
@@ -182,7 +197,7 @@ def _lengths(table, unit):
 
 def _common(table):
     return {
-        "n_sparse": int(table.get("sparse_points", 1000)), "sparse_method": table.get("sparse_method", "cur"),
+        "n_sparse": table.get("sparse_points", 1000), "sparse_method": table.get("sparse_method", "cur"),
         "delta": float(table.get("delta", 1.0)),
     }
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot.core.elements import name_species
+from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.errors import DataError
 from jaxpot.fitting import hyperparameters
 from jaxpot.fitting.checkpoint import Checkpoint, fingerprint
-from jaxpot.fitting.curvature import curvature_moments
+from jaxpot.fitting.curvature import check_curvatures, curvature_moments
 from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.design import linear_terms
 from jaxpot.fitting.gap import (
@@ -101,7 +102,9 @@ def fit(
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     say = progress or (lambda text: None)
     clock = _Clock()
-    _check(dataset, recipe, baseline, test)
+    curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")
+    seed = as_whole(seed, "seed", 0, 2**63 - 1)
+    _check(dataset, recipe, baseline, curvatures, test)
     terms = recipe.gap_terms(dataset)
     kept = None
     if checkpoint is not None:
@@ -155,15 +158,21 @@ def fit(
     )
 
 
-def _check(dataset, recipe, baseline, test):
+def _check(dataset, recipe, baseline, curvatures, test):
     if not any(f.energy is not None or f.forces is not None for f in dataset):
         raise DataError("no frame has an energy or forces: there is nothing to fit")
     if baseline is not None and not isinstance(baseline, Potential):
         raise DataError(f"baseline: expected a potential, got {type(baseline).__name__}")
-    if test is not None and not set(test.species) <= set(dataset.species):
-        raise DataError(
-            f"the test set contains {name_species(test.species)}, the training set {name_species(dataset.species)}"
-        )
+    if test is not None and not isinstance(test, Dataset):
+        raise DataError(f"test: expected a Dataset, got {type(test).__name__}")
+    check_curvatures(curvatures)
+    others = {"the test set": [] if test is None else test.species}
+    others |= {f"curvature {k}": np.unique(c.structure.numbers).tolist() for k, c in enumerate(curvatures)}
+    for name, species in others.items():
+        if not set(species) <= set(dataset.species):
+            raise DataError(
+                f"{name} contains {name_species(species)}, the training set {name_species(dataset.species)}"
+            )
     if recipe.choice == "cross-validation" and len(dataset) < recipe.folds:
         raise DataError(
             f"cross-validation in {recipe.folds} folds needs as many frames, there are {len(dataset)}: "

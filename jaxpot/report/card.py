@@ -20,6 +20,7 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
+from jaxpot.core.versions import versions
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
 from jaxpot.io import band_path, special_points
 from jaxpot.observables import energy
@@ -32,7 +33,6 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
 from jaxpot.report.crystal import formula, lattice, primitive
 from jaxpot.report.html import html_page
-from jaxpot.report.versions import versions
 
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])

@@ -6,10 +6,10 @@ import numpy as np
 
 from jaxpot import units
 from jaxpot.core.elements import symbol
+from jaxpot.core.versions import versions
 from jaxpot.potentials.base import addends
 from jaxpot.report import fit_plots
 from jaxpot.report.fit_html import fit_page
-from jaxpot.report.versions import versions
 
 UNITS = {"energy": ("meV/atom", units.meV), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
 _SIGMA_UNITS = {"energy": ("eV/atom", 1.0), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}

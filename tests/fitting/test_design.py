@@ -39,7 +39,7 @@ def potential():
     triplet = jp.descriptors.Triplet(2.8, elements=["Si", "C", "C"])
     return (
         term(soap, jp.kernels.DotProduct(3), soap.dimension, 0)
-        + 0.5 * term(pair, jp.kernels.SquaredExponential(0.8), 1, 1)
+        + term(pair, jp.kernels.SquaredExponential(0.8), 1, 1)
         + term(triplet, jp.kernels.SquaredExponential(1.0), 3, 2)
     )
 
@@ -66,6 +66,9 @@ def test_rows_times_weights_are_energy_forces_and_stress(potential, prepared):
 def test_what_is_not_linear_is_named():
     with pytest.raises(jp.errors.DataError, match="Stillinger.*baseline"):
         linear_terms(jp.potentials.StillingerWeber.silicon())
+    pair = term(jp.descriptors.Pair(3.0), jp.kernels.SquaredExponential(0.8), 1, 1)
+    with pytest.raises(jp.errors.DataError, match="factor into delta"):
+        linear_terms(0.5 * pair)
 
 
 @pytest.mark.parametrize("changes", [

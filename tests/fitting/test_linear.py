@@ -82,8 +82,8 @@ def test_rounding_is_met_with_jitter_that_is_reported():
         covariance_factor(-np.eye(3) + 2.0 * np.diag([1.0, 2.0, 2.0]) - 3.0 * np.ones((3, 3)) + 3.0 * np.eye(3))
 
 
-def folds(noise, seed=0):
-    """Moments of four folds whose targets have this noise, where 0.1 is assumed."""
+def folds(noise, seed=0, assumed=0.1):
+    """Moments of four folds whose targets have this noise, where another is assumed."""
     design, _, _, covariances = problem(seed=seed)
     factors = [covariance_factor(c)[0] for c in covariances]
     rng = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def folds(noise, seed=0):
     targets = design @ truth + noise * rng.normal(size=len(design))
     accumulator = Accumulator(factors)
     for fold in range(4):
-        accumulator.add(("forces", fold), design[fold::4], targets[fold::4], 0.1)
+        accumulator.add(("forces", fold), design[fold::4], targets[fold::4], assumed)
     return accumulator.finish()
 
 
@@ -106,3 +106,8 @@ def test_cross_validation_finds_more_noise_where_there_is_more():
     assert loud.scales[0] == quiet.scales[0] == 1.0
     with pytest.raises(jp.errors.DataError, match="2 folds"):
         by_cross_validation({key: part for key, part in folds(0.1).items() if key[1] == 0}, [12, 9])
+
+
+def test_labels_without_noise_do_not_drive_the_sigmas_away():
+    exact = by_cross_validation(folds(0.0, assumed=1e-7), [12, 9])
+    assert exact.noise == {"forces": 1.0} and exact.scales == (1.0, 1.0)
