@@ -35,11 +35,7 @@ def product_series(function, end):
     expected = function(probe)
     scale = np.abs(expected).max()
     for length in _LENGTHS:
-        angles = np.pi * (np.arange(2 * length) + 0.5) / (2 * length)
-        values = function(0.5 * end * (np.cos(angles) + 1.0))
-        coefficients = np.cos(np.arange(length)[:, None] * angles) @ values / length
-        coefficients[0] *= 0.5
-        series = to_products(coefficients)
+        series = series_of(function, end, length)
         reached = np.abs(np.asarray(_evaluate(probe, end, length)) @ series - expected).max() / scale
         if reached <= _TOLERANCE:
             return series
@@ -47,6 +43,15 @@ def product_series(function, end):
         f"a radial function on [0, {end:.6g}] A is too sharp for {_LENGTHS[-1]} Chebyshev polynomials: "
         f"error {reached:.1e}, expected {_TOLERANCE:.1e}; is the width of the atoms far smaller than the cutoff?"
     )
+
+
+def series_of(function, end, length):
+    """The same for a length that is given; nothing is checked."""
+    angles = np.pi * (np.arange(2 * length) + 0.5) / (2 * length)
+    values = function(0.5 * end * (np.cos(angles) + 1.0))
+    coefficients = np.cos(np.arange(length)[:, None] * angles) @ values / length
+    coefficients[0] *= 0.5
+    return to_products(coefficients)
 
 
 def products(r, end, length, factor):

@@ -58,6 +58,11 @@ def arguments(parser):
     group = parser.add_argument_group("standard deviations, instead of those of the recipe")
     for kind, unit in (("energy", "eV/atom"), ("forces", "eV/A"), ("stress", "GPa")):
         group.add_argument(f"--sigma-{kind}", type=_positive, metavar=unit, help=f"of {kind}, {unit}")
+    parser.add_argument(
+        "--stress-offset", action="append", metavar="CONFIG_TYPE", default=[],
+        help="fit what the stresses of these frames are off by, a pressure (Pulay stress); may be repeated; all: one "
+        "for each config type",
+    )
     data_arguments(parser)
 
 
@@ -75,10 +80,12 @@ def run(options, console):
     _rehearse(out["model"], recipe, train, baseline)
     say(f"looking at {len(train)} frames")
     summary = train.summary()
+    settings = {
+        "baseline": baseline, "seed": options.seed, "progress": say,
+        "stress_offsets": True if options.stress_offset == ["all"] else options.stress_offset,
+    }
     try:
-        found = fit(
-            train, recipe, baseline=baseline, test=test, seed=options.seed, progress=say, checkpoint=out["partial"]
-        )
+        found = fit(train, recipe, test=test, checkpoint=out["partial"], **settings)
     except KeyboardInterrupt:
         if out["partial"].exists():
             console.note(f"jaxpot: what was done is in {out['partial']}; the same command goes on from there")
@@ -98,9 +105,7 @@ def run(options, console):
     if options.learning_curve:
         # The report is written again after each part: whatever ends this early, what is done can be read.
         try:
-            curve = learning_curve(
-                train, recipe, test, whole=found, seed=options.seed, progress=say, callback=report, baseline=baseline
-            )
+            curve = learning_curve(train, recipe, test, whole=found, callback=report, **settings)
         except KeyboardInterrupt:
             console.note(f"jaxpot: {out['model']} is written, and {out['html']} with what there is of the curve")
             raise

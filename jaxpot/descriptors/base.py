@@ -19,6 +19,7 @@ class Descriptor:
         smoothness, kinks: number of continuous derivatives, and where the next one jumps, as of a `Potential`.
         dimension: length d of one vector.
         centers: atomic numbers of the atoms it describes; None for all. Others get the weight 0.
+        one_vector: whether an atom has one vector, which all its neighbours change.
         multiplicity: how many equal instances one vector stands for in QUIP, its weight being that of all of them;
             None where this is not known.
     """
@@ -27,6 +28,7 @@ class Descriptor:
     centers = None
     smoothness = 99
     kinks = None
+    one_vector = False
     multiplicity = 1
 
     def instances(self, environment):

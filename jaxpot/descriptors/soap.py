@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.chebyshev import product_series, products
+from jaxpot.basis.chebyshev import product_series, products, series_of
 from jaxpot.basis.gaussians import gaussian_basis
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
@@ -77,6 +77,8 @@ class SOAP(Switched):
     basis_error_exponent: float = static(default=10.0)
     compact: bool = static(default=False)
     compact_tolerance: float = static(default=1e-30)
+
+    one_vector = True
 
     def __post_init__(self):
         for name, least, most in (("n_max", 1, 30), ("l_max", 0, LARGEST_DEGREE)):
@@ -286,6 +288,7 @@ def _unit(environment):
 
 _Y00 = math.sqrt(1.0 / (4.0 * math.pi))
 _BATCH = 256  # vectors that are converted at once
+_WIDER = 3e-3  # relative step of `width_slopes`
 
 
 @dataclass(frozen=True)
@@ -312,10 +315,29 @@ def _space(n_max, l_max, cutoff, sigma, exponent, n_species, tolerance):
         kept = [len(rows) // n_species for rows in (first, *[others] * l_max)]
         turns = [rotation[:, :count] for rotation, count in zip(rotations, kept, strict=True)]
 
-    def radial(r):
-        return np.concatenate([f @ turn for f, turn in zip(basis.functions(r), turns, strict=True)], axis=1)
+    return _Space(turns, product_series(_along(basis, turns), cutoff), basis.centre @ turns[0], first, others)
 
-    return _Space(turns, product_series(radial, cutoff), basis.centre @ turns[0], first, others)
+
+def _along(basis, turns):
+    """The radial functions of all l along directions: distances (k,) -> (k, N)."""
+    return lambda r: np.concatenate([f @ turn for f, turn in zip(basis.functions(r), turns, strict=True)], axis=1)
+
+
+def width_slopes(soap, space):
+    """Derivatives of the series and centre of a `_Space` by atom_sigma, the directions being kept; NumPy.
+
+    By differences of the sixth order: these are small tables, and smooth to rounding.
+    """
+    step = _WIDER * soap.atom_sigma
+    series, centre = 0.0, 0.0
+    for k, factor in zip((-3, -2, -1, 1, 2, 3), (-1, 9, -45, 45, -9, 1), strict=True):
+        basis = gaussian_basis(
+            soap.n_max, soap.l_max, soap.cutoff, soap.atom_sigma + k * step, soap.basis_error_exponent
+        )
+        weight = factor / (60.0 * step)
+        series = series + weight * series_of(_along(basis, space.turns), soap.cutoff, len(space.series))
+        centre = centre + weight * (basis.centre @ space.turns[0])
+    return series, centre
 
 
 def _columns(sizes, n_species, tolerance):

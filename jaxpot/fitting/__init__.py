@@ -2,6 +2,7 @@
 
 from jaxpot.fitting.curvature import HessianProduct, StrainCurvature
 from jaxpot.fitting.dataset import Dataset, Frame
+from jaxpot.fitting.evidence import Evidence, evidence
 from jaxpot.fitting.labels import read_dataset
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
@@ -9,6 +10,6 @@ from jaxpot.fitting.run import Fit, fit
 from jaxpot.fitting.sampling import draw_dataset
 
 __all__ = [
-    "Dataset", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "draw_dataset", "fit", "predict",
+    "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "draw_dataset", "evidence", "fit", "predict",
     "read_dataset", "read_recipe", "recipes",
 ]

@@ -1,4 +1,7 @@
-"""A fit that is interrupted goes on from a file: sparse points, moments and waiting rows, about once a minute."""
+"""A fit that is interrupted goes on from a file: sparse points, moments and waiting rows, about once a minute.
+
+The trials of a choice of hyperparameters are a few numbers beside gigabytes: they go into a file of their own.
+"""
 
 import contextlib
 import hashlib
@@ -13,6 +16,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
+from jaxpot.core.save import write_atomically
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
 
@@ -80,12 +84,14 @@ class Checkpoint:
         self.path, self.say = os.fspath(path), say
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.frames, self.points, self._groups, self._ours = 0, None, {}, False
+        self.trials, self._trials_path, self._trials_ours = {}, f"{self.path}.trials", False
         self._last, self._pause = time.monotonic(), _EVERY
         folder = os.path.dirname(os.path.abspath(self.path))
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
             raise DataError(f"checkpoint {self.path}: the folder {folder} does not exist, or it cannot be written into")
         if os.path.lexists(self.path):
             self._read()
+        self._read_trials()
 
     def _read(self):
         try:
@@ -109,6 +115,25 @@ class Checkpoint:
             ) from error
         self.points, self.frames, self._ours = points, about["frames"], True
         self.say(f"going on from {self.path}: sparse points and the rows of {self.frames} frames are there")
+
+    def _read_trials(self):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # they can be made again
+            with open(self._trials_path, encoding="utf-8") as file:
+                about = json.load(file)
+            if about["fingerprint"] == self.fingerprint:
+                self.trials = {tuple(trial): value for trial, value in about["trials"]}
+                self._trials_ours = True
+                self.say(f"going on from {self._trials_path}: {len(self.trials)} trials are there")
+
+    def offer_trials(self, trials):
+        """Write what trials have given, a dict, if it is time."""
+        if time.monotonic() - self._last > _EVERY:
+            about = {"fingerprint": self.fingerprint, "trials": list(trials.items())}
+            # Without room on the disk the fit goes on.
+            with contextlib.suppress(OSError, DataError):
+                write_atomically(self._trials_path, json.dumps(about).encode())
+                self._trials_ours = True
+            self._last = time.monotonic()
 
     def given_points(self, terms):
         """`GAPTerm`s with the sparse points of the file, if it has any."""
@@ -141,9 +166,10 @@ class Checkpoint:
     def remove(self):
         """The fit has succeeded."""
         # What another fit has left is not ours to remove.
-        if self._ours:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
+        for path, ours in ((self.path, self._ours), (self._trials_path, self._trials_ours)):
+            if ours:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
 
     def _write(self, frames, state):
         about = {

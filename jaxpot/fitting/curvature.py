@@ -13,6 +13,7 @@ from jaxpot.errors import DataError, GeometryError
 from jaxpot.fitting.design import design_rows
 from jaxpot.fitting.hyperparameters import ALWAYS
 from jaxpot.fitting.linear import Accumulator
+from jaxpot.fitting.offsets import offset_factor
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import energy, hessian_vector_product
 from jaxpot.potentials.terms import inner_cutoffs
@@ -120,13 +121,17 @@ def check_curvatures(curvatures):
             raise DataError(f"curvatures: expected HessianProduct or StrainCurvature, got {type(target).__name__}")
 
 
-def curvature_moments(potential, curvatures, factors, baseline=None):
-    """Moments of such targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off."""
+def curvature_moments(potential, curvatures, factors, baseline=None, offsets=()):
+    """Moments of such targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off.
+
+    The last columns, those of stress offsets, are zero.
+    """
     prepared = prepare_frames([c.structure for c in curvatures], potential.cutoff, inner_cutoffs(potential))
-    accumulator = Accumulator(factors)
+    accumulator = Accumulator([*factors, offset_factor(offsets)] if offsets else factors)
     for curvature, ready in zip(curvatures, prepared, strict=True):
         rest = curvature.target if baseline is None else curvature.target - curvature.baseline(baseline)
-        accumulator.add((curvature.kind, ALWAYS), curvature.rows(potential, *ready), rest, curvature.sigma)
+        rows = np.pad(curvature.rows(potential, *ready), ((0, 0), (0, len(offsets))))
+        accumulator.add((curvature.kind, ALWAYS), rows, rest, curvature.sigma)
     return accumulator.finish()
 
 

@@ -12,7 +12,7 @@ _CHUNK = 2560  # neighbours
 
 
 @jax.jit
-def _vectors(descriptor, structure, neighbors):
+def vectors_of(descriptor, structure, neighbors):
     """Vectors (rows, m, d) and weights (rows, m) of all rows of a list; those of rows without an atom weigh 0."""
 
     def chunk(_, rows):
@@ -36,15 +36,17 @@ def describe(descriptor, prepared, limit=None, seed=0):
         seed: of that chance.
 
     Returns:
-        Vectors (N, d), and for each of them the frame and the atom it belongs to, (N,) and (N,); NumPy.
+        Vectors (N, d), and where each of them is, (N, 3): its frame, atom and number among the instances of the
+        atom's row; NumPy.
     """
     rng = np.random.default_rng(seed)
     parts = []
     for k, (structure, neighbors) in enumerate(prepared):
-        vectors, weights = map(np.asarray, _vectors(descriptor, structure, neighbors))
+        vectors, weights = map(np.asarray, vectors_of(descriptor, structure, neighbors))
         row, instance = np.nonzero(weights)
         if limit is not None and len(row) > limit:
             keep = np.sort(rng.choice(len(row), limit, replace=False))
             row, instance = row[keep], instance[keep]
-        parts.append((vectors[row, instance], np.full(len(row), k), np.asarray(neighbors.centers)[row]))
+        atoms = np.asarray(neighbors.centers)[row]
+        parts.append((vectors[row, instance], np.stack([np.full(len(row), k), atoms, instance], axis=1)))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

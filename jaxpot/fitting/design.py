@@ -6,6 +6,8 @@ here atoms are taken a few at a time, and what they owe to the rows of one struc
 for every weight would be tens of times slower.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +18,7 @@ from jaxpot.potentials.base import Sum, cast, chunk_shape, cut
 from jaxpot.potentials.terms import nearest, where_described
 
 _CHUNK = 320  # neighbours in a chunk: each brings 3 M numbers
+_BLOCK = 4  # places at a time, of descriptors with one vector an atom
 
 
 @pytree
@@ -27,24 +30,26 @@ class Rows:
     stress: jax.Array
 
 
-@jax.jit
-def design_rows(potential, structure, neighbors):
+@partial(jax.jit, static_argnames="stress")
+def design_rows(potential, structure, neighbors, stress=True):
     """Rows of the design matrix of one structure.
 
     E = energy @ w, F = forces @ w, stress = stress @ w (+1/V dE/dstrain; NaN with open axes)
 
-    Pure and differentiable: a derivative along a displacement field gives the rows of Hessian-vector products, one
-    along a strain those of second derivatives by strain.
+    Pure, and differentiable in forward mode: a derivative along a displacement field gives the rows of Hessian-vector
+    products, one along a strain those of second derivatives by strain.
 
     Args:
         potential: terms with `site_features`, alone or in a sum; w are their weights, one term after the other.
         structure, neighbors: as everywhere; rows of the list that are not real cost next to nothing.
+        stress: False: without those of the stress (NaN), a tenth of the time.
 
     Returns:
         `Rows`.
     """
     potential = cast(potential, structure.positions.dtype)
-    parts = [_term_rows(term, structure, neighbors) for term in linear_terms(potential)]
+    with_stress = stress and all(structure.pbc)
+    parts = [_term_rows(term, structure, neighbors, with_stress) for term in linear_terms(potential)]
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, axis=-1), *parts)
 
 
@@ -65,27 +70,76 @@ def linear_terms(potential):
     return found
 
 
-def _term_rows(term, structure, neighbors):
+def _term_rows(term, structure, neighbors, with_stress):
     places = neighbors.places(term.cutoff)
     n, width, dtype = len(structure), term.n_features, structure.positions.dtype
+    in_blocks = getattr(getattr(term, "descriptor", None), "one_vector", False)
+    add_slopes = _add_in_blocks if in_blocks else _add_slopes
 
     def some(carry, rows):
-        energy, forces, virial = carry
+        energy, *sums = carry
         graph = connect_rows(structure, neighbors, rows)
         environments = nearest(graph.environments(), places)
-        values, slopes = where_described(term, jax.vmap(term.site_features), environments)
-        others, keep = graph.others[:, :places], graph.filled[:, :places] & graph.real[:, None]
-        slopes = jnp.where(keep[:, :, None, None], slopes, 0.0)  # (c, K, 3, M)
-        energy = energy + jnp.where(graph.real[:, None], values, 0.0).sum(0)
-        forces = forces.at[others].add(-slopes).at[graph.centers].add(slopes.sum(1))
-        virial = virial + jnp.einsum("akb,akcm->bcm", environments.vectors, slopes)
-        return energy, forces, virial
+        values, sums = add_slopes(term, graph, environments, with_stress, tuple(sums))
+        return energy + jnp.where(graph.real[:, None], values, 0.0).sum(0), *sums
 
     def chunk(carry, rows):
         return jax.lax.cond(jnp.any(rows[-1]), some, lambda carry, rows: carry, carry, rows), None
 
     count, size = chunk_shape(neighbors.others.shape[0], places, _CHUNK)
     start = (jnp.zeros(width, dtype), jnp.zeros((n, 3, width), dtype), jnp.zeros((3, 3, width), dtype))
-    (energy, forces, virial), _ = jax.lax.scan(chunk, start, cut(neighbors, count, size))
+    (energy, gradient, virial), _ = jax.lax.scan(chunk, start, cut(neighbors, count, size))
     stress = 0.5 * (virial + virial.swapaxes(0, 1)) / structure.volume
-    return Rows(energy, forces, stress if all(structure.pbc) else stress * jnp.nan)
+    return Rows(energy, -gradient, stress if with_stress else jnp.full_like(stress, jnp.nan))
+
+
+def _add_slopes(term, graph, environments, with_stress, sums):
+    """Features of the sites of a chunk (c, M), and what their derivatives add to the gradient and the virial."""
+    values, slopes = where_described(term, jax.vmap(term.site_features), environments)  # (c, K, 3, M)
+    slopes = jnp.where(graph.real[:, None, None, None], slopes, 0.0)  # copies fill the last chunk
+    others = graph.others[:, : slopes.shape[1]]
+    return values, _added(sums, graph.centers, others, environments.vectors, slopes, with_stress)
+
+
+def _add_in_blocks(term, graph, environments, with_stress, sums):
+    """The same for one vector an atom: a few places at a time, as far as the neighbours of this chunk go.
+
+    A block of slopes stays in the cache while it is made and added up, and rows that are longer than these atoms need
+    cost nothing.
+    """
+    readout = term.readout
+    vectors, weights, _, changes, weight_changes = where_described(
+        term, jax.vmap(term.descriptor.jacobian), environments
+    )
+    values = jax.vmap(readout.features)(vectors, weights)
+    serves = graph.real & (weights[:, 0] != 0.0)
+    changes = jnp.where(graph.real[:, None, None, None, None], changes, 0.0)  # copies fill the last chunk
+    atoms, _, places, _, dimension = changes.shape
+    spare = -places % _BLOCK
+    changes, weight_changes = (
+        jnp.pad(a, [(0, spare if axis == 2 else 0) for axis in range(a.ndim)]) for a in (changes, weight_changes)
+    )
+    others = jnp.pad(graph.others[:, :places], ((0, 0), (0, spare)))
+    along = jnp.pad(environments.vectors, ((0, 0), (0, spare), (0, 0)))
+    seen = (environments.distances < term.cutoff) & serves[:, None]
+    last = jnp.max(jnp.where(seen, jnp.arange(1, places + 1), 0))
+
+    def block(k, sums):
+        def part(array, axis):
+            return jax.lax.dynamic_slice_in_dim(array, k * _BLOCK, _BLOCK, axis)
+
+        _, slopes = jax.vmap(readout.feature_changes)(
+            vectors, weights, part(changes, 2).reshape(atoms, 1, _BLOCK * 3, dimension),
+            part(weight_changes, 2).reshape(atoms, 1, _BLOCK * 3),
+        )
+        slopes = slopes.reshape(atoms, _BLOCK, 3, -1)
+        return _added(sums, graph.centers, part(others, 1), part(along, 1), slopes, with_stress)
+
+    return values, jax.lax.fori_loop(0, (last + _BLOCK - 1) // _BLOCK, block, sums)
+
+
+def _added(sums, centers, others, along, slopes, with_stress):
+    gradient, virial = sums
+    # With the sign of the gradient: the array of the slopes is large, and each look at it costs.
+    gradient = gradient.at[others].add(slopes).at[centers].add(-slopes.sum(1))
+    return gradient, virial + jnp.einsum("akb,akcm->bcm", along, slopes) if with_stress else virial

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot.descriptors.base import Descriptor
+from jaxpot.errors import DataError
 from jaxpot.fitting.describe import describe
 from jaxpot.fitting.design import design_rows, linear_terms
 from jaxpot.fitting.linear import Accumulator, covariance_factor
-from jaxpot.fitting.sparsify import choose_points
+from jaxpot.fitting.offsets import offset_columns, offset_factor
+from jaxpot.fitting.sparsify import choose_points, different
 from jaxpot.kernels.base import Kernel
 from jaxpot.observables import evaluate_many
 from jaxpot.potentials.base import Sum
@@ -24,18 +26,22 @@ class GAPTerm:
     Args:
         descriptor: what it sees.
         kernel: covariance of two vectors.
-        n_sparse: number of sparse points.
+        n_sparse: number of sparse points, or of those of each config type: a dict from its name.
         delta: standard deviation of the energy it gives, eV.
         sparse_method: see `choose_points`.
+        environments: pairs (frame, atom) instead of a choice: all vectors of these atoms become sparse points.
         points: sparse points given, (M, d), instead of a choice.
+        name: for messages.
     """
 
     descriptor: Descriptor
     kernel: Kernel
-    n_sparse: int = 1000
+    n_sparse: int | dict = 1000
     delta: float = 1.0
     sparse_method: str = "cur"
+    environments: tuple | None = None
     points: np.ndarray | None = None
+    name: str = "the term"
 
 
 @dataclass(frozen=True)
@@ -60,18 +66,56 @@ def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
         points = term.points
         if points is None:
             if progress:
-                progress(f"choosing {term.n_sparse} sparse points of term {k + 1}")
-            points = _chosen(term, prepared, seed + k)
+                progress(f"sparse points of {term.name} ({k + 1} of {len(terms)})")
+            points, _ = sparse_points(term, dataset, prepared, seed + k)
         readout = SparseGP(term.kernel, points, np.zeros(len(points)), float(term.delta))
         species = tuple(dataset.species)
         described.append(Described(term.descriptor, readout, species))
     return described[0] if len(described) == 1 else Sum.of(*described)
 
 
-def _chosen(term, prepared, seed):
-    limit = max(1, _MOST_VECTORS // len(prepared))
-    vectors, _, _ = describe(term.descriptor, prepared, limit, seed)
-    return vectors[choose_points(vectors, term.n_sparse, term.sparse_method, kernel=term.kernel, seed=seed)]
+def sparse_points(term, dataset, prepared, seed):
+    """The sparse points of a term, and where they are: vectors (M, d) and places (M, 3), see `describe`.
+
+    Raises:
+        DataError: a config type, a frame or an atom that is not there, or no vectors.
+    """
+    if term.environments is not None:
+        return _given(term, dataset, prepared)
+    wanted = term.n_sparse if isinstance(term.n_sparse, dict) else {None: term.n_sparse}
+    strange = [name for name in wanted if name is not None and name not in dataset.config_types]
+    if strange:
+        raise DataError(
+            f"{term.name}, sparse points: no frame has the config type {', '.join(map(repr, strange))}; there are "
+            f"{', '.join(dataset.config_types)}"
+        )
+    vectors, places = describe(term.descriptor, prepared, max(1, _MOST_VECTORS // len(prepared)), seed)
+    types = np.array([frame.config_type for frame in dataset])[places[:, 0]]
+    chosen = []
+    for name, count in wanted.items():
+        own = np.arange(len(vectors)) if name is None else np.flatnonzero(types == name)
+        chosen.append(own[choose_points(vectors[own], count, term.sparse_method, kernel=term.kernel, seed=seed)])
+    chosen = different(vectors, np.concatenate(chosen))
+    return vectors[chosen], places[chosen]
+
+
+def _given(term, dataset, prepared):
+    frames, atoms = np.array(term.environments, int).reshape(-1, 2).T
+    for frame, atom in zip(frames, atoms, strict=True):
+        if not 0 <= frame < len(dataset) or not 0 <= atom < len(dataset[int(frame)]):
+            raise DataError(
+                f"{term.name}, environments: there is no atom {atom} in frame {frame}; the data have {len(dataset)} "
+                "frames (counted from 0)"
+            )
+    used = np.unique(frames)
+    vectors, places = describe(term.descriptor, [prepared[k] for k in used])
+    places[:, 0] = used[places[:, 0]]
+    wanted = set(zip(frames.tolist(), atoms.tolist(), strict=True))
+    here = np.array([(frame, atom) in wanted for frame, atom, _ in places.tolist()], bool)
+    if not here.any():
+        raise DataError(f"{term.name}, environments: the descriptor makes nothing of any of these atoms")
+    chosen = different(vectors, np.flatnonzero(here))
+    return vectors[chosen], places[chosen]
 
 
 _MOST_VECTORS = 200_000
@@ -91,27 +135,25 @@ def residuals(dataset, baseline=None):
 
 
 def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None,
-               checkpoint=None):
-    """Moments of all rows. `groups` names the group of a frame (a fold, say): keys are (kind, group)."""
-    accumulator = Accumulator(factors)
+               checkpoint=None, offsets=()):
+    """Moments of all rows. `groups` names the group of a frame (a fold, say): keys are (kind, group).
+
+    The last columns are those of `offsets`, config types whose stresses have one.
+    """
+    accumulator = Accumulator([*factors, offset_factor(offsets)] if offsets else factors)
     done = 0 if checkpoint is None else checkpoint.restore(accumulator)
     last = time.monotonic()
     for k, (frame, (structure, neighbors)) in enumerate(zip(dataset, prepared, strict=True)):
         if k < done:
             continue
-        energy, forces, stress = (column[k] for column in targets)
         group = None if groups is None else groups[k]
-        rows = design_rows(potential, structure, neighbors)
-        n = len(frame)
-        if energy is not None:
-            sigma = (frame.sigma_energy or sigmas.energy) * np.sqrt(n)
-            accumulator.add(("energy", group), rows.energy[None], [energy], sigma)
-        if forces is not None:
-            found = np.asarray(rows.forces)[:n].reshape(3 * n, -1)
-            accumulator.add(("forces", group), found, forces.reshape(-1), frame.sigma_forces or sigmas.forces)
-        if stress is not None and sigmas.stress is not None:
-            found = np.asarray(rows.stress)[_VOIGT]
-            accumulator.add(("stress", group), found, stress[_VOIGT], frame.sigma_stress or sigmas.stress)
+        rows = design_rows(potential, structure, neighbors, sigmas.stress is not None)
+        for kind, own, values, sigma in labelled(frame, [column[k] for column in targets], sigmas):
+            found = np.asarray(own(rows))
+            if offsets:
+                further = offset_columns(offsets, kind, frame.config_type, len(found))
+                found = np.concatenate([found, further], axis=1)
+            accumulator.add((kind, group), found, values, sigma)
         if progress and time.monotonic() - last > 5.0:
             last = time.monotonic()
             progress(f"rows of {k + 1} of {len(dataset)} frames")
@@ -122,7 +164,31 @@ def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=No
     return accumulator.finish()
 
 
-_VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
+def labelled(frame, targets, sigmas):
+    """What a frame is fitted to: kind, which of its `Rows` as (R, M), targets (R,) and their standard deviation.
+
+    Args:
+        frame: `Frame`.
+        targets: what is left of its energy, forces and stress, each may be None.
+        sigmas: `Sigmas`.
+    """
+    energy, forces, stress = targets
+    n = len(frame)
+    if energy is not None:
+        yield "energy", lambda rows: rows.energy[None], [energy], (frame.sigma_energy or sigmas.energy) * np.sqrt(n)
+    if forces is not None:
+        def own(rows):
+            return np.asarray(rows.forces)[:n].reshape(3 * n, -1)
+
+        yield "forces", own, forces.reshape(-1), frame.sigma_forces or sigmas.forces
+    if stress is not None and sigmas.stress is not None:
+        def upper(rows):
+            return np.asarray(rows.stress)[VOIGT]
+
+        yield "stress", upper, stress[VOIGT], frame.sigma_stress or sigmas.stress
+
+
+VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 
 
 def factors_of(potential, jitter=1e-10):

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from jaxpot.errors import DataError
-from jaxpot.fitting.linear import log_evidence, posterior
+from jaxpot.fitting.linear import log_evidence, solution, weighted
 
 ALWAYS = -1  # the fold of what is never left out
 CHOICES = ("cross-validation", "evidence", "fixed")
@@ -46,11 +46,12 @@ def total(moments, leave=None):
 
 
 def columns(scales, widths):
-    """A factor for each column from one for each term."""
+    """A factor for each column from one for each term; columns of no term (a width more than scales) keep theirs."""
+    scales = jnp.concatenate([jnp.asarray(scales), jnp.ones(len(widths) - len(scales))])
     return jnp.repeat(jnp.asarray(scales), np.asarray(widths), total_repeat_length=int(np.sum(widths)))
 
 
-def by_cross_validation(moments, widths, progress=None):
+def by_cross_validation(moments, widths, progress=None, known=None, offer=None, terms=None):
     """Factors with which frames that were left out are predicted best.
 
     Minimises sum over kinds of log RMSE, the root mean square error over all folds, each predicted by the fit to
@@ -59,8 +60,11 @@ def by_cross_validation(moments, widths, progress=None):
 
     Args:
         moments: (kind, fold) -> `Moments`; what belongs to the fold `ALWAYS` is never left out.
-        widths: number of weights of each term.
+        widths: number of weights of each term, and of what is no term after them.
         progress: called with a sentence.
+        known: what trials have given, from an earlier call with the same moments: they are not made again.
+        offer: called with all of them after each new one.
+        terms: how many of the widths are those of terms; None: all.
 
     Returns:
         `Chosen`.
@@ -72,20 +76,21 @@ def by_cross_validation(moments, widths, progress=None):
     kinds = sorted({kind for kind, fold in moments if fold != ALWAYS})
     if len(folds) < 2:
         raise DataError(f"cross-validation needs frames in at least 2 folds, got {len(folds)}")
-    whole = total(moments)
-    known = {}
+    always = dict.fromkeys((kind for kind, _ in moments), 1.0)
+    known, offer = dict(known or {}), offer or (lambda known: None)
 
     def value(trial):
         if trial not in known:
             exponents = 2.0 ** np.array(trial)
-            noise = dict.fromkeys(whole, 1.0) | dict(zip(kinds, exponents, strict=False))  # those of the terms follow
+            noise = always | dict(zip(kinds, exponents, strict=False))  # those of the terms follow
             scale = columns([1.0, *exponents[len(kinds):]], widths)
             known[trial] = float(_left_out(moments, noise, scale))
             if progress:
                 progress(f"cross-validation: trial {len(known)}, log error {known[trial]:.3f}")
+            offer(known)
         return known[trial]
 
-    best = (0,) * (len(kinds) + len(widths) - 1)
+    best = (0,) * (len(kinds) + (len(widths) if terms is None else terms) - 1)
     while True:
         begun = best
         for k in range(len(best)):
@@ -98,27 +103,28 @@ def by_cross_validation(moments, widths, progress=None):
         if best == begun:
             break
     factors = [float(2.0**k) for k in best]
-    noise = dict.fromkeys(whole, 1.0) | dict(zip(kinds, factors, strict=False))
+    noise = always | dict(zip(kinds, factors, strict=False))
     return Chosen(noise, (1.0, *factors[len(kinds):]), value(best), len(known))
 
 
 def _left_out(moments, noise, scale):
     """Sum over kinds of log RMSE, each fold predicted by the fit to everything else."""
-    whole = total(moments)
-    squares, counts = Counter(), Counter()
+    by_group = {group: noise[group[0]] for group in moments}
+    gram, cross = weighted(moments, by_group)
+    squares, least, counts = Counter(), Counter(), Counter()
     for fold in sorted({fold for _, fold in moments if fold != ALWAYS}):
-        held = {kind: moments[kind, fold] for kind in noise if (kind, fold) in moments}
-        rest = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
-        weights = scale * posterior(rest, noise, scale).mean
-        for kind, part in held.items():
+        held = {group: part for group, part in moments.items() if group[1] == fold}
+        own_gram, own_cross = weighted(held, by_group)
+        weights = scale * solution(gram - own_gram, cross - own_cross, scale).mean
+        for (kind, _), part in held.items():
             squares[kind] += float(part.residual(weights) * part.count)
+            least[kind] += _ROUNDING * float(part.square)
             counts[kind] += float(part.count)
     # An error that is lost in rounding is no better than another one (and its square may be negative).
-    least = {kind: _ROUNDING * float(whole[kind].square) for kind in counts}
     return sum(0.5 * np.log(max(squares[kind], least[kind]) / counts[kind]) for kind in counts if least[kind])
 
 
-def by_evidence(moments, widths, progress=None):
+def by_evidence(moments, widths, progress=None, known=None, offer=None, terms=None):
     """Factors that make the targets most probable (`log_evidence`), by L-BFGS with its exact gradient.
 
     Args and returns: as `by_cross_validation`; the folds do not matter.
@@ -127,29 +133,29 @@ def by_evidence(moments, widths, progress=None):
     kinds = sorted(whole)
 
     @jax.jit
-    def value_and_gradient(logs):
-        def value(logs):
-            factors = jnp.exp(logs)
-            scale = columns(factors[len(kinds):], widths)
-            return -log_evidence(whole, dict(zip(kinds, factors, strict=False)), scale)
+    @jax.value_and_grad
+    def value_and_gradient(logs, whole):
+        factors = jnp.exp(logs)
+        scale = columns(factors[len(kinds):], widths)
+        return -log_evidence(whole, dict(zip(kinds, factors, strict=False)), scale)
 
-        return jax.value_and_grad(value)(logs)
-
-    tried = 0
+    known, offer = dict(known or {}), offer or (lambda known: None)
 
     def objective(logs):
-        nonlocal tried
-        tried += 1
-        found, slope = value_and_gradient(logs)
-        if progress:
-            progress(f"evidence: trial {tried}, log evidence {-float(found):.2f}")
-        return float(found), np.asarray(slope)
+        trial = tuple(logs.tolist())
+        if trial not in known:
+            found, slope = value_and_gradient(logs, whole)
+            known[trial] = float(found), slope.tolist()
+            if progress:
+                progress(f"evidence: trial {len(known)}, log evidence {-float(found):.2f}")
+            offer(known)
+        return known[trial][0], np.array(known[trial][1])
 
-    start = np.zeros(len(kinds) + len(widths))
+    start = np.zeros(len(kinds) + (len(widths) if terms is None else terms))
     bounds = [(-_FARTHEST * np.log(2.0), _FARTHEST * np.log(2.0))] * len(start)
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
     factors = [float(f) for f in np.exp(found.x)]
-    return Chosen(dict(zip(kinds, factors, strict=False)), tuple(factors[len(kinds):]), float(found.fun), tried)
+    return Chosen(dict(zip(kinds, factors, strict=False)), tuple(factors[len(kinds):]), float(found.fun), len(known))
 
 
 _FARTHEST = 10  # powers of two from the values given

@@ -23,7 +23,7 @@ class Point:
 
 
 def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 / 2), seed=0, progress=None,
-                   callback=None, **options):
+                   callback=None, stress_offsets=(), **options):
     """Fit parts of a training set, each containing the one before, and test each fit on the same frames.
 
     Every part is a fit of its own: sparse points, sigmas and scales are chosen anew from it.
@@ -36,6 +36,7 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
             frames, of fewer than the recipe has folds, or without one of the elements are left out.
         progress: called with a sentence.
         callback: called with the list of points after each fit.
+        stress_offsets: as for `fit`, of the config types that a part contains.
         options: for `fit`.
 
     Returns:
@@ -57,7 +58,12 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         if subset.species != dataset.species:
             continue
         say(f"learning curve: {len(subset)} of {len(dataset)} frames")
-        found = fit(subset, recipe, test=test, seed=seed, progress=progress, predictions=False, **options)
+        offsets = stress_offsets
+        if not isinstance(offsets, bool):
+            offsets = [name for name in offsets if name in subset.config_types]
+        found = fit(
+            subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets, **options
+        )
         points = sorted([*points, Point(len(subset), found.test.errors())], key=lambda point: point.frames)
         if callback is not None:
             callback(points)

@@ -1,7 +1,7 @@
 """Recipes: what a fit is made of, as a short file that people copy and edit."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -16,7 +16,7 @@ from jaxpot.fitting.hyperparameters import CHOICES
 from jaxpot.fitting.sparsify import METHODS
 from jaxpot.kernels import DotProduct, SquaredExponential
 
-_SHARED = {"descriptor", "cutoff", "transition_width", "sparse_points", "sparse_method", "delta"}
+_SHARED = {"descriptor", "cutoff", "transition_width", "sparse_points", "sparse_method", "environments", "delta"}
 _OWN = {
     "soap": {"n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
     "distance_2b": {"theta"},
@@ -26,7 +26,7 @@ _NEEDED = {
     "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "distance_2b": {"cutoff", "theta"},
     "angle_3b": {"cutoff", "theta"},
 }
-_WHOLE = {"n_max": 1, "l_max": 0, "sparse_points": 1}  # and the least of each
+_WHOLE = {"n_max": 1, "l_max": 0}  # and the least of each
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 _LARGEST = 1e6
 
@@ -54,7 +54,11 @@ class Recipe:
     def gap_terms(self, dataset):
         """The `GAPTerm`s for the elements and the bond length of a data set: one for each kind of centre or pair."""
         unit = bond_length(dataset) if self.units == "bonds" else 1.0
-        return [term for table in self.terms for term in _TERMS[table["descriptor"]](table, unit, dataset.species)]
+        return [
+            replace(term, name=f"term {k}")
+            for k, table in enumerate(self.terms, 1)
+            for term in _TERMS[table["descriptor"]](table, unit, dataset.species)
+        ]
 
 
 def recipes():
@@ -167,7 +171,18 @@ def _checked_term(table, file, field):
         expected = ", ".join(METHODS)
         raise FormatError(f"expected one of {expected}, got {method!r}", file=file, field=f"{field}, sparse_method")
     for key in set(table) - {"descriptor", "sparse_method"}:
-        if key == "theta":
+        if key == "sparse_points":
+            own = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
+            for name, count in own.items():
+                _whole(count, 1, file, f"{field}, {key}" + ("" if name is None else f", {name}"))
+        elif key == "environments":
+            pairs = table[key]
+            if not isinstance(pairs, list) or not pairs or not all(_is_pair(pair) for pair in pairs):
+                raise FormatError(
+                    "expected pairs of numbers, of a frame and of its atom, counted from 0, such as [[0, 3], [2, 17]]",
+                    file=file, field=f"{field}, {key}",
+                )
+        elif key == "theta":
             values = table[key] if isinstance(table[key], list) else [table[key]]
             if len(values) not in _LENGTHS[kind]:
                 expected = " or ".join(map(str, _LENGTHS[kind]))
@@ -175,12 +190,19 @@ def _checked_term(table, file, field):
             for value in values:
                 _number(value, file, f"{field}, theta")
         elif key in _WHOLE:
-            if type(table[key]) is not int or table[key] < _WHOLE[key]:
-                expected = f"a whole number of at least {_WHOLE[key]}"
-                raise FormatError(f"expected {expected}, got {table[key]!r}", file=file, field=f"{field}, {key}")
+            _whole(table[key], _WHOLE[key], file, f"{field}, {key}")
         elif key != "central_weight":
             _number(table[key], file, f"{field}, {key}")
     return dict(table)
+
+
+def _is_pair(pair):
+    return isinstance(pair, list) and len(pair) == 2 and all(type(k) is int and k >= 0 for k in pair)
+
+
+def _whole(value, least, file, field):
+    if type(value) is not int or value < least:
+        raise FormatError(f"expected a whole number of at least {least}, got {value!r}", file=file, field=field)
 
 
 def _number(value, file, field):
@@ -198,7 +220,7 @@ def _lengths(table, unit):
 def _common(table):
     return {
         "n_sparse": table.get("sparse_points", 1000), "sparse_method": table.get("sparse_method", "cur"),
-        "delta": float(table.get("delta", 1.0)),
+        "environments": table.get("environments"), "delta": float(table.get("delta", 1.0)),
     }
 
 

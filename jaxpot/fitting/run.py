@@ -22,6 +22,7 @@ from jaxpot.fitting.gap import (
 )
 from jaxpot.fitting.linear import posterior, unwhiten
 from jaxpot.fitting.metrics import predict
+from jaxpot.fitting.offsets import offset_factor, offset_types, without_offsets
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import Recipe, read_recipe
 from jaxpot.potentials.base import Potential
@@ -41,6 +42,7 @@ class Fit:
         sparse: number of sparse points of each term.
         jitter: part of their mean variance that was added to the covariance of each term's sparse points.
         e0, e0_origin: energies of isolated atoms.
+        stress_offsets: config type -> eV/A^3, the pressure that its stresses have too much.
         choice: `Chosen` of the hyperparameters; None where they were fixed.
         train: `Predictions` on the training set; None if not wanted.
         test: `Predictions` on the test set, if there is one.
@@ -55,6 +57,7 @@ class Fit:
     jitter: tuple
     e0: dict
     e0_origin: str
+    stress_offsets: dict
     choice: hyperparameters.Chosen | None
     train: object
     test: object
@@ -62,8 +65,8 @@ class Fit:
 
 
 def fit(
-    dataset, recipe="gap", *, baseline=None, curvatures=(), test=None, seed=0, jitter=1e-10, progress=None,
-    predictions=True, checkpoint=None,
+    dataset, recipe="gap", *, baseline=None, curvatures=(), stress_offsets=(), test=None, seed=0, jitter=1e-10,
+    progress=None, predictions=True, checkpoint=None,
 ):
     """Fit a Gaussian approximation potential.
 
@@ -75,6 +78,8 @@ def fit(
         recipe: name of a recipe, path of a file, or a `Recipe`.
         baseline: any potential; what is fitted is the rest, and the result is their sum.
         curvatures: further targets, `HessianProduct`s and `StrainCurvature`s.
+        stress_offsets: config types, or True for all, whose stresses are off by a pressure that is fitted, too: one
+            for each (Pulay stress). Errors are those of the stresses without it.
         test: a `Dataset` that takes no part in the fit, for the errors reported.
         seed: of the choice of sparse points and of folds.
         jitter: see `Fit`; raised if rounding asks for it.
@@ -105,10 +110,12 @@ def fit(
     curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
     _check(dataset, recipe, baseline, curvatures, test)
+    offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
     terms = recipe.gap_terms(dataset)
     kept = None
     if checkpoint is not None:
-        kept = Checkpoint(checkpoint, fingerprint(dataset, recipe, baseline, seed=seed, jitter=jitter), say)
+        settings = {"seed": seed, "jitter": jitter, "offsets": offsets}
+        kept = Checkpoint(checkpoint, fingerprint(dataset, recipe, baseline, **settings), say)
         terms = kept.given_points(terms)
     cutoff = max(term.descriptor.cutoff for term in terms)
     frames = [frame.structure for frame in dataset]
@@ -125,26 +132,29 @@ def fit(
         groups = np.zeros(len(dataset), int)
         for k, members in enumerate(dataset.folds(recipe.folds, seed)):
             groups[members] = k
-    moments = accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, groups, say, kept)
+    moments = accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, groups, say, kept, offsets)
     clock.step("rows")
     if curvatures:
         say(f"rows of {len(curvatures)} curvatures")
-        moments |= curvature_moments(potential, curvatures, factors, baseline)
+        moments |= curvature_moments(potential, curvatures, factors, baseline, offsets)
+    if offsets:
+        factors = [*factors, offset_factor(offsets)]
     widths = [len(f) for f in factors]
-    choice = _choose(recipe, moments, widths, say)
+    choice = _choose(recipe, moments, widths, len(terms), say, kept)
     clock.step("choice")
     whole = hyperparameters.total(moments)
     noise = {kind: 1.0 for kind in whole} if choice is None else choice.noise
-    scales = (1.0,) * len(widths) if choice is None else choice.scales
+    scales = (1.0,) * len(terms) if choice is None else choice.scales
     column = hyperparameters.columns(scales, widths)
     found = posterior(whole, noise, column)
     weights = [np.asarray(w) for w in unwhiten(column * found.mean, factors)]
+    found_offsets = dict(zip(offsets, weights.pop().tolist(), strict=True)) if offsets else {}
     fitted = Constants(dataset.e0) + with_weights(potential, weights)
     fitted = fitted if baseline is None else fitted + baseline
     clock.step("solution")
     say("errors")
-    train = predict(fitted, dataset) if predictions else None
-    tested = None if test is None else predict(fitted, test)
+    train = predict(fitted, without_offsets(dataset, found_offsets)) if predictions else None
+    tested = None if test is None else predict(fitted, without_offsets(test, found_offsets))
     clock.step("errors")
     if kept is not None:
         kept.remove()
@@ -152,9 +162,9 @@ def fit(
     return Fit(
         potential=fitted, recipe=recipe,
         sigmas={kind: sigma * noise[kind] for kind, sigma in given.items() if kind in noise},
-        deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)), sparse=tuple(widths),
-        jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin, choice=choice, train=train, test=tested,
-        seconds=clock.seconds,
+        deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)),
+        sparse=tuple(widths[: len(terms)]), jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin,
+        stress_offsets=found_offsets, choice=choice, train=train, test=tested, seconds=clock.seconds,
     )
 
 
@@ -180,11 +190,12 @@ def _check(dataset, recipe, baseline, curvatures, test):
         )
 
 
-def _choose(recipe, moments, widths, say):
+def _choose(recipe, moments, widths, terms, say, kept):
     if recipe.choice == "fixed":
         return None
     search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
-    return search(moments, widths, say)
+    trials = {} if kept is None else {"known": kept.trials, "offer": kept.offer_trials}
+    return search(moments, widths, say, terms=terms, **trials)
 
 
 class _Clock:

@@ -41,14 +41,19 @@ def choose_points(vectors, count, method="cur", *, kernel=None, seed=0):
     vectors = np.asarray(vectors, float)
     if vectors.ndim != 2 or not len(vectors):
         raise DataError(f"there are no vectors to choose sparse points from (shape {vectors.shape})")
-    # Equal points would make their covariance singular.
-    _, different = np.unique(np.round(vectors, 12), axis=0, return_index=True)
-    different = np.sort(different)
-    if len(different) <= count:
-        return different
+    unlike = different(vectors)
+    if len(unlike) <= count:
+        return unlike
     rng = np.random.default_rng(seed)
-    chosen = _CHOICES[method](vectors[different], int(count), kernel, rng)
-    return np.sort(different[chosen])
+    chosen = _CHOICES[method](vectors[unlike], int(count), kernel, rng)
+    return np.sort(unlike[chosen])
+
+
+def different(vectors, chosen=None):
+    """Sorted indices, of all or of those chosen, without those of equal vectors: their covariance would be singular."""
+    chosen = np.arange(len(vectors)) if chosen is None else np.sort(chosen)
+    _, first = np.unique(np.round(vectors[chosen], 12), axis=0, return_index=True)
+    return chosen[np.sort(first)]
 
 
 def _random(vectors, count, kernel, rng):

@@ -44,6 +44,7 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
         "frames": {name: len(found.config_types) for name, found in sets.items() if found is not None},
         "sigmas": {kind: _sigma(kind, float(value)) for kind, value in fit.sigmas.items()},
         "terms": _terms(fit),
+        "stress_offsets_GPa": {name: float(value / units.GPa) for name, value in fit.stress_offsets.items()},
         "e0_eV": {symbol(z): float(energy) for z, energy in fit.e0.items()},
         "e0_origin": fit.e0_origin,
         "choice": _choice(fit),

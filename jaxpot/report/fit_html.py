@@ -79,6 +79,8 @@ def _settings(document):
             f"Term {k}: {term['descriptor']}{of}, {term['cutoff_A']:.3g} Å",
             f"{term['sparse_points']} sparse points, delta {term['delta_eV']:.4g} eV, jitter {term['jitter']:.0e}", "",
         )
+    for name, pressure in document["stress_offsets_GPa"].items():
+        yield f"Stress offset of {name}", f"{pressure:.4g}", "GPa"
     e0 = ", ".join(f"{name} {energy:.6g} eV" for name, energy in document["e0_eV"].items())
     yield "Isolated atoms", f"{e0} ({document['e0_origin']})", ""
     steps = ", ".join(f"{name} {_seconds(value)}" for name, value in document["seconds"].items())

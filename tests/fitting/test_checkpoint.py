@@ -59,11 +59,29 @@ def test_an_interrupted_fit_goes_on_to_the_same_result(dataset, tmp_path, often)
     resumed = jp.fit(dataset, RECIPE, checkpoint=path, progress=said.append, predictions=False)
     assert any("going on" in text and "6 frames" in text for text in said)
     # The sparse points come from the file, and no row is made again.
-    assert not any(text.startswith(("choosing", "rows of")) for text in said)
+    assert not any(text.startswith(("sparse points", "rows of")) for text in said)
     for own, other in zip(weights(resumed), weights(whole), strict=True):
         np.testing.assert_array_equal(own, other)
     assert resumed.choice == whole.choice
     assert not path.exists()
+
+
+@pytest.mark.parametrize("choice", ["cross-validation", "evidence"])
+def test_trials_are_not_made_again(dataset, tmp_path, often, choice):
+    recipe = replace(RECIPE, choice=choice)
+    whole = jp.fit(dataset, recipe, predictions=False)
+
+    def interrupt(text):
+        if "trial 4," in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jp.fit(dataset, recipe, checkpoint=tmp_path / "a.npz", progress=interrupt)
+    said = []
+    resumed = jp.fit(dataset, recipe, checkpoint=tmp_path / "a.npz", progress=said.append, predictions=False)
+    assert any("3 trials are there" in text for text in said) and not any("trial 3," in text for text in said)
+    assert resumed.choice == whole.choice
+    assert not list(tmp_path.iterdir())
 
 
 def test_short_fits_write_nothing(dataset, tmp_path):
@@ -142,6 +160,7 @@ def test_moments_are_restored_to_the_bit():
     add(first, blocks[:2])
     second.restore(first.state())
     add(second, blocks[2:])
+    resumed = second.finish()
     for group, moments in whole.finish().items():
-        for own, other in zip(jax.tree.leaves(moments), jax.tree.leaves(second.finish()[group]), strict=True):
+        for own, other in zip(jax.tree.leaves(moments), jax.tree.leaves(resumed[group]), strict=True):
             np.testing.assert_array_equal(own, other)

@@ -1,0 +1,212 @@
+"""The log marginal likelihood of a data set, and its gradient by every number of a recipe."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import cho_solve
+
+from jaxpot.descriptors.soap import SOAP
+from jaxpot.errors import DataError
+from jaxpot.fitting.dataset import Dataset
+from jaxpot.fitting.describe import vectors_of
+from jaxpot.fitting.design import design_rows, linear_terms
+from jaxpot.fitting.gap import VOIGT, accumulate, factors_of, labelled, residuals, sparse_points, sparse_potential
+from jaxpot.fitting.hyperparameters import columns, total
+from jaxpot.fitting.linear import log_evidence, posterior, unwhiten, whiten
+from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.shapes import WidenedSOAP, reshaped, shapes
+from jaxpot.potentials.base import Sum
+from jaxpot.potentials.terms import inner_cutoffs
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What `evidence` returns.
+
+    Attributes:
+        value: log p(targets), natural logarithm.
+        gradient: name -> derivative by the logarithm of that number: "sigma.energy" and so on, "term 1.delta",
+            "term 1.zeta", "term 1.atom_sigma", "term 2.theta" (an array where theta has several numbers).
+        environments: for each `GAPTerm`, the places of its sparse points in the data, (M, 3): frame, atom, instance.
+    """
+
+    value: float
+    gradient: dict
+    environments: tuple
+
+
+def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0, jitter=1e-10, progress=None,
+             gradient=True):
+    """How probable a recipe makes the data: log N(y | 0, A K^-1 A^T + Sigma), and its gradient.
+
+    A are the rows of the design matrix, K the covariance of the sparse points with its jitter, Sigma the sigmas
+    squared. With A whitened, A L^-T, G its Gram matrix, P = I + G and m = P^-1 A^T Sigma^-1 y, the derivative is
+
+        sum_rows (1 / sigma^2) [(y - a . m) m - P^-1 a] L^-1 . da  -  1/2 tr L^-T [P^-1 - I + m m^T] L^-1 dK
+
+    where da comes from forward-mode differentiation of the rows, frame by frame: a second and a third look at the
+    data, and no more memory than a fit. The sparse points are atoms of the data; they stay the same atoms, and what
+    the descriptor makes of them changes with atom_sigma.
+
+    Args:
+        dataset, recipe, baseline, seed, jitter, progress: as for `fit`; how the recipe chooses does not matter.
+        environments: those that another call has returned, to keep the same sparse points.
+        gradient: False: without what takes another look at the data: derivatives by the shapes.
+
+    Returns:
+        `Evidence`.
+
+    Raises:
+        DataError: as `fit`.
+
+    References:
+        C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), equations 5.8 and 5.9.
+    """
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"expected a Dataset (jp.read_dataset, jp.Dataset.of), got {type(dataset).__name__}")
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    say = progress or (lambda text: None)
+    gap_terms = recipe.gap_terms(dataset)
+    tables = [recipe.terms[int(term.name.split()[-1]) - 1] for term in gap_terms]
+    frames = [frame.structure for frame in dataset]
+    prepared = prepare_frames(frames, max(term.descriptor.cutoff for term in gap_terms))
+    say("sparse points")
+    if environments is None:
+        environments = tuple(sparse_points(t, dataset, prepared, seed + k)[1] for k, t in enumerate(gap_terms))
+    chosen = [_at(t.descriptor, places, prepared) for t, places in zip(gap_terms, environments, strict=True)]
+    gap_terms = [replace(t, points=points) for t, (points, _) in zip(gap_terms, chosen, strict=True)]
+    potential = sparse_potential(gap_terms, dataset, prepared)
+    prepared = prepare_frames(frames, potential.cutoff, inner_cutoffs(potential))
+    factors, jitters = factors_of(potential, jitter)
+    targets = residuals(dataset, baseline)
+    moments = total(accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, progress=say))
+    value, found = _of_sigmas_and_deltas(moments, gap_terms, [len(f) for f in factors])
+    if not gradient:
+        return Evidence(value, found, tuple(environments))
+    names = tuple(
+        (k, name, size) for k, term in enumerate(linear_terms(potential)) for name, size in shapes(term).items()
+    )
+    data = ((f, ready, [c[k] for c in targets], recipe.sigmas) for k, (f, ready) in enumerate(
+        zip(dataset, prepared, strict=True)))
+    widenings = tuple(widening for _, widening in chosen)
+    slopes = _of_shapes(names, potential, data, moments, factors, jitters, widenings, say)
+    for (k, name, size), end in zip(names, np.cumsum([size for *_, size in names]), strict=True):
+        key, own = f"{gap_terms[k].name}.{name}", slopes[end - size : end]
+        found[key] = found.get(key, 0.0) + (own if isinstance(tables[k].get(name), list) else float(own.sum()))
+    return Evidence(value, found, tuple(environments))
+
+
+def _at(descriptor, places, prepared):
+    """Vectors (M, d) at places of the data, and their derivatives by atom_sigma (None without one)."""
+    has_width = isinstance(descriptor, SOAP)
+    vectors = np.empty((len(places), descriptor.dimension))
+    widening = np.empty_like(vectors) if has_width else None
+    for k in np.unique(places[:, 0]):
+        here = places[:, 0] == k
+        structure, neighbors = prepared[k]
+        (found, weights), slopes = _vectors_and_slopes(descriptor, structure, neighbors)
+        real = np.flatnonzero(np.asarray(weights).any(1))
+        row_of = dict(zip(np.asarray(neighbors.centers)[real].tolist(), real.tolist(), strict=True))
+        rows = [row_of[atom] for atom in places[here, 1]]
+        vectors[here] = np.asarray(found)[rows, places[here, 2]]
+        if has_width:
+            widening[here] = np.asarray(slopes)[rows, places[here, 2]]
+    return vectors, widening
+
+
+@jax.jit
+def _vectors_and_slopes(descriptor, structure, neighbors):
+    if not isinstance(descriptor, SOAP):
+        return vectors_of(descriptor, structure, neighbors), None
+
+    def at(change):
+        return vectors_of(WidenedSOAP.of(descriptor, change), structure, neighbors)
+
+    found, (slopes, _) = jax.jvp(at, (0.0,), (1.0,))
+    return found, slopes
+
+
+def _of_sigmas_and_deltas(moments, gap_terms, widths):
+    """The log evidence, and what only moments are needed for."""
+    kinds = sorted(moments)
+
+    @jax.value_and_grad
+    def value_and_slopes(logs):
+        factors = jnp.exp(logs)
+        noise = dict(zip(kinds, factors[: len(kinds)], strict=True))
+        return log_evidence(moments, noise, columns(factors[len(kinds):], widths))
+
+    value, slopes = value_and_slopes(jnp.zeros(len(kinds) + len(widths)))
+    gradient = {f"sigma.{kind}": float(s) for kind, s in zip(kinds, slopes[: len(kinds)], strict=True)}
+    for term, slope in zip(gap_terms, slopes[len(kinds):], strict=True):
+        gradient[f"{term.name}.delta"] = gradient.get(f"{term.name}.delta", 0.0) + float(slope)
+    return float(value), gradient
+
+
+def _of_shapes(names, potential, data, moments, factors, jitters, widenings, say):
+    """Derivatives by the logarithms of all shape parameters, in the order of `names`."""
+    solved = posterior(moments, dict.fromkeys(moments, 1.0))
+    mean, covariance = solved.mean, cho_solve((solved.factor, True), np.eye(len(solved.mean)))
+    curvature = covariance - np.eye(len(mean)) + np.outer(mean, mean)
+    cuts = np.cumsum([len(f) for f in factors])
+    blocks = [curvature[end - len(f) : end, end - len(f) : end] for f, end in zip(factors, cuts, strict=True)]
+    back = tuple(-0.5 * _unwhitened(_unwhitened(b, [f]).T, [f]) for b, f in zip(blocks, factors, strict=True))
+    slopes = np.array(_covariance_slopes(names, potential, tuple(jitters), back, widenings))
+    for k, (frame, (structure, neighbors), targets, sigmas) in enumerate(data, 1):
+        rows = design_rows(potential, structure, neighbors)
+        back = jax.tree.map(lambda a: np.zeros(a.shape), rows)
+        places = {
+            "energy": back.energy[None], "forces": back.forces[: len(frame)].reshape(3 * len(frame), -1),
+            "stress": back.stress,
+        }
+        for kind, own, values, sigma in labelled(frame, targets, sigmas):
+            white = np.asarray(whiten(own(rows) / sigma, factors))
+            pull = np.outer(np.asarray(values) / sigma - white @ mean, mean) - white @ covariance
+            places[kind][VOIGT if kind == "stress" else ...] = _unwhitened(pull.T, factors).T / sigma
+        slopes += np.asarray(_row_slopes(names, potential, structure, neighbors, back, widenings))
+        say(f"slopes of {k} frames")
+    return slopes
+
+
+def _unwhitened(columns, factors):
+    return np.concatenate([np.asarray(part) for part in unwhiten(columns, factors)])
+
+
+@partial(jax.jit, static_argnums=0)
+def _row_slopes(names, potential, structure, neighbors, back, widenings):
+    """d/dlogs of the sum of the rows times `back`."""
+
+    def contracted(logs):
+        rows = design_rows(_reshaped(names, potential, logs, widenings), structure, neighbors)
+        parts = ("energy", "forces", "stress") if all(structure.pbc) else ("energy", "forces")
+        return sum(jnp.vdot(getattr(rows, part), getattr(back, part)) for part in parts)
+
+    return jax.jacfwd(contracted)(jnp.zeros(sum(size for *_, size in names)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _covariance_slopes(names, potential, jitters, back, widenings):
+    """d/dlogs of the sum of the covariances of the sparse points times `back`."""
+
+    def contracted(logs):
+        terms = linear_terms(_reshaped(names, potential, logs, widenings))
+        found = [term.readout.point_covariance(0.0) for term in terms]
+        return sum(
+            jnp.vdot(c, b) + jitter * jnp.mean(jnp.diagonal(c)) * jnp.trace(b)
+            for c, b, jitter in zip(found, back, jitters, strict=True)
+        )
+
+    return jax.jacfwd(contracted)(jnp.zeros(sum(size for *_, size in names)))
+
+
+def _reshaped(names, potential, logs, widenings):
+    terms, own = list(linear_terms(potential)), {}
+    for (k, name, size), end in zip(names, np.cumsum([size for *_, size in names]), strict=True):
+        own.setdefault(k, {})[name] = logs[end - size : end]
+    for k, numbers in own.items():
+        terms[k] = reshaped(terms[k], numbers, widenings[k])
+    return terms[0] if len(terms) == 1 else Sum.of(*terms)
