@@ -1,11 +1,16 @@
-"""Shared by all tests: double precision, and the marker for the data folder."""
+"""Shared by all tests: double precision, how XLA compiles, and the marker for the data folder."""
 
 import os
 
 import jax
 import pytest
 
+from jaxpot.cli.compiler import compile_sooner
+
 jax.config.update("jax_enable_x64", True)
+# As the commands do, and for the same reason: most of the time of the suite is compilation. Notebooks and scripts that
+# tests start inherit it; `XLA_FLAGS=--xla_cpu_use_fusion_emitters=true pytest` compiles in the other way.
+compile_sooner()
 
 
 def pytest_collection_modifyitems(items):

@@ -87,11 +87,21 @@ def test_what_is_not_as_expected_is_not_kept(network, tmp_path):
         datasets.mlearn("Si")
 
 
-def test_without_network_or_checksum_it_is_said_what_to_do(network):
+def test_the_largest_are_known_by_the_name_of_git(network, monkeypatch):
+    entries = [entry("Cu", "Elastic", "Ground state crystal")]
+    network("Cu", "train", entries)
+    data = json.dumps(entries).encode()
+    name = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    monkeypatch.setitem(datasets._FILES, ("Cu", "train"), datasets._File(10**6, blob=name))
+    assert len(datasets.mlearn("Cu")) == 1
+    monkeypatch.setitem(datasets._FILES, ("Cu", "train"), datasets._File(10**6, blob="0" * 40))
+    with pytest.raises(DataError, match=f"is not what it was: git blob {name}, expected 0000"):
+        datasets.mlearn("Cu")
+
+
+def test_without_network_it_is_said_what_to_do(network):
     with pytest.raises(DataError, match="cannot be downloaded .*unreachable.*set JAXPOT_DATA"):
         datasets.mlearn("Ge")
-    with pytest.raises(DataError, match="train set of Cu cannot be downloaded.*mlearn/Cu/train.xyz"):
-        datasets.mlearn("Cu")
     for wrong in (("Fe", "train"), ("Si", "training"), ("si", "train")):
         with pytest.raises(DataError, match="mlearn has Cu, Ge, Li, Mo, Ni, Si"):
             datasets.mlearn(*wrong)

@@ -10,6 +10,6 @@ from jaxpot.fitting.run import Fit, fit
 from jaxpot.fitting.sampling import draw_dataset
 
 __all__ = [
-    "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "draw_dataset", "evidence", "fit", "predict",
-    "read_dataset", "read_recipe", "recipes",
+    "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "draw_dataset", "evidence",
+    "fit", "predict", "read_dataset", "read_recipe", "recipes",
 ]

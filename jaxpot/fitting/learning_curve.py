@@ -62,7 +62,8 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         if not isinstance(offsets, bool):
             offsets = [name for name in offsets if name in subset.config_types]
         found = fit(
-            subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets, **options
+            subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets,
+            **options,
         )
         points = sorted([*points, Point(len(subset), found.test.errors())], key=lambda point: point.frames)
         if callback is not None:
