@@ -17,7 +17,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Sum, cast, chunk_shape, cut
 from jaxpot.potentials.terms import nearest, where_described
 
-_CHUNK = 320  # neighbours in a chunk: each brings 3 M numbers
+_CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
 _BLOCK = 4  # places at a time, of descriptors with one vector an atom
 
 
@@ -76,19 +76,18 @@ def _term_rows(term, structure, neighbors, with_stress):
     in_blocks = getattr(getattr(term, "descriptor", None), "one_vector", False)
     add_slopes = _add_in_blocks if in_blocks else _add_slopes
 
-    def some(carry, rows):
+    def chunk(k, carry):
         energy, *sums = carry
-        graph = connect_rows(structure, neighbors, rows)
+        graph = connect_rows(structure, neighbors, jax.tree.map(lambda a: a[k], rows))
         environments = nearest(graph.environments(), places)
         values, sums = add_slopes(term, graph, environments, with_stress, tuple(sums))
         return energy + jnp.where(graph.real[:, None], values, 0.0).sum(0), *sums
 
-    def chunk(carry, rows):
-        return jax.lax.cond(jnp.any(rows[-1]), some, lambda carry, rows: carry, carry, rows), None
-
     count, size = chunk_shape(neighbors.others.shape[0], places, _CHUNK)
+    rows = cut(neighbors, count, size)
+    busy = jnp.max(jnp.where(jnp.any(rows[-1], axis=1), jnp.arange(1, count + 1), 0))  # the others have no atoms
     start = (jnp.zeros(width, dtype), jnp.zeros((n, 3, width), dtype), jnp.zeros((3, 3, width), dtype))
-    (energy, gradient, virial), _ = jax.lax.scan(chunk, start, cut(neighbors, count, size))
+    energy, gradient, virial = jax.lax.fori_loop(0, busy, chunk, start)
     stress = 0.5 * (virial + virial.swapaxes(0, 1)) / structure.volume
     return Rows(energy, -gradient, stress if with_stress else jnp.full_like(stress, jnp.nan))
 
