@@ -163,7 +163,7 @@ def main():
             relabelled(options.train, folder / "train.xyz", options.frames)
             wall, cpu, peak = run_gap_fit(folder, options.sparse)
             print(f"gap_fit: {wall:.0f} s ({cpu:.0f} s of CPU), {peak / 1e3:.2f} GB", flush=True)
-        mine, mine_cpu, mine_peak = measured([sys.executable, __file__, "given", str(folder)], Path.cwd())
+        mine, mine_cpu, mine_peak = measured([sys.executable, str(Path(__file__).resolve()), "given", "."], folder)
         print(f" jaxpot: {mine:.0f} s ({mine_cpu:.0f} s of CPU), {mine_peak / 1e3:.2f} GB", flush=True)
         if "wall" in locals():
             print(f" ratios: time {wall / mine:.1f} ({cpu / mine_cpu:.1f} of CPU), memory {peak / mine_peak:.1f}")

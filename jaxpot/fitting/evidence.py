@@ -6,14 +6,21 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import cho_solve
 
 from jaxpot.descriptors.soap import SOAP
 from jaxpot.errors import DataError
-from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.describe import vectors_of
 from jaxpot.fitting.design import design_rows, linear_terms
-from jaxpot.fitting.gap import VOIGT, accumulate, factors_of, labelled, residuals, sparse_points, sparse_potential
+from jaxpot.fitting.gap import (
+    VOIGT,
+    accumulate,
+    check_data,
+    factors_of,
+    labelled,
+    residuals,
+    sparse_points,
+    sparse_potential,
+)
 from jaxpot.fitting.hyperparameters import columns, total
 from jaxpot.fitting.linear import log_evidence, posterior, unwhiten, whiten
 from jaxpot.fitting.prepared import prepare_frames
@@ -30,7 +37,8 @@ class Evidence:
     Attributes:
         value: log p(targets), natural logarithm.
         gradient: name -> derivative by the logarithm of that number: "sigma.energy" and so on, "term 1.delta",
-            "term 1.zeta", "term 1.atom_sigma", "term 2.theta" (an array where theta has several numbers).
+            "term 1.zeta", "term 1.atom_sigma", "term 2.theta" (an array where the kernel has several lengths; the
+            derivative by a factor that they share is its sum).
         environments: for each `GAPTerm`, the places of its sparse points in the data, (M, 3): frame, atom, instance.
     """
 
@@ -66,17 +74,20 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     References:
         C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), equations 5.8 and 5.9.
     """
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"expected a Dataset (jp.read_dataset, jp.Dataset.of), got {type(dataset).__name__}")
+    check_data(dataset, baseline)
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     say = progress or (lambda text: None)
     gap_terms = recipe.gap_terms(dataset)
-    tables = [recipe.terms[int(term.name.split()[-1]) - 1] for term in gap_terms]
     frames = [frame.structure for frame in dataset]
     prepared = prepare_frames(frames, max(term.descriptor.cutoff for term in gap_terms))
     say("sparse points")
     if environments is None:
         environments = tuple(sparse_points(t, dataset, prepared, seed + k)[1] for k, t in enumerate(gap_terms))
+    if len(environments) != len(gap_terms):
+        raise DataError(
+            f"environments: expected those of {len(gap_terms)} terms, as another call returned them, got "
+            f"{len(environments)}"
+        )
     chosen = [_at(t.descriptor, places, prepared) for t, places in zip(gap_terms, environments, strict=True)]
     gap_terms = [replace(t, points=points) for t, (points, _) in zip(gap_terms, chosen, strict=True)]
     potential = sparse_potential(gap_terms, dataset, prepared)
@@ -90,13 +101,12 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     names = tuple(
         (k, name, size) for k, term in enumerate(linear_terms(potential)) for name, size in shapes(term).items()
     )
-    data = ((f, ready, [c[k] for c in targets], recipe.sigmas) for k, (f, ready) in enumerate(
-        zip(dataset, prepared, strict=True)))
+    data = list(zip(dataset, prepared, zip(*targets, strict=True), strict=True))
     widenings = tuple(widening for _, widening in chosen)
-    slopes = _of_shapes(names, potential, data, moments, factors, jitters, widenings, say)
+    slopes = _of_shapes(names, potential, data, recipe.sigmas, moments, factors, jitters, widenings, say)
     for (k, name, size), end in zip(names, np.cumsum([size for *_, size in names]), strict=True):
         key, own = f"{gap_terms[k].name}.{name}", slopes[end - size : end]
-        found[key] = found.get(key, 0.0) + (own if isinstance(tables[k].get(name), list) else float(own.sum()))
+        found[key] = found.get(key, 0.0) + (own if size > 1 else float(own[0]))
     return Evidence(value, found, tuple(environments))
 
 
@@ -147,17 +157,18 @@ def _of_sigmas_and_deltas(moments, gap_terms, widths):
     return float(value), gradient
 
 
-def _of_shapes(names, potential, data, moments, factors, jitters, widenings, say):
+def _of_shapes(names, potential, data, sigmas, moments, factors, jitters, widenings, say):
     """Derivatives by the logarithms of all shape parameters, in the order of `names`."""
+    with_stress = sigmas.stress is not None
     solved = posterior(moments, dict.fromkeys(moments, 1.0))
-    mean, covariance = solved.mean, cho_solve((solved.factor, True), np.eye(len(solved.mean)))
+    mean, covariance = solved.mean, solved.covariance()
     curvature = covariance - np.eye(len(mean)) + np.outer(mean, mean)
     cuts = np.cumsum([len(f) for f in factors])
     blocks = [curvature[end - len(f) : end, end - len(f) : end] for f, end in zip(factors, cuts, strict=True)]
     back = tuple(-0.5 * _unwhitened(_unwhitened(b, [f]).T, [f]) for b, f in zip(blocks, factors, strict=True))
     slopes = np.array(_covariance_slopes(names, potential, tuple(jitters), back, widenings))
-    for k, (frame, (structure, neighbors), targets, sigmas) in enumerate(data, 1):
-        rows = design_rows(potential, structure, neighbors)
+    for k, (frame, (structure, neighbors), targets) in enumerate(data, 1):
+        rows = design_rows(potential, structure, neighbors, with_stress)
         back = jax.tree.map(lambda a: np.zeros(a.shape), rows)
         places = {
             "energy": back.energy[None], "forces": back.forces[: len(frame)].reshape(3 * len(frame), -1),
@@ -167,7 +178,7 @@ def _of_shapes(names, potential, data, moments, factors, jitters, widenings, say
             white = np.asarray(whiten(own(rows) / sigma, factors))
             pull = np.outer(np.asarray(values) / sigma - white @ mean, mean) - white @ covariance
             places[kind][VOIGT if kind == "stress" else ...] = _unwhitened(pull.T, factors).T / sigma
-        slopes += np.asarray(_row_slopes(names, potential, structure, neighbors, back, widenings))
+        slopes += np.asarray(_row_slopes(names, with_stress, potential, structure, neighbors, back, widenings))
         say(f"slopes of {k} frames")
     return slopes
 
@@ -176,13 +187,13 @@ def _unwhitened(columns, factors):
     return np.concatenate([np.asarray(part) for part in unwhiten(columns, factors)])
 
 
-@partial(jax.jit, static_argnums=0)
-def _row_slopes(names, potential, structure, neighbors, back, widenings):
+@partial(jax.jit, static_argnums=(0, 1))
+def _row_slopes(names, with_stress, potential, structure, neighbors, back, widenings):
     """d/dlogs of the sum of the rows times `back`."""
 
     def contracted(logs):
-        rows = design_rows(_reshaped(names, potential, logs, widenings), structure, neighbors)
-        parts = ("energy", "forces", "stress") if all(structure.pbc) else ("energy", "forces")
+        rows = design_rows(_reshaped(names, potential, logs, widenings), structure, neighbors, with_stress)
+        parts = ("energy", "forces", "stress") if with_stress and all(structure.pbc) else ("energy", "forces")
         return sum(jnp.vdot(getattr(rows, part), getattr(back, part)) for part in parts)
 
     return jax.jacfwd(contracted)(jnp.zeros(sum(size for *_, size in names)))

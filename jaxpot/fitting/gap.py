@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
+from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.describe import describe
 from jaxpot.fitting.design import design_rows, linear_terms
 from jaxpot.fitting.linear import Accumulator, covariance_factor
@@ -14,7 +15,7 @@ from jaxpot.fitting.offsets import offset_columns, offset_factor
 from jaxpot.fitting.sparsify import choose_points, different
 from jaxpot.kernels.base import Kernel
 from jaxpot.observables import evaluate_many
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.sparse_gp import SparseGP
 
@@ -57,6 +58,16 @@ class Sigmas:
     energy: float = 0.001
     forces: float = 0.05
     stress: float | None = None
+
+
+def check_data(dataset, baseline):
+    """Refuse what nothing can be fitted to."""
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"expected a Dataset (jp.read_dataset, jp.Dataset.of), got {type(dataset).__name__}")
+    if not any(f.energy is not None or f.forces is not None for f in dataset):
+        raise DataError("no frame has an energy or forces: there is nothing to fit")
+    if baseline is not None and not isinstance(baseline, Potential):
+        raise DataError(f"baseline: expected a potential, got {type(baseline).__name__}")
 
 
 def sparse_potential(terms, dataset, prepared, seed=0, progress=None):

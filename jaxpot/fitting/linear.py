@@ -145,6 +145,10 @@ class Posterior:
     mean: jax.Array
     factor: jax.Array
 
+    def covariance(self):
+        """Of the whitened weights, (M, M)."""
+        return cho_solve((self.factor, True), np.eye(len(self.mean)), check_finite=False)
+
 
 def posterior(moments, noise, scales=None):
     """The weights that minimise sum_g sum_i (y_i - a_i . w)^2 / (s_g sigma_i)^2 + sum_t |w_t|^2 / d_t^2.

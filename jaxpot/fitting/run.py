@@ -15,6 +15,7 @@ from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.design import linear_terms
 from jaxpot.fitting.gap import (
     accumulate,
+    check_data,
     factors_of,
     residuals,
     sparse_potential,
@@ -102,14 +103,13 @@ def fit(
         V. L. Deringer et al., Gaussian process regression for materials and molecules, Chem. Rev. 121, 10073
         (2021), section 2.
     """
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"expected a Dataset (jp.read_dataset, jp.Dataset.of), got {type(dataset).__name__}")
+    check_data(dataset, baseline)
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     say = progress or (lambda text: None)
     clock = _Clock()
     curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
-    _check(dataset, recipe, baseline, curvatures, test)
+    _check(dataset, recipe, curvatures, test)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
     terms = recipe.gap_terms(dataset)
     kept = None
@@ -143,6 +143,7 @@ def fit(
     choice = _choose(recipe, moments, widths, len(terms), say, kept)
     clock.step("choice")
     whole = hyperparameters.total(moments)
+    del moments  # gigabytes, with many folds and sparse points
     noise = {kind: 1.0 for kind in whole} if choice is None else choice.noise
     scales = (1.0,) * len(terms) if choice is None else choice.scales
     column = hyperparameters.columns(scales, widths)
@@ -168,11 +169,7 @@ def fit(
     )
 
 
-def _check(dataset, recipe, baseline, curvatures, test):
-    if not any(f.energy is not None or f.forces is not None for f in dataset):
-        raise DataError("no frame has an energy or forces: there is nothing to fit")
-    if baseline is not None and not isinstance(baseline, Potential):
-        raise DataError(f"baseline: expected a potential, got {type(baseline).__name__}")
+def _check(dataset, recipe, curvatures, test):
     if test is not None and not isinstance(test, Dataset):
         raise DataError(f"test: expected a Dataset, got {type(test).__name__}")
     check_curvatures(curvatures)

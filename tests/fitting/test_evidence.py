@@ -44,3 +44,10 @@ def test_the_gradient_is_that_of_differences(found, name):
 
     expected = (4.0 * slope(1e-3) - slope(2e-3)) / 3.0
     assert found.gradient[name] == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_cannot_be_done_is_refused():
+    with pytest.raises(jp.errors.DataError, match="expected a Dataset"):
+        jp.fitting.evidence([], RECIPE)
+    with pytest.raises(jp.errors.DataError, match="environments: expected those of 2 terms"):
+        jp.fitting.evidence(silicon(4), RECIPE, environments=())

@@ -46,7 +46,7 @@ def fit():
         potential=jp.potentials.Constants({"Si": -4.0}) + described + baseline,
         recipe=jp.fitting.Recipe((TERM,), Sigmas(), "evidence", name="<mine>"),
         sigmas={"energy": 0.002, "forces": 0.1, "stress": 0.5 * units.GPa}, deltas=(0.7,), sparse=(3,), jitter=(1e-9,),
-        e0={14: -4.0}, e0_origin="given", choice=Chosen({"energy": 2.0, "forces": 2.0}, (0.7,), float("inf"), 12),
+        e0={14: -4.0}, e0_origin="given", stress_offsets={"hot": 0.2 * units.GPa}, choice=Chosen({"energy": 2.0, "forces": 2.0}, (0.7,), float("inf"), 12),
         train=predictions(8, 5, 2.0), test=predictions(4, 5, 3.0, seed=1), seconds={"rows": 100.0, "solution": 50.0},
     )
 
@@ -92,6 +92,7 @@ def test_tables_for_the_terminal(fit):
     assert sum("slab" in line for line in lines) == 6
     assert max(map(len, lines)) <= 100
     text = settings_table(document)
+    assert "Stress offset of hot" in text and " 0.2 GPa" in text
     assert "evidence, 12 trials" in text and "2.50 GB" in text and "150.0 s" not in text and "2.5 min" in text
     # One config type needs no line of its own; what was not fitted says so.
     object.__setattr__(fit, "train", predictions(8, 5, 2.0, config_types=("default",)))
