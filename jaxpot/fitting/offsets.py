@@ -30,7 +30,9 @@ def offset_types(wanted, dataset, sigmas):
             f"{', '.join(sorted(have)) or 'none'}"
         )
     if sigmas.stress is None:
-        raise DataError("stress_offsets: stresses are not fitted; give them a sigma, in eV/A^3, in the recipe")
+        raise DataError(
+            "stress_offsets: stresses are not fitted; give them a sigma, in the recipe or with --sigma-stress"
+        )
     return tuple(names)
 
 
