@@ -45,6 +45,21 @@ def unpacked(path, folder):
     return folder / Path(path).name
 
 
+def model_arguments(parser):
+    """The GAP, and the crystal, of a comparison with quippy."""
+    parser.add_argument("model")
+    parser.add_argument("--species", nargs="+")
+    parser.add_argument("--structure", default="diamond:Si")
+
+
+@contextlib.contextmanager
+def here_and_there(options):
+    """The model of such arguments, and quippy's reading of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = unpacked(options.model, Path(folder))
+        yield jp.load(path, species=options.species), Quippy(param_filename=str(path))
+
+
 def made(n_max, l_max, points, folder):
     """A GAP for silicon whose sparse points are SOAP vectors of disturbed crystals."""
     soap = jp.descriptors.SOAP(n_max, l_max, cutoff=5.0, atom_sigma=0.5, centers=["Si"])

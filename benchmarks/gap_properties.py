@@ -9,9 +9,7 @@ parameters by central differences of those frequencies over the volume.
 
 import argparse
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import jax
 
@@ -20,10 +18,9 @@ jax.config.update("jax_enable_x64", True)
 import numpy as np
 from ase import Atoms
 from ase.optimize import BFGS
-from gap import unpacked
+from gap import here_and_there, model_arguments
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
-from quippy.potential import Potential as Quippy
 
 import jaxpot as jp
 from jaxpot.io.prototypes import structure_from_spec
@@ -76,16 +73,13 @@ def seconds(call):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("--species", nargs="+")
-    parser.add_argument("--structure", default="diamond:Si")
+    model_arguments(parser)
     parser.add_argument("--size", type=int, default=5, help="of the supercell")
     parser.add_argument("--distance", type=float, default=0.003, help="A")
     parser.add_argument("--strain", type=float, default=1e-3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = unpacked(options.model, Path(folder))
-        compare(jp.load(path, species=options.species), Quippy(param_filename=str(path)), options)
+    with here_and_there(options) as (potential, peer):
+        compare(potential, peer, options)
 
 
 def compare(potential, peer, options):

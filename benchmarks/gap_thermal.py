@@ -14,10 +14,8 @@ printed. Windows of strains with a kink inside show what it does to either side 
 """
 
 import argparse
-import tempfile
 import time
 import warnings
-from pathlib import Path
 
 import jax
 
@@ -25,10 +23,9 @@ jax.config.update("jax_enable_x64", True)
 
 import numpy as np
 from ase import Atoms
-from gap import unpacked
+from gap import here_and_there, model_arguments
 from phonopy import Phonopy, PhonopyQHA
 from phonopy.structure.atoms import PhonopyAtoms
-from quippy.potential import Potential as Quippy
 
 import jaxpot as jp
 from jaxpot.io.prototypes import structure_from_spec
@@ -82,18 +79,15 @@ def report_kinks(potential, atoms, window):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("--species", nargs="+")
-    parser.add_argument("--structure", default="diamond:Si")
+    model_arguments(parser)
     parser.add_argument("--size", type=int, default=6, help="of the supercell and of the mesh")
     parser.add_argument("--distance", type=float, default=0.003, help="A")
     parser.add_argument("--window", type=float, nargs=2, default=(-0.006, 0.014), help="linear strains")
     parser.add_argument("--lengths", type=int, default=11)
     parser.add_argument("--degree", type=int, default=5, help="of the polynomials")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = unpacked(options.model, Path(folder))
-        compare(jp.load(path, species=options.species), Quippy(param_filename=str(path)), options)
+    with here_and_there(options) as (potential, peer):
+        compare(potential, peer, options)
 
 
 def compare(potential, peer, options):

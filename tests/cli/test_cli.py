@@ -19,17 +19,9 @@ SMALL = ["--mesh", "2", "--dos-mesh", "3", "--points", "12"]
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(call, tmp_path, monkeypatch):
     """Run the command in an empty folder: (exit code, standard output, standard error)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cache, "use_cache", lambda: None)
-    monkeypatch.setattr("jaxpot.cli.main.use_cache", lambda: None)
-
-    def call(*argv):
-        code = main([*map(str, argv)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
     return call
 
 

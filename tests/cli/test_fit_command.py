@@ -65,16 +65,9 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys, files, monkeypatch):
+def run(call, files, monkeypatch):
     """Run the command in the folder of the files: (exit code, standard output, standard error)."""
     monkeypatch.chdir(files)
-    monkeypatch.setattr("jaxpot.cli.main.use_cache", lambda: None)
-
-    def call(*argv):
-        code = main([*map(str, argv)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
     return call
 
 
