@@ -127,6 +127,7 @@ def _outputs(options):
         raise DataError(f"--out {model}: this is the name of a built-in model; take another one")
     out = {"model": model, "html": model.with_suffix(".html"), "json": model.with_suffix(".json")}
     out["partial"] = model.with_name(f"{model.name}.partial.npz")
+    out["trials"] = model.with_name(f"{model.name}.partial.npz.trials")
     given = [*options.train, *(options.test or ()), options.recipe, options.baseline]
     given = {Path(name).resolve(): name for name in given if name is not None}
     for path in out.values():

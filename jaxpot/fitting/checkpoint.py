@@ -117,21 +117,31 @@ class Checkpoint:
         self.say(f"going on from {self.path}: sparse points and the rows of {self.frames} frames are there")
 
     def _read_trials(self):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # they can be made again
+        if not os.path.lexists(self._trials_path):
+            return
+        try:
             with open(self._trials_path, encoding="utf-8") as file:
                 about = json.load(file)
-            if about["fingerprint"] == self.fingerprint:
-                self.trials = {tuple(trial): value for trial, value in about["trials"]}
-                self._trials_ours = True
-                self.say(f"going on from {self._trials_path}: {len(self.trials)} trials are there")
+            ours, trials = about["fingerprint"] == self.fingerprint, about["trials"]
+            trials = {tuple(trial): value for trial, value in trials}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FormatError(
+                "these are no trials of a fit, or damaged ones: remove the file, or give the checkpoint another name",
+                file=self._trials_path,
+            ) from error
+        if ours:  # those of another fit are replaced with the checkpoint beside them, which has said so
+            self.trials, self._trials_ours = trials, True
+            self.say(f"going on from {self._trials_path}: {len(trials)} trials are there")
 
     def offer_trials(self, trials):
         """Write what trials have given, a dict, if it is time."""
         if time.monotonic() - self._last > _EVERY:
             about = {"fingerprint": self.fingerprint, "trials": list(trials.items())}
-            # Without room on the disk the fit goes on.
-            with contextlib.suppress(OSError, DataError):
+            try:
                 write_atomically(self._trials_path, json.dumps(about).encode())
+            except (OSError, DataError) as error:  # a full disk is no reason to give up the fit
+                self.say(f"{self._trials_path} cannot be written ({error}); the fit goes on without")
+            else:
                 self._trials_ours = True
             self._last = time.monotonic()
 

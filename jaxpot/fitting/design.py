@@ -73,8 +73,7 @@ def linear_terms(potential):
 def _term_rows(term, structure, neighbors, with_stress):
     places = neighbors.places(term.cutoff)
     n, width, dtype = len(structure), term.n_features, structure.positions.dtype
-    in_blocks = getattr(getattr(term, "descriptor", None), "one_vector", False)
-    add_slopes = _add_in_blocks if in_blocks else _add_slopes
+    add_slopes = _add_in_blocks if getattr(term, "one_vector", False) else _add_slopes
 
     def chunk(k, carry):
         energy, *sums = carry
@@ -141,4 +140,6 @@ def _added(sums, centers, others, along, slopes, with_stress):
     gradient, virial = sums
     # With the sign of the gradient: the array of the slopes is large, and each look at it costs.
     gradient = gradient.at[others].add(slopes).at[centers].add(-slopes.sum(1))
-    return gradient, virial + jnp.einsum("akb,akcm->bcm", along, slopes) if with_stress else virial
+    if with_stress:
+        virial = virial + jnp.einsum("akb,akcm->bcm", along, slopes)
+    return gradient, virial

@@ -30,7 +30,8 @@ class GAPTerm:
         n_sparse: number of sparse points, or of those of each config type: a dict from its name.
         delta: standard deviation of the energy it gives, eV.
         sparse_method: see `choose_points`.
-        environments: pairs (frame, atom) instead of a choice: all vectors of these atoms become sparse points.
+        environments: pairs (frame, atom) of the data set, counted from 0, instead of a choice: all vectors of these
+            atoms become sparse points.
         points: sparse points given, (M, d), instead of a choice.
         name: for messages.
     """

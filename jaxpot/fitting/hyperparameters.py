@@ -72,6 +72,7 @@ def by_cross_validation(moments, widths, progress=None, known=None, offer=None, 
     Raises:
         DataError: fewer than two folds.
     """
+    terms = len(widths) if terms is None else terms
     folds = sorted({fold for _, fold in moments if fold != ALWAYS})
     kinds = sorted({kind for kind, fold in moments if fold != ALWAYS})
     if len(folds) < 2:
@@ -90,7 +91,7 @@ def by_cross_validation(moments, widths, progress=None, known=None, offer=None, 
             offer(known)
         return known[trial]
 
-    best = (0,) * (len(kinds) + (len(widths) if terms is None else terms) - 1)
+    best = (0,) * (len(kinds) + terms - 1)
     while True:
         begun = best
         for k in range(len(best)):
@@ -129,6 +130,7 @@ def by_evidence(moments, widths, progress=None, known=None, offer=None, terms=No
 
     Args and returns: as `by_cross_validation`; the folds do not matter.
     """
+    terms = len(widths) if terms is None else terms
     whole = total(moments)
     kinds = sorted(whole)
 
@@ -151,7 +153,7 @@ def by_evidence(moments, widths, progress=None, known=None, offer=None, terms=No
             offer(known)
         return known[trial][0], np.array(known[trial][1])
 
-    start = np.zeros(len(kinds) + (len(widths) if terms is None else terms))
+    start = np.zeros(len(kinds) + terms)
     bounds = [(-_FARTHEST * np.log(2.0), _FARTHEST * np.log(2.0))] * len(start)
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
     factors = [float(f) for f in np.exp(found.x)]

@@ -33,7 +33,8 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         test: a `Dataset` that takes no part in the fits.
         whole: `Fit` to all frames, if there is one: its errors end the curve without another fit.
         parts: of the frames, ascending, between 0 and 1; with the same share of each config type. Parts of less than 4
-            frames, of fewer than the recipe has folds, or without one of the elements are left out.
+            frames, of fewer than the recipe has folds, or without one of the elements, or of the config types that
+            the recipe names, are left out.
         progress: called with a sentence.
         callback: called with the list of points after each fit.
         stress_offsets: as for `fit`, of the config types that a part contains.
@@ -43,11 +44,13 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         List of `Point`, ascending.
 
     Raises:
-        DataError: no test set.
+        DataError: no test set; a recipe whose sparse points are given by frame.
     """
     if test is None:
         raise DataError("a learning curve needs a test set that takes no part in the fit")
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    if any("environments" in table for table in recipe.terms):
+        raise DataError("a learning curve: the environments of the recipe are atoms of frames that parts do not have")
     least = max(_LEAST, recipe.folds if recipe.choice == "cross-validation" else 1)
     say = progress or (lambda text: None)
     points = [] if whole is None else [Point(len(dataset), whole.test.errors())]
@@ -55,7 +58,7 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
     if whole is None:
         subsets.append(dataset)
     for subset in subsets:
-        if subset.species != dataset.species:
+        if subset.species != dataset.species or _named(recipe) - set(subset.config_types):
             continue
         say(f"learning curve: {len(subset)} of {len(dataset)} frames")
         offsets = stress_offsets
@@ -69,3 +72,9 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         if callback is not None:
             callback(points)
     return points
+
+
+def _named(recipe):
+    """Config types that the sparse points of a recipe come from, where it names any."""
+    counts = (table.get("sparse_points") for table in recipe.terms)
+    return {name for count in counts if isinstance(count, dict) for name in count}

@@ -21,6 +21,8 @@ def offset_types(wanted, dataset, sigmas):
     """
     if not wanted:
         return ()
+    if not isinstance(wanted, bool | str | list | tuple | set | frozenset):
+        raise DataError(f"stress_offsets: expected names of config types, or True for all, got {wanted!r}")
     have = {frame.config_type for frame in dataset if frame.stress is not None}
     names = sorted(have) if wanted is True else [wanted] if isinstance(wanted, str) else sorted(set(wanted))
     strange = [name for name in names if name not in have]

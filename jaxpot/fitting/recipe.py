@@ -170,6 +170,9 @@ def _checked_term(table, file, field):
     if method not in METHODS:
         expected = ", ".join(METHODS)
         raise FormatError(f"expected one of {expected}, got {method!r}", file=file, field=f"{field}, sparse_method")
+    if "environments" in table and table.keys() & {"sparse_points", "sparse_method"}:
+        message = "environments are the sparse points: leave sparse_points and sparse_method out"
+        raise FormatError(message, file=file, field=field)
     for key in set(table) - {"descriptor", "sparse_method"}:
         if key == "sparse_points":
             own = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}

@@ -44,6 +44,7 @@ class Described(Potential):
             return None
         return described
 
+    one_vector = property(lambda self: self.descriptor.one_vector)
     n_features = property(lambda self: len(self.readout.points))
     smoothness = property(lambda self: self.descriptor.smoothness)
     kinks = property(lambda self: self.descriptor.kinks)

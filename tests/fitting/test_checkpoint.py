@@ -84,6 +84,13 @@ def test_trials_are_not_made_again(dataset, tmp_path, often, choice):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_holds_no_trials_is_left_alone(dataset, tmp_path):
+    (tmp_path / "a.npz.trials").write_text("[]")
+    with pytest.raises(FormatError, match="no trials of a fit"):
+        jp.fit(dataset, RECIPE, checkpoint=tmp_path / "a.npz")
+    assert (tmp_path / "a.npz.trials").read_text() == "[]"
+
+
 def test_short_fits_write_nothing(dataset, tmp_path):
     said = []
     jp.fit(dataset, RECIPE, checkpoint=tmp_path / "a.npz", progress=said.append, predictions=False)

@@ -61,6 +61,7 @@ def test_each_element_has_its_own_soap_and_each_pair_its_own_term(tmp_path):
     (PAIR.replace("distance_2b", "angle_3b").replace("0.5", "[0.5, 0.6]"), "theta: expected 1 or 3 numbers"),
     (PAIR + "sparse_points = 10.5\n", "term 1, sparse_points: expected a whole number of at least 1, got 10.5"),
     (PAIR + "sparse_points = { bulk = 0 }\n", "term 1, sparse_points, bulk: expected a whole number of at least 1"),
+    (PAIR + "environments = [[0, 1]]\nsparse_points = 3\n", "term 1: environments are the sparse points: leave"),
     (PAIR + "environments = [[0, 1, 2]]\n", "term 1, environments: expected pairs of numbers"),
     (PAIR + 'sparse_method = "best"\n', "term 1, sparse_method: expected one of cur"),
     (PAIR + "[sigma]\nenergy = 0\n", "sigma.energy: expected a positive number"),
