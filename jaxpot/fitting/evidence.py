@@ -7,9 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.descriptors.soap import SOAP
 from jaxpot.errors import DataError
-from jaxpot.fitting.describe import vectors_of
 from jaxpot.fitting.design import design_rows, linear_terms
 from jaxpot.fitting.gap import (
     VOIGT,
@@ -25,7 +23,7 @@ from jaxpot.fitting.hyperparameters import columns, total
 from jaxpot.fitting.linear import log_evidence, posterior, unwhiten, whiten
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import Recipe, read_recipe
-from jaxpot.fitting.shapes import WidenedSOAP, reshaped, shapes
+from jaxpot.fitting.shapes import reshaped, shapes, vectors_and_slopes
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -111,33 +109,20 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
 
 
 def _at(descriptor, places, prepared):
-    """Vectors (M, d) at places of the data, and their derivatives by atom_sigma (None without one)."""
-    has_width = isinstance(descriptor, SOAP)
+    """Vectors (M, d) at places of the data, and their derivatives by atom_sigma (zero without one)."""
     vectors = np.empty((len(places), descriptor.dimension))
-    widening = np.empty_like(vectors) if has_width else None
+    widening = np.zeros_like(vectors)
     for k in np.unique(places[:, 0]):
         here = places[:, 0] == k
         structure, neighbors = prepared[k]
-        (found, weights), slopes = _vectors_and_slopes(descriptor, structure, neighbors)
+        (found, weights), slopes = vectors_and_slopes(descriptor, structure, neighbors)
         real = np.flatnonzero(np.asarray(weights).any(1))
         row_of = dict(zip(np.asarray(neighbors.centers)[real].tolist(), real.tolist(), strict=True))
         rows = [row_of[atom] for atom in places[here, 1]]
         vectors[here] = np.asarray(found)[rows, places[here, 2]]
-        if has_width:
+        if slopes is not None:
             widening[here] = np.asarray(slopes)[rows, places[here, 2]]
     return vectors, widening
-
-
-@jax.jit
-def _vectors_and_slopes(descriptor, structure, neighbors):
-    if not isinstance(descriptor, SOAP):
-        return vectors_of(descriptor, structure, neighbors), None
-
-    def at(change):
-        return vectors_of(WidenedSOAP.of(descriptor, change), structure, neighbors)
-
-    found, (slopes, _) = jax.jvp(at, (0.0,), (1.0,))
-    return found, slopes
 
 
 def _of_sigmas_and_deltas(moments, gap_terms, widths):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree
 from jaxpot.descriptors.soap import SOAP, width_slopes
+from jaxpot.fitting.describe import vectors_of
 from jaxpot.kernels.base import Kernel
 from jaxpot.kernels.dot_product import DotProduct
 from jaxpot.kernels.squared_exponential import SquaredExponential
@@ -64,6 +65,19 @@ def shapes(term):
     if isinstance(term.readout.kernel, SquaredExponential):
         found["theta"] = term.readout.kernel.theta.size
     return found
+
+
+@jax.jit
+def vectors_and_slopes(descriptor, structure, neighbors):
+    """What `vectors_of` returns, and the derivatives of the vectors by atom_sigma, or None without one."""
+    if not isinstance(descriptor, SOAP):
+        return vectors_of(descriptor, structure, neighbors), None
+
+    def at(change):
+        return vectors_of(WidenedSOAP.of(descriptor, change), structure, neighbors)
+
+    found, (slopes, _) = jax.jvp(at, (0.0,), (1.0,))
+    return found, slopes
 
 
 def reshaped(term, logs, widening):
