@@ -31,6 +31,7 @@ from jaxpot.cli.compiler import compile_sooner
 from jaxpot.fitting import gap
 from jaxpot.fitting.linear import posterior, unwhiten
 from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.fitting.weights import with_weights
 
 SIGMA_ENERGY, SIGMA_FORCES, JITTER, CUTOFF = 0.01, 0.05, 1e-8, 5.4
 
@@ -106,7 +107,7 @@ def given_fit(folder):
     moments = {kind: part for (kind, _), part in moments.items()}
     found = posterior(moments, dict.fromkeys(moments, 1.0))
     (weights,) = unwhiten(found.mean, factors)
-    jp.save(constants + gap.with_weights(start, [weights]), folder / "ours.xml")
+    jp.save(constants + with_weights(start, [weights]), folder / "ours.xml")
     factor = np.asarray(factors[0])
     told = {}
     for name, alpha in (("ours", np.asarray(weights)), ("gap_fit's", np.asarray(term.readout.weights))):

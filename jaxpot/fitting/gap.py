@@ -207,12 +207,3 @@ def factors_of(potential, jitter=1e-10):
     """Cholesky factors of the terms' sparse points, and the jitter of each."""
     found = [covariance_factor(term.readout.point_covariance(0.0), jitter) for term in linear_terms(potential)]
     return [f for f, _ in found], [j for _, j in found]
-
-
-def with_weights(potential, weights):
-    """The potential with other weights, a list with those of each term."""
-    filled = [
-        term.replace(readout=term.readout.replace(weights=own))
-        for term, own in zip(linear_terms(potential), weights, strict=True)
-    ]
-    return filled[0] if len(filled) == 1 else Sum.of(*filled)

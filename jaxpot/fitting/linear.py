@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 from scipy.linalg import blas, cho_solve, cholesky
+from scipy.linalg import solve_triangular as triangular
 
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
@@ -148,6 +149,15 @@ class Posterior:
     def covariance(self):
         """Of the whitened weights, (M, M)."""
         return cho_solve((self.factor, True), np.eye(len(self.mean)), check_finite=False)
+
+    def spread(self, factors):
+        """C with C C^T the covariance of the weights L^-T w of the terms that come first: a list of (M_t, M)."""
+        root = triangular(np.asarray(self.factor), np.eye(len(self.mean)), lower=True, check_finite=False).T
+        cuts = np.cumsum([0, *map(len, factors)])
+        return [
+            triangular(np.asarray(own), root[begin:end], lower=True, trans=1, check_finite=False)
+            for own, begin, end in zip(factors, cuts[:-1], cuts[1:], strict=True)
+        ]
 
 
 def posterior(moments, noise, scales=None):

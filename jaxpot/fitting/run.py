@@ -1,7 +1,8 @@
 """`fit`: from data and a recipe to a potential that knows how well it was fitted."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -19,13 +20,13 @@ from jaxpot.fitting.gap import (
     factors_of,
     residuals,
     sparse_potential,
-    with_weights,
 )
 from jaxpot.fitting.linear import posterior, unwhiten
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.offsets import offset_factor, offset_types, without_offsets
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.weights import common_scale, weight_posterior, with_weights
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
@@ -48,6 +49,7 @@ class Fit:
         train: `Predictions` on the training set; None if not wanted.
         test: `Predictions` on the test set, if there is one.
         seconds: name of a step -> time it took.
+        solved: `Solved`, what `posterior` is made of.
     """
 
     potential: Potential
@@ -63,11 +65,44 @@ class Fit:
     train: object
     test: object
     seconds: dict
+    solved: object = field(repr=False)
+
+    @cached_property
+    def posterior(self):
+        """The distribution of potentials that the data leave: `Posterior` of all weights. Made when asked for."""
+        return self._posterior(self.solved.whole)
+
+    def left_out(self):
+        """Pairs (numbers of the frames of a fold, `Posterior` of the fit to all others), for `jp.calibrate`.
+
+        Raises:
+            DataError: the fit was not asked to keep them (`keep_folds=True`).
+        """
+        if not self.solved.folds:
+            raise DataError("no fits to all folds but one were kept: give keep_folds=True to fit")
+        return [(members, self._posterior(found)) for members, found in self.solved.folds]
+
+    def _posterior(self, found):
+        solved = self.solved
+        return weight_posterior(
+            self.potential, found, solved.factors, solved.scales, solved.common, self.sigmas, self.jitter
+        )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Whitened weights, what unwhitens them, and those of the fits to all folds but one."""
+
+    whole: object
+    factors: tuple
+    scales: tuple
+    common: float
+    folds: tuple
 
 
 def fit(
     dataset, recipe="gap", *, baseline=None, curvatures=(), stress_offsets=(), test=None, seed=0, jitter=1e-10,
-    progress=None, predictions=True, checkpoint=None,
+    progress=None, predictions=True, checkpoint=None, keep_folds=False,
 ):
     """Fit a Gaussian approximation potential.
 
@@ -89,6 +124,7 @@ def fit(
         checkpoint: path of a file that is written about once a minute. The same call finds it after an interruption,
             goes on from there and gives the same result; in the end it is removed. That of another fit is replaced,
             with a warning.
+        keep_folds: keep the fits to all folds but one, too, for a calibration of error bars.
 
     Returns:
         `Fit`.
@@ -109,7 +145,7 @@ def fit(
     clock = _Clock()
     curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
-    _check(dataset, recipe, curvatures, test)
+    _check(dataset, recipe, curvatures, test, keep_folds)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
     terms = recipe.gap_terms(dataset)
     kept = None
@@ -128,9 +164,11 @@ def fit(
     factors, jitters = factors_of(potential, jitter)
     targets = residuals(dataset, baseline)
     groups = None
-    if recipe.choice == "cross-validation":
+    folds = []
+    if recipe.choice == "cross-validation" or keep_folds:
+        folds = dataset.folds(recipe.folds, seed)
         groups = np.zeros(len(dataset), int)
-        for k, members in enumerate(dataset.folds(recipe.folds, seed)):
+        for k, members in enumerate(folds):
             groups[members] = k
     moments = accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, groups, say, kept, offsets)
     clock.step("rows")
@@ -142,16 +180,28 @@ def fit(
     widths = [len(f) for f in factors]
     choice = _choose(recipe, moments, widths, len(terms), say, kept)
     clock.step("choice")
-    whole = hyperparameters.total(moments)
-    del moments  # gigabytes, with many folds and sparse points
-    noise = {kind: 1.0 for kind in whole} if choice is None else choice.noise
+    noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
     scales = (1.0,) * len(terms) if choice is None else choice.scales
     column = hyperparameters.columns(scales, widths)
+    parts = [
+        (members, posterior(hyperparameters.total(moments, leave=k), noise, column))
+        for k, members in enumerate(folds if keep_folds else ())
+    ]
+    whole = hyperparameters.total(moments)
+    del moments  # gigabytes, with many folds and sparse points
     found = posterior(whole, noise, column)
+    # Cross-validation chooses ratios of sigmas and deltas; what they are in eV is what makes the data most probable.
+    common = 1.0
+    if recipe.choice == "cross-validation":
+        common = common_scale(whole, noise, column * found.mean, found.mean, sum(widths[: len(terms)]))
+    del whole
     weights = [np.asarray(w) for w in unwhiten(column * found.mean, factors)]
     found_offsets = dict(zip(offsets, weights.pop().tolist(), strict=True)) if offsets else {}
-    fitted = Constants(dataset.e0) + with_weights(potential, weights)
+    scales = [s * common for s in scales]
+    fitted = Constants(dataset.e0) + with_weights(potential, weights, scales)
     fitted = fitted if baseline is None else fitted + baseline
+    given = {"energy": recipe.sigmas.energy, "forces": recipe.sigmas.forces, "stress": recipe.sigmas.stress}
+    used = {kind: sigma * noise[kind] * common for kind, sigma in given.items() if kind in noise}
     clock.step("solution")
     say("errors")
     train = predict(fitted, without_offsets(dataset, found_offsets)) if predictions else None
@@ -159,17 +209,16 @@ def fit(
     clock.step("errors")
     if kept is not None:
         kept.remove()
-    given = {"energy": recipe.sigmas.energy, "forces": recipe.sigmas.forces, "stress": recipe.sigmas.stress}
     return Fit(
-        potential=fitted, recipe=recipe,
-        sigmas={kind: sigma * noise[kind] for kind, sigma in given.items() if kind in noise},
+        potential=fitted, recipe=recipe, sigmas=used,
         deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)),
         sparse=tuple(widths[: len(terms)]), jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin,
         stress_offsets=found_offsets, choice=choice, train=train, test=tested, seconds=clock.seconds,
+        solved=Solved(found, factors[: len(terms)], tuple(scales), common, tuple(parts)),
     )
 
 
-def _check(dataset, recipe, curvatures, test):
+def _check(dataset, recipe, curvatures, test, keep_folds):
     if test is not None and not isinstance(test, Dataset):
         raise DataError(f"test: expected a Dataset, got {type(test).__name__}")
     check_curvatures(curvatures)
@@ -180,10 +229,10 @@ def _check(dataset, recipe, curvatures, test):
             raise DataError(
                 f"{name} contains {name_species(species)}, the training set {name_species(dataset.species)}"
             )
-    if recipe.choice == "cross-validation" and len(dataset) < recipe.folds:
+    if (recipe.choice == "cross-validation" or keep_folds) and len(dataset) < recipe.folds:
         raise DataError(
-            f"cross-validation in {recipe.folds} folds needs as many frames, there are {len(dataset)}: "
-            'use fewer folds, or method = "fixed"'
+            f"{recipe.folds} folds (of a cross-validation or a calibration) need as many frames, there are "
+            f'{len(dataset)}: use fewer folds, or method = "fixed" and no calibration'
         )
 
 

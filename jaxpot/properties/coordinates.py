@@ -12,6 +12,7 @@ import numpy as np
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
+from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.potentials.base import Potential
 
@@ -55,6 +56,25 @@ def frozen(tree):
         return jnp.asarray(found)
 
     return jax.tree.map(value, tree)
+
+
+def symmetric_coordinates(structure):
+    """What a crystal can change without losing its symmetry: strains (s, 3, 3) and displacements (k, n, 3); NumPy.
+
+    Orthonormal, and without uniform displacements.
+    """
+    group, n = space_group(structure), len(structure)
+    units = np.eye(3 * n).reshape(3 * n, n, 3)
+    still = units - units.mean(1, keepdims=True)
+    return _invariant(voigt_basis(), group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
+
+
+def _invariant(fields, project):
+    """An orthonormal basis of what a projection leaves of some fields, (k, ...)."""
+    kept = np.array([np.asarray(project(f)) for f in fields])
+    flat = kept.reshape(len(kept), -1)
+    _, size, basis = np.linalg.svd(flat, full_matrices=False)
+    return basis[size > 1e-6].reshape(-1, *kept.shape[1:])
 
 
 def translations(n, dtype=np.float64):

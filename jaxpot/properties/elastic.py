@@ -16,7 +16,7 @@ from jaxpot.properties.coordinates import (
     require_stable,
     voigt_basis,
 )
-from jaxpot.properties.site_hessians import site_hessians, strain_blocks
+from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
 
 CONVENTIONS = ("birch", "brugger", "energy")
 
@@ -147,7 +147,7 @@ def elastic_constants(potential, structure, relaxed=True, convention="birch"):
     """
     if convention not in CONVENTIONS:
         raise DataError(f"convention {convention!r} is not known; expected one of {', '.join(CONVENTIONS)}")
-    structure, listed = crystal(potential, structure, skin=0.0, what="a stiffness")
+    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a stiffness")
     # Site Hessians are a program of their own: the longest to compile, it serves phonons as well.
     sites = site_hessians(potential, structure, listed) if potential.local else None
     voigt, stress, internal = _constants(sites, potential, structure, listed, relaxed, convention)

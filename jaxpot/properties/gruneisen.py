@@ -9,11 +9,18 @@ from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
-from jaxpot.properties.coordinates import crystal, deform, internal_response, require_stable
+from jaxpot.properties.coordinates import (
+    crystal,
+    deform,
+    frozen,
+    internal_response,
+    require_stable,
+    symmetric_coordinates,
+)
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import zero_modes
-from jaxpot.properties.phonons import _wave_vectors, cell_index, fold
-from jaxpot.properties.site_hessians import site_hessians, strain_blocks
+from jaxpot.properties.phonons import _wave_vectors, cell_index, wave_matrices
+from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
 
@@ -69,7 +76,6 @@ def gruneisen(potential, structure, q, strain=None):
     References:
         K. Brugger, Generalized Grueneisen parameters in the anisotropic Debye model, Phys. Rev. 137, A1826 (1965).
     """
-    strain = jnp.eye(3) / 3.0 if strain is None else jnp.asarray(strain, float)
     q = _wave_vectors(q)
     flat = q.reshape(-1, 3)
     matrices, change = strain_derivative(potential, structure, flat, strain)
@@ -89,41 +95,61 @@ def gruneisen_bands(potential, structure, path=None, points=100):
     )
 
 
-def strain_derivative(potential, structure, q, strain):
+def strain_derivative(potential, structure, q, strain=None):
     """D(q) and its derivative along a strain, ions following: two arrays (nq, 3n, 3n)."""
+    dilation = strain is None
+    strain = jnp.eye(3) / 3.0 if dilation else jnp.asarray(strain, float)
     smooth = potential.smoothness >= ANALYTIC
-    structure, listed = crystal(potential, structure, skin=0.0 if smooth else 0.3, what="a Grueneisen parameter")
-    cells, index = cell_index(listed)
+    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a Grueneisen parameter")
+    topology = cell_index(listed)
     if not smooth:
         warn_of_kinks(
             potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}", stacklevel=3
         )
     sites = site_hessians(potential, structure, listed)
-    matrices, change, internal = _along_strain(sites, potential, structure, listed, cells, index, q, strain, smooth)
+    response, internal = _response(sites, len(structure), strain)
     if len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
-    return matrices, change
+    if dilation and not len(symmetric_coordinates(frozen(structure))[1]):
+        response = jnp.zeros_like(structure.positions)  # no symmetric displacements: nothing follows
+    if smooth:
+        return _along_strain(potential, structure, listed, topology, q, strain, response)
+    step = 0.5 * STEP / jnp.max(jnp.abs(strain))
+    around = [
+        # Not one program for all four: that of the crystal itself is there, and takes long to compile.
+        wave_matrices(site_hessians(potential, _strained(structure, strain, response, x * step), listed),
+                      structure.masses, topology, q)
+        for x in (-2.0, -1.0, 1.0, 2.0)
+    ]
+    return wave_matrices(sites, structure.masses, topology, q), _fourth_order(around, step)
 
 
-@partial(jax.jit, static_argnames="smooth")
-def _along_strain(sites, potential, structure, listed, cells, index, q, strain, smooth):
-    n = len(structure)
+@partial(jax.jit, static_argnums=1)
+def _response(sites, n, strain):
+    """How the atoms follow a strain, (n, 3) A per unit, and the force constants at equal cells."""
     _, coupling, internal, _ = strain_blocks(sites, n, strain[None], quadratic=False)
-    response = internal_response(internal, coupling)[:, 0].reshape(n, 3)
+    return internal_response(internal, coupling)[:, 0].reshape(n, 3), internal
 
+
+@jax.jit
+def _strained(structure, strain, response, x):
+    return deform(structure, x * strain, x * response)
+
+
+@jax.jit
+def _fourth_order(around, step):
+    """The derivative in the middle of four values, two to each side."""
+    return (8.0 * (around[2] - around[1]) - (around[3] - around[0])) / (12.0 * step)
+
+
+@jax.jit
+def _along_strain(potential, structure, listed, topology, q, strain, response):
     def at(x):
-        moved = deform(structure, x * strain, x * response)
-        return fold(site_hessians(potential, moved, listed), structure.masses, cells, index).dynamical_matrix(q)
+        sites = site_hessians(potential, _strained(structure, strain, response, x), listed)
+        return wave_matrices(sites, structure.masses, topology, q)
 
     zero = jnp.zeros((), structure.cell.dtype)
-    if smooth:
-        matrices, change = jax.jvp(at, (zero,), (jnp.ones_like(zero),))
-    else:
-        step = 0.5 * STEP / jnp.max(jnp.abs(strain))
-        matrices = fold(sites, structure.masses, cells, index).dynamical_matrix(q)
-        around = jax.lax.map(at, step * jnp.array([-2.0, -1.0, 1.0, 2.0]))
-        change = (8.0 * (around[2] - around[1]) - (around[3] - around[0])) / (12.0 * step)
-    return matrices, change, internal
+    return jax.jvp(at, (zero,), (jnp.ones_like(zero),))
 
 
 @jax.jit

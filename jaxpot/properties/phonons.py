@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot import io
+from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.precision import host_float, is_traced, require_concrete
 from jaxpot.core.pytree import pytree, static
@@ -29,7 +30,7 @@ from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
 from jaxpot.observables import hessian_vector_product
 from jaxpot.properties.coordinates import crystal
-from jaxpot.properties.site_hessians import _with_center, site_hessians
+from jaxpot.properties.site_hessians import _with_center, list_skin, site_hessians
 
 
 @pytree
@@ -105,7 +106,7 @@ def force_constants(potential, structure, supercell=None):
     Returns:
         `ForceConstants`.
     """
-    structure, listed = crystal(potential, structure, skin=0.0, what="a phonon")
+    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a phonon")
     if supercell is None:
         if not potential.local:
             raise DataError(
@@ -138,6 +139,12 @@ def fold(sites, masses, cells, index):
 
 
 _fold = jax.jit(fold)
+
+
+@jax.jit
+def wave_matrices(sites, masses, topology, q):
+    """D(q), (nq, 3n, 3n), of site Hessians and what `cell_index` returns."""
+    return fold(sites, masses, *topology).dynamical_matrix(q)
 
 
 def _from_supercell(potential, structure, repeats):
@@ -188,8 +195,7 @@ def phonons(potential, structure, q, supercell=None):
     """Frequencies and eigenvectors at wave vectors q (..., 3), fractional (`Phonons`).
 
     Frequencies are ordinary ones (not angular): `result.frequencies / jp.units.THz`. They are differentiable
-    with respect to the potential where they are not degenerate; sums over degenerate modes always are (see
-    `harmonic` for thermodynamics).
+    with respect to the potential where they are not degenerate, or degenerate by symmetry whatever the potential.
     """
     q = _wave_vectors(q)
     return _solve(force_constants(potential, structure, supercell), q)
@@ -207,7 +213,9 @@ def _solve(constants, q):
 
 def frequencies_of(matrix):
     """Signed frequencies nu = sign(w2) sqrt(|w2|) / 2 pi, ascending, and eigenvectors."""
-    w2, vectors = jnp.linalg.eigh(matrix)
+    size = matrix.shape[-1]
+    w2, vectors = jax.vmap(eigh)(matrix.reshape(-1, size, size))
+    w2, vectors = w2.reshape(matrix.shape[:-1]), vectors.reshape(matrix.shape)
     size = jnp.abs(w2)
     root = jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1.0)), 0.0)
     return jnp.sign(w2) * root / (2.0 * jnp.pi), vectors

@@ -14,9 +14,20 @@ from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import cast
+from jaxpot.properties.kinks import ANALYTIC
 
 LIMIT = 4e9  # bytes
 _BATCH = 16  # sites at once
+_SKIN = 0.4  # A
+
+
+def list_skin(potential):
+    """How far beyond the cutoff lists for site Hessians reach, A.
+
+    Potentials without third derivatives are differentiated by strains: lists of the crystal itself are as wide as
+    those of its strains, so that one compiled program serves both.
+    """
+    return 0.0 if potential.smoothness >= ANALYTIC else _SKIN
 
 
 @pytree

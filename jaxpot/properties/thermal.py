@@ -6,30 +6,30 @@ d2F/de de, fourth derivatives of the energy); for potentials that are not smooth
 the polynomial through strains wider than their kinks.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.precision import concrete, is_traced
+from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree, static
-from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
-from jaxpot.properties.coordinates import crystal, deform, frozen, voigt_basis
+from jaxpot.properties.coordinates import crystal, deform, frozen, symmetric_coordinates
 from jaxpot.properties.gruneisen import STEP, _mode_parameters
 from jaxpot.properties.harmonic import check_temperatures, require_real_modes
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
-from jaxpot.properties.phonons import cell_index, fold, mesh_points
-from jaxpot.properties.site_hessians import site_hessians
+from jaxpot.properties.phonons import cell_index, mesh_points, wave_matrices
+from jaxpot.properties.site_hessians import site_hessians, strain_blocks
 from jaxpot.properties.trace_functions import mesh_average
 
 METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _SKIN = 0.4  # A
 _TOLERANCE = 1e-11  # strain
 _STEPS = 30
+_NEAR = 1e-3  # strain of the differences by which rough potentials' properties follow the state
 _OR_ROUGH = {True: "", False: ", or the potential jumps there (a neighbour shell crosses its cutoff or a knot)"}
 
 
@@ -99,8 +99,7 @@ def thermal_expansion(potential, structure, temperatures, mesh=(8, 8, 8), method
     for k, temperature in enumerate(temperatures):
         if method != "gruneisen_v0":
             now = model.minimum(now, temperature)
-        here = model.attach(now, temperature) if model.traced else now
-        rows.append(model.describe(here, temperature, method))
+        rows.append(model.traced_row(now, temperature, method) if model.traced else model.row(now, temperature, method))
         if callback:
             callback(k + 1, len(temperatures))
     columns = [jnp.stack(column) for column in zip(*rows, strict=True)]
@@ -115,12 +114,7 @@ class _Model:
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
         self.fixed = frozen(potential)
-        group = space_group(self.start)
-        self.strains = jnp.asarray(_invariant(voigt_basis(), group.symmetrize_tensor))
-        n = len(self.start)
-        units = np.eye(3 * n).reshape(3 * n, n, 3)
-        still = units - units.mean(1, keepdims=True)
-        self.moves = jnp.asarray(_invariant(still, group.symmetrize_vectors))
+        self.strains, self.moves = map(jnp.asarray, symmetric_coordinates(self.start))
         _, listed = crystal(self.fixed, self.start, skin=_SKIN)
         self.listed, self.topology = jax.device_put((listed, cell_index(listed)))
         q, weights = mesh_points(self.start, mesh)
@@ -129,10 +123,20 @@ class _Model:
 
     def jets(self, potential, structure):
         """Static energy and dynamical matrices around a structure, to second order in the strains."""
-        return _jets(
-            potential, structure, self.listed, self.topology, self.strains, self.moves, self.mesh[0],
-            smooth=self.smooth,
-        )
+        path = (potential, structure, self.listed, self.strains, self.moves)
+        if self.smooth:
+            return _jets(*path, self.topology, self.mesh[0])
+        points, fit = _stencil(len(self.strains))
+        # Not one program for all: that of site Hessians is there, and takes long to compile.
+        states = [structure if not point.any() else _along_path(*path, point) for point in points]
+        sites = [site_hessians(potential, state, self.listed) for state in states]
+        samples = [wave_matrices(s, structure.masses, self.topology, self.mesh[0]) for s in sites]
+        if len(self.moves):
+            static = _static_jets(*path)
+        else:
+            still = next(k for k, point in enumerate(points) if not point.any())
+            static = _static_blocks(sites[still], len(structure), self.strains)
+        return _Jets(*static, *_polynomial(fit, samples, len(self.strains)))
 
     def minimum(self, structure, temperature):
         """The structure at the minimum of the free energy, by Newton's method (concrete)."""
@@ -144,7 +148,7 @@ class _Model:
             if np.linalg.eigvalsh(np.asarray(found.second))[0] <= 0 or np.abs(step).max() > 0.2:
                 break
             step *= min(1.0, 0.02 / max(np.abs(step).max(), 1e-300))
-            structure = _moved(self.fixed, structure, jnp.asarray(step), self.listed, self.strains, self.moves)
+            structure = self.moved(structure, step)
             if np.abs(step).max() < _TOLERANCE:
                 return structure
         raise ConvergenceError(
@@ -154,25 +158,42 @@ class _Model:
 
     def explain(self, structure):
         """Name the imaginary mode behind a free energy that is not a number."""
-        matrices = _mesh_matrices(self.fixed, structure, self.listed, self.topology, self.mesh[0])
+        matrices = wave_matrices(
+            site_hessians(self.fixed, structure, self.listed), structure.masses, self.topology, self.mesh[0]
+        )
         require_real_modes(matrices, self.q, self.mesh[2])
         raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
 
-    def attach(self, structure, temperature):
-        """The same structure as a function of the potential: de/dp = -(d2F/de de)^-1 d2F/de dp."""
-        fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:])
-        live = _derivatives(self.jets(self.potential, structure), temperature, *self.mesh[1:])
-        step = -jnp.linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
-        return _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
-
-    def describe(self, structure, temperature, method):
+    def row(self, structure, temperature, method, potential=None):
         """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state."""
-        jets = self.jets(self.potential, structure)
+        potential = self.fixed if potential is None else potential
+        jets = self.jets(potential, structure)
         found = _derivatives(jets, temperature, *self.mesh[1:], vibrating=method != "gruneisen_v0")
-        if not self.traced and not np.isfinite(np.asarray(found.heat_capacity)):
+        if not is_traced(potential) and not np.isfinite(np.asarray(found.heat_capacity)):
             self.explain(structure)
         mixed = found.mixed if method == "free_energy" else _mixed_from_modes(jets, temperature, *self.mesh[1:])
         return _describe(found, mixed, structure, temperature, self.strains)
+
+    def traced_row(self, structure, temperature, method):
+        """The same as a function of the potential, with the state that follows: de/dp = -(d2F/de de)^-1 d2F/de dp."""
+        fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:])
+        live = _derivatives(self.jets(self.potential, structure), temperature, *self.mesh[1:])
+        step = -jnp.linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
+        if self.smooth:
+            here = _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
+            return self.row(here, temperature, method, self.potential)
+        # Jets around a state that depends on the potential would need derivatives that a rough potential has not got.
+        row = self.row(structure, temperature, method, self.potential)
+        for unit, size in zip(np.eye(len(self.strains)), step, strict=True):
+            ahead, behind = (
+                self.row(self.moved(structure, sign * _NEAR * unit), temperature, method) for sign in (1.0, -1.0)
+            )
+            row = jax.tree.map(lambda r, a, b, x=size: r + x * (a - b) / (2.0 * _NEAR), row, ahead, behind)
+        return row
+
+    def moved(self, structure, e):
+        """The structure strained by e, ions following."""
+        return _moved(self.fixed, structure, jnp.asarray(e), self.listed, self.strains, self.moves)
 
 
 @pytree
@@ -238,30 +259,47 @@ def _moved(potential, structure, e, listed, strains, moves):
 
 
 @jax.jit
-def _mesh_matrices(potential, structure, listed, topology, q):
-    return fold(site_hessians(potential, structure, listed), structure.masses, *topology).dynamical_matrix(q)
+def _along_path(potential, structure, listed, strains, moves, e):
+    """The structure strained by e, ions at the minimum of the static energy to second order."""
+    w = _path(potential, structure, listed, strains, moves)(e)
+    return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
 
 
-@partial(jax.jit, static_argnames="smooth")
-def _jets(potential, structure, listed, topology, strains, moves, q, smooth):
-    origin = jnp.zeros(strains.shape[0], structure.cell.dtype)
+@jax.jit
+def _static_jets(potential, structure, listed, strains, moves):
+    """Slope and curvature of the static energy along the path."""
     path = _path(potential, structure, listed, strains, moves)
 
     def static_energy(e):
         return _static(potential, structure, listed, strains, moves, e, path(e))
 
-    def matrices_at(e):
-        now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(path(e), moves, 1))
-        return fold(site_hessians(potential, now, listed), structure.masses, *topology).dynamical_matrix(q)
+    slope, curvature, _ = _second_order(static_energy, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return slope, curvature
 
-    slope, curvature, _ = _second_order(static_energy, origin)
-    if smooth:
-        first, second, matrices = _second_order(matrices_at, origin)
-    else:
-        points, fit = _stencil(strains.shape[0])
-        samples = jax.lax.map(matrices_at, points)
-        first, second, matrices = _second_order(lambda e: fit(samples, e), origin)
-    return _Jets(slope, curvature, matrices, first, second)
+
+@partial(jax.jit, static_argnums=1)
+def _static_blocks(sites, n, strains):
+    """The same where no displacement keeps the symmetry, from site Hessians."""
+    curvature, _, _, slope = strain_blocks(sites, n, strains, quadratic=False)
+    return slope, curvature
+
+
+@jax.jit
+def _jets(potential, structure, listed, strains, moves, topology, q):
+    def matrices_at(e):
+        now = _along_path(potential, structure, listed, strains, moves, e)
+        return wave_matrices(site_hessians(potential, now, listed), structure.masses, topology, q)
+
+    first, second, matrices = _second_order(matrices_at, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return _Jets(*_static_jets(potential, structure, listed, strains, moves), matrices, first, second)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _polynomial(fit, samples, m):
+    """Value, first and second derivatives at 0 of the polynomial through samples."""
+    samples = jnp.stack(samples)
+    first, second, matrices = _second_order(lambda e: fit(samples, e), jnp.zeros(m, samples.real.dtype))
+    return matrices, first, second
 
 
 def _path(potential, structure, listed, strains, moves):
@@ -338,6 +376,7 @@ def _mode_heat(matrices, zeros, temperature):
     return jnp.where(known, heat, 0.0)
 
 
+@lru_cache
 def _stencil(m):
     """Strains (p, m) around 0, and the polynomial through values there: fit(values (p, ...), e (m,)).
 
@@ -362,12 +401,4 @@ def _stencil(m):
                  for power in powers]
         return jnp.tensordot(jnp.stack(terms) @ inverse, values, 1)
 
-    return jnp.asarray(points), fit
-
-
-def _invariant(fields, project):
-    """An orthonormal basis of what a projection leaves of some fields, (k, ...)."""
-    kept = np.array([np.asarray(concrete(project(f))) for f in fields])
-    flat = kept.reshape(len(kept), -1)
-    _, size, basis = np.linalg.svd(flat, full_matrices=False)
-    return basis[size > 1e-6].reshape(-1, *kept.shape[1:])
+    return points, fit

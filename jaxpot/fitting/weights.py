@@ -1,0 +1,69 @@
+"""From whitened weights to a potential with its deltas, and to the posterior of its weights."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.fitting.design import linear_terms
+from jaxpot.fitting.linear import unwhiten
+from jaxpot.potentials.base import Sum, parameter_names
+from jaxpot.potentials.posterior import Posterior
+
+
+def with_weights(potential, weights, scales=None):
+    """The potential with other weights, a list with those of each term.
+
+    Args:
+        potential: terms that `linear_terms` finds.
+        weights: of each term, 1/eV.
+        scales: numbers that delta of each term is multiplied with; the energy stays that of weights and delta as
+            they are, E = delta^2 sum k alpha.
+    """
+    filled = []
+    for k, (term, own) in enumerate(zip(linear_terms(potential), weights, strict=True)):
+        scale = 1.0 if scales is None else scales[k]
+        readout = term.readout.replace(weights=np.asarray(own) / scale**2, delta=float(term.readout.delta) * scale)
+        filled.append(term.replace(readout=readout))
+    return filled[0] if len(filled) == 1 else Sum.of(*filled)
+
+
+def common_scale(moments, noise, weights, whitened, columns):
+    """The factor for all sigmas and deltas that makes the targets most probable, ().
+
+    Multiplying them by one number changes no prediction; the likelihood is greatest where its square is the objective
+    at its minimum over the number of targets (C. E. Rasmussen, C. K. I. Williams (2006), equation 2.30).
+
+    Args:
+        moments, noise: as for `posterior`.
+        weights: whitened and scaled, (M,).
+        whitened: of the prior N(0, 1), (M,).
+        columns: number of weights that have a prior of the data's own.
+    """
+    square = sum(
+        float(part.residual(weights) * np.maximum(part.count, 1.0)) / noise[kind] ** 2
+        for kind, part in moments.items()
+    )
+    count = sum(float(part.count) for part in moments.values())
+    total = max(square, 0.0) + float(np.sum(np.asarray(whitened)[:columns] ** 2))
+    return float(np.sqrt(total / count)) if total > 0.0 and count else 1.0
+
+
+def weight_posterior(fitted, found, factors, scales, common, sigmas, jitters):
+    """`Posterior` of the weights of a fitted potential.
+
+    alpha = L^-T m / (scale common), with covariance C C^T, C = L^-T P^-T / scale, L the Cholesky factors of the
+    covariances of the terms' sparse points, m the whitened weights and P the factor of their precision.
+
+    Args:
+        fitted: the potential, a sum; of the terms with weights those that were fitted come first.
+        found: `fitting.linear.Posterior` of the whitened weights, those of no term (offsets) last.
+        factors: L of each term.
+        scales: what delta of each term was multiplied with, `common` included.
+        common: see `common_scale`.
+        sigmas, jitters: see `Posterior`.
+    """
+    spread = [part / scale for part, scale in zip(found.spread(factors), scales, strict=True)]
+    own = found.mean[: sum(map(len, factors))]
+    mean = [np.asarray(w) / (s * common) for w, s in zip(unwhiten(own, factors), scales, strict=True)]
+    names = [name for name in parameter_names(fitted) if name.endswith("readout.weights")][: len(factors)]
+    made = Posterior(fitted, jnp.asarray(np.concatenate(spread)), sigmas, tuple(names), tuple(jitters))
+    return made.replace(potential=made.with_parameters(jnp.asarray(np.concatenate(mean))))

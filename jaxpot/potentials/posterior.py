@@ -1,0 +1,169 @@
+"""`Posterior`: a potential whose parameters are known only as well as data tell; and draws from it."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.numbers import as_whole
+from jaxpot.core.precision import as_float
+from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential, parameter_names
+
+
+@pytree
+class Posterior:
+    """A Gaussian distribution of some of the parameters of a potential.
+
+    theta = mean + factor @ z, z standard normal: the covariance of theta is factor factor^T.
+
+    A fit makes one (`jp.fit(...).posterior`); `Posterior.of` makes one of a potential and a covariance.
+
+    Args:
+        potential: the potential at the mean.
+        factor: (P, R); theta are the parameters named, flattened, one after the other.
+        sigmas: kind of label ("energy" in eV/atom, "forces" in eV/A, "stress" in eV/A^3) -> standard deviation of
+            the labels about the best potential of this form.
+        parameters: names of the parameters, as `jaxpot.potentials.base.parameter_names` gives them.
+        jitters: for each of the parameters that are the weights of a Gaussian process, the part of the mean variance
+            of its sparse points that the fit has added to their covariance; None for others.
+    """
+
+    potential: Potential
+    factor: jax.Array
+    sigmas: dict
+    parameters: tuple = static(default=())
+    jitters: tuple = static(default=())
+
+    @classmethod
+    def of(cls, potential, deviations, correlation=None):
+        """A potential and how well its parameters are known.
+
+        Args:
+            potential: any potential.
+            deviations: name of a parameter -> its standard deviation, a number or an array of its shape.
+            correlation: (P, P) matrix between all of them, flattened one after the other; None: independent.
+
+        Raises:
+            DataError: a parameter that is not there, a wrong shape, negative deviations, or no correlation matrix.
+        """
+        leaves = named_leaves(potential)
+        if not isinstance(deviations, Mapping) or not deviations:
+            raise DataError("deviations: expected a dict from names of parameters to standard deviations")
+        flat = []
+        for name, given in deviations.items():
+            if name not in leaves:
+                raise DataError(f"there is no parameter {name!r}; {potential!r} has {', '.join(leaves)}")
+            given, shape = np.asarray(as_float(given, f"deviation of {name}")), jnp.shape(leaves[name])
+            if given.shape not in ((), shape) or (given < 0.0).any():
+                raise DataError(f"deviation of {name}: expected {shape or 'a number'}, not negative, got {given}")
+            flat.append(np.broadcast_to(given, shape).ravel())
+        flat = np.concatenate(flat)
+        factor = np.diag(flat)
+        if correlation is not None:
+            factor = flat[:, None] * _root(np.asarray(as_float(correlation, "correlation")), len(flat))
+        return cls(potential, jnp.asarray(factor), {}, tuple(deviations), (None,) * len(deviations))
+
+    @property
+    def mean(self):
+        """The parameters at the mean, (P,)."""
+        leaves = named_leaves(self.potential)
+        return jnp.concatenate([jnp.ravel(leaves[name]) for name in self.parameters])
+
+    def with_parameters(self, theta):
+        """The potential with other parameters, (P,)."""
+        flat, structure = jax.tree_util.tree_flatten_with_path(self.potential)
+        wanted, found = self._slices(), []
+        for path, leaf in flat:
+            part = wanted.get(_name(path))
+            found.append(leaf if part is None else jnp.reshape(theta[part], jnp.shape(leaf)))
+        return jax.tree.unflatten(structure, found)
+
+    def at(self, z):
+        """The potential at mean + factor @ z."""
+        return self.with_parameters(self.mean + self.factor @ z)
+
+    def scaled(self, number):
+        """The same with all standard deviations of parameters times a number."""
+        return self.replace(factor=self.factor * number)
+
+    def sample(self, key, count):
+        """Draws: a `Committee` of potentials.
+
+        Args:
+            key: of `jax.random`, or a seed.
+            count: how many.
+        """
+        count = as_whole(count, "count", 1, 10**6)
+        key = jax.random.key(key) if isinstance(key, int) else key
+        z = jax.random.normal(key, (count, self.factor.shape[1]), self.factor.dtype)
+        draws = self.mean + z @ self.factor.T
+        return Committee(jax.vmap(self.with_parameters, out_axes=self._axes())(draws), self.parameters)
+
+    def _slices(self):
+        leaves, begin, found = named_leaves(self.potential), 0, {}
+        for name in self.parameters:
+            size = int(np.prod(jnp.shape(leaves[name]), dtype=int))
+            found[name], begin = slice(begin, begin + size), begin + size
+        return found
+
+    def _axes(self):
+        return stacked_axes(self.potential, self.parameters)
+
+    def __repr__(self):
+        return f"Posterior of {self.factor.shape[0]} parameters of {self.potential!r}"
+
+
+@pytree
+class Committee:
+    """Several potentials of one form that differ in some parameters only: those have an axis in front.
+
+    `map(function)` evaluates all; what does not depend on the parameters that differ (descriptors and kernels, where
+    these are weights) is computed once.
+    """
+
+    potential: Potential
+    parameters: tuple = static()
+
+    def __len__(self):
+        return len(named_leaves(self.potential)[self.parameters[0]])
+
+    def __getitem__(self, k):
+        """The k-th potential."""
+        axes = stacked_axes(self.potential, self.parameters)
+        return jax.tree.map(lambda axis, leaf: leaf if axis is None else leaf[k], axes, self.potential,
+                            is_leaf=lambda x: x is None)
+
+    def map(self, function):
+        """function(potential) of all potentials, as jax.vmap stacks them: pure functions, lists given."""
+        return jax.vmap(function, in_axes=(stacked_axes(self.potential, self.parameters),))(self.potential)
+
+
+def named_leaves(tree):
+    """Name -> array of all parameters."""
+    return dict(zip(parameter_names(tree), jax.tree.leaves(tree), strict=True))
+
+
+def stacked_axes(potential, parameters):
+    """A tree like the potential with 0 for the parameters named and None for the others."""
+    flat, structure = jax.tree_util.tree_flatten_with_path(potential)
+    return jax.tree.unflatten(structure, [0 if _name(path) in parameters else None for path, _ in flat])
+
+
+def _name(path):
+    return jax.tree_util.keystr(path).lstrip(".")
+
+
+def _root(correlation, size):
+    """A square root of a correlation matrix, (P, P)."""
+    if correlation.shape != (size, size) or not np.allclose(correlation, correlation.T, atol=1e-10):
+        raise DataError(f"correlation: expected a symmetric matrix ({size}, {size}), got {correlation.shape}")
+    values, vectors = np.linalg.eigh(correlation)
+    if not np.allclose(correlation.diagonal(), 1.0) or values[0] < -1e-10:
+        raise DataError(
+            "correlation: expected ones on the diagonal and no negative eigenvalue, got "
+            f"{correlation.diagonal().min():.4g} to {correlation.diagonal().max():.4g} and {values[0]:.3g}"
+        )
+    return vectors * np.sqrt(np.maximum(values, 0.0))

@@ -1,0 +1,197 @@
+"""Are the error bars right? Predictions of frames that a fit has not seen, with their bars, against the labels."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxpot.errors import DataError
+from jaxpot.fitting.metrics import KINDS
+from jaxpot.observables import evaluate
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.deviations import std
+
+LEVELS = (0.5, 0.9, 0.95)
+_MOST = 20_000  # components that factors are chosen by
+_FLOOR = 1e-6  # of the largest bar: smaller ones count as this
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Differences and bars of frames that were left out.
+
+    Attributes:
+        differences: kind -> prediction less label, (N,): eV (of a whole frame), eV/A, eV/A^3.
+        epistemic, noise: kind -> standard deviations, (N,), as `std` gives them.
+        frames: kind -> which frame each belongs to, (N,).
+        atoms: number of atoms of each frame.
+    """
+
+    differences: dict
+    epistemic: dict
+    noise: dict
+    frames: dict
+    atoms: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Factors that make bars right on frames that were left out, and how right they are.
+
+    Attributes:
+        epistemic, noise: kind -> factor of these parts, by maximum likelihood.
+        interval: kind -> factor of the sum of both with which the central 90 % interval covers 90 %.
+        misspecification: factor of the parametric part alone with which it would cover 90 % of the errors of forces
+            (of energies without forces): a potential whose form is wrong errs more than its weights are uncertain.
+        scores: kind -> {"before" and "after": {"coverage": {level: fraction}, "crps", "nll"}}. Those after are of
+            each half of the frames with factors from the other half.
+        count: kind -> number of components.
+    """
+
+    epistemic: dict
+    noise: dict
+    interval: dict
+    misspecification: float
+    scores: dict
+    count: dict
+
+
+def held_out(parts, dataset, progress=None):
+    """Predictions and bars of frames, each by a posterior that has not seen it.
+
+    Args:
+        parts: pairs (numbers of the frames, `Posterior`).
+        dataset: `Dataset`, its stresses without offsets.
+        progress: called with a sentence.
+    """
+    names = ("differences", "epistemic", "noise", "frames")
+    columns = {name: {kind: [] for kind in KINDS} for name in names}
+    done, frames = 0, list(dataset)
+    for members, posterior in parts:
+        if not isinstance(posterior, Posterior):
+            raise DataError(f"parts: expected pairs of frames and a Posterior, got {type(posterior).__name__}")
+        for k in np.asarray(members).tolist():
+            for kind, *own in _compared(frames[k], posterior):
+                for name, array in zip(names, (*own, np.full(len(own[0]), k)), strict=True):
+                    columns[name][kind].append(array)
+            done += 1
+            if progress and done % 10 == 0:
+                progress(f"calibration: {done} of {sum(len(m) for m, _ in parts)} frames")
+    joined = {
+        name: {kind: np.concatenate(found) for kind, found in column.items() if found}
+        for name, column in columns.items()
+    }
+    return HeldOut(**joined, atoms=np.array([len(frame) for frame in frames]))
+
+
+def _compared(frame, posterior):
+    """Kind, differences, epistemic and noise deviations of one frame, (N,) each."""
+    found, bars = evaluate(posterior.potential, frame.structure), std(posterior, frame.structure)
+    upper = np.triu_indices(3)
+    labels = {
+        "energy": (frame.energy, lambda e: np.array([float(e.energy)])),
+        "forces": (frame.forces, lambda e: np.asarray(e.forces).ravel()),
+        "stress": (frame.stress, lambda e: np.asarray(e.stress)[upper]),
+    }
+    for kind, (label, of) in labels.items():
+        # Kinds that were not fitted have no noise, and no bar of a label.
+        if label is not None and kind in posterior.sigmas:
+            own = np.asarray(label)[upper] if kind == "stress" else np.ravel(label)
+            yield kind, of(found) - own, of(bars.epistemic), of(bars.noise)
+
+
+def calibrate(found):
+    """Factors from frames that were left out.
+
+    The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2;
+    a and b of each kind maximise the likelihood of all its components, and a last factor makes 90 % intervals cover
+    90 %, as errors of potentials have heavier tails.
+
+    Args:
+        found: `HeldOut`.
+
+    Returns:
+        `Calibration`.
+
+    Raises:
+        DataError: fewer than four frames.
+
+    References:
+        T. Gneiting, A. E. Raftery, J. Am. Stat. Assoc. 102, 359 (2007), equation 21 (CRPS).
+        V. Kuleshov, N. Fenner, S. Ermon, Proc. ICML (2018) (recalibration on held-out data).
+        D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
+    """
+    if not found.differences or len(np.unique(next(iter(found.frames.values())))) < 4:
+        raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
+    epistemic, noise, interval, scores, count = {}, {}, {}, {}, {}
+    for kind, difference in found.differences.items():
+        parts, frames = (found.epistemic[kind], found.noise[kind]), found.frames[kind]
+        epistemic[kind], noise[kind], interval[kind] = _factors(difference, *parts)
+        count[kind] = len(difference)
+        half = np.searchsorted(np.unique(frames), frames) % 2 == 0
+        bars = np.empty(len(difference))
+        for own in (half, ~half):
+            a, b, c = _factors(difference[~own], *(p[~own] for p in parts)) if (~own).any() else (1.0, 1.0, 1.0)
+            bars[own] = c * np.hypot(a * parts[0][own], b * parts[1][own])
+        scores[kind] = {"before": score(difference, np.hypot(*parts)), "after": score(difference, bars)}
+    main = "forces" if "forces" in found.differences else "energy"
+    ratio = np.abs(found.differences[main]) / _positive(found.epistemic[main])
+    return Calibration(
+        epistemic, noise, interval, float(np.quantile(ratio, 0.9) / _normal_quantile(0.9)), scores, count
+    )
+
+
+def score(differences, deviations):
+    """Coverage of central intervals at `LEVELS`, mean CRPS and mean negative log likelihood (normal errors)."""
+    deviations = _positive(deviations)
+    z = differences / deviations
+    density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+    cumulative = 0.5 * (1.0 + _erf(z / math.sqrt(2.0)))
+    crps = deviations * (z * (2.0 * cumulative - 1.0) + 2.0 * density - 1.0 / math.sqrt(math.pi))
+    return {
+        "coverage": {level: float(np.mean(np.abs(z) <= _normal_quantile(level))) for level in LEVELS},
+        "crps": float(crps.mean()),
+        "nll": float(np.mean(0.5 * z * z + np.log(deviations) + 0.5 * math.log(2.0 * math.pi))),
+    }
+
+
+def _factors(differences, epistemic, noise):
+    """a, b and the factor of the interval."""
+    keep = np.linspace(0, len(differences) - 1, min(len(differences), _MOST)).astype(int)
+    square, first, second = differences[keep] ** 2, _positive(epistemic[keep]) ** 2, noise[keep] ** 2
+    if not second.any():
+        a, b = float(np.sqrt(np.mean(square / first))), 1.0
+    else:
+        centre, width = np.zeros(2), 6.0
+        for _ in range(6):
+            grid = np.linspace(-width, width, 13)
+            best = min(
+                ((_cost(square, first, second, centre + (x, y)), x, y) for x in grid for y in grid), key=lambda t: t[0]
+            )
+            centre, width = centre + best[1:], width / 4.0
+        a, b = np.exp(centre).tolist()
+    bars = _positive(np.hypot(a * epistemic, b * noise))
+    return a, b, float(np.quantile(np.abs(differences) / bars, 0.9) / _normal_quantile(0.9))
+
+
+def _cost(square, first, second, logs):
+    a, b = np.exp(2.0 * np.asarray(logs))
+    variance = a * first + b * second
+    return float(np.mean(square / variance + np.log(variance)))
+
+
+def _positive(deviations):
+    return np.maximum(deviations, _FLOOR * max(float(np.max(deviations, initial=0.0)), 1e-300))
+
+
+def _erf(x):
+    return np.array([math.erf(v) for v in np.ravel(x)]).reshape(np.shape(x))
+
+
+def _normal_quantile(level):
+    """Half-width of the central interval of a normal distribution in standard deviations, by bisection."""
+    low, high = 0.0, 10.0
+    while high - low > 1e-12:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if math.erf(middle / math.sqrt(2.0)) < level else (low, middle)
+    return low

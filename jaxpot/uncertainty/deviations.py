@@ -1,0 +1,149 @@
+"""How uncertain energies, forces and stresses are: the variance of a posterior, by its parts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.checks import prepare_padded
+from jaxpot.core.pytree import pytree
+from jaxpot.errors import DataError, PrecisionError
+from jaxpot.fitting.describe import vectors_of
+from jaxpot.fitting.design import design_rows
+from jaxpot.observables import Evaluation, evaluate
+from jaxpot.potentials.base import Sum
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.residual import residual_variances
+
+
+@pytree
+class Deviations:
+    """What `std` returns: an `Evaluation` of standard deviations for each part, and for their sums.
+
+    parametric: of the parameters, given the data. residual: of what the sparse points cannot represent, the prior's
+    where data are far (zero for potentials that are no Gaussian processes). noise: of labels about the potential, as
+    the fit took it: sqrt(N) sigma for the energy of N atoms (zero for kinds that were not fitted).
+    """
+
+    parametric: Evaluation
+    residual: Evaluation
+    noise: Evaluation
+
+    @property
+    def epistemic(self):
+        """Of the energy surface: parametric and residual."""
+        return _together(self.parametric, self.residual)
+
+    @property
+    def total(self):
+        """Of a label: all three."""
+        return _together(self.parametric, self.residual, self.noise)
+
+
+def std(posterior, structure):
+    """Standard deviations of the energy, the site energies, each force and stress component.
+
+    For a quantity q = a . w that is linear in the weights of a sparse Gaussian process with covariance k,
+
+        parametric^2 = a C C^T a^T,  residual^2 = L_q L'_q k(x, x') - a (K_MM + jitter)^-1 a^T,
+
+    L_q being what makes q of the process (a sum over atoms, a derivative by a position or a strain): together the
+    variance of the deterministic training conditional. Forces and stresses have residuals, too, and their bars grow
+    away from all data as those of energies do. Other posteriors have the parametric part, by forward-mode
+    derivatives.
+
+    On the host, not under jit. Costs, for n atoms: the rows of the design matrix, 3 n M R multiply-adds for the
+    parametric and 3 n M^2 / 2 for the residual part of the forces.
+
+    Args:
+        posterior: `Posterior`.
+        structure: `Structure` or `ase.Atoms`; double precision.
+
+    Returns:
+        `Deviations`; stresses are NaN unless the structure is periodic along all axes.
+
+    Raises:
+        DataError: no posterior.
+        PrecisionError: single precision.
+
+    References:
+        J. Quinonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), equation 20.
+    """
+    if not isinstance(posterior, Posterior):
+        raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(posterior).__name__}")
+    n, (potential, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
+    if structure.positions.dtype != np.float64:
+        raise PrecisionError("a variance is a small difference of large numbers: it needs a structure in float64")
+    terms = gaussian_terms(posterior)
+    if terms is None:
+        spread = _spread_of_any(posterior, structure, neighbors)
+        return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
+    rows = design_rows(_sum(terms), structure, neighbors)
+    sites = _site_rows(tuple(terms), structure, neighbors)
+    own = Evaluation(rows.energy, sites, rows.forces, rows.stress)
+    parametric = jax.tree.map(lambda a: _square_sum(_product(a, posterior.factor)), own)
+    residual, begin = [], 0
+    for term, jitter in zip(terms, posterior.jitters, strict=True):
+        part = slice(begin, begin + term.n_features)
+        residual.append(residual_variances(
+            term, factor_of(term.readout, jitter), jax.tree.map(lambda a, p=part: a[..., p], own), structure, neighbors
+        ))
+        begin = part.stop
+    residual = jax.tree.map(lambda *parts: sum(parts), *residual)
+    return _deviations(parametric, residual, posterior, structure, n)
+
+
+def _deviations(parametric, residual, posterior, structure, n):
+    """`Deviations` of variances of padded arrays."""
+    def stripped(found):
+        energies, forces = np.asarray(found.energies)[:n], np.asarray(found.forces)[:n]
+        return Evaluation(float(found.energy), energies, forces, np.asarray(found.stress))
+
+    parametric = stripped(parametric)
+    residual = jax.tree.map(np.zeros_like, parametric) if residual is None else stripped(residual)
+    sigma = {kind: float(posterior.sigmas.get(kind, 0.0)) ** 2 for kind in ("energy", "forces", "stress")}
+    noise = Evaluation(
+        n * sigma["energy"], np.full(n, sigma["energy"]), np.full((n, 3), sigma["forces"]),
+        np.full((3, 3), sigma["stress"] if all(structure.pbc) else np.nan),
+    )
+    return Deviations(*(jax.tree.map(np.sqrt, part) for part in (parametric, residual, noise)))
+
+
+def _together(*parts):
+    return jax.tree.map(lambda *own: np.sqrt(sum(np.square(a) for a in own)), *parts)
+
+
+def _sum(terms):
+    return terms[0] if len(terms) == 1 else Sum.of(*terms)
+
+
+@jax.jit
+def _product(rows, factor):
+    return jnp.tensordot(rows, factor, 1)
+
+
+def _square_sum(array):
+    return jnp.sum(array * array, axis=-1)
+
+
+@jax.jit
+def _site_rows(terms, structure, neighbors):
+    """What each site energy is linear in, (n, M)."""
+    parts = []
+    for term in terms:
+        vectors, weights = vectors_of(term.descriptor, structure, neighbors)
+        found = jax.vmap(term.readout.features)(vectors, weights)
+        parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(found))
+    return jnp.concatenate(parts, axis=1)
+
+
+def _spread_of_any(posterior, structure, neighbors):
+    """Derivatives of an `Evaluation` by z, an axis (R,) behind each array."""
+    def along(direction):
+        return jax.jvp(
+            lambda z: evaluate(posterior.at(z), structure, neighbors),
+            (jnp.zeros(posterior.factor.shape[1]),), (direction,),
+        )[1]
+
+    found = jax.lax.map(along, jnp.eye(posterior.factor.shape[1]))
+    return jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), found)

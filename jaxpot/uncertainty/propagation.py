@@ -1,0 +1,173 @@
+"""How uncertain any number is that follows from a potential: J Sigma J^T with J by automatic differentiation."""
+
+import warnings
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.properties.coordinates import crystal, deform, symmetric_coordinates
+from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
+
+_STEP = 1e-3  # strain, or displacement over length of a bond, of the differences by the shape of the crystal
+
+
+@pytree
+class Propagated:
+    """A property, and how it depends on what is uncertain.
+
+    value: the tree of arrays that the function returned; slopes: the same tree, each array with an axis (R,) behind,
+    derivatives by the standard normal numbers z of the posterior.
+    """
+
+    value: object
+    slopes: object
+
+    @property
+    def std(self):
+        """Standard deviations, a tree like `value`; NaN where the value is."""
+        return jax.tree.map(lambda s: jnp.sqrt(jnp.sum(s * s, axis=-1)), self.slopes)
+
+    @property
+    def variance(self):
+        """Variances, a tree like `value`."""
+        return jax.tree.map(lambda s: jnp.sum(s * s, axis=-1), self.slopes)
+
+    def covariance(self, other=None):
+        """Covariances with another property of the same posterior (or with itself), (K, L), all numbers in a row."""
+        first, second = _rows(self.slopes), _rows((self if other is None else other).slopes)
+        if first.shape[1] != second.shape[1]:
+            raise DataError("these two were propagated from different posteriors")
+        return first @ second.T
+
+
+def propagate(posterior, function, structure=None, response=None):
+    """A property at the mean of a posterior, and its derivatives by what is uncertain: to first order its covariance.
+
+    cov(a, b) = J_a factor factor^T J_b^T,  J = dq/dtheta
+
+    Without a structure, J is the vector-Jacobian product of `function(potential)`, whatever that does, a relaxation
+    included. With one, `function(potential, structure)` is a property of a crystal at its minimum, which moves with
+    the parameters:
+
+        dq/dtheta = (dq/dtheta)_x + dq/dx dx/dtheta,   dx/dtheta = -(d2E/dx dx)^-1 d2E/dx dtheta
+
+    with x the strains and displacements that keep the symmetry. dx/dtheta is exact; dq/dx, a few numbers, comes from
+    central differences in x. That saves the reverse pass through the next higher derivative of the energy, whose
+    program takes minutes to compile, and third derivatives, which rough potentials (GAP) do not have.
+
+    Args:
+        posterior: `Posterior`.
+        function: to any tree of real arrays. NaN where a number does not exist (a Grueneisen parameter of an acoustic
+            mode at Gamma): its deviation is NaN, too.
+        structure: a crystal at the minimum for the mean, cell and all (`relax(..., cell=True)`).
+        response: what `shape_response` returns for it, where several properties are propagated.
+
+    Returns:
+        `Propagated`.
+
+    Raises:
+        DataError: no posterior; a function without floating numbers.
+
+    References:
+        G. Imbalzano et al., J. Chem. Phys. 154, 074102 (2021); the linearised propagation of errors.
+    """
+    if not isinstance(posterior, Posterior):
+        raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(posterior).__name__}")
+    if structure is None:
+        value, by_theta = _jacobian(posterior, function)
+    else:
+        structure = Structure.of(structure)
+        response = shape_response(posterior, structure) if response is None else response
+        value, by_theta = _jacobian(posterior, function, structure)
+        by_theta = by_theta + _by_shape(posterior, function, structure) @ response
+    flat, form = jax.tree.flatten(value)
+    slopes, begin = [], 0
+    by_z = by_theta @ np.asarray(posterior.factor)
+    for array in flat:
+        size = int(np.size(array))
+        slopes.append(jnp.asarray(by_z[begin : begin + size].reshape(*jnp.shape(array), -1)))
+        begin += size
+    return Propagated(value, jax.tree.unflatten(form, slopes))
+
+
+def _jacobian(posterior, function, *args):
+    """The value, and its derivatives by theta, (K, P); NaN where the value is."""
+
+    def flat(theta):
+        value = function(posterior.with_parameters(theta), *args)
+        if not all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(value)):
+            raise DataError("the function to propagate must return real floating numbers only")
+        rows = [jnp.ravel(leaf) for leaf in jax.tree.leaves(value)]
+        if not rows:
+            raise DataError("the function to propagate returned no numbers")
+        return jnp.concatenate(rows), value
+
+    row, pull, value = jax.vjp(flat, posterior.mean, has_aux=True)
+    row = np.asarray(row)
+    known = np.flatnonzero(np.isfinite(row))
+    jacobian = np.full((len(row), posterior.factor.shape[0]), np.nan)
+    unit = np.zeros(len(row))
+    for k in known:
+        # One by one: under vmap every program that the function calls is traced and compiled anew.
+        unit[k] = 1.0
+        jacobian[k] = np.asarray(pull(unit)[0])
+        unit[k] = 0.0
+    return jax.tree.map(jax.lax.stop_gradient, value), jacobian
+
+
+def shape_response(posterior, structure):
+    """How the coordinates that keep a crystal's symmetry follow the parameters, dx/dtheta: (strains + moves, P)."""
+    strains, moves = map(jnp.asarray, symmetric_coordinates(structure))
+    potential, n = posterior.potential, len(structure)
+    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="the shape of a crystal")
+
+    def blocks(potential):
+        return _shape_blocks(site_hessians(potential, structure, listed), n, strains, moves)
+
+    stiffness = np.asarray(blocks(potential)[1])
+    _, by_theta = _jacobian(posterior, lambda potential: blocks(potential)[0])
+    return -np.linalg.solve(stiffness, by_theta)
+
+
+@partial(jax.jit, static_argnums=1)
+def _shape_blocks(sites, n, strains, moves):
+    """Gradient and second derivatives of the energy by strains and moves."""
+    by_strain, coupling, internal, strain_slope = strain_blocks(sites, n, strains, quadratic=False)
+    pulls = jnp.zeros((n, 3)).at[sites.others].add(sites.gradients)
+    pulls = pulls.at[sites.centers].add(-sites.gradients.sum(1))
+    flat = moves.reshape(len(moves), 3 * n)
+    gradient = jnp.concatenate([strain_slope, flat @ pulls.ravel()])
+    mixed = flat @ coupling
+    return gradient, jnp.block([[by_strain, mixed.T], [mixed, flat @ internal @ flat.T]])
+
+
+def _by_shape(posterior, function, structure):
+    """dq/dx by central differences, (K, strains + moves)."""
+    strains, moves = symmetric_coordinates(structure)
+    length = float(structure.volume / len(structure)) ** (1.0 / 3.0)
+    columns = []
+    for strain, move in [(s, 0.0 * structure.positions) for s in strains] + [(np.zeros((3, 3)), m) for m in moves]:
+        step = _STEP * (length if not strain.any() else 1.0)
+        rows = []
+        for sign in (1.0, -1.0):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said once, of the crystal itself
+                there = function(posterior.potential, deform(structure, sign * step * strain, sign * step * move))
+            rows.append(_row(there))
+        columns.append((rows[0] - rows[1]) / (2.0 * step))
+    return np.stack(columns, axis=1)
+
+
+def _row(tree):
+    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+
+
+def _rows(slopes):
+    leaves = jax.tree.leaves(slopes)
+    return np.concatenate([np.asarray(leaf).reshape(-1, leaf.shape[-1]) for leaf in leaves])

@@ -1,0 +1,102 @@
+"""A posterior that also knows what its sparse points cannot see near given structures."""
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError
+from jaxpot.fitting.describe import describe
+from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.potentials.base import Sum
+from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+
+_MOST = 4000  # environments that points are chosen from, of each term
+_ENOUGH = 1e-4  # of the largest residual variance: no more points are chosen below that
+
+
+def widened(posterior, structures, count=200, seed=0):
+    """The posterior with more points, where structures have environments that its sparse points do not span.
+
+    A sparse Gaussian process is f(x) = k_M(x) alpha + r(x), r being the residual with the prior covariance
+    R = k - k_M (K_MM + jitter)^-1 k_M^T, independent of alpha. Of r, too, what its values at points Z tell is a sum
+    of kernels, r(x) = R(x, Z) R_ZZ^-1 r_Z: the same potential with the points M and Z, the same mean, and a
+    covariance with the residual in it. Whatever is derived from that (forces, elastic constants, draws) has bars
+    that grow away from data.
+
+    Args:
+        posterior: `Posterior` of Gaussian processes.
+        structures: those of interest, distorted as the property distorts them.
+        count: of points, at most, for each term. They are chosen one after the other, always where most is left.
+        seed: of the environments looked at, where there are many.
+
+    Returns:
+        `Posterior`; the potential has the same energies.
+
+    Raises:
+        DataError: parameters that are not the weights of Gaussian processes.
+
+    References:
+        L. Csato, M. Opper, Neural Comput. 14, 641 (2002), section 3; J. Quinonero-Candela, C. E. Rasmussen,
+        J. Mach. Learn. Res. 6, 1939 (2005), section 5.
+    """
+    terms = gaussian_terms(posterior)
+    if terms is None:
+        raise DataError("only the weights of Gaussian processes leave a residual; this posterior has other parameters")
+    structures = [Structure.of(s) for s in structures]
+    potential = posterior.potential
+    prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
+    replaced, rows, further, begin = {}, [], [], 0
+    for term, jitter in zip(terms, posterior.jitters, strict=True):
+        own = np.asarray(posterior.factor[begin : begin + term.n_features])
+        begin += term.n_features
+        vectors, _ = describe(term.descriptor, prepared, max(1, _MOST // len(prepared)), seed)
+        points, on_old, on_new = _new_points(term.readout, np.asarray(factor_of(term.readout, jitter)), vectors, count)
+        replaced[id(term)] = _with_points(term, points)
+        rows.append((own, on_old, on_new))
+        further.append(len(points))
+    cuts, width = np.cumsum([0, *further]), posterior.factor.shape[1]
+    factor = []
+    for (own, on_old, on_new), start, end in zip(rows, cuts[:-1], cuts[1:], strict=True):
+        block = np.zeros((len(own) + end - start, width + cuts[-1]))
+        block[: len(own), :width] = own
+        block[: len(own), width + start : width + end] = on_old
+        block[len(own) :, width + start : width + end] = on_new
+        factor.append(block)
+    parts = potential.terms if isinstance(potential, Sum) else (potential,)
+    parts = [replaced.get(id(term), term) for term in parts]
+    return posterior.replace(
+        potential=Sum.of(*parts) if len(parts) > 1 else parts[0], factor=jnp.asarray(np.concatenate(factor))
+    )
+
+
+def _new_points(readout, factor, vectors, count):
+    """Points (m, d), and what their values add to the weights of old and new points: (M, m), (m, m)."""
+    scale = float(readout.delta) ** 2
+    mixed = np.asarray(readout.features(jnp.asarray(vectors), jnp.eye(len(vectors))))  # (N, M)
+    half = solve_triangular(factor, mixed.T, lower=True)  # (M, N)
+    left = scale * np.asarray(readout.kernel.diagonal(jnp.asarray(vectors))) - (half * half).sum(0)
+    chosen, steps, largest = [], np.zeros((0, len(vectors))), left.max(initial=0.0)
+    floor = max(_ENOUGH * largest, 1e-12 * scale)
+    while len(chosen) < count and len(vectors) and left.max() > floor:
+        k = int(left.argmax())
+        column = scale * np.asarray(readout.kernel.matrix(jnp.asarray(vectors[k : k + 1]), jnp.asarray(vectors)))[0]
+        column = column - half[:, k] @ half - steps[:, k] @ steps
+        steps = np.concatenate([steps, (column / np.sqrt(left[k]))[None]])
+        left = left - steps[-1] ** 2
+        chosen.append(k)
+    root = steps[:, chosen].T  # R_ZZ = root root^T, lower
+    on_new = solve_triangular(root, np.eye(len(chosen)), lower=True, trans=1) if chosen else np.zeros((0, 0))
+    on_old = -solve_triangular(factor, half[:, chosen] @ on_new, lower=True, trans=1)
+    return vectors[chosen], on_old, on_new
+
+
+def _with_points(term, points):
+    readout = term.readout
+    weights = readout.point_weights
+    return term.replace(readout=readout.replace(
+        points=jnp.concatenate([readout.points, jnp.asarray(points)]),
+        weights=jnp.concatenate([readout.weights, jnp.zeros(len(points))]),
+        point_weights=None if weights is None else jnp.concatenate([weights, jnp.ones(len(points))]),
+    ))
