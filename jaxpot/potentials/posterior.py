@@ -26,6 +26,7 @@ class Posterior:
         factor: (P, R); theta are the parameters named, flattened, one after the other.
         sigmas: kind of label ("energy" in eV/atom, "forces" in eV/A, "stress" in eV/A^3) -> standard deviation of
             the labels about the best potential of this form.
+        inflation: () what the residual of the prior is multiplied with, see `scaled`.
         parameters: names of the parameters, as `jaxpot.potentials.base.parameter_names` gives them.
         jitters: for each of the parameters that are the weights of a Gaussian process, the part of the mean variance
             of its sparse points that the fit has added to their covariance; None for others.
@@ -34,6 +35,7 @@ class Posterior:
     potential: Potential
     factor: jax.Array
     sigmas: dict
+    inflation: jax.Array = 1.0
     parameters: tuple = static(default=())
     jitters: tuple = static(default=())
 
@@ -64,7 +66,7 @@ class Posterior:
         factor = np.diag(flat)
         if correlation is not None:
             factor = flat[:, None] * _root(np.asarray(as_float(correlation, "correlation")), len(flat))
-        return cls(potential, jnp.asarray(factor), {}, tuple(deviations), (None,) * len(deviations))
+        return cls(potential, jnp.asarray(factor), {}, 1.0, tuple(deviations), (None,) * len(deviations))
 
     @property
     def mean(self):
@@ -86,8 +88,8 @@ class Posterior:
         return self.with_parameters(self.mean + self.factor @ z)
 
     def scaled(self, number):
-        """The same with all standard deviations of parameters times a number."""
-        return self.replace(factor=self.factor * number)
+        """The same with all that is uncertain about the potential, parameters and residual, times a number."""
+        return self.replace(factor=self.factor * number, inflation=self.inflation * number)
 
     def sample(self, key, count):
         """Draws: a `Committee` of potentials.

@@ -31,13 +31,18 @@ from jaxpot.properties.phonons import PhononBands, phonon_dos, phonons
 from jaxpot.properties.relax import relax
 from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
-from jaxpot.report.crystal import formula, lattice, primitive
+from jaxpot.report.bars import card_deviations
+from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
 from jaxpot.report.html import html_page
 
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
 _ELASTIC = ("c11", "c12", "c13", "c33", "c44", "c66")
 
+_UNITS = {
+    "a0_A": "A", "e_coh_eV": "eV/atom", "bulk_GPa": "GPa", "elastic_GPa": "GPa", "phonons_THz": "THz", "gamma": "1",
+    "alpha_1_per_K": "1/K", "heat_capacity": "kB/atom",
+}
 _DEFINITIONS = {
     "a0_A": "first axis of the conventional cell at the minimum of the energy, without zero-point motion",
     "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom",
@@ -49,6 +54,8 @@ _DEFINITIONS = {
     "modes at Gamma, which have none; thermodynamic_300K: their average, weighted by heat capacity",
     "alpha_1_per_K": "linear thermal expansion (mean of the three axes) at 300 K, quasi-harmonic",
     "heat_capacity": "at constant pressure and 300 K, quasi-harmonic, per atom",
+    "sd": "standard deviation of the value, of the shape of the value; null without a posterior. To first order in "
+    "what is uncertain of the potential: its parameters, and what its sparse points do not see near this crystal",
 }
 
 
@@ -99,7 +106,8 @@ class Card:
 
 
 def property_card(
-    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None
+    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None,
+    posterior=None,
 ):
     """Compute the property card of a crystal.
 
@@ -114,6 +122,7 @@ def property_card(
         points: wave vectors along the path.
         temperatures: K, ascending, among them 300; by default 0 to 600. Thermal properties end, with a
             warning, below the first at which the crystal has no minimum of its free energy.
+        posterior: `Posterior` whose mean the potential is: each entry gets its standard deviation.
 
     Returns:
         `Card`.
@@ -163,15 +172,23 @@ def property_card(
             results["thermal"] = thermal.result()
 
     thermal = _thermal(results.get("thermal"), atoms)
+    numbers = {
+        "a0_A": lattice(crystal)["a"],
+        "e_coh_eV": cohesive,
+        "bulk_GPa": _bulk(results),
+        "elastic_GPa": _elastic(results.get("elastic")),
+        "phonons_THz": _by_point(special, results.get("phonons"), "frequencies", units.THz),
+        "gamma": _gamma(special, results, thermal, room),
+        "alpha_1_per_K": thermal and thermal["alpha_1_per_K"][room],
+        "heat_capacity": thermal and thermal["heat_capacity_p_kB_per_atom"][room],
+    }
+    bars = {}
+    if posterior is not None:
+        with _collected(notes):
+            bars = card_deviations(posterior, crystal, numbers, special, ROOM, mesh, say)
     values = {
-        "a0_A": _entry(lattice(crystal)["a"], "A"),
-        "e_coh_eV": _entry(cohesive, "eV/atom"),
-        "bulk_GPa": _entry(_bulk(results), "GPa"),
-        "elastic_GPa": _entry(_elastic(results.get("elastic")), "GPa"),
-        "phonons_THz": _entry(_by_point(special, results.get("phonons"), "frequencies", units.THz), "THz"),
-        "gamma": _entry(_gamma(special, results, thermal, room), "1"),
-        "alpha_1_per_K": _entry(thermal and thermal["alpha_1_per_K"][room], "1/K"),
-        "heat_capacity": _entry(thermal and thermal["heat_capacity_p_kB_per_atom"][room], "kB/atom"),
+        key: {"value": value, "sd": None if value is None else bars.get(key), "unit": _UNITS[key]}
+        for key, value in numbers.items()
     }
     meta = {
         "name": name,
@@ -222,19 +239,11 @@ def relaxed_crystal(potential, structure):
 def cohesive_energy(potential, crystal):
     """Energy per atom that it takes to separate a crystal into isolated atoms, eV."""
     numbers = [int(z) for z in np.asarray(crystal.numbers)]
-    alone = {z: float(energy(potential, _isolated(z))) for z in set(numbers)}
+    alone = {z: float(energy(potential, isolated_atom(z))) for z in set(numbers)}
     return (sum(alone[z] for z in numbers) - float(energy(potential, crystal))) / len(numbers)
 
 
-def _isolated(number):
-    return Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)
-
-
 # The entries of the document ------------------------------------------------------------------------------
-
-
-def _entry(value, unit):
-    return {"value": value, "sd": None, "unit": unit}
 
 
 def _split(bands, route, found, *names):

@@ -57,6 +57,11 @@ def _shortest_basis(points, volume):
     return basis if np.linalg.det(basis) > 0 else basis[[1, 0, 2]]
 
 
+def isolated_atom(number):
+    """One atom of an element with nothing around it."""
+    return Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)
+
+
 def find_volume(potential, structure):
     """The crystal scaled to about the volume of lowest energy: a start for `relax`, which goes downhill only.
 

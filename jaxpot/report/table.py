@@ -27,6 +27,7 @@ _ASCII = {
     "─": "-",
     "₀": "0",
     "′": "'",
+    "±": "+-",
     "σ": "sigma",
 }
 
@@ -87,7 +88,7 @@ def _title(document):
 def _crystal(document):
     section = "Crystal (static, T = 0)"
     structure = document["meta"]["structure"]
-    yield Row(section, "Lattice constant a", _number(document["a0_A"]["value"], 4), "Å")
+    yield Row(section, "Lattice constant a", _entry(document["a0_A"], 4), "Å")
     lengths = structure["lattice"]
     for key in ("b", "c"):
         if abs(lengths[key] - lengths["a"]) > 1e-6 * lengths["a"]:
@@ -96,39 +97,39 @@ def _crystal(document):
         if abs(lengths[key] - 90.0) > 1e-4 and abs(lengths[key] - 120.0) > 1e-4:
             yield Row(section, f"Lattice angle {name}", _number(lengths[key], 2), "°")
     yield Row(section, "Volume per atom", _number(structure["volume_per_atom_A3"], 4), "Å³")
-    yield Row(section, "Cohesive energy", _number(document["e_coh_eV"]["value"], 4), "eV/atom")
+    yield Row(section, "Cohesive energy", _entry(document["e_coh_eV"], 4), "eV/atom")
 
 
 def _elastic(document):
     section = "Elasticity (static, relaxed ions)"
-    yield Row(section, "Bulk modulus", _number(document["bulk_GPa"]["value"], 2), "GPa")
-    elastic = document["elastic_GPa"]["value"]
+    yield Row(section, "Bulk modulus", _entry(document["bulk_GPa"], 2), "GPa")
+    elastic, bars = document["elastic_GPa"]["value"], document["elastic_GPa"]["sd"] or {}
     if elastic is None:
         yield Row(section, "Elastic constants", _MISSING, "")
         return
     for key, value in elastic.items():
         if key[0] == "c" and key[1:].isdigit():
-            yield Row(section, f"C{key[1:]}", _number(value, 2), "GPa")
+            yield Row(section, f"C{key[1:]}", _number(value, 2, bars.get(key)), "GPa")
     for key, name in (("shear_hill", "Shear modulus (Hill)"), ("young_hill", "Young's modulus (Hill)")):
         if key in elastic:
-            yield Row(section, name, _number(elastic[key], 2), "GPa")
+            yield Row(section, name, _number(elastic[key], 2, bars.get(key)), "GPa")
 
 
 def _phonons(document):
     phonons, gamma = document["phonons_THz"]["value"], document["gamma"]["value"]
     modes = None if gamma is None else gamma["modes"]
-    for section, table, digits, unit, name in (
-        ("Phonon frequencies", phonons, 3, "THz", "At"),
-        ("Mode Grüneisen parameters, in the order of the frequencies", modes, 3, "", "At"),
+    bars, mode_bars = document["phonons_THz"]["sd"], (document["gamma"]["sd"] or {}).get("modes")
+    for section, table, deviations, unit in (
+        ("Phonon frequencies", phonons, bars, "THz"),
+        ("Mode Grüneisen parameters, in the order of the frequencies", modes, mode_bars, ""),
     ):
         if table is None:
             yield Row(section, "At the special points", _MISSING, "")
             continue
         scale = max(abs(f) for frequencies in phonons.values() for f in frequencies)
         for point, values in table.items():
-            yield Row(
-                section, f"{name} {_point(point)}", _grouped(values, digits, phonons[point], scale), unit
-            )
+            shown = _grouped(values, 3, phonons[point], scale, None if deviations is None else deviations[point])
+            yield Row(section, f"At {_point(point)}", shown, unit)
 
 
 def _thermal(document):
@@ -136,12 +137,13 @@ def _thermal(document):
     gamma = document["gamma"]["value"]
     thermodynamic = None if gamma is None else gamma["thermodynamic_300K"]
     alpha, capacity = document["alpha_1_per_K"]["value"], document["heat_capacity"]["value"]
-    yield Row(section, "Thermodynamic Grüneisen parameter γ", _number(thermodynamic, 3), "")
-    scaled = None if alpha is None else 1e6 * alpha
-    yield Row(
-        section, "Linear thermal expansion α", _number(scaled, 3), "10⁻⁶/K" if alpha is not None else ""
-    )
-    text = _MISSING if capacity is None else f"{capacity:.3f}"
+    bar = (document["gamma"]["sd"] or {}).get("thermodynamic_300K")
+    yield Row(section, "Thermodynamic Grüneisen parameter γ", _number(thermodynamic, 3, bar), "")
+    bar = document["alpha_1_per_K"]["sd"]
+    scaled, bar = (None if x is None else 1e6 * x for x in (alpha, bar))
+    unit = "10⁻⁶/K" if alpha is not None else ""
+    yield Row(section, "Linear thermal expansion α", _number(scaled, 3, bar), unit)
+    text = _entry(document["heat_capacity"], 3)
     molar = "" if capacity is None else f"kB/atom  ({capacity * _MOLAR:.2f} J/(mol K))"
     yield Row(section, "Heat capacity Cp", text, molar)
 
@@ -150,23 +152,35 @@ def _point(name):
     return "Γ" if name == "Gamma" else name
 
 
-def _number(value, digits):
-    return _MISSING if value is None else f"{value:.{digits}f}"
+def _entry(entry, digits):
+    return _number(entry["value"], digits, entry["sd"])
 
 
-def _grouped(values, digits, frequencies, scale):
+def _number(value, digits, deviation=None):
+    """A value, with more digits where its standard deviation asks for them."""
+    if value is None:
+        return _MISSING
+    if deviation is None:
+        return f"{value:.{digits}f}"
+    while digits < 8 and 0.0 < deviation < 9.5 * 10.0**-(digits + 1):
+        digits += 1
+    return f"{value:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _grouped(values, digits, frequencies, scale, deviations=None):
     """Values of modes with equal frequency stand once, with the degeneracy: 4.480 ×2."""
     groups = []
-    for value, frequency in zip(values, frequencies, strict=True):
+    deviations = [None] * len(values) if deviations is None else deviations
+    for value, frequency, deviation in zip(values, frequencies, deviations, strict=True):
         last = groups[-1] if groups else None
         if last and abs(frequency - last[1]) <= _SAME * scale and _close(value, last[0]):
             last[2] += 1
         else:
-            groups.append([value, frequency, 1])
+            groups.append([value, frequency, 1, deviation])
     return ", ".join(
-        ("–" if value is None else f"{value + 0.0:.{digits}f}".replace("-0.000", "0.000"))
+        ("–" if value is None else _number(value + 0.0, digits, deviation or None).replace("-0.000", "0.000"))
         + (f" ×{count}" if count > 1 else "")
-        for value, _, count in groups
+        for value, _, count, deviation in groups
     )
 
 

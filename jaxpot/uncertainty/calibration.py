@@ -7,9 +7,10 @@ import numpy as np
 
 from jaxpot.errors import DataError
 from jaxpot.fitting.metrics import KINDS
+from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import evaluate
-from jaxpot.potentials.posterior import Posterior
-from jaxpot.uncertainty.deviations import std
+from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.uncertainty.deviations import padded_std
 
 LEVELS = (0.5, 0.9, 0.95)
 _MOST = 20_000  # components that factors are chosen by
@@ -67,11 +68,11 @@ def held_out(parts, dataset, progress=None):
     names = ("differences", "epistemic", "noise", "frames")
     columns = {name: {kind: [] for kind in KINDS} for name in names}
     done, frames = 0, list(dataset)
+    potential = parts[0][1].potential
+    prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
     for members, posterior in parts:
-        if not isinstance(posterior, Posterior):
-            raise DataError(f"parts: expected pairs of frames and a Posterior, got {type(posterior).__name__}")
         for k in np.asarray(members).tolist():
-            for kind, *own in _compared(frames[k], posterior):
+            for kind, *own in _compared(frames[k], posterior, *prepared[k]):
                 for name, array in zip(names, (*own, np.full(len(own[0]), k)), strict=True):
                     columns[name][kind].append(array)
             done += 1
@@ -84,10 +85,11 @@ def held_out(parts, dataset, progress=None):
     return HeldOut(**joined, atoms=np.array([len(frame) for frame in frames]))
 
 
-def _compared(frame, posterior):
+def _compared(frame, posterior, structure, neighbors):
     """Kind, differences, epistemic and noise deviations of one frame, (N,) each."""
-    found, bars = evaluate(posterior.potential, frame.structure), std(posterior, frame.structure)
-    upper = np.triu_indices(3)
+    found, n = evaluate(posterior.potential, structure, neighbors), len(frame)
+    found = found.replace(forces=np.asarray(found.forces)[:n])
+    bars, upper = padded_std(posterior, structure, neighbors, n), np.triu_indices(3)
     labels = {
         "energy": (frame.energy, lambda e: np.array([float(e.energy)])),
         "forces": (frame.forces, lambda e: np.asarray(e.forces).ravel()),

@@ -71,25 +71,28 @@ def std(posterior, structure):
     """
     if not isinstance(posterior, Posterior):
         raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(posterior).__name__}")
-    n, (potential, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
+    n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
     if structure.positions.dtype != np.float64:
         raise PrecisionError("a variance is a small difference of large numbers: it needs a structure in float64")
+    return padded_std(posterior, structure, neighbors, n)
+
+
+def padded_std(posterior, structure, neighbors, n):
+    """`std` of the first n atoms of a padded structure with its list."""
     terms = gaussian_terms(posterior)
     if terms is None:
         spread = _spread_of_any(posterior, structure, neighbors)
         return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
     rows = design_rows(_sum(terms), structure, neighbors)
-    sites = _site_rows(tuple(terms), structure, neighbors)
-    own = Evaluation(rows.energy, sites, rows.forces, rows.stress)
-    parametric = jax.tree.map(lambda a: _square_sum(_product(a, posterior.factor)), own)
+    own = Evaluation(rows.energy, _site_rows(tuple(terms), structure, neighbors), rows.forces, rows.stress)
+    parametric = _variances_of(own, posterior.factor)
     residual, begin = [], 0
     for term, jitter in zip(terms, posterior.jitters, strict=True):
         part = slice(begin, begin + term.n_features)
-        residual.append(residual_variances(
-            term, factor_of(term.readout, jitter), jax.tree.map(lambda a, p=part: a[..., p], own), structure, neighbors
-        ))
         begin = part.stop
-    residual = jax.tree.map(lambda *parts: sum(parts), *residual)
+        of_term = jax.tree.map(lambda a, part=part: np.asarray(a)[..., part], own)
+        residual.append(residual_variances(term, factor_of(term.readout, jitter), of_term, structure, neighbors))
+    residual = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(parts), *residual)
     return _deviations(parametric, residual, posterior, structure, n)
 
 
@@ -118,8 +121,8 @@ def _sum(terms):
 
 
 @jax.jit
-def _product(rows, factor):
-    return jnp.tensordot(rows, factor, 1)
+def _variances_of(rows, factor):
+    return jax.tree.map(lambda a: _square_sum(jnp.tensordot(a, factor, 1)), rows)
 
 
 def _square_sum(array):

@@ -61,14 +61,30 @@ def widened(posterior, structures, count=200, seed=0):
     for (own, on_old, on_new), start, end in zip(rows, cuts[:-1], cuts[1:], strict=True):
         block = np.zeros((len(own) + end - start, width + cuts[-1]))
         block[: len(own), :width] = own
-        block[: len(own), width + start : width + end] = on_old
-        block[len(own) :, width + start : width + end] = on_new
+        block[: len(own), width + start : width + end] = float(posterior.inflation) * on_old
+        block[len(own) :, width + start : width + end] = float(posterior.inflation) * on_new
         factor.append(block)
     parts = potential.terms if isinstance(potential, Sum) else (potential,)
     parts = [replaced.get(id(term), term) for term in parts]
     return posterior.replace(
         potential=Sum.of(*parts) if len(parts) > 1 else parts[0], factor=jnp.asarray(np.concatenate(factor))
     )
+
+
+def widened_near(posterior, crystal, count=100, seed=0):
+    """`widened` by a crystal strained and disturbed by as much as its properties ask for.
+
+    Strains of about 1 %, displacements of 0.02, 0.05 and 0.1 A, twelve of each, in cells of 16 atoms or more.
+    """
+    rng = np.random.default_rng(seed)
+    crystal = Structure.of(crystal)
+    cell = crystal.repeated((max(1, round((16.0 / len(crystal)) ** (1.0 / 3.0))),) * 3)
+    structures = []
+    for amplitude in np.repeat([0.02, 0.05, 0.1], 12):
+        strain = 0.01 * rng.normal(size=(3, 3)) + rng.uniform(-0.015, 0.015) * np.eye(3)
+        moved = cell.moved(cell.positions + amplitude * rng.normal(size=(len(cell), 3)))
+        structures.append(moved.strained(0.5 * (strain + strain.T)))
+    return widened(posterior, structures, count, seed)
 
 
 def _new_points(readout, factor, vectors, count):

@@ -1,0 +1,108 @@
+"""The standard deviations on a property card: each entry's, in the shape of its value."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot import units
+from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.observables import energy
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.properties.elastic import elastic_constants
+from jaxpot.properties.gruneisen import gruneisen
+from jaxpot.properties.modes import zero_modes
+from jaxpot.properties.phonons import phonons
+from jaxpot.properties.thermal import thermal_expansion
+from jaxpot.report.crystal import isolated_atom, lattice
+from jaxpot.uncertainty.processes import gaussian_terms
+from jaxpot.uncertainty.propagation import propagate, shape_response
+from jaxpot.uncertainty.widening import widened_near
+
+
+def card_deviations(posterior, crystal, values, special, room, mesh, say):
+    """Standard deviations of the entries of a card.
+
+    Args:
+        posterior: `Posterior` whose mean the card is of.
+        crystal: the relaxed primitive cell.
+        values: key -> value of the entry, None where it does not exist.
+        special: name -> wave vector, in the order of the tables.
+        room: K.
+        mesh: as for `thermal_expansion`.
+        say: called with a few words before each step.
+
+    Returns:
+        key -> what has the shape of the value, None where there is none.
+    """
+    if not isinstance(posterior, Posterior):
+        raise DataError(f"posterior: expected a Posterior (jp.fit(...).posterior), got {type(posterior).__name__}")
+    say("error bars: what the sparse points do not see")
+    if gaussian_terms(posterior) is not None:
+        posterior = widened_near(posterior, crystal)
+    say("error bars: the shape of the crystal")
+    response = shape_response(posterior, crystal)
+
+    def bars(what, function):
+        say(f"error bars: {what}")
+        return propagate(posterior, function, crystal, response).std
+
+    q = np.array(list(special.values()))
+    found = {
+        "a0_A": float(bars("lattice and energy", lambda p, x: jnp.asarray(lattice(x)["a"]))),
+        "e_coh_eV": float(bars("cohesive energy", _cohesive)),
+    }
+    elastic = values["elastic_GPa"]
+    if elastic is not None:
+        named = bars("elastic constants", lambda p, x: _elastic(elastic_constants(p, x), elastic))
+        found["elastic_GPa"] = {
+            name: np.asarray(sd).tolist() if name == "voigt" else float(sd) for name, sd in named.items()
+        }
+        found["bulk_GPa"] = found["elastic_GPa"]["bulk_hill"]
+    frequencies = np.asarray(bars("phonons", lambda p, x: phonons(p, x, q).frequencies)) / units.THz
+    for row, zeros in zip(frequencies, zero_modes(q), strict=True):
+        row[:zeros] = 0.0  # the acoustic sum rule holds whatever the parameters are
+    found["phonons_THz"] = _by_point(special, frequencies)
+    thermal = None
+    if values["alpha_1_per_K"] is not None:
+        try:
+            thermal = bars("thermal properties", lambda p, x: _thermal(thermal_expansion(p, x, [room], (mesh,) * 3)))
+        except ConvergenceError:  # of a crystal strained by a thousandth, at its limit of stability
+            thermal = None
+    if thermal is not None:
+        found["alpha_1_per_K"] = float(thermal["alpha"])
+        found["heat_capacity"] = float(thermal["heat_capacity"]) / units.kB / len(crystal)
+    if values["gamma"] is not None:
+        modes = bars("Grueneisen parameters", lambda p, x: gruneisen(p, x, q).gamma)
+        found["gamma"] = {
+            "modes": _by_point(special, np.asarray(modes)),
+            "thermodynamic_300K": None if thermal is None else float(thermal["gamma"]),
+        }
+    return found
+
+
+def _cohesive(potential, crystal):
+    alone = {int(z): energy(potential, isolated_atom(int(z))) for z in set(np.asarray(crystal.numbers).tolist())}
+    total = sum(alone[int(z)] for z in np.asarray(crystal.numbers))
+    return (total - energy(potential, crystal)) / len(crystal)
+
+
+def _elastic(result, shown):
+    voigt = result.voigt / units.GPa
+    found = {}
+    for name in shown:
+        if name == "voigt":
+            found[name] = voigt
+        elif name[1:].isdigit():
+            found[name] = voigt[int(name[1]) - 1, int(name[2]) - 1]
+        else:
+            found[name] = getattr(result, name.replace("young_hill", "young")) / units.GPa
+    return found
+
+
+def _thermal(result):
+    return {"alpha": result.alpha[0], "heat_capacity": result.heat_capacity_p[0], "gamma": result.gamma[0]}
+
+
+def _by_point(special, table):
+    return {
+        name: [float(x) if np.isfinite(x) else None for x in row] for name, row in zip(special, table, strict=True)
+    }
