@@ -40,6 +40,7 @@ from jaxpot.observables import (
     virials,
 )
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.properties import (
     dynamical_matrix,
     elastic_constants,
@@ -54,16 +55,17 @@ from jaxpot.properties import (
     relax,
     thermal_expansion,
 )
-from jaxpot.uncertainty import variance
+from jaxpot.uncertainty import calibrate, propagate, std, variance, widened, widened_near
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Potential", "StrainCurvature",
-    "Structure", "ase_calculator", "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants",
-    "energy", "equation_of_state", "errors", "evaluate", "evaluate_many", "fit", "force_constants", "forces",
-    "gruneisen", "gruneisen_bands", "harmonic", "hessian", "hessian_vector_product", "kernels", "load", "models",
-    "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "pytree", "read_dataset",
-    "read_recipe", "readouts", "recipes", "relax", "save", "site_energies", "static", "stress", "thermal_expansion",
-    "to_ase", "units", "variance", "virials",
+    "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Posterior", "Potential",
+    "StrainCurvature", "Structure", "ase_calculator", "calibrate", "datasets", "descriptors", "draw_dataset",
+    "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
+    "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
+    "hessian_vector_product", "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons",
+    "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe", "readouts", "recipes", "relax",
+    "save", "site_energies", "static", "std", "stress", "thermal_expansion", "to_ase", "units", "variance",
+    "virials", "widened", "widened_near",
 ]

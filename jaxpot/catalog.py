@@ -14,6 +14,7 @@ from jaxpot.formats.quip_write import write_quip_xml
 from jaxpot.formats.quip_xml import read_quip_xml
 from jaxpot.formats.setfl import read_setfl
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.stillinger_weber import StillingerWeber
 
@@ -66,7 +67,7 @@ def _is_quip_xml(head, name):
 
 
 FORMATS = (
-    ("a potential saved by jaxpot.save", _is_saved, load_tree),
+    ("a potential or posterior saved by jaxpot.save", _is_saved, load_tree),
     ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
     ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
@@ -82,6 +83,8 @@ def models():
 
 def load(model, species=None, tolerance=None):
     """A potential from a published file, from a file written by `save`, or a built-in model by its name.
+
+    A file that `save` has made of a `Posterior` gives that.
 
     The format is recognised by the contents or, where those say nothing, by the ending of the name.
 
@@ -118,8 +121,8 @@ def load(model, species=None, tolerance=None):
             if unused:
                 raise DataError(f"{path}: this format has no use for {_listed(unused)}: leave that out")
             loaded = read(path, **options)
-            if not isinstance(loaded, Potential):
-                raise DataError(f"{path} holds a {type(loaded).__name__}, not a potential")
+            if not isinstance(loaded, Potential | Posterior):
+                raise DataError(f"{path} holds a {type(loaded).__name__}, neither a potential nor a posterior")
             return loaded
     raise FormatError(f"the format is not recognised; known are: {known}", path)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot import catalog, io
 from jaxpot.checks import check_species, checked_neighbors
 from jaxpot.cli.files import output_folder
-from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.model import load_posterior, model_argument
 from jaxpot.errors import DataError
 from jaxpot.report.card import property_card
 from jaxpot.report.crystal import find_volume
@@ -19,9 +19,10 @@ NAME = "card"
 HELP = "compute the property card of a crystal: card.json, card.html and pictures"
 EPILOG = """The crystal is reduced to its primitive cell and relaxed first. STRUCTURE is a file that ASE
 reads, or PROTOTYPE:ELEMENTS[:a=A] with fcc bcc hcp diamond sc rocksalt zincblende wurtzite; the volume is
-found if it is not given.
+found if it is not given. Of a .posterior, which jaxpot fit writes, every number gets its standard deviation.
 
 examples:
+  jaxpot card si.posterior --structure diamond:Si --out si-card
   jaxpot card sw-silicon --structure diamond:Si --out si-card
   jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
   jaxpot card SiC.sw --structure zincblende:SiC:a=4.35 --out sic-card --json
@@ -69,7 +70,7 @@ def count(text):
 
 
 def run(options, console):
-    potential = load_model(options)
+    potential, posterior = load_posterior(options)
     structure = start(options.structure, potential, console)
     folder = output_folder(options.out)
     card = property_card(
@@ -81,6 +82,7 @@ def run(options, console):
         mesh=options.mesh,
         dos_mesh=options.dos_mesh,
         points=options.points,
+        posterior=posterior,
     )
     finish(card, folder, console)
     console.result(card.document())

@@ -17,13 +17,15 @@ from jaxpot.report.card import property_card
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table
 from jaxpot.report.side_by_side import side_by_side
+from jaxpot.uncertainty import calibrate
 
 NAME = "demo"
 HELP = "fit a GAP to data drawn from Stillinger-Weber silicon and compare their properties, in minutes"
 EPILOG = """Frames are drawn from the Stillinger-Weber potential of silicon (the oracle), a GAP is fitted to them with
 the recipe `gap-small` and the sigmas in it, and the property cards of both are computed. DIR/oracle and DIR/gap get
 card.html (open it in a browser), card.json and the pictures; DIR gets the potential gap.xml, which every command takes,
-and the report of the fit, fit.html and fit.json.
+gap.posterior, the same with what is uncertain of it, and the report of the fit, fit.html and fit.json. Beside the GAP's
+numbers stand their standard deviations, and by how many of them each is off.
 
 examples:
   jaxpot demo
@@ -54,14 +56,14 @@ def run(options, console):
     folders = {name: output_folder(root / name) for name in ("oracle", "gap")}
     oracle = catalog.load(ORACLE)
     crystal = start(CRYSTAL, oracle, console)
-    found, report = _fit(oracle, crystal, root, console)
+    found, posterior, report = _fit(oracle, crystal, root, console)
     console.text(f"{error_table(report)}\n")
     about = {
         "oracle": describe(ORACLE, oracle),
         "gap": {"name": "gap.xml", "source": f"{FRAMES} frames drawn from {ORACLE}, recipe {RECIPE}"},
     }
     documents = {}
-    for name, potential in (("oracle", oracle), ("gap", found.potential)):
+    for name, potential, bars in (("oracle", oracle, None), ("gap", found.potential, posterior)):
         card = property_card(
             potential,
             crystal.strained(0.01 * np.eye(3)),  # off the oracle's minimum: each finds its own
@@ -71,6 +73,7 @@ def run(options, console):
             mesh=options.mesh,
             dos_mesh=options.dos_mesh,
             points=options.points,
+            posterior=bars,
         )
         console.progress(f"{name}: writing the card and its pictures")
         try:
@@ -80,27 +83,34 @@ def run(options, console):
         documents[name] = card.document()
     heads = {"oracle": "Stillinger-Weber", "gap": "GAP"}
     console.text(side_by_side(
-        "Silicon: the oracle and the GAP fitted to it", {heads[name]: card for name, card in documents.items()}
+        "Silicon: the oracle and the GAP fitted to it", {heads[name]: card for name, card in documents.items()},
+        off=(heads["oracle"], heads["gap"]),
     ))
     console.text(
-        f"\nWritten: {root}{os.sep}gap.xml and its report fit.html; oracle{os.sep}card.html and gap{os.sep}card.html"
+        f"\nWritten: {root}{os.sep}gap.xml, gap.posterior and the report fit.html; oracle{os.sep}card.html and gap{os.sep}card.html"
     )
     console.result(documents | {"fit": report})
 
 
 def _fit(oracle, crystal, root, console):
-    """The fitted GAP, written with its report; its document."""
+    """The fitted GAP and its posterior, written with the report; the report's document."""
     cell = crystal.repeated((2, 2, 2))
     console.progress(f"drawing {FRAMES + HELD_OUT} frames of {len(cell)} atoms from {ORACLE}")
     train = _with_free_atoms(draw_dataset(oracle, cell, FRAMES, SEED, **DISTURBANCE), oracle, crystal)
     test = draw_dataset(oracle, cell, HELD_OUT, SEED + 1, **DISTURBANCE)
     recipe = replace(read_recipe(RECIPE), choice=CHOICE)
-    found = fit(train, recipe, test=test, seed=SEED, jitter=JITTER, progress=console.progress, predictions=False)
+    say = console.progress
+    found = fit(train, recipe, test=test, seed=SEED, jitter=JITTER, progress=say, predictions=False, keep_folds=True)
     catalog.save(found.potential, root / "gap.xml")
-    document = fit_document(found, summary=train.summary(), seed=SEED, peak_memory=peak_memory())
+    calibration = calibrate(found, train, say)
+    posterior = calibration.apply(found.posterior)
+    catalog.save(posterior, root / "gap.posterior")
+    document = fit_document(
+        found, summary=train.summary(), seed=SEED, peak_memory=peak_memory(), calibration=calibration
+    )
     write_text(root / "fit.html", fit_html(found, document))
     write_text(root / "fit.json", to_json(document) + "\n")
-    return found, document
+    return found, posterior, document
 
 
 def _with_free_atoms(dataset, oracle, crystal):

@@ -6,16 +6,17 @@ from jaxpot import io, units
 from jaxpot.checks import checked_neighbors
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_file, write_text
-from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.model import load_posterior, model_argument
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError
 from jaxpot.observables import evaluate_many
+from jaxpot.uncertainty import std
 
 NAME = "evaluate"
 HELP = "energy, forces and stress of every structure in a file"
 EPILOG = """FILE.json holds {"frames": [{"energy", "forces", "stress"}, ...]} in eV, eV/A and eV/A^3
 (+1/V dE/dstrain, 3x3; null where a structure is not periodic along all axes), in full double
-precision. Where the structures carry energies, forces or stresses, the errors against them are printed.
+precision. Of a .posterior, which jaxpot fit writes, a frame has "sd", too: the standard deviation of each number. Where the structures carry energies, forces or stresses, the errors against them are printed.
 
 examples:
   jaxpot evaluate sw-silicon frames.xyz --out frames.json
@@ -32,7 +33,7 @@ def arguments(parser):
 
 def run(options, console):
     out = output_file(options.out)
-    potential = load_model(options)
+    potential, posterior = load_posterior(options)
     atoms = io.read_atoms(options.structures)
     frames = [_structure(options.structures, index, item) for index, item in enumerate(atoms)]
     results = []
@@ -45,6 +46,11 @@ def run(options, console):
             _blame(potential, options.structures, batch, start)
             raise
     document = {"frames": [_plain(result) for result in results]}
+    if posterior is not None:
+        for k, frame in enumerate(frames):
+            if k % 10 == 0:
+                console.progress(f"error bars: structures {k + 1} to {min(k + 10, len(frames))} of {len(frames)}")
+            document["frames"][k]["sd"] = _plain(std(posterior, frame).epistemic)
     errors = _errors([io.labels(item) for item in atoms], results)
     write_text(out, to_json(document, indent=None) + "\n")
     console.text(_summary(results, errors))

@@ -23,11 +23,13 @@ from jaxpot.potentials.described import Described
 from jaxpot.readouts.sparse_gp import SparseGP
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, settings_table
+from jaxpot.uncertainty import calibrate
 
 NAME = "fit"
 HELP = "fit a Gaussian approximation potential to data, with a report of its errors"
 EPILOG = """MODEL is written in jaxpot's own format, or for QUIP if it ends in .xml; every command takes it. Beside
-it comes the report, with the endings .html (open it in a browser) and .json in place of MODEL's own. About once
+it comes the report, with the endings .html (open it in a browser) and .json in place of MODEL's own, and, ending in
+.posterior, the same potential with what is uncertain of it: commands that take that show error bars. About once
 a minute, what has been computed is kept in MODEL.partial.npz: after an interruption the same command goes on
 from there.
 
@@ -38,6 +40,8 @@ examples:
   jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
   jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
 """
+
+_FEWEST = 4  # frames for a calibration of error bars
 
 
 def arguments(parser):
@@ -63,6 +67,11 @@ def arguments(parser):
         help="fit what the stresses of these frames are off by, a pressure (Pulay stress); may be repeated; all: one "
         "for each config type",
     )
+    parser.add_argument(
+        "--no-posterior", action="store_true",
+        help="write no error bars: saves their calibration, which takes about as long as the fit, and a file of 8 bytes "
+        "for each pair of sparse points",
+    )
     data_arguments(parser)
 
 
@@ -85,18 +94,28 @@ def run(options, console):
         "stress_offsets": True if options.stress_offset == ["all"] else options.stress_offset,
     }
     try:
-        found = fit(train, recipe, test=test, checkpoint=out["partial"], **settings)
+        bars = not options.no_posterior
+        folds = bars and len(train) >= max(recipe.folds, _FEWEST)
+        found = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)
     except KeyboardInterrupt:
         if out["partial"].exists():
             console.note(f"jaxpot: what was done is in {out['partial']}; the same command goes on from there")
         raise
     catalog.save(found.potential, out["model"])
+    calibration = calibrate(found, train, say) if folds else None
+    if bars:
+        posterior = found.posterior if calibration is None else calibration.apply(found.posterior)
+        catalog.save(posterior, out["posterior"])
+        if calibration is None:
+            console.note(f"note: {len(train)} frames are too few to calibrate the error bars")
 
     def report(curve=()):
         document = fit_document(
-            found, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(), curve=curve
+            found, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(), curve=curve,
+            calibration=calibration,
         )
-        document["files"] = {name: str(out[name]) for name in ("model", "html", "json")}
+        names = ("model", *(("posterior",) if bars else ()), "html", "json")
+        document["files"] = {name: str(out[name]) for name in names}
         write_text(out["html"], fit_html(found, document))
         write_text(out["json"], to_json(document) + "\n")
         return document
@@ -111,7 +130,10 @@ def run(options, console):
             raise
         document = report(curve)
     console.text(f"{error_table(document)}\n\n{settings_table(document)}\n")
-    console.text(f"Written: {out['model']}, the report {out['html']}, and its numbers {out['json']}")
+    if calibration is not None:
+        console.text(f"Error bars: {calibration}\n")
+    also = f"its error bars {out['posterior']}, " if bars else ""
+    console.text(f"Written: {out['model']}, {also}the report {out['html']}, and its numbers {out['json']}")
     console.result(document)
 
 
@@ -121,11 +143,13 @@ def run(options, console):
 def _outputs(options):
     """The files that will be written: "model", "html", "json", "partial"."""
     model = output_file(options.out)
-    if model.suffix.lower() in (".html", ".json", ".npz"):
-        raise DataError(f"--out {model}: this ending is for the report; take another one, such as .model or .xml")
+    if model.suffix.lower() in (".html", ".json", ".npz", ".posterior"):
+        raise DataError(f"--out {model}: this ending is for what comes beside it; take another one, as .model or .xml")
     if str(model) in [entry.name for entry in catalog.models()]:
         raise DataError(f"--out {model}: this is the name of a built-in model; take another one")
     out = {"model": model, "html": model.with_suffix(".html"), "json": model.with_suffix(".json")}
+    if not options.no_posterior:
+        out["posterior"] = model.with_suffix(".posterior")
     out["partial"] = model.with_name(f"{model.name}.partial.npz")
     out["trials"] = model.with_name(f"{model.name}.partial.npz.trials")
     given = [*options.train, *(options.test or ()), options.recipe, options.baseline]

@@ -1,11 +1,14 @@
 """The argument that every command takes: which model."""
 
 from jaxpot import catalog
+from jaxpot.potentials.posterior import Posterior
 
 
 def model_argument(parser):
     """MODEL, and --species for files that do not name their elements."""
-    parser.add_argument("model", metavar="MODEL", help="a file, or a built-in name (see `jaxpot models`)")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a file (a potential, or a .posterior), or a built-in name (see `jaxpot models`)"
+    )
     parser.add_argument(
         "--species",
         nargs="+",
@@ -15,5 +18,11 @@ def model_argument(parser):
 
 
 def load_model(options):
-    """The potential that the arguments name."""
-    return catalog.load(options.model, species=options.species)
+    """The potential that the arguments name; that at the mean, if it is a posterior."""
+    return load_posterior(options)[0]
+
+
+def load_posterior(options):
+    """The potential, and the posterior that it is the mean of or None."""
+    found = catalog.load(options.model, species=options.species)
+    return (found.potential, found) if isinstance(found, Posterior) else (found, None)

@@ -65,5 +65,6 @@ def weight_posterior(fitted, found, factors, scales, common, sigmas, jitters):
     own = found.mean[: sum(map(len, factors))]
     mean = [np.asarray(w) / (s * common) for w, s in zip(unwhiten(own, factors), scales, strict=True)]
     names = [name for name in parameter_names(fitted) if name.endswith("readout.weights")][: len(factors)]
-    made = Posterior(fitted, jnp.asarray(np.concatenate(spread)), sigmas, 1.0, tuple(names), tuple(jitters))
+    factor = jnp.asarray(np.concatenate(spread))
+    made = Posterior(fitted, factor, sigmas, parameters=tuple(names), jitters=tuple(jitters))
     return made.replace(potential=made.with_parameters(jnp.asarray(np.concatenate(mean))))

@@ -1,6 +1,7 @@
 """`Posterior`: a potential whose parameters are known only as well as data tell; and draws from it."""
 
 from collections.abc import Mapping
+from dataclasses import field
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,8 @@ class Posterior:
         sigmas: kind of label ("energy" in eV/atom, "forces" in eV/A, "stress" in eV/A^3) -> standard deviation of
             the labels about the best potential of this form.
         inflation: () what the residual of the prior is multiplied with, see `scaled`.
+        calibration: what frames that were left out say of the bars (`jp.calibrate`): kind of label -> (2,), factors of
+            its epistemic part and of its noise; "property" -> (), factor of draws and of bars of properties.
         parameters: names of the parameters, as `jaxpot.potentials.base.parameter_names` gives them.
         jitters: for each of the parameters that are the weights of a Gaussian process, the part of the mean variance
             of its sparse points that the fit has added to their covariance; None for others.
@@ -36,6 +39,7 @@ class Posterior:
     factor: jax.Array
     sigmas: dict
     inflation: jax.Array = 1.0
+    calibration: dict = field(default_factory=dict)
     parameters: tuple = static(default=())
     jitters: tuple = static(default=())
 
@@ -66,7 +70,9 @@ class Posterior:
         factor = np.diag(flat)
         if correlation is not None:
             factor = flat[:, None] * _root(np.asarray(as_float(correlation, "correlation")), len(flat))
-        return cls(potential, jnp.asarray(factor), {}, 1.0, tuple(deviations), (None,) * len(deviations))
+        return cls(
+            potential, jnp.asarray(factor), {}, parameters=tuple(deviations), jitters=(None,) * len(deviations)
+        )
 
     @property
     def mean(self):
@@ -82,6 +88,11 @@ class Posterior:
             part = wanted.get(_name(path))
             found.append(leaf if part is None else jnp.reshape(theta[part], jnp.shape(leaf)))
         return jax.tree.unflatten(structure, found)
+
+    @property
+    def property_factor(self):
+        """() what bars of properties are multiplied with: 1, or the calibration's."""
+        return self.calibration.get("property", 1.0)
 
     def at(self, z):
         """The potential at mean + factor @ z."""
@@ -101,7 +112,7 @@ class Posterior:
         count = as_whole(count, "count", 1, 10**6)
         key = jax.random.key(key) if isinstance(key, int) else key
         z = jax.random.normal(key, (count, self.factor.shape[1]), self.factor.dtype)
-        draws = self.mean + z @ self.factor.T
+        draws = self.mean + self.property_factor * (z @ self.factor.T)
         return Committee(jax.vmap(self.with_parameters, out_axes=self._axes())(draws), self.parameters)
 
     def _slices(self):

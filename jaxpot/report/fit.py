@@ -10,12 +10,13 @@ from jaxpot.core.versions import versions
 from jaxpot.potentials.base import addends
 from jaxpot.report import fit_plots
 from jaxpot.report.fit_html import fit_page
+from jaxpot.uncertainty.calibration import CURVE
 
 UNITS = {"energy": ("meV/atom", units.meV), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
 _SIGMA_UNITS = {"energy": ("eV/atom", 1.0), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
 
 
-def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=None, curve=()):
+def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=None, curve=(), calibration=None):
     """What a report says, as plain dicts, lists and numbers for JSON.
 
     Args:
@@ -25,6 +26,7 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
         seed: of the fit.
         peak_memory: bytes.
         curve: `Point`s of a learning curve.
+        calibration: `Calibration` of the error bars.
 
     Returns:
         dict; energies in meV/atom, forces in eV/A, stresses in GPa, as the entries themselves say. `interval_90` is
@@ -51,6 +53,7 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
         "seconds": {name: float(value) for name, value in fit.seconds.items()},
         "peak_memory_bytes": peak_memory,
         "learning_curve": [{"frames": point.frames, "errors": _errors(point.errors)["all"]} for point in curve],
+        "error_bars": None if calibration is None else _error_bars(calibration),
         "data": None if summary is None else summary.to_dict(),
         "data_text": None if summary is None else str(summary),
         "versions": versions(),
@@ -72,6 +75,8 @@ def figures(fit, document):
         (_STRESS if "stress" in fit.sigmas else f"{_STRESS} They took no part in the fit.",
          fit_plots.plot_stresses(fit.train, fit.test)),
     ]
+    if document["error_bars"] is not None:
+        made.append((_CALIBRATION, fit_plots.plot_calibration(CURVE, document["error_bars"]["kinds"])))
     curve = [(point["frames"], _with_interval(point["errors"])) for point in document["learning_curve"]]
     if len(curve) > 1:
         made.append((_CURVE, fit_plots.plot_learning_curve(curve)))
@@ -100,6 +105,23 @@ def _errors(table):
             for kind, found in row.items()
         }
         for name, row in table.items()
+    }
+
+
+def _error_bars(calibration):
+    return {
+        "property_factor": calibration.misspecification, "text": str(calibration),
+        "kinds": {
+            kind: {
+                "epistemic_factor": calibration.epistemic[kind], "noise_factor": calibration.noise[kind],
+                "count": calibration.count[kind],
+                **{
+                    when: row | {"coverage": {f"{level:g}": share for level, share in row["coverage"].items()}}
+                    for when, row in found.items()
+                },
+            }
+            for kind, found in calibration.scores.items()
+        },
     }
 
 
@@ -150,6 +172,10 @@ _FORCES = (
     "whatever lies beyond them."
 )
 _STRESS = "Stress components: fit against labels, and the difference."
+_CALIBRATION = (
+    "Error bars: how many labels of frames left out of the fit lie within their central intervals, against how many "
+    "should; after calibration with the factors of the other half of the frames."
+)
 _CURVE = (
     "Learning curve: mean absolute errors on the test set against the number of training frames, with 90 % intervals "
     "from bootstrap samples of the test frames."

@@ -141,6 +141,8 @@ def fit_page(document, pictures=()):
         for name, value, unit in _settings(document)
     ]
     parts.append("</table>")
+    if document["error_bars"] is not None:
+        parts += ["<h2>Error bars</h2>", f"<pre>{escape(document['error_bars']['text'])}</pre>"]
     if document["data"] is not None:
         parts += ["<h2>Training data</h2>", _data_html(document["data"])]
         parts.append(

@@ -102,6 +102,26 @@ def plot_learning_curve(points):
 _NAMES = {"energy": ("Energy", "meV/atom"), "forces": ("Forces", "eV/Å"), "stress": ("Stress", "GPa")}
 
 
+def plot_calibration(levels, kinds):
+    """How many of the labels that were left out lie within central intervals, against how many should.
+
+    Args:
+        levels: of the intervals, (k,).
+        kinds: name -> {"before" and "after": {"curve": fractions (k,)}}.
+    """
+    figure = Picture(3.6 * len(kinds), 3.4)
+    panels = np.atleast_1d(figure.subplots(1, len(kinds)))
+    for axes, (name, found) in zip(panels, kinds.items(), strict=True):
+        prepare(axes, f"Error bars, {name}", "Interval", "Share of labels inside")
+        axes.plot([0, 1], [0, 1], color=SOFT, lw=1.0)
+        for when, color in (("before", ORANGE), ("after", BLUE)):
+            axes.plot(levels, found[when]["curve"], color=color, marker="o", ms=3.0, lw=1.2, label=f"{when} calibration")
+        axes.set_xlim(0.0, 1.0)
+        axes.set_ylim(0.0, 1.0)
+        legend(axes)
+    return figure
+
+
 def _pair(train, test, kind, title, unit, scale, error_unit, error_scale):
     found = _values(train, test, kind, scale)
     if not found:

@@ -1,22 +1,27 @@
 """Several property cards of one crystal as one plain-text table, a column for each."""
 
-from jaxpot.report.table import rows, to_ascii
+from jaxpot.report.table import deviations_off, rows, to_ascii
 
 _NOTHING = "–"
 
 
-def side_by_side(title, documents, unicode=True):
+def side_by_side(title, documents, unicode=True, off=None):
     """The rows of several cards beside each other.
 
     Args:
         title: first line of the table.
         documents: heading of a column -> a card's document (the contents of `card.json`).
         unicode: False for terminals that show ASCII only.
+        off: headings of a card without and of one with error bars: a further column says by how many standard
+            deviations the second is off the first.
 
     Returns:
         Text; a quantity that one of the cards lacks has a dash there.
     """
     columns = [{(row.section, row.name): row for row in rows(document)} for document in documents.values()]
+    if off is not None:
+        columns.append({(row.section, row.name): row for row in deviations_off(*(documents[name] for name in off))})
+        documents = documents | {"off by": {"meta": {"warnings": []}}}
     keys = list(dict.fromkeys(key for column in columns for key in column))
     # Rows that only a later card has go to the end of their section.
     sections = list(dict.fromkeys(section for section, _ in keys))

@@ -34,17 +34,39 @@ _ASCII = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `section` opens a new part when it differs from the row before."""
+    """One line of the table; `section` opens a new part when it differs from the row before.
+
+    `numbers` are those that `value` shows, each with its standard deviation or None.
+    """
 
     section: str
     name: str
     value: str
     unit: str
+    numbers: tuple = ()
 
 
 def rows(document):
     """The rows of a card's document (the contents of `card.json`)."""
     return [*_crystal(document), *_elastic(document), *_phonons(document), *_thermal(document)]
+
+
+def deviations_off(truth, document):
+    """Rows that say by how many of its standard deviations each number of a card is off that of another card.
+
+    Only of rows that both have, with as many numbers, and where there are deviations.
+    """
+    known, found = {(row.section, row.name): row.numbers for row in rows(truth)}, []
+    for row in rows(document):
+        reference = known.get((row.section, row.name), ())
+        if len(row.numbers) != len(reference) or not any(deviation for _, deviation in row.numbers):
+            continue
+        off = [
+            f"{(value - true) / deviation:+.1f}" if deviation and true is not None else "–"
+            for (value, deviation), (true, _) in zip(row.numbers, reference, strict=True)
+        ]
+        found.append(Row(row.section, row.name, ", ".join(off) + " σ", ""))
+    return found
 
 
 def text_table(document, unicode=True):
@@ -88,7 +110,7 @@ def _title(document):
 def _crystal(document):
     section = "Crystal (static, T = 0)"
     structure = document["meta"]["structure"]
-    yield Row(section, "Lattice constant a", _entry(document["a0_A"], 4), "Å")
+    yield _entry(section, "Lattice constant a", document["a0_A"], 4, "Å")
     lengths = structure["lattice"]
     for key in ("b", "c"):
         if abs(lengths[key] - lengths["a"]) > 1e-6 * lengths["a"]:
@@ -97,22 +119,22 @@ def _crystal(document):
         if abs(lengths[key] - 90.0) > 1e-4 and abs(lengths[key] - 120.0) > 1e-4:
             yield Row(section, f"Lattice angle {name}", _number(lengths[key], 2), "°")
     yield Row(section, "Volume per atom", _number(structure["volume_per_atom_A3"], 4), "Å³")
-    yield Row(section, "Cohesive energy", _entry(document["e_coh_eV"], 4), "eV/atom")
+    yield _entry(section, "Cohesive energy", document["e_coh_eV"], 4, "eV/atom")
 
 
 def _elastic(document):
     section = "Elasticity (static, relaxed ions)"
-    yield Row(section, "Bulk modulus", _entry(document["bulk_GPa"], 2), "GPa")
+    yield _entry(section, "Bulk modulus", document["bulk_GPa"], 2, "GPa")
     elastic, bars = document["elastic_GPa"]["value"], document["elastic_GPa"]["sd"] or {}
     if elastic is None:
         yield Row(section, "Elastic constants", _MISSING, "")
         return
     for key, value in elastic.items():
         if key[0] == "c" and key[1:].isdigit():
-            yield Row(section, f"C{key[1:]}", _number(value, 2, bars.get(key)), "GPa")
+            yield _row(section, f"C{key[1:]}", value, 2, "GPa", bars.get(key))
     for key, name in (("shear_hill", "Shear modulus (Hill)"), ("young_hill", "Young's modulus (Hill)")):
         if key in elastic:
-            yield Row(section, name, _number(elastic[key], 2, bars.get(key)), "GPa")
+            yield _row(section, name, elastic[key], 2, "GPa", bars.get(key))
 
 
 def _phonons(document):
@@ -129,7 +151,7 @@ def _phonons(document):
         scale = max(abs(f) for frequencies in phonons.values() for f in frequencies)
         for point, values in table.items():
             shown = _grouped(values, 3, phonons[point], scale, None if deviations is None else deviations[point])
-            yield Row(section, f"At {_point(point)}", shown, unit)
+            yield Row(section, f"At {_point(point)}", shown[0], unit, shown[1])
 
 
 def _thermal(document):
@@ -138,22 +160,25 @@ def _thermal(document):
     thermodynamic = None if gamma is None else gamma["thermodynamic_300K"]
     alpha, capacity = document["alpha_1_per_K"]["value"], document["heat_capacity"]["value"]
     bar = (document["gamma"]["sd"] or {}).get("thermodynamic_300K")
-    yield Row(section, "Thermodynamic Grüneisen parameter γ", _number(thermodynamic, 3, bar), "")
+    yield _row(section, "Thermodynamic Grüneisen parameter γ", thermodynamic, 3, "", bar)
     bar = document["alpha_1_per_K"]["sd"]
     scaled, bar = (None if x is None else 1e6 * x for x in (alpha, bar))
     unit = "10⁻⁶/K" if alpha is not None else ""
-    yield Row(section, "Linear thermal expansion α", _number(scaled, 3, bar), unit)
-    text = _entry(document["heat_capacity"], 3)
+    yield _row(section, "Linear thermal expansion α", scaled, 3, unit, bar)
     molar = "" if capacity is None else f"kB/atom  ({capacity * _MOLAR:.2f} J/(mol K))"
-    yield Row(section, "Heat capacity Cp", text, molar)
+    yield _entry(section, "Heat capacity Cp", document["heat_capacity"], 3, molar)
 
 
 def _point(name):
     return "Γ" if name == "Gamma" else name
 
 
-def _entry(entry, digits):
-    return _number(entry["value"], digits, entry["sd"])
+def _entry(section, name, entry, digits, unit):
+    return _row(section, name, entry["value"], digits, unit, entry["sd"])
+
+
+def _row(section, name, value, digits, unit, deviation):
+    return Row(section, name, _number(value, digits, deviation), unit, ((value, deviation),))
 
 
 def _number(value, digits, deviation=None):
@@ -168,7 +193,7 @@ def _number(value, digits, deviation=None):
 
 
 def _grouped(values, digits, frequencies, scale, deviations=None):
-    """Values of modes with equal frequency stand once, with the degeneracy: 4.480 ×2."""
+    """Values of modes with equal frequency stand once, with the degeneracy, 4.480 ×2; and the numbers shown."""
     groups = []
     deviations = [None] * len(values) if deviations is None else deviations
     for value, frequency, deviation in zip(values, frequencies, deviations, strict=True):
@@ -177,11 +202,12 @@ def _grouped(values, digits, frequencies, scale, deviations=None):
             last[2] += 1
         else:
             groups.append([value, frequency, 1, deviation])
-    return ", ".join(
+    text = ", ".join(
         ("–" if value is None else _number(value + 0.0, digits, deviation or None).replace("-0.000", "0.000"))
         + (f" ×{count}" if count > 1 else "")
         for value, _, count, deviation in groups
     )
+    return text, tuple((value, deviation) for value, _, _, deviation in groups)
 
 
 def _close(a, b):

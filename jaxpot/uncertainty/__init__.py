@@ -1,5 +1,13 @@
-"""How far a number may be trusted, as far as the potential itself can say."""
+"""How far a number may be trusted."""
 
+from jaxpot.uncertainty.calibration import Calibration, calibrate
+from jaxpot.uncertainty.deviations import Deviations, std
 from jaxpot.uncertainty.prior_variance import Variance, has_variance, variance
+from jaxpot.uncertainty.propagation import Propagated, propagate
+from jaxpot.uncertainty.site_variance import SiteVariance
+from jaxpot.uncertainty.widening import widened, widened_near
 
-__all__ = ["Variance", "has_variance", "variance"]
+__all__ = [
+    "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance", "propagate",
+    "std", "variance", "widened", "widened_near",
+]

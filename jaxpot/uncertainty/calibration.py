@@ -3,16 +3,19 @@
 import math
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.errors import DataError
 from jaxpot.fitting.metrics import KINDS
+from jaxpot.fitting.offsets import without_offsets
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import evaluate
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.uncertainty.deviations import padded_std
 
 LEVELS = (0.5, 0.9, 0.95)
+CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
 _MOST = 20_000  # components that factors are chosen by
 _FLOOR = 1e-6  # of the largest bar: smaller ones count as this
 
@@ -40,21 +43,63 @@ class Calibration:
     """Factors that make bars right on frames that were left out, and how right they are.
 
     Attributes:
-        epistemic, noise: kind -> factor of these parts, by maximum likelihood.
-        interval: kind -> factor of the sum of both with which the central 90 % interval covers 90 %.
-        misspecification: factor of the parametric part alone with which it would cover 90 % of the errors of forces
-            (of energies without forces): a potential whose form is wrong errs more than its weights are uncertain.
-        scores: kind -> {"before" and "after": {"coverage": {level: fraction}, "crps", "nll"}}. Those after are of
-            each half of the frames with factors from the other half.
+        epistemic, noise: kind -> factor of these parts of the bar of a label: by maximum likelihood, and then both so
+            that the central 90 % interval covers 90 %.
+        misspecification: the factor with which the epistemic part alone would cover 90 % of the errors of forces (of
+            energies where there are none): a potential whose form is wrong errs by more than its parameters are
+            uncertain. Bars of properties are multiplied with it.
+        scores: kind -> {"before" and "after": {"coverage": {level: fraction}, "curve": fractions at the levels `CURVE`,
+            "crps", "nll"}}. Those after are of each half of the frames with factors from the other half.
         count: kind -> number of components.
     """
 
     epistemic: dict
     noise: dict
-    interval: dict
     misspecification: float
     scores: dict
     count: dict
+
+    def apply(self, posterior):
+        """The posterior with these factors."""
+        factors = {kind: jnp.array([self.epistemic[kind], self.noise[kind]]) for kind in self.epistemic}
+        return posterior.replace(calibration=factors | {"property": jnp.asarray(self.misspecification)})
+
+    def __str__(self):
+        lines = [f"calibration on frames left out; errors of properties times {self.misspecification:.3g}"]
+        for kind, found in self.scores.items():
+            lines.append(
+                f"  {kind}: epistemic part times {self.epistemic[kind]:.3g}, noise times {self.noise[kind]:.3g}"
+            )
+            for when, row in found.items():
+                shares = ", ".join(f"{100 * share:.0f} % in {100 * level:g} %" for level, share in row["coverage"].items())
+                lines.append(f"    {when:<6}  {shares}; CRPS {row['crps']:.3g}, NLL {row['nll']:.3g}")
+        return "\n".join(lines)
+
+
+def calibrate(fit, dataset, progress=None):
+    """Compare bars with errors, on frames of the training set that were left out of the fit, fold by fold.
+
+    The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2;
+    a and b of each kind maximise the likelihood of all its components. A last factor for both makes 90 % intervals
+    cover 90 %: errors of potentials have heavier tails.
+
+    Args:
+        fit: `Fit` made with `keep_folds=True`.
+        dataset: the training set.
+        progress: called with a sentence.
+
+    Returns:
+        `Calibration`; its `apply` puts the factors into a posterior.
+
+    Raises:
+        DataError: no folds were kept, or fewer than four frames.
+
+    References:
+        T. Gneiting, A. E. Raftery, J. Am. Stat. Assoc. 102, 359 (2007), equation 21 (CRPS).
+        V. Kuleshov, N. Fenner, S. Ermon, Proc. ICML (2018) (recalibration on held-out data).
+        D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
+    """
+    return calibration_of(held_out(fit.left_out(), without_offsets(dataset, fit.stress_offsets), progress))
 
 
 def held_out(parts, dataset, progress=None):
@@ -102,49 +147,28 @@ def _compared(frame, posterior, structure, neighbors):
             yield kind, of(found) - own, of(bars.epistemic), of(bars.noise)
 
 
-def calibrate(found):
-    """Factors from frames that were left out.
-
-    The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2;
-    a and b of each kind maximise the likelihood of all its components, and a last factor makes 90 % intervals cover
-    90 %, as errors of potentials have heavier tails.
-
-    Args:
-        found: `HeldOut`.
-
-    Returns:
-        `Calibration`.
-
-    Raises:
-        DataError: fewer than four frames.
-
-    References:
-        T. Gneiting, A. E. Raftery, J. Am. Stat. Assoc. 102, 359 (2007), equation 21 (CRPS).
-        V. Kuleshov, N. Fenner, S. Ermon, Proc. ICML (2018) (recalibration on held-out data).
-        D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
-    """
+def calibration_of(found):
+    """`Calibration` of `HeldOut`."""
     if not found.differences or len(np.unique(next(iter(found.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
-    epistemic, noise, interval, scores, count = {}, {}, {}, {}, {}
+    epistemic, noise, scores, count = {}, {}, {}, {}
     for kind, difference in found.differences.items():
         parts, frames = (found.epistemic[kind], found.noise[kind]), found.frames[kind]
-        epistemic[kind], noise[kind], interval[kind] = _factors(difference, *parts)
+        epistemic[kind], noise[kind] = _factors(difference, *parts)
         count[kind] = len(difference)
         half = np.searchsorted(np.unique(frames), frames) % 2 == 0
         bars = np.empty(len(difference))
         for own in (half, ~half):
-            a, b, c = _factors(difference[~own], *(p[~own] for p in parts)) if (~own).any() else (1.0, 1.0, 1.0)
-            bars[own] = c * np.hypot(a * parts[0][own], b * parts[1][own])
+            a, b = _factors(difference[~own], *(p[~own] for p in parts))
+            bars[own] = np.hypot(a * parts[0][own], b * parts[1][own])
         scores[kind] = {"before": score(difference, np.hypot(*parts)), "after": score(difference, bars)}
     main = "forces" if "forces" in found.differences else "energy"
     ratio = np.abs(found.differences[main]) / _positive(found.epistemic[main])
-    return Calibration(
-        epistemic, noise, interval, float(np.quantile(ratio, 0.9) / _normal_quantile(0.9)), scores, count
-    )
+    return Calibration(epistemic, noise, float(np.quantile(ratio, 0.9) / _normal_quantile(0.9)), scores, count)
 
 
 def score(differences, deviations):
-    """Coverage of central intervals at `LEVELS`, mean CRPS and mean negative log likelihood (normal errors)."""
+    """Coverage of central intervals, mean CRPS and mean negative log likelihood, errors taken as normal."""
     deviations = _positive(deviations)
     z = differences / deviations
     density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
@@ -152,13 +176,14 @@ def score(differences, deviations):
     crps = deviations * (z * (2.0 * cumulative - 1.0) + 2.0 * density - 1.0 / math.sqrt(math.pi))
     return {
         "coverage": {level: float(np.mean(np.abs(z) <= _normal_quantile(level))) for level in LEVELS},
+        "curve": [float(np.mean(np.abs(z) <= _normal_quantile(level))) for level in CURVE],
         "crps": float(crps.mean()),
         "nll": float(np.mean(0.5 * z * z + np.log(deviations) + 0.5 * math.log(2.0 * math.pi))),
     }
 
 
 def _factors(differences, epistemic, noise):
-    """a, b and the factor of the interval."""
+    """Factors of both parts."""
     keep = np.linspace(0, len(differences) - 1, min(len(differences), _MOST)).astype(int)
     square, first, second = differences[keep] ** 2, _positive(epistemic[keep]) ** 2, noise[keep] ** 2
     if not second.any():
@@ -173,7 +198,8 @@ def _factors(differences, epistemic, noise):
             centre, width = centre + best[1:], width / 4.0
         a, b = np.exp(centre).tolist()
     bars = _positive(np.hypot(a * epistemic, b * noise))
-    return a, b, float(np.quantile(np.abs(differences) / bars, 0.9) / _normal_quantile(0.9))
+    interval = float(np.quantile(np.abs(differences) / bars, 0.9) / _normal_quantile(0.9))
+    return a * interval, b * interval
 
 
 def _cost(square, first, second, logs):

@@ -9,6 +9,7 @@ from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.describe import vectors_of
 from jaxpot.fitting.design import design_rows
+from jaxpot.fitting.metrics import KINDS
 from jaxpot.observables import Evaluation, evaluate
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.posterior import Posterior
@@ -22,7 +23,8 @@ class Deviations:
 
     parametric: of the parameters, given the data. residual: of what the sparse points cannot represent, the prior's
     where data are far (zero for potentials that are no Gaussian processes). noise: of labels about the potential, as
-    the fit took it: sqrt(N) sigma for the energy of N atoms (zero for kinds that were not fitted).
+    the fit took it: sqrt(N) sigma for the energy of N atoms (zero for kinds that were not fitted). Each times the
+    factor of the posterior's calibration, if it has one.
     """
 
     parametric: Evaluation
@@ -104,12 +106,22 @@ def _deviations(parametric, residual, posterior, structure, n):
 
     parametric = stripped(parametric)
     residual = jax.tree.map(np.zeros_like, parametric) if residual is None else stripped(residual)
-    sigma = {kind: float(posterior.sigmas.get(kind, 0.0)) ** 2 for kind in ("energy", "forces", "stress")}
+    sigma = {kind: float(posterior.sigmas.get(kind, 0.0)) ** 2 for kind in KINDS}
     noise = Evaluation(
         n * sigma["energy"], np.full(n, sigma["energy"]), np.full((n, 3), sigma["forces"]),
         np.full((3, 3), sigma["stress"] if all(structure.pbc) else np.nan),
     )
-    return Deviations(*(jax.tree.map(np.sqrt, part) for part in (parametric, residual, noise)))
+    epistemic, aleatoric = (
+        Evaluation(factors["energy"], factors["energy"], factors["forces"], factors["stress"])
+        for factors in (
+            {kind: float(np.asarray(posterior.calibration.get(kind, (1.0, 1.0)))[k]) for kind in KINDS} for k in (0, 1)
+        )
+    )
+
+    def scaled(variances, factors):
+        return jax.tree.map(lambda v, f: f * np.sqrt(v), variances, factors)
+
+    return Deviations(scaled(parametric, epistemic), scaled(residual, epistemic), scaled(noise, aleatoric))
 
 
 def _together(*parts):

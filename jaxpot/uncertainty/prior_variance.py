@@ -15,6 +15,9 @@ from jaxpot.errors import DataError, PrecisionError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import addends, map_rows
 from jaxpot.potentials.described import Described
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.site_variance import site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
 _factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
@@ -47,8 +50,12 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
     QUIP takes the pairs and the triplets of one atom for independent (j = k only, and each triplet twice), which
     they are not: nearly equal distances err together.
 
+    Of a `Posterior` it is the posterior variance, `SiteVariance`: what the data leave of the weights, and the
+    residual with the jitter of the fit; regularisation and `correlated` are of no concern there. For energies, forces
+    and stresses see `std`.
+
     Args:
-        potential: a GAP, or a sum that contains one.
+        potential: a GAP, or a sum that contains one; or a `Posterior` of such.
         structure: `Structure` or `ase.Atoms`; double precision.
         neighbors: as everywhere; then the function is pure, and `jit` and `grad` apply.
         regularisation: sigma, eV: a white part of the covariance. K_MM alone is often singular in double
@@ -70,6 +77,8 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
         V. L. Deringer et al., Chem. Rev. 121, 10073 (2021), section 2.
         Conventions by comparison with QUIP.
     """
+    if isinstance(potential, Posterior):
+        return _of_posterior(potential, structure, neighbors)
     check_potential(potential)
     noise = as_number(regularisation, "regularisation", "an energy in eV")
     if noise < 0.0:
@@ -84,12 +93,32 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
             f"how QUIP counts the instances of {', '.join(names)} in its variance is not known: use correlated=True"
         )
     n, (potential, structure, neighbors) = prepare_padded(potential, structure, neighbors)
-    if structure.positions.dtype != np.float64:
-        raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
+    _refuse_single(structure)
     factors = tuple(_factor(term.readout, noise) for _, term in terms)
     found = _variance(potential, terms, factors, noise, structure, neighbors, correlated)
+    return _stripped(found, n)
+
+
+def _of_posterior(posterior, structure, neighbors):
+    terms = gaussian_terms(posterior)
+    if terms is None:
+        raise DataError("site energies have a variance here only for weights of Gaussian processes; see jp.std")
+    n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, neighbors)
+    _refuse_single(structure)
+    factors = tuple(factor_of(t.readout, jitter) for t, jitter in zip(terms, posterior.jitters, strict=True))
+    return _stripped(site_variance(posterior, factors, structure, neighbors), n)
+
+
+def _refuse_single(structure):
+    if structure.positions.dtype != np.float64:
+        raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
+
+
+def _stripped(found, n):
     # Slicing an array on the device would compile a small program for every n.
-    return found if found.sites.shape[0] == n else jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[..., :n]), found)
+    if jax.tree.leaves(found)[0].shape[-1] == n:
+        return found
+    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[..., :n]), found)
 
 
 def has_variance(potential, correlated=True):

@@ -49,7 +49,9 @@ class Propagated:
 def propagate(posterior, function, structure=None, response=None):
     """A property at the mean of a posterior, and its derivatives by what is uncertain: to first order its covariance.
 
-    cov(a, b) = J_a factor factor^T J_b^T,  J = dq/dtheta
+    cov(a, b) = f^2 J_a factor factor^T J_b^T,  J = dq/dtheta
+
+    with f the posterior's calibrated factor for properties, or 1.
 
     Without a structure, J is the vector-Jacobian product of `function(potential)`, whatever that does, a relaxation
     included. With one, `function(potential, structure)` is a property of a crystal at its minimum, which moves with
@@ -88,7 +90,7 @@ def propagate(posterior, function, structure=None, response=None):
         by_theta = by_theta + _by_shape(posterior, function, structure) @ response
     flat, form = jax.tree.flatten(value)
     slopes, begin = [], 0
-    by_z = by_theta @ np.asarray(posterior.factor)
+    by_z = by_theta @ np.asarray(posterior.factor) * float(posterior.property_factor)
     for array in flat:
         size = int(np.size(array))
         slopes.append(jnp.asarray(by_z[begin : begin + size].reshape(*jnp.shape(array), -1)))
