@@ -55,7 +55,17 @@ from jaxpot.properties import (
     relax,
     thermal_expansion,
 )
-from jaxpot.uncertainty import calibrate, propagate, std, variance, widened, widened_near
+from jaxpot.uncertainty import (
+    calibrate,
+    learn,
+    observe,
+    propagate,
+    select_frames,
+    std,
+    variance,
+    widened,
+    widened_near,
+)
 
 __version__ = "0.1.0"
 
@@ -64,8 +74,8 @@ __all__ = [
     "StrainCurvature", "Structure", "ase_calculator", "calibrate", "datasets", "descriptors", "draw_dataset",
     "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
     "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
-    "hessian_vector_product", "kernels", "load", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons",
-    "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe", "readouts", "recipes", "relax",
-    "save", "site_energies", "static", "std", "stress", "thermal_expansion", "to_ase", "units", "variance",
-    "virials", "widened", "widened_near",
+    "hessian_vector_product", "kernels", "learn", "load", "models", "neighbors", "observe", "phonon_bands",
+    "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe",
+    "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "stress",
+    "thermal_expansion", "to_ase", "units", "variance", "virials", "widened", "widened_near",
 ]

@@ -87,7 +87,8 @@ def run(options, console):
         off=(heads["oracle"], heads["gap"]),
     ))
     console.text(
-        f"\nWritten: {root}{os.sep}gap.xml, gap.posterior and the report fit.html; oracle{os.sep}card.html and gap{os.sep}card.html"
+        f"\nWritten: {root}{os.sep}gap.xml, gap.posterior and the report fit.html; oracle{os.sep}card.html and "
+        f"gap{os.sep}card.html"
     )
     console.result(documents | {"fit": report})
 

@@ -16,7 +16,8 @@ NAME = "evaluate"
 HELP = "energy, forces and stress of every structure in a file"
 EPILOG = """FILE.json holds {"frames": [{"energy", "forces", "stress"}, ...]} in eV, eV/A and eV/A^3
 (+1/V dE/dstrain, 3x3; null where a structure is not periodic along all axes), in full double
-precision. Of a .posterior, which jaxpot fit writes, a frame has "sd", too: the standard deviation of each number. Where the structures carry energies, forces or stresses, the errors against them are printed.
+precision. Of a .posterior, which jaxpot fit writes, a frame has "sd", too: the standard deviation of each number.
+Where the structures carry energies, forces or stresses, the errors against them are printed.
 
 examples:
   jaxpot evaluate sw-silicon frames.xyz --out frames.json

@@ -69,8 +69,8 @@ def arguments(parser):
     )
     parser.add_argument(
         "--no-posterior", action="store_true",
-        help="write no error bars: saves their calibration, which takes about as long as the fit, and a file of 8 bytes "
-        "for each pair of sparse points",
+        help="no error bars: saves their calibration, which takes about as long as the fit, and a file of 8 bytes for "
+        "each pair of sparse points",
     )
     data_arguments(parser)
 
@@ -111,8 +111,8 @@ def run(options, console):
 
     def report(curve=()):
         document = fit_document(
-            found, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(), curve=curve,
-            calibration=calibration,
+            found, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(),
+            curve=curve, calibration=calibration,
         )
         names = ("model", *(("posterior",) if bars else ()), "html", "json")
         document["files"] = {name: str(out[name]) for name in names}

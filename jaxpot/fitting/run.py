@@ -49,7 +49,7 @@ class Fit:
         train: `Predictions` on the training set; None if not wanted.
         test: `Predictions` on the test set, if there is one.
         seconds: name of a step -> time it took.
-        solved: `Solved`, what `posterior` is made of.
+        solved: `Solved`, what `posterior` is made of; None in a result that was not fitted here.
     """
 
     potential: Potential
@@ -65,7 +65,7 @@ class Fit:
     train: object
     test: object
     seconds: dict
-    solved: object = field(repr=False)
+    solved: object = field(default=None, repr=False)
 
     @cached_property
     def posterior(self):
@@ -78,7 +78,7 @@ class Fit:
         Raises:
             DataError: the fit was not asked to keep them (`keep_folds=True`).
         """
-        if not self.solved.folds:
+        if self.solved is None or not self.solved.folds:
             raise DataError("no fits to all folds but one were kept: give keep_folds=True to fit")
         return [(members, self._posterior(found)) for members, found in self.solved.folds]
 

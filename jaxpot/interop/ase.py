@@ -19,11 +19,18 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
-from jaxpot.uncertainty import has_variance, variance
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty import has_variance, std, variance
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
 _SHARE = 1.3  # a program is used for structures up to this factor smaller than it was made for
 _VARIANCE = "local_gap_variance"  # quippy's name
+_BARS = {  # name of the property -> of an `Evaluation`, and its form in ASE
+    "energy_std": ("energy", float),
+    "energies_std": ("energies", np.array),
+    "forces_std": ("forces", np.array),
+    "stress_std": ("stress", lambda s: np.array(s)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]),
+}
 _SMALL = 32  # atoms; up to here padding costs next to nothing, and sizes are powers of two
 
 
@@ -62,8 +69,11 @@ def ase_calculator(potential, skin=0.5):
     for: the numbers of QUIP's `local_gap_variance`, which quippy puts into `calc.extra_results["atoms"]`. They
     are `jp.variance(..., correlated=False)`; there it is said what they are not, and for which GAPs there are none.
 
+    Of a `Posterior` there are also "energy_std", "energies_std", "forces_std" and "stress_std", computed when asked
+    for: the epistemic standard deviations of `jp.std`, in the same units.
+
     Args:
-        potential: any jaxpot `Potential`; composed ones too.
+        potential: any jaxpot `Potential`, composed ones too; or a `Posterior`.
         skin: A; the neighbour list is rebuilt after atoms have moved by about half of it. Larger: fewer
             rebuilds, but more neighbours beyond the cutoff in each evaluation.
 
@@ -88,6 +98,8 @@ class JaxpotCalculator(Calculator):
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
     def __init__(self, potential, skin=0.5):
+        self.posterior = potential if isinstance(potential, Posterior) else None
+        potential = potential if self.posterior is None else self.posterior.potential
         if not isinstance(potential, Potential):
             raise DataError(
                 f"expected a jaxpot potential as the first argument, got {type(potential).__name__}"
@@ -113,7 +125,10 @@ class JaxpotCalculator(Calculator):
     def potential(self, potential):
         self._potential = potential
         more = [_VARIANCE] if has_variance(potential, correlated=False) else []
-        self.implemented_properties = [*type(self).implemented_properties, *more]
+        if self.posterior is not None and self.posterior.potential is not potential:
+            self.posterior = None  # another potential: its bars are not known
+        bars = [] if self.posterior is None else list(_BARS)
+        self.implemented_properties = [*type(self).implemented_properties, *more, *bars]
         self._listed = None
         self.reset()
 
@@ -141,6 +156,10 @@ class JaxpotCalculator(Calculator):
         if _VARIANCE in properties:
             found = variance(self.potential, structure, self._listed, correlated=False)
             self.results[_VARIANCE] = np.array(found.sites)[:n]
+        if self.posterior is not None and set(_BARS) & set(properties):
+            bars = std(self.posterior, self.atoms).epistemic
+            for name, (kind, shape) in _BARS.items():
+                self.results[name] = shape(getattr(bars, kind))
 
     def _structure(self, pbc):
         """The atoms as a padded `Structure`."""

@@ -154,6 +154,12 @@ class Committee:
         return jax.vmap(function, in_axes=(stacked_axes(self.potential, self.parameters),))(self.potential)
 
 
+def check_posterior(value):
+    """Refuse what is no posterior."""
+    if not isinstance(value, Posterior):
+        raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(value).__name__}")
+
+
 def named_leaves(tree):
     """Name -> array of all parameters."""
     return dict(zip(parameter_names(tree), jax.tree.leaves(tree), strict=True))

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot import units
-from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.errors import ConvergenceError
 from jaxpot.observables import energy
-from jaxpot.potentials.posterior import Posterior
+from jaxpot.potentials.posterior import check_posterior
 from jaxpot.properties.elastic import elastic_constants
 from jaxpot.properties.gruneisen import gruneisen
 from jaxpot.properties.modes import zero_modes
@@ -33,8 +33,7 @@ def card_deviations(posterior, crystal, values, special, room, mesh, say):
     Returns:
         key -> what has the shape of the value, None where there is none.
     """
-    if not isinstance(posterior, Posterior):
-        raise DataError(f"posterior: expected a Posterior (jp.fit(...).posterior), got {type(posterior).__name__}")
+    check_posterior(posterior)
     say("error bars: what the sparse points do not see")
     if gaussian_terms(posterior) is not None:
         posterior = widened_near(posterior, crystal)

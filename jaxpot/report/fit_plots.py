@@ -115,7 +115,8 @@ def plot_calibration(levels, kinds):
         prepare(axes, f"Error bars, {name}", "Interval", "Share of labels inside")
         axes.plot([0, 1], [0, 1], color=SOFT, lw=1.0)
         for when, color in (("before", ORANGE), ("after", BLUE)):
-            axes.plot(levels, found[when]["curve"], color=color, marker="o", ms=3.0, lw=1.2, label=f"{when} calibration")
+            curve = found[when]["curve"]
+            axes.plot(levels, curve, color=color, marker="o", ms=3.0, lw=1.2, label=f"{when} calibration")
         axes.set_xlim(0.0, 1.0)
         axes.set_ylim(0.0, 1.0)
         legend(axes)

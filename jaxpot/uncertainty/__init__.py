@@ -2,12 +2,13 @@
 
 from jaxpot.uncertainty.calibration import Calibration, calibrate
 from jaxpot.uncertainty.deviations import Deviations, std
+from jaxpot.uncertainty.learning import learn, observe, select_frames
 from jaxpot.uncertainty.prior_variance import Variance, has_variance, variance
 from jaxpot.uncertainty.propagation import Propagated, propagate
 from jaxpot.uncertainty.site_variance import SiteVariance
 from jaxpot.uncertainty.widening import widened, widened_near
 
 __all__ = [
-    "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance", "propagate",
-    "std", "variance", "widened", "widened_near",
+    "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance", "learn",
+    "observe", "propagate", "select_frames", "std", "variance", "widened", "widened_near",
 ]

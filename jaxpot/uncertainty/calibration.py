@@ -71,8 +71,8 @@ class Calibration:
                 f"  {kind}: epistemic part times {self.epistemic[kind]:.3g}, noise times {self.noise[kind]:.3g}"
             )
             for when, row in found.items():
-                shares = ", ".join(f"{100 * share:.0f} % in {100 * level:g} %" for level, share in row["coverage"].items())
-                lines.append(f"    {when:<6}  {shares}; CRPS {row['crps']:.3g}, NLL {row['nll']:.3g}")
+                inside = ", ".join(f"{100 * share:.0f} % in {100 * at:g} %" for at, share in row["coverage"].items())
+                lines.append(f"    {when:<6}  {inside}; CRPS {row['crps']:.3g}, NLL {row['nll']:.3g}")
         return "\n".join(lines)
 
 

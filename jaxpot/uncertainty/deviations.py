@@ -6,13 +6,13 @@ import numpy as np
 
 from jaxpot.checks import prepare_padded
 from jaxpot.core.pytree import pytree
-from jaxpot.errors import DataError, PrecisionError
+from jaxpot.errors import PrecisionError
 from jaxpot.fitting.describe import vectors_of
 from jaxpot.fitting.design import design_rows
 from jaxpot.fitting.metrics import KINDS
 from jaxpot.observables import Evaluation, evaluate
 from jaxpot.potentials.base import Sum
-from jaxpot.potentials.posterior import Posterior
+from jaxpot.potentials.posterior import check_posterior
 from jaxpot.uncertainty.processes import factor_of, gaussian_terms
 from jaxpot.uncertainty.residual import residual_variances
 
@@ -71,8 +71,7 @@ def std(posterior, structure):
     References:
         J. Quinonero-Candela, C. E. Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), equation 20.
     """
-    if not isinstance(posterior, Posterior):
-        raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(posterior).__name__}")
+    check_posterior(posterior)
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
     if structure.positions.dtype != np.float64:
         raise PrecisionError("a variance is a small difference of large numbers: it needs a structure in float64")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.potentials.posterior import Posterior
+from jaxpot.potentials.posterior import check_posterior
 from jaxpot.properties.coordinates import crystal, deform, symmetric_coordinates
 from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
 
@@ -40,7 +40,7 @@ class Propagated:
 
     def covariance(self, other=None):
         """Covariances with another property of the same posterior (or with itself), (K, L), all numbers in a row."""
-        first, second = _rows(self.slopes), _rows((self if other is None else other).slopes)
+        first, second = slope_rows(self.slopes), slope_rows((self if other is None else other).slopes)
         if first.shape[1] != second.shape[1]:
             raise DataError("these two were propagated from different posteriors")
         return first @ second.T
@@ -79,8 +79,7 @@ def propagate(posterior, function, structure=None, response=None):
     References:
         G. Imbalzano et al., J. Chem. Phys. 154, 074102 (2021); the linearised propagation of errors.
     """
-    if not isinstance(posterior, Posterior):
-        raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(posterior).__name__}")
+    check_posterior(posterior)
     if structure is None:
         value, by_theta = _jacobian(posterior, function)
     else:
@@ -88,10 +87,10 @@ def propagate(posterior, function, structure=None, response=None):
         response = shape_response(posterior, structure) if response is None else response
         value, by_theta = _jacobian(posterior, function, structure)
         by_theta = by_theta + _by_shape(posterior, function, structure) @ response
-    flat, form = jax.tree.flatten(value)
+    arrays, form = jax.tree.flatten(value)
     slopes, begin = [], 0
     by_z = by_theta @ np.asarray(posterior.factor) * float(posterior.property_factor)
-    for array in flat:
+    for array in arrays:
         size = int(np.size(array))
         slopes.append(jnp.asarray(by_z[begin : begin + size].reshape(*jnp.shape(array), -1)))
         begin += size
@@ -101,7 +100,7 @@ def propagate(posterior, function, structure=None, response=None):
 def _jacobian(posterior, function, *args):
     """The value, and its derivatives by theta, (K, P); NaN where the value is."""
 
-    def flat(theta):
+    def in_a_row(theta):
         value = function(posterior.with_parameters(theta), *args)
         if not all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(value)):
             raise DataError("the function to propagate must return real floating numbers only")
@@ -110,7 +109,7 @@ def _jacobian(posterior, function, *args):
             raise DataError("the function to propagate returned no numbers")
         return jnp.concatenate(rows), value
 
-    row, pull, value = jax.vjp(flat, posterior.mean, has_aux=True)
+    row, pull, value = jax.vjp(in_a_row, posterior.mean, has_aux=True)
     row = np.asarray(row)
     known = np.flatnonzero(np.isfinite(row))
     jacobian = np.full((len(row), posterior.factor.shape[0]), np.nan)
@@ -161,15 +160,17 @@ def _by_shape(posterior, function, structure):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # said once, of the crystal itself
                 there = function(posterior.potential, deform(structure, sign * step * strain, sign * step * move))
-            rows.append(_row(there))
+            rows.append(flat(there))
         columns.append((rows[0] - rows[1]) / (2.0 * step))
     return np.stack(columns, axis=1)
 
 
-def _row(tree):
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+def flat(tree):
+    """All numbers of a tree in a row."""
+    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(tree)])
 
 
-def _rows(slopes):
+def slope_rows(slopes):
+    """Slopes of `Propagated`, (K, R), numbers in the order of `flat`."""
     leaves = jax.tree.leaves(slopes)
     return np.concatenate([np.asarray(leaf).reshape(-1, leaf.shape[-1]) for leaf in leaves])

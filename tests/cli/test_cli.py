@@ -187,12 +187,24 @@ def test_cards_side_by_side():
     assert [line.split()[0] for line in found] == ["Cohesive", "C11", "C44"]
 
 
+def test_bars_stand_beside_numbers_and_say_how_far_off_they_are():
+    one, two = small_document({"c11": 151.4, "c44": 56.4}), small_document({"c11": 150.0, "c44": 56.5})
+    two["elastic_GPa"]["sd"] = {"c11": 0.7, "c44": 0.004}
+    two["a0_A"] = {"value": 5.431, "sd": 0.002, "unit": "A"}
+    lines = side_by_side("Both", {"Oracle": one, "GAP": two}, off=("Oracle", "GAP")).splitlines()
+    table = {line.strip().split("  ")[0]: " ".join(line.split()) for line in lines if line.startswith("  ")}
+    assert table["C11"] == "C11 151.40 150.00 ± 0.70 -2.0 σ GPa"
+    assert table["C44"] == "C44 56.40 56.500 ± 0.004 +25.0 σ GPa"  # as many digits as the bar asks for
+    assert table["Lattice constant a"] == "Lattice constant a 5.4300 5.4310 ± 0.0020 +0.5 σ Å"
+    assert table["Bulk modulus"] == "Bulk modulus 98.00 98.00 – GPa"
+
+
 def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text(TINY)
     monkeypatch.setattr(demo, "RECIPE", "tiny.toml")
     monkeypatch.setattr(demo, "FRAMES", 6)
     monkeypatch.setattr(demo, "HELD_OUT", 2)
-    seen = []
+    seen, bars = [], []
 
     class NoCard:
         def write(self, folder):
@@ -203,6 +215,7 @@ def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
 
     def no_card(potential, structure, name, **settings):
         seen.append((potential, len(structure), settings["model"]["name"]))
+        bars.append(None if settings["posterior"] is None else settings["posterior"].parameters)
         return NoCard()
 
     monkeypatch.setattr(demo, "property_card", no_card)
@@ -215,7 +228,11 @@ def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
     assert json.load(open("jaxpot-card/fit.json")) == document["fit"]
     assert "data:image/png" in open("jaxpot-card/fit.html").read()
     written = {path.name for path in (tmp_path / "jaxpot-card").iterdir()}
-    assert written >= {"oracle", "gap", "gap.xml", "fit.html", "fit.json"}
+    assert written >= {"oracle", "gap", "gap.xml", "gap.posterior", "fit.html", "fit.json"}
+    assert document["fit"]["error_bars"]["property_factor"] > 0.0
+    posterior = jp.load("jaxpot-card/gap.posterior")
+    assert float(jp.energy(posterior.potential, bulk("Si"))) == pytest.approx(float(jp.energy(seen[1][0], bulk("Si"))))
+    assert bars == [None, posterior.parameters]
     (oracle, atoms, name), (gap, _, _) = seen
     assert atoms == 2 and name == "sw-silicon" and isinstance(oracle, jp.potentials.StillingerWeber)
     assert float(jp.energy(gap, bulk("Si"))) == pytest.approx(float(jp.energy(jp.load("jaxpot-card/gap.xml"), bulk("Si"))))

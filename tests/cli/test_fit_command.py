@@ -84,7 +84,7 @@ def test_fit_writes_the_model_and_its_report(run, files):
     assert "GB)" in err and "GB)" not in out
     for words in ("Energy (meV/atom)", "Forces (eV/A)", "Stress (GPa)", "test    warm", "Written: si.model"):
         assert words in out
-    assert {p.name for p in files.glob("si.*")} == {"si.model", "si.html", "si.json"}
+    assert {p.name for p in files.glob("si.*")} == {"si.model", "si.posterior", "si.html", "si.json"}
     document = json.loads((files / "si.json").read_text())
     assert document["model"] == {"elements": ["Si"], "cutoff_A": document["model"]["cutoff_A"], "baseline": None, "seed": 3}
     assert document["sigmas"]["stress"] == {"value": pytest.approx(0.5), "unit": "GPa"}
@@ -103,15 +103,26 @@ def test_fit_writes_the_model_and_its_report(run, files):
         assert entry["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(values))), rel=1e-6)
         assert entry["interval_90"][0] <= entry["mae"] <= entry["interval_90"][1]
     page = (files / "si.html").read_text()
-    assert page.count("data:image/png;base64,") == 3 and "http" not in page
+    assert page.count("data:image/png;base64,") == 4 and "http" not in page
+    # The posterior is the same potential, with bars.
+    code, out, _ = run("evaluate", "si.posterior", "test.xyz", "--out", "bars.json")
+    assert code == 0
+    plain, bars = (json.loads((files / name).read_text())["frames"] for name in ("e.json", "bars.json"))
+    assert "sd" not in plain[0] and bars[0]["sd"]["energy"] > 0.0
+    assert np.shape(bars[0]["sd"]["forces"]) == np.shape(bars[0]["forces"])
+    np.testing.assert_allclose(bars[0]["energy"], plain[0]["energy"], rtol=1e-12)
+    found = document["error_bars"]["kinds"]
+    assert list(found) == ["energy", "forces", "stress"] and found["forces"]["after"]["coverage"]["0.9"] > 0.5
+    assert document["files"]["posterior"] == "si.posterior"
     assert "not fitted" not in page
 
 
 def test_json_and_quiet(run, files):
-    code, out, err = fitted(run, "--out", "quiet.model", "--json", "--quiet", "--e0", "Si=-4.0")
+    code, out, err = fitted(run, "--out", "quiet.model", "--json", "--quiet", "--e0", "Si=-4.0", "--no-posterior")
     assert code == 0 and err == ""
     document = json.loads(out)
     assert document == json.loads((files / "quiet.json").read_text())
+    assert document["error_bars"] is None and not (files / "quiet.posterior").exists()
     assert document["e0_eV"] == {"Si": -4.0} and document["e0_origin"] == "given"
     assert list(document["errors"]) == ["train"] and "stress" not in document["sigmas"]
     assert "not fitted" in (files / "quiet.html").read_text()
@@ -143,7 +154,7 @@ def test_learning_curve(run, files):
     # An eighth and a quarter of twelve frames are too few to fit.
     assert [point["frames"] for point in document["learning_curve"]] == [6, 12]
     assert document["learning_curve"][-1]["errors"] == document["errors"]["test"]["all"]
-    assert (files / "curve.html").read_text().count("data:image/png;base64,") == 4
+    assert (files / "curve.html").read_text().count("data:image/png;base64,") == 5
 
 
 def test_an_interrupted_fit_goes_on(run, files, monkeypatch):
@@ -209,7 +220,7 @@ MISTAKES = [
     (["fit", "train.xyz", "--recipe", "torn.toml", "--out", "x.model"], "torn.toml: is not TOML"),
     ([*FIT, "--out", "nowhere/x.model"], "does not exist"),
     ([*FIT, "--out", "folder.model"], "this is a folder"),
-    ([*FIT, "--out", "x.json"], "this ending is for the report"),
+    ([*FIT, "--out", "x.json"], "this ending is for what comes beside it"),
     ([*FIT, "--out", "sw-silicon"], "built-in model"),
     ([*FIT, "--out", "train.xyz"], "train.xyz would be overwritten"),
     ([*FIT, "--out", "x.model", "--e0", "Cu=-3"], "no energy of an isolated atom is known for Si"),

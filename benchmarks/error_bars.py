@@ -1,0 +1,206 @@
+"""Are the error bars right, and what do they cost?
+
+    python benchmarks/error_bars.py oracle [--seeds 20]    GAPs fitted to Stillinger-Weber silicon, as the demo does:
+                                                           how many properties lie within 2 sigma of the truth
+    python benchmarks/error_bars.py samples [--draws 1000] linearised bars against draws from the posterior
+    python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
+                                                           calibrated on folds of the training sets
+    python benchmarks/error_bars.py cost                   times against forces, and of a card with and without bars
+    python benchmarks/error_bars.py queries                is a variance ever negative: 100,000 environments
+"""
+
+import argparse
+import time
+import warnings
+from dataclasses import replace
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import jax.numpy as jnp
+import numpy as np
+
+import jaxpot as jp
+from jaxpot.cli import demo
+from jaxpot.cli.compiler import compile_sooner
+from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.io import structure_from_spec
+from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.report.card import cohesive_energy, property_card, relaxed_crystal
+from jaxpot.uncertainty.calibration import _normal_quantile
+from jaxpot.uncertainty.deviations import padded_std
+from jaxpot.uncertainty.propagation import shape_response
+
+ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
+Q = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.0, 0.5], [0.375, 0.75, 0.375]])
+PROPERTIES = {
+    "a0": lambda p, x: 2.0 * x.cell[0, 1],
+    "C11 C12 C44": lambda p, x: (lambda c: jnp.stack([c.c11, c.c12, c.c44]))(jp.elastic_constants(p, x)),
+    "frequencies": lambda p, x: jp.phonons(p, x, Q).frequencies,
+    "gamma": lambda p, x: jp.gruneisen(p, x, Q).gamma,
+    "alpha": lambda p, x: jp.thermal_expansion(p, x, [100.0, 300.0, 600.0], (4, 4, 4)).alpha,
+}
+
+
+def oracle_fit(seed):
+    """The fit of the demo with another seed, its data and the crystal it starts from."""
+    oracle = jp.load(demo.ORACLE)
+    crystal, _ = structure_from_spec("diamond:Si:a=5.431")
+    train = jp.draw_dataset(oracle, crystal.repeated((2, 2, 2)), demo.FRAMES, seed, **demo.DISTURBANCE)
+    train = demo._with_free_atoms(train, oracle, crystal)
+    recipe = replace(jp.read_recipe(demo.RECIPE), choice=demo.CHOICE)
+    found = jp.fit(train, recipe, seed=seed, jitter=demo.JITTER, predictions=False, keep_folds=True)
+    return found, train, crystal
+
+
+def oracle(options):
+    truth, shown = jp.load(demo.ORACLE), {}
+    for seed in range(options.seeds):
+        jax.clear_caches()  # programs of other sizes; a process may hold only so many
+        found, train, crystal = oracle_fit(seed)
+        posterior = jp.calibrate(found, train).apply(found.posterior)
+        values = []
+        for potential in (truth, found.potential):
+            at_rest = relaxed_crystal(potential, crystal)
+            table = {name: np.ravel(function(potential, at_rest)) for name, function in PROPERTIES.items()}
+            values.append(table | {"cohesive energy": np.array([cohesive_energy(potential, at_rest)])})
+        wide = jp.widened_near(posterior, at_rest)
+        response = shape_response(wide, at_rest)
+        bars = {
+            name: np.ravel(jp.propagate(wide, function, at_rest, response).std)
+            for name, function in PROPERTIES.items()
+        }
+        for name, bar in bars.items():
+            off = (values[1][name] - values[0][name]) / bar
+            known = np.isfinite(off) & (np.abs(values[0][name]) > 1e-7 * np.nanmax(np.abs(values[0][name])))
+            shown.setdefault(name, []).append(off[known])
+        print(f"seed {seed}: property factor {float(posterior.property_factor):.2f}; within 2 sigma "
+              + ", ".join(f"{name} {np.mean(np.abs(z[-1]) < 2):.2f}" for name, z in shown.items()), flush=True)
+    every = np.concatenate([np.concatenate(z) for z in shown.values()])
+    for name, z in shown.items():
+        print(f"{name}: {100 * np.mean(np.abs(np.concatenate(z)) < 2):.0f} % within 2 sigma")
+    print(f"all {len(every)}: {100 * np.mean(np.abs(every) < 2):.1f} % within 2 sigma, "
+          f"{100 * np.mean(np.abs(every) < 1):.1f} % within 1")
+
+
+def samples(options):
+    found, _, crystal = oracle_fit(0)
+    at_rest = relaxed_crystal(found.potential, crystal)
+    posterior = jp.widened_near(found.posterior, at_rest) if options.wide else found.posterior
+    response = shape_response(posterior, at_rest)
+    linear = {n: np.ravel(jp.propagate(posterior, f, at_rest, response).std) for n, f in PROPERTIES.items()}
+    committee, drawn = posterior.sample(1, options.draws), {name: [] for name in PROPERTIES}
+    start = time.perf_counter()
+    for k in range(options.draws):
+        moved = jp.relax(committee[k], at_rest, cell=True).structure
+        for name, function in PROPERTIES.items():
+            drawn[name].append(np.ravel(function(committee[k], moved)))
+        if k % 100 == 99:
+            print(f"{k + 1} draws, {time.perf_counter() - start:.0f} s", flush=True)
+    for name, rows in drawn.items():
+        ratio = np.std(rows, axis=0) / linear[name]
+        known = np.isfinite(ratio) & (np.abs(np.mean(rows, axis=0)) > 1e-5 * np.nanmax(np.abs(rows)))
+        print(f"{name}: draws over linearised {ratio[known].min():.3f} to {ratio[known].max():.3f}")
+
+
+def mlearn(options):
+    pooled = []
+    for element in options.elements or ELEMENTS:
+        start = time.perf_counter()
+        train, test = (jp.datasets.mlearn(element, split) for split in ("train", "test"))
+        found = jp.fit(train, "gap", predictions=False, keep_folds=True)
+        fitted = time.perf_counter() - start
+        calibration = jp.calibrate(found, train)
+        posterior = calibration.apply(found.posterior)
+        inside, width = {"energy": [], "forces": []}, _normal_quantile(0.9)
+        ready = prepare_frames([f.structure for f in test], found.potential.cutoff, inner_cutoffs(found.potential))
+        for frame, (structure, neighbors) in zip(test, ready, strict=True):
+            value, bar = jp.evaluate(found.potential, structure, neighbors), padded_std(
+                posterior, structure, neighbors, len(frame)
+            ).total
+            inside["energy"].append(abs(float(value.energy) - frame.energy) < width * bar.energy)
+            off = np.abs(np.asarray(value.forces)[: len(frame)] - frame.forces)
+            inside["forces"].append((off < width * bar.forces).ravel())
+        pooled += inside["energy"]
+        print(f"{element}: {len(inside['energy'])} energies {100 * np.mean(inside['energy']):.0f} %, forces "
+              f"{100 * np.mean(np.concatenate(inside['forces'])):.1f} % in the 90 % interval; fit {fitted:.0f} s, "
+              f"calibration {time.perf_counter() - start - fitted:.0f} s\n{calibration}", flush=True)
+    print(f"energies of all: {100 * np.mean(pooled):.1f} % of {len(pooled)}")
+
+
+def cost(options):
+    found, _, crystal = oracle_fit(0)
+    posterior = found.posterior
+    cell = crystal.repeated((4, 4, 4))
+    cell = cell.moved(cell.positions + 0.05 * np.random.default_rng(0).normal(size=(len(cell), 3)))
+    potential, listed = posterior.potential, jp.neighbors(cell, posterior.potential.cutoff)
+    committee = posterior.sample(0, 8)
+    programs = {
+        "forces": jax.jit(lambda x: jp.forces(potential, cell.moved(x), listed)),
+        "site variance and its gradient": jax.jit(jax.value_and_grad(
+            lambda x: jp.variance(posterior, cell.moved(x), listed).sites.sum()
+        )),
+        "forces of 8 draws": jax.jit(lambda x: committee.map(lambda p: jp.forces(p, cell.moved(x), listed)).std(0)),
+        "bars of all forces, exact": lambda x: jp.std(posterior, cell.moved(x)),
+    }
+    times = {name: [] for name in programs}
+    for program in programs.values():
+        jax.block_until_ready(program(cell.positions))
+    for _ in range(7):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(program(cell.positions))
+            times[name].append(time.perf_counter() - start)
+    base = np.median(times["forces"])
+    for name, own in times.items():
+        print(f"{name}, {len(cell)} atoms: {1e3 * np.median(own):.1f} ms, {np.median(own) / base:.2f} x the forces")
+    for what, bars in (("without", None), ("with bars", posterior)):
+        start = time.perf_counter()
+        property_card(potential, crystal, "Si", posterior=bars)
+        print(f"card {what}: {time.perf_counter() - start:.1f} s")
+    start = time.perf_counter()
+    property_card(potential, crystal, "Si")
+    warm = time.perf_counter() - start
+    start = time.perf_counter()
+    property_card(potential, crystal, "Si", posterior=posterior)
+    print(f"again, nothing left to compile: {warm:.1f} s without, {time.perf_counter() - start:.1f} s with bars")
+
+
+def queries(options):
+    found, train, crystal = oracle_fit(0)
+    rng, lowest, count = np.random.default_rng(0), np.inf, 0
+    cell = crystal.repeated((5, 5, 5))
+    listed = None
+    while count < 100_000:
+        amplitude = rng.choice([0.0, 1e-6, 1e-3, 0.05, 0.3, 1.0])
+        moved = cell.moved(cell.positions + amplitude * rng.normal(size=(len(cell), 3)))
+        listed = jp.neighbors(moved, found.potential.cutoff, capacity=64)
+        variance = jp.variance(found.posterior, moved, listed)
+        lowest = min(lowest, float(variance.parametric.min()), float(variance.residual.min()))
+        count += len(cell)
+    for frame in train:
+        variance = jp.variance(found.posterior, frame.structure)
+        lowest = min(lowest, float(variance.parametric.min()), float(variance.residual.min()))
+    print(f"{count} environments and those of the training set: smallest part of a variance {lowest:.3g} eV^2")
+    alone = jp.Structure(np.zeros((2, 3)) + [[0, 0, 0], [1.2, 0, 0]], np.zeros((3, 3)), ["Si"] * 2, pbc=False)
+    far = jp.variance(found.posterior, alone)
+    prior = sum(float(t.readout.delta) ** 2 for t in found.potential.terms[1:])
+    print(f"a dimer at 1.2 A, unlike all data: {far.sites} eV^2; a site of unit kernel and weight has {prior:.3g}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("oracle", "samples", "mlearn", "cost", "queries"))
+    parser.add_argument("elements", nargs="*")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--wide", action="store_true", help="samples: with the residual near the crystal")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    compile_sooner()
+    {"oracle": oracle, "samples": samples, "mlearn": mlearn, "cost": cost, "queries": queries}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""Posteriors: draws, propagation by two routes, bars of forces against differences of energies, calibration."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxpot as jp
+from jaxpot.checks import prepare_padded
+from jaxpot.errors import DataError, PrecisionError
+from jaxpot.fitting.design import design_rows
+from jaxpot.potentials import StillingerWeber
+from jaxpot.report.card import relaxed_crystal
+from jaxpot.uncertainty import residual
+from jaxpot.uncertainty.calibration import HeldOut, calibration_of
+from jaxpot.uncertainty.learning import observed_frame
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.propagation import shape_response
+
+RECIPE = """
+[[term]]
+descriptor = "soap"
+cutoff = 1.6
+transition_width = 0.3
+atom_sigma = 0.25
+n_max = 4
+l_max = 3
+zeta = 2
+sparse_points = 30
+
+[[term]]
+descriptor = "distance_2b"
+cutoff = 1.6
+transition_width = 0.3
+theta = 0.2
+sparse_points = 8
+sparse_method = "uniform"
+
+[sigma]
+energy = 0.002
+forces = 0.05
+
+[choice]
+method = "fixed"
+folds = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    return StillingerWeber.silicon()
+
+
+@pytest.fixture(scope="module")
+def crystal():
+    a = 5.431
+    return jp.Structure([[0, 0, 0], [a / 4] * 3], a / 2 * (1.0 - np.eye(3)), ["Si", "Si"])
+
+
+@pytest.fixture(scope="module")
+def train(oracle, crystal):
+    cell = crystal.repeated((2, 2, 1))
+    return jp.draw_dataset(oracle, cell, 16, 0, strain=0.02, displacements=(0.03, 0.1))
+
+
+@pytest.fixture(scope="module")
+def found(train, tmp_path_factory):
+    path = tmp_path_factory.mktemp("posterior") / "small.toml"
+    path.write_text(RECIPE)
+    return jp.fit(train, str(path), jitter=1e-8, predictions=False, keep_folds=True)
+
+
+@pytest.fixture(scope="module")
+def posterior(found):
+    return found.posterior
+
+
+@pytest.fixture(scope="module")
+def at_rest(found, crystal):
+    return relaxed_crystal(found.potential, crystal)
+
+
+@pytest.fixture(scope="module")
+def disturbed(crystal):
+    cell = crystal.repeated((2, 1, 1)).strained(np.diag([0.02, 0.0, -0.01]))
+    return cell.moved(cell.positions + 0.15 * np.random.default_rng(0).normal(size=(4, 3)))
+
+
+def test_the_mean_is_the_fit(found, posterior):
+    weights = [term.readout.weights for term in found.potential.terms[1:]]
+    np.testing.assert_allclose(posterior.mean, np.concatenate(weights), rtol=1e-9)
+    assert posterior.parameters == ("terms[1].readout.weights", "terms[2].readout.weights")
+
+
+def test_the_covariance_is_that_of_a_gaussian_process(train, posterior):
+    # A second route, in the space of the data: Q** - Q*f (Qff + Sigma)^-1 Qf* with Q = A K^-1 A^T, and no weights.
+    terms = gaussian_terms(posterior)
+    potential, rows, sigmas = jp.potentials.Sum.of(*terms), [], []
+    for frame in train:
+        n, (_, structure, neighbors) = prepare_padded(potential, frame.structure, None)
+        found = design_rows(potential, structure, neighbors, False)
+        rows += [np.asarray(found.energy)[None], np.asarray(found.forces)[:n].reshape(3 * n, -1)]
+        sigmas += [[0.002 * np.sqrt(n)], np.full(3 * n, 0.05)]
+    rows, probe = np.concatenate(rows), rows[-1][:6]
+    white, begin = [], 0
+    for term, jitter in zip(terms, posterior.jitters, strict=True):
+        part = slice(begin, begin + term.n_features)
+        both = np.concatenate([rows, probe])[:, part]
+        white.append(np.linalg.solve(np.asarray(factor_of(term.readout, jitter)), both.T).T)
+        begin = part.stop
+    white = np.concatenate(white, axis=1)
+    own, new = white[: len(rows)], white[len(rows) :]
+    between = own @ new.T
+    solved = np.linalg.solve(own @ own.T + np.diag(np.concatenate(sigmas) ** 2), between)
+    expected = np.sum(new * new, axis=1) - np.sum(between * solved, axis=0)
+    np.testing.assert_allclose(np.sum((probe @ posterior.factor) ** 2, axis=1), expected, rtol=1e-5)
+
+
+def test_it_is_saved_and_loaded(posterior, tmp_path):
+    jp.save(posterior, tmp_path / "si.posterior")
+    loaded = jp.load(tmp_path / "si.posterior")
+    assert loaded.parameters == posterior.parameters and loaded.sigmas == posterior.sigmas
+    np.testing.assert_array_equal(loaded.factor, posterior.factor)
+
+
+def test_bars_of_a_structure_are_those_of_draws(posterior, disturbed):
+    bars = jp.std(posterior, disturbed).parametric
+    n, (_, structure, neighbors) = prepare_padded(posterior.potential, disturbed, None)
+    drawn = posterior.sample(0, 2000).map(lambda p: jp.evaluate(p, structure, neighbors))
+    for name in ("energy", "energies", "forces", "stress"):
+        rows = np.asarray(getattr(drawn, name))
+        rows = rows[:, :n] if name in ("energies", "forces") else rows
+        np.testing.assert_allclose(rows.std(0) / getattr(bars, name), 1.0, atol=0.08)
+
+
+def test_residuals_of_forces_and_stresses_are_those_of_energy_differences(posterior, disturbed):
+    def energy_of(term, structure):
+        _, (_, padded, neighbors) = prepare_padded(posterior.potential, structure, None)
+        vectors, weights, *_ = map(np.asarray, residual._jacobians(term, padded, neighbors))
+        rows, instances = np.nonzero(weights)
+        energy = np.asarray(design_rows(term, padded, neighbors).energy)
+        return vectors[rows, instances], weights[rows, instances], energy
+
+    def of_difference(plus, minus, step):
+        total = 0.0
+        for term, jitter in zip(gaussian_terms(posterior), posterior.jitters, strict=True):
+            first, second = energy_of(term, plus), energy_of(term, minus)
+            x, w = np.concatenate([first[0], second[0]]), np.concatenate([first[1], -second[1]])
+            prior = float(term.readout.delta) ** 2 * w @ np.asarray(term.readout.kernel.matrix(x, x)) @ w
+            half = np.linalg.solve(np.asarray(factor_of(term.readout, jitter)), first[2] - second[2])
+            total += (prior - half @ half) / (2.0 * step) ** 2
+        return np.sqrt(total)
+
+    bars, step = jp.std(posterior, disturbed).residual, 1e-3
+    move = np.zeros((4, 3))
+    move[2, 1] = step
+    plus, minus = (disturbed.moved(disturbed.positions + sign * move) for sign in (1, -1))
+    np.testing.assert_allclose(bars.forces[2, 1], of_difference(plus, minus, step), rtol=1e-4)
+    strain = np.zeros((3, 3))
+    strain[0, 2] = strain[2, 0] = 0.5 * step
+    expected = of_difference(disturbed.strained(strain), disturbed.strained(-strain), step) / float(disturbed.volume)
+    np.testing.assert_allclose(bars.stress[0, 2], expected, rtol=1e-4)
+
+
+def test_site_variances_are_those_of_std_and_have_a_gradient(posterior, disturbed):
+    bars, found = jp.std(posterior, disturbed), jp.variance(posterior, disturbed)
+    np.testing.assert_allclose(found.parametric, bars.parametric.energies**2, rtol=1e-9)
+    np.testing.assert_allclose(found.residual, bars.residual.energies**2, rtol=1e-6, atol=1e-12)
+    listed = jp.neighbors(disturbed, posterior.potential.cutoff + 0.01)
+
+    def total(positions):
+        return jp.variance(posterior, disturbed.moved(positions), listed).sites.sum()
+
+    step, along = 1e-4, np.random.default_rng(1).normal(size=(4, 3))
+    ahead, behind = (total(disturbed.positions + s * step * along) for s in (1, -1))
+    expected = (ahead - behind) / (2 * step)
+    np.testing.assert_allclose(jnp.vdot(jax.grad(total)(disturbed.positions), along), expected, rtol=1e-4)
+
+
+def test_far_from_all_data_the_bar_is_the_priors(posterior):
+    # Five atoms in a cluster, nothing like a crystal: the process knows next to nothing of it.
+    points = 1.6 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1.0]])
+    cluster = jp.Structure(points, np.zeros((3, 3)), ["Si"] * 5, pbc=False)
+    crystal = jp.Structure([[0, 0, 0], [5.431 / 4] * 3], 5.431 / 2 * (1.0 - np.eye(3)), ["Si", "Si"])
+    far, near = jp.std(posterior, cluster).epistemic, jp.std(posterior, crystal).epistemic
+    prior = float(posterior.potential.terms[1].readout.delta)
+    assert far.energies.max() > 0.5 * prior
+    assert far.energies.min() > 30.0 * near.energies.max()
+    assert np.isnan(far.stress).all()
+
+
+def test_variances_are_not_negative_where_data_are(posterior, train):
+    for frame in list(train)[:6]:
+        found = jp.variance(posterior, frame.structure)
+        assert float(found.parametric.min()) >= 0.0 and float(found.residual.min()) >= 0.0
+
+
+PROPERTIES = {
+    "lattice": lambda p, x: x.cell[0, 1],
+    "elastic": lambda p, x: jp.elastic_constants(p, x).voigt[np.array([0, 0, 3]), np.array([0, 1, 3])],
+    "frequencies": lambda p, x: jp.phonons(p, x, [[0.5, 0.5, 0.5], [0.5, 0.0, 0.5]]).frequencies,
+}
+
+
+@pytest.fixture(scope="module")
+def propagated(posterior, at_rest):
+    response = shape_response(posterior, at_rest)
+    return {name: jp.propagate(posterior, f, at_rest, response) for name, f in PROPERTIES.items()}
+
+
+@pytest.mark.parametrize("name", ["lattice", pytest.param("elastic", marks=pytest.mark.slow)])
+def test_the_plain_reverse_pass_gives_the_same(name, posterior, at_rest, propagated):
+    def of_the_potential(potential):
+        return PROPERTIES[name](potential, jp.relax(potential, at_rest, cell=True).structure)
+
+    found = jp.propagate(posterior, of_the_potential)
+    near = 1e-5 * np.abs(found.slopes).max()
+    np.testing.assert_allclose(found.slopes, propagated[name].slopes, rtol=1e-5, atol=near)
+
+
+def test_draws_scatter_as_the_linearisation_says(posterior, at_rest, propagated):
+    # Small steps along one direction of z: no chance in it.
+    direction = np.random.default_rng(2).normal(size=posterior.factor.shape[1])
+    step = 0.02
+    rows = {name: [] for name in PROPERTIES}
+    for sign in (1, -1):
+        potential = posterior.at(jnp.asarray(sign * step * direction))
+        moved = jp.relax(potential, at_rest, cell=True, fmax=1e-8).structure
+        for name, function in PROPERTIES.items():
+            rows[name].append(np.ravel(function(potential, moved)))
+    for name, (ahead, behind) in rows.items():
+        expected = np.reshape(propagated[name].slopes, (-1, len(direction))) @ direction
+        near = 2e-3 * np.abs(expected).max()
+        np.testing.assert_allclose((ahead - behind) / (2 * step), expected, rtol=2e-3, atol=near)
+
+
+def test_properties_covary(propagated):
+    elastic, lattice = propagated["elastic"], propagated["lattice"]
+    own = elastic.covariance()
+    np.testing.assert_allclose(np.sqrt(own.diagonal()), elastic.std, rtol=1e-12)
+    between = elastic.covariance(lattice)
+    assert between.shape == (3, 1) and (np.abs(between[:, 0]) <= np.ravel(elastic.std) * float(lattice.std)).all()
+
+
+def test_widening_keeps_the_energies_and_brings_the_residual_in(posterior, disturbed):
+    wide = jp.widened(posterior, [disturbed], count=20)
+    np.testing.assert_allclose(
+        jp.energy(wide.potential, disturbed), jp.energy(posterior.potential, disturbed), rtol=1e-10
+    )
+    before, after = jp.std(posterior, disturbed), jp.std(wide, disturbed)
+    # What was residual is parametric now, for the environments that it was widened by.
+    np.testing.assert_allclose(after.parametric.energies, before.epistemic.energies, rtol=1e-3)
+    np.testing.assert_allclose(after.parametric.energy, before.epistemic.energy, rtol=1e-3)
+
+
+def test_classical_parameters_with_deviations(oracle, crystal):
+    posterior = jp.Posterior.of(oracle, {"epsilon": 0.01, "A": 0.02}, correlation=[[1.0, 0.5], [0.5, 1.0]])
+    bars = jp.std(posterior, crystal)
+    a, b = (
+        float(jp.energy(oracle.replace(**{name: getattr(oracle, name) * 1.001}), crystal) - jp.energy(oracle, crystal))
+        / (0.001 * float(getattr(oracle, name)))
+        for name in ("epsilon", "A")
+    )
+    expected = np.sqrt((0.01 * a) ** 2 + (0.02 * b) ** 2 + 0.01 * 0.02 * a * b)
+    np.testing.assert_allclose(bars.parametric.energy, expected, rtol=1e-3)
+    assert not bars.residual.forces.any() and bars.noise.energy == 0.0
+
+
+def test_the_calibration_covers_what_it_should():
+    # Errors drawn with twice the epistemic part and 1.5 times the noise: both are found again, and coverage is right.
+    rng, size = np.random.default_rng(0), 8000
+    epistemic, noise = rng.uniform(0.1, 1.0, size), np.full(size, 0.4)
+    errors = rng.normal(size=size) * np.hypot(2.0 * epistemic, 1.5 * noise)
+    frames = np.arange(size) // 20
+    of = lambda array: {"forces": array}  # noqa: E731
+    found = calibration_of(HeldOut(of(errors), of(epistemic), of(noise), of(frames), np.full(400, 4)))
+    assert abs(found.epistemic["forces"] - 2.0) < 0.15 and abs(found.noise["forces"] - 1.5) < 0.15
+    after = found.scores["forces"]["after"]
+    assert all(abs(share - level) < 0.02 for level, share in after["coverage"].items())
+    before = found.scores["forces"]["before"]
+    assert after["nll"] < before["nll"] and after["crps"] < before["crps"]
+
+
+def test_calibrated_bars_cover_frames_of_another_draw(found, train, oracle, crystal):
+    posterior = jp.calibrate(found, train).apply(found.posterior)
+    assert float(posterior.property_factor) > 0.0
+    inside = []
+    for frame in jp.draw_dataset(oracle, crystal.repeated((2, 2, 1)), 12, 1, strain=0.02, displacements=(0.03, 0.1)):
+        bars = jp.std(posterior, frame.structure).total.forces
+        off = np.abs(np.asarray(jp.forces(posterior.potential, frame.structure)) - frame.forces)
+        inside.append(off < 1.645 * bars)
+    assert 0.8 < np.mean(inside) < 0.98
+
+
+def test_a_linear_observation_is_learned_exactly(posterior, disturbed):
+    # An energy is linear in the weights: the textbook formulas for a Gaussian.
+    listed = jp.neighbors(disturbed, posterior.potential.cutoff)
+
+    def energy(potential):
+        return jp.energy(potential, disturbed, listed)
+
+    found = jp.propagate(posterior, energy)
+    variance, sigma = float(found.variance), 0.3 * float(found.std)
+    measured = float(found.value) + 2.0 * float(found.std)
+    after = jp.propagate(jp.learn(posterior, energy, measured, sigma), energy)
+    weight = variance / (variance + sigma**2)
+    np.testing.assert_allclose(after.value, float(found.value) + weight * 2.0 * float(found.std), rtol=1e-9)
+    np.testing.assert_allclose(after.variance, (1.0 - weight) * variance, rtol=1e-6)
+
+
+def test_a_measured_property_is_learned(posterior, at_rest, propagated):
+    found, function = propagated["elastic"], PROPERTIES["elastic"]
+    measured = np.asarray(found.value) * 1.001
+    sigma = 0.1 * np.asarray(found.std)
+    learned = jp.learn(posterior, function, measured, sigma, at_rest)
+    moved = jp.relax(learned.potential, at_rest, cell=True).structure
+    after = jp.propagate(learned, function, moved)
+    assert (np.abs(after.value - measured) < np.abs(found.value - measured)).all()
+    assert (np.asarray(after.std) <= sigma * 1.01).all()
+
+
+def test_the_frames_chosen_leave_the_bars_that_were_foretold(posterior, train, propagated):
+    target = propagated["lattice"]
+    candidates = [frame.structure for frame in train][:6]
+    chosen, left = jp.select_frames(posterior, target, candidates, 2)
+    assert len(set(chosen)) == 2 and left.shape == (2, 1)
+    assert left[1, 0] < left[0, 0] < float(target.std)
+    after = posterior
+    for k in chosen:
+        rows, noise = observed_frame(after, candidates[k])
+        after = jp.observe(after, rows, noise)
+    mixed = np.linalg.lstsq(np.asarray(posterior.factor), np.asarray(after.factor), rcond=None)[0]
+    np.testing.assert_allclose(np.linalg.norm(np.ravel(target.slopes) @ mixed), left[1, 0], rtol=1e-5)
+    for k in range(len(candidates)):  # none would have been better
+        rows, noise = observed_frame(posterior, candidates[k])
+        white = rows / noise[:, None]
+        slope = np.ravel(target.slopes)
+        rest = slope @ np.linalg.solve(np.eye(len(slope)) + white.T @ white, slope)
+        assert np.sqrt(rest) >= left[0, 0] * (1.0 - 1e-9)
+
+
+def test_bars_in_ase(posterior, crystal):
+    atoms = jp.to_ase(crystal)
+    atoms.calc = jp.ase_calculator(posterior)
+    bars = jp.std(posterior, crystal).epistemic
+    assert atoms.get_potential_energy() == pytest.approx(float(jp.energy(posterior.potential, crystal)))
+    assert atoms.calc.get_property("energy_std", atoms) == pytest.approx(float(bars.energy))
+    np.testing.assert_allclose(atoms.calc.get_property("forces_std", atoms), bars.forces, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(atoms.calc.get_property("stress_std", atoms)[3], bars.stress[1, 2], rtol=1e-6)
+    atoms.calc.potential = StillingerWeber.silicon()
+    assert "energy_std" not in atoms.calc.implemented_properties
+
+
+def test_what_is_refused(found, posterior, oracle, crystal, train, tmp_path):
+    with pytest.raises(DataError, match="expected a Posterior"):
+        jp.std(found.potential, crystal)
+    with pytest.raises(DataError, match="expected a Posterior"):
+        jp.propagate(found.potential, lambda p: jp.energy(p, crystal))
+    with pytest.raises(DataError, match="real floating"):
+        jp.propagate(posterior, lambda p: jnp.array([1, 2]))
+    with pytest.raises(DataError, match="no parameter 'eps'"):
+        jp.Posterior.of(oracle, {"eps": 0.1})
+    with pytest.raises(DataError, match="not negative"):
+        jp.Posterior.of(oracle, {"epsilon": -0.1})
+    with pytest.raises(DataError, match="symmetric matrix"):
+        jp.Posterior.of(oracle, {"epsilon": 0.1}, correlation=np.eye(2))
+    with pytest.raises(DataError, match="ones on the diagonal"):
+        jp.Posterior.of(oracle, {"epsilon": 0.1}, correlation=[[2.0]])
+    with pytest.raises(DataError, match="only the weights of Gaussian processes"):
+        jp.widened(jp.Posterior.of(oracle, {"epsilon": 0.1}), [crystal])
+    with pytest.raises(DataError, match="keep_folds=True"):
+        jp.calibrate(jp.fit(train, found.recipe, predictions=False), train)
+    with pytest.raises(DataError, match="count"):
+        posterior.sample(0, 0)
+    with pytest.raises(DataError, match="expected 1 to 1"):
+        jp.select_frames(posterior, jp.propagate(posterior, lambda p: p.terms[0].energies.sum()), [crystal], 2)
+    with pytest.raises(DataError, match="positive"):
+        jp.observe(posterior, np.ones(posterior.factor.shape[1]), 0.0)
+    with pytest.raises(DataError, match="positive deviations"):
+        jp.learn(posterior, lambda p: jp.energy(p, crystal), np.nan, 0.1)
+    with pytest.raises(PrecisionError):
+        jp.std(posterior, jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, crystal))
