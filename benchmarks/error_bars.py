@@ -6,6 +6,7 @@
     python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
                                                            calibrated on folds of the training sets
     python benchmarks/error_bars.py cost                   times against forces, and of a card with and without bars
+    python benchmarks/error_bars.py select                 frames chosen for the bar of C44 against frames at random
     python benchmarks/error_bars.py queries                is a variance ever negative: 100,000 environments
 """
 
@@ -30,6 +31,7 @@ from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.report.card import cohesive_energy, property_card, relaxed_crystal
 from jaxpot.uncertainty.calibration import _normal_quantile
 from jaxpot.uncertainty.deviations import padded_std
+from jaxpot.uncertainty.learning import observed_frame
 from jaxpot.uncertainty.propagation import shape_response
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
@@ -167,6 +169,36 @@ def cost(options):
     print(f"again, nothing left to compile: {warm:.1f} s without, {time.perf_counter() - start:.1f} s with bars")
 
 
+def select(options):
+    """From a pool of 300: how many frames each way takes to a given bar, beginning with a fit to 10 frames."""
+    for seed in range(5):
+        jax.clear_caches()
+        truth = jp.load(demo.ORACLE)
+        crystal, _ = structure_from_spec("diamond:Si:a=5.431")
+        cell = crystal.repeated((2, 2, 2))
+        pool = jp.draw_dataset(truth, cell, 300, 100 + seed, **demo.DISTURBANCE)
+        start = demo._with_free_atoms(jp.draw_dataset(truth, cell, 10, seed, **demo.DISTURBANCE), truth, crystal)
+        recipe = replace(jp.read_recipe(demo.RECIPE), choice=demo.CHOICE)
+        found = jp.fit(start, recipe, seed=seed, jitter=demo.JITTER, predictions=False)
+        at_rest = relaxed_crystal(found.potential, crystal)
+        posterior = jp.widened_near(found.posterior, at_rest)
+        c44 = jp.propagate(posterior, lambda p, x: jp.elastic_constants(p, x).c44, at_rest)
+        _, chosen = jp.select_frames(posterior, c44, [f.structure for f in pool], 20)
+        rng, counts = np.random.default_rng(seed), []
+        frames = [observed_frame(posterior, f.structure) for f in pool]
+        slope = np.ravel(c44.slopes)
+        for _ in range(10):
+            precision, bars = np.eye(len(slope)), []
+            for k in rng.permutation(len(pool))[:100]:
+                rows = frames[k][0] / frames[k][1][:, None]
+                precision += rows.T @ rows
+                bars.append(np.sqrt(slope @ np.linalg.solve(precision, slope)))
+            counts.append([int(np.searchsorted(-np.array(bars), -chosen[n - 1, 0])) + 1 for n in (5, 10, 20)])
+        print(f"seed {seed}: bar of C44 {float(c44.std) / jp.units.GPa:.3f} GPa; "
+              + ", ".join(f"{n} chosen frames reach {chosen[n - 1, 0] / jp.units.GPa:.4f}, at random {np.median(c):.0f}"
+                          for n, c in zip((5, 10, 20), np.array(counts).T, strict=True)), flush=True)
+
+
 def queries(options):
     found, train, crystal = oracle_fit(0)
     rng, lowest, count = np.random.default_rng(0), np.inf, 0
@@ -191,7 +223,7 @@ def queries(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("oracle", "samples", "mlearn", "cost", "queries"))
+    parser.add_argument("what", choices=("oracle", "samples", "mlearn", "cost", "select", "queries"))
     parser.add_argument("elements", nargs="*")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--draws", type=int, default=1000)
@@ -199,7 +231,8 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     compile_sooner()
-    {"oracle": oracle, "samples": samples, "mlearn": mlearn, "cost": cost, "queries": queries}[options.what](options)
+    asked = {"oracle": oracle, "samples": samples, "mlearn": mlearn, "cost": cost, "select": select, "queries": queries}
+    asked[options.what](options)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ from jaxpot.properties import (
     thermal_expansion,
 )
 from jaxpot.uncertainty import (
+    ActiveSet,
     calibrate,
     learn,
     observe,
@@ -70,10 +71,10 @@ from jaxpot.uncertainty import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Posterior", "Potential",
-    "StrainCurvature", "Structure", "ase_calculator", "calibrate", "datasets", "descriptors", "draw_dataset",
-    "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate", "evaluate_many",
-    "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
+    "ActiveSet", "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Posterior",
+    "Potential", "StrainCurvature", "Structure", "ase_calculator", "calibrate", "datasets", "descriptors",
+    "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate",
+    "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
     "hessian_vector_product", "kernels", "learn", "load", "models", "neighbors", "observe", "phonon_bands",
     "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe",
     "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "stress",

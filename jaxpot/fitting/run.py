@@ -183,12 +183,13 @@ def fit(
     noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
     scales = (1.0,) * len(terms) if choice is None else choice.scales
     column = hyperparameters.columns(scales, widths)
-    parts = [
-        (members, posterior(hyperparameters.total(moments, leave=k), noise, column))
-        for k, members in enumerate(folds if keep_folds else ())
-    ]
-    whole = hyperparameters.total(moments)
-    del moments  # gigabytes, with many folds and sparse points
+    whole, parts = hyperparameters.total(moments), []
+    for k, members in enumerate(folds if keep_folds else ()):
+        # Gigabytes, with many folds and sparse points: those of a fold go as its fit comes.
+        own = {kind: moments.pop((kind, k)) for kind in whole if (kind, k) in moments}
+        others = {kind: part - own[kind] if kind in own else part for kind, part in whole.items()}
+        parts.append((members, posterior(others, noise, column)))
+    del moments
     found = posterior(whole, noise, column)
     # Cross-validation chooses ratios of sigmas and deltas; what they are in eV is what makes the data most probable.
     common = 1.0

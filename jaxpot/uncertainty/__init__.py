@@ -2,6 +2,7 @@
 
 from jaxpot.uncertainty.calibration import Calibration, calibrate
 from jaxpot.uncertainty.deviations import Deviations, std
+from jaxpot.uncertainty.extrapolation import ActiveSet
 from jaxpot.uncertainty.learning import learn, observe, select_frames
 from jaxpot.uncertainty.prior_variance import Variance, has_variance, variance
 from jaxpot.uncertainty.propagation import Propagated, propagate
@@ -9,6 +10,6 @@ from jaxpot.uncertainty.site_variance import SiteVariance
 from jaxpot.uncertainty.widening import widened, widened_near
 
 __all__ = [
-    "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance", "learn",
-    "observe", "propagate", "select_frames", "std", "variance", "widened", "widened_near",
+    "ActiveSet", "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance",
+    "learn", "observe", "propagate", "select_frames", "std", "variance", "widened", "widened_near",
 ]

@@ -156,7 +156,8 @@ def calibration_of(found):
         parts, frames = (found.epistemic[kind], found.noise[kind]), found.frames[kind]
         epistemic[kind], noise[kind] = _factors(difference, *parts)
         count[kind] = len(difference)
-        half = np.searchsorted(np.unique(frames), frames) % 2 == 0
+        present, index = np.unique(frames, return_inverse=True)
+        half = np.random.default_rng(0).permutation(len(present))[index] % 2 == 0  # data often come in turns
         bars = np.empty(len(difference))
         for own in (half, ~half):
             a, b = _factors(difference[~own], *(p[~own] for p in parts))

@@ -7,13 +7,12 @@ import numpy as np
 from jaxpot.checks import prepare_padded
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import PrecisionError
-from jaxpot.fitting.describe import vectors_of
 from jaxpot.fitting.design import design_rows
 from jaxpot.fitting.metrics import KINDS
 from jaxpot.observables import Evaluation, evaluate
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.posterior import check_posterior
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms, site_features
 from jaxpot.uncertainty.residual import residual_variances
 
 
@@ -85,7 +84,7 @@ def padded_std(posterior, structure, neighbors, n):
         spread = _spread_of_any(posterior, structure, neighbors)
         return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
     rows = design_rows(_sum(terms), structure, neighbors)
-    own = Evaluation(rows.energy, _site_rows(tuple(terms), structure, neighbors), rows.forces, rows.stress)
+    own = Evaluation(rows.energy, site_features(tuple(terms), structure, neighbors), rows.forces, rows.stress)
     parametric = _variances_of(own, posterior.factor)
     residual, begin = [], 0
     for term, jitter in zip(terms, posterior.jitters, strict=True):
@@ -138,17 +137,6 @@ def _variances_of(rows, factor):
 
 def _square_sum(array):
     return jnp.sum(array * array, axis=-1)
-
-
-@jax.jit
-def _site_rows(terms, structure, neighbors):
-    """What each site energy is linear in, (n, M)."""
-    parts = []
-    for term in terms:
-        vectors, weights = vectors_of(term.descriptor, structure, neighbors)
-        found = jax.vmap(term.readout.features)(vectors, weights)
-        parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(found))
-    return jnp.concatenate(parts, axis=1)
 
 
 def _spread_of_any(posterior, structure, neighbors):

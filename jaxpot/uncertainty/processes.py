@@ -2,9 +2,11 @@
 
 import weakref
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.fitting.describe import vectors_of
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import Described
 
@@ -30,3 +32,13 @@ def factor_of(readout, jitter):
         covariance = covariance + jitter * covariance.diagonal().mean() * np.eye(len(covariance))
         kept[jitter] = jnp.asarray(np.linalg.cholesky(covariance))
     return kept[jitter]
+
+
+@jax.jit
+def site_features(terms, structure, neighbors):
+    """What the site energies of a padded structure are linear in, (n, M), those of all terms beside each other."""
+    parts = []
+    for term in terms:
+        found = jax.vmap(term.readout.features)(*vectors_of(term.descriptor, structure, neighbors))
+        parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(found))
+    return jnp.concatenate(parts, axis=1)

@@ -254,6 +254,17 @@ def test_the_gap_of_the_demo_is_near_its_oracle(run):
     for point, frequencies in oracle["phonons_THz"]["value"].items():
         assert gap["phonons_THz"]["value"][point] == pytest.approx(frequencies, abs=0.2)
     assert gap["heat_capacity"]["value"] == pytest.approx(oracle["heat_capacity"]["value"], rel=0.02)
+    # Bars: none for the oracle, and most numbers of the GAP lie within two of theirs.
+    assert all(oracle[key]["sd"] is None for key in KEYS)
+    off = [(gap["a0_A"]["value"] - oracle["a0_A"]["value"]) / gap["a0_A"]["sd"]]
+    off += [
+        (gap["elastic_GPa"]["value"][key] - oracle["elastic_GPa"]["value"][key]) / gap["elastic_GPa"]["sd"][key]
+        for key in ("c11", "c12", "c44")
+    ]
+    for point, row in gap["phonons_THz"]["value"].items():
+        triples = zip(row, oracle["phonons_THz"]["value"][point], gap["phonons_THz"]["sd"][point], strict=True)
+        off += [(value - true) / sd for value, true, sd in triples if sd]
+    assert np.mean(np.abs(off) < 2.0) > 0.85
 
 
 # Mistakes ---------------------------------------------------------------------------------------------------

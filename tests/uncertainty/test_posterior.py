@@ -339,6 +339,21 @@ def test_the_frames_chosen_leave_the_bars_that_were_foretold(posterior, train, p
         assert np.sqrt(rest) >= left[0, 0] * (1.0 - 1e-9)
 
 
+def test_grades_tell_what_is_inside_from_what_is_outside(posterior, train, disturbed):
+    structures = [frame.structure for frame in train]
+    active = jp.ActiveSet.of(posterior.potential, structures)
+    inside = np.concatenate([active.grades(s) for s in structures])
+    assert inside.max() < 1.05
+    # The active environments are those that make a unit matrix of themselves: grade 1.
+    starts = np.cumsum([0, *map(len, structures)])
+    np.testing.assert_allclose(inside[[starts[k] + atom for k, atom in active.places]], 1.0, rtol=1e-3)
+    squeezed = structures[0].strained(-0.12 * np.eye(3))
+    assert active.grades(squeezed).min() > 2.0
+    assert active.distances(squeezed).min() > 3.0 * np.median(np.concatenate([active.distances(s) for s in structures]))
+    with pytest.raises(DataError, match="sparse points"):
+        jp.ActiveSet.of(StillingerWeber.silicon(), structures)
+
+
 def test_bars_in_ase(posterior, crystal):
     atoms = jp.to_ase(crystal)
     atoms.calc = jp.ase_calculator(posterior)
