@@ -208,7 +208,8 @@ def propagated(posterior, at_rest):
     return {name: jp.propagate(posterior, f, at_rest, response) for name, f in PROPERTIES.items()}
 
 
-@pytest.mark.parametrize("name", ["lattice", pytest.param("elastic", marks=pytest.mark.slow)])
+@pytest.mark.slow  # a minute of compilation; the next test is another route
+@pytest.mark.parametrize("name", ["lattice", "elastic"])
 def test_the_plain_reverse_pass_gives_the_same(name, posterior, at_rest, propagated):
     def of_the_potential(potential):
         return PROPERTIES[name](potential, jp.relax(potential, at_rest, cell=True).structure)
