@@ -99,8 +99,8 @@ def strain_derivative(potential, structure, q, strain=None):
     """D(q) and its derivative along a strain, ions following: two arrays (nq, 3n, 3n)."""
     dilation = strain is None
     strain = jnp.eye(3) / 3.0 if dilation else jnp.asarray(strain, float)
-    smooth = potential.smoothness >= ANALYTIC
     structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a Grueneisen parameter")
+    smooth = potential.smoothness >= ANALYTIC
     topology = cell_index(listed)
     if not smooth:
         warn_of_kinks(

@@ -9,6 +9,7 @@ deformation is not linear). No supercell and no finite displacement.
 import jax
 import jax.numpy as jnp
 
+from jaxpot.checks import check_potential
 from jaxpot.core.graph import Environment, connect
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError, ResourceError
@@ -27,6 +28,7 @@ def list_skin(potential):
     Potentials without third derivatives are differentiated by strains: lists of the crystal itself are as wide as
     those of its strains, so that one compiled program serves both.
     """
+    check_potential(potential)
     return 0.0 if potential.smoothness >= ANALYTIC else _SKIN
 
 

@@ -384,6 +384,9 @@ def test_what_is_refused(found, posterior, oracle, crystal, train, tmp_path):
         jp.Posterior.of(oracle, {"epsilon": 0.1}, correlation=[[2.0]])
     with pytest.raises(DataError, match="only the weights of Gaussian processes"):
         jp.widened(jp.Posterior.of(oracle, {"epsilon": 0.1}), [crystal])
+    for of_a_potential in (jp.elastic_constants, jp.forces, lambda p, x: jp.gruneisen(p, x, [[0.5, 0.0, 0.5]])):
+        with pytest.raises(DataError, match="expected a jaxpot potential"):
+            of_a_potential(posterior, crystal)
     with pytest.raises(DataError, match="keep_folds=True"):
         jp.calibrate(jp.fit(train, found.recipe, predictions=False), train)
     with pytest.raises(DataError, match="count"):
