@@ -102,12 +102,9 @@ def run(options, console):
             console.note(f"jaxpot: what was done is in {out['partial']}; the same command goes on from there")
         raise
     catalog.save(found.potential, out["model"])
-    calibration = calibrate(found, train, say) if folds else None
     if bars:
-        posterior = found.posterior if calibration is None else calibration.apply(found.posterior)
-        catalog.save(posterior, out["posterior"])
-        if calibration is None:
-            console.note(f"note: {len(train)} frames are too few to calibrate the error bars")
+        catalog.save(found.posterior, out["posterior"])
+    calibration = None
 
     def report(curve=()):
         document = fit_document(
@@ -121,6 +118,13 @@ def run(options, console):
         return document
 
     document = report()
+    if folds:
+        # All of the above is written: an interruption here loses the calibration only.
+        calibration = calibrate(found, train, say)
+        catalog.save(calibration.apply(found.posterior), out["posterior"])
+        document = report()
+    elif bars:
+        console.note(f"note: {len(train)} frames are too few to calibrate the error bars")
     if options.learning_curve:
         # The report is written again after each part: whatever ends this early, what is done can be read.
         try:

@@ -205,4 +205,4 @@ def _reshaped(names, potential, logs, widenings):
         own.setdefault(k, {})[name] = logs[end - size : end]
     for k, numbers in own.items():
         terms[k] = reshaped(terms[k], numbers, widenings[k])
-    return terms[0] if len(terms) == 1 else Sum.of(*terms)
+    return Sum.or_one(terms)

@@ -83,7 +83,7 @@ def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
         readout = SparseGP(term.kernel, points, np.zeros(len(points)), float(term.delta))
         species = tuple(dataset.species)
         described.append(Described(term.descriptor, readout, species))
-    return described[0] if len(described) == 1 else Sum.of(*described)
+    return Sum.or_one(described)
 
 
 def sparse_points(term, dataset, prepared, seed):

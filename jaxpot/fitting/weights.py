@@ -23,7 +23,7 @@ def with_weights(potential, weights, scales=None):
         scale = 1.0 if scales is None else scales[k]
         readout = term.readout.replace(weights=np.asarray(own) / scale**2, delta=float(term.readout.delta) * scale)
         filled.append(term.replace(readout=readout))
-    return filled[0] if len(filled) == 1 else Sum.of(*filled)
+    return Sum.or_one(filled)
 
 
 def common_scale(moments, noise, weights, whitened, columns):

@@ -99,6 +99,11 @@ class Sum(Potential):
             raise DataError(f"no element is known to every term of the sum {[repr(t) for t in terms]}")
         return cls(terms, max(t.cutoff for t in terms), species)
 
+    @classmethod
+    def or_one(cls, terms):
+        """The sum of some terms, or the term itself where there is one."""
+        return terms[0] if len(terms) == 1 else cls.of(*terms)
+
     @property
     def smoothness(self):
         return min(t.smoothness for t in self.terms)

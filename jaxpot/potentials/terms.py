@@ -58,7 +58,7 @@ def _parts(potential, neighbors):
             whole.append(scaled)
         else:
             parts.append((scaled, places))
-    together = whole[0] if len(whole) == 1 else Sum.of(*whole) if whole else None
+    together = Sum.or_one(whole) if whole else None
     return ([] if together is None else [(together, neighbors.capacity)]) + parts
 
 

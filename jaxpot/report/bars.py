@@ -1,10 +1,12 @@
 """The standard deviations on a property card: each entry's, in the shape of its value."""
 
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot import units
-from jaxpot.errors import ConvergenceError
+from jaxpot.errors import ConvergenceError, JaxpotWarning
 from jaxpot.observables import energy
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.properties.elastic import elastic_constants
@@ -42,16 +44,21 @@ def card_deviations(posterior, crystal, values, special, room, mesh, say):
 
     def bars(what, function):
         say(f"error bars: {what}")
-        return propagate(posterior, function, crystal, response).std
+        try:
+            return propagate(posterior, function, crystal, response).std
+        except ConvergenceError as error:  # of the crystal strained by a thousandth, at its limit of stability
+            warnings.warn(f"no error bars of the {what}: {error}", JaxpotWarning, stacklevel=2)
+            return None
 
     q = np.array(list(special.values()))
     found = {
-        "a0_A": float(bars("lattice and energy", lambda p, x: jnp.asarray(lattice(x)["a"]))),
+        "a0_A": float(bars("lattice constant", lambda p, x: jnp.asarray(lattice(x)["a"]))),
         "e_coh_eV": float(bars("cohesive energy", _cohesive)),
     }
-    elastic = values["elastic_GPa"]
+    elastic, named = values["elastic_GPa"], None
     if elastic is not None:
         named = bars("elastic constants", lambda p, x: _elastic(elastic_constants(p, x), elastic))
+    if named is not None:
         found["elastic_GPa"] = {
             name: np.asarray(sd).tolist() if name == "voigt" else float(sd) for name, sd in named.items()
         }
@@ -62,17 +69,14 @@ def card_deviations(posterior, crystal, values, special, room, mesh, say):
     found["phonons_THz"] = _by_point(special, frequencies)
     thermal = None
     if values["alpha_1_per_K"] is not None:
-        try:
-            thermal = bars("thermal properties", lambda p, x: _thermal(thermal_expansion(p, x, [room], (mesh,) * 3)))
-        except ConvergenceError:  # of a crystal strained by a thousandth, at its limit of stability
-            thermal = None
+        thermal = bars("thermal properties", lambda p, x: _thermal(thermal_expansion(p, x, [room], (mesh,) * 3)))
     if thermal is not None:
         found["alpha_1_per_K"] = float(thermal["alpha"])
         found["heat_capacity"] = float(thermal["heat_capacity"]) / units.kB / len(crystal)
     if values["gamma"] is not None:
         modes = bars("Grueneisen parameters", lambda p, x: gruneisen(p, x, q).gamma)
         found["gamma"] = {
-            "modes": _by_point(special, np.asarray(modes)),
+            "modes": None if modes is None else _by_point(special, np.asarray(modes)),
             "thermodynamic_300K": None if thermal is None else float(thermal["gamma"]),
         }
     return found

@@ -83,7 +83,7 @@ def padded_std(posterior, structure, neighbors, n):
     if terms is None:
         spread = _spread_of_any(posterior, structure, neighbors)
         return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
-    rows = design_rows(_sum(terms), structure, neighbors)
+    rows = design_rows(Sum.or_one(terms), structure, neighbors)
     own = Evaluation(rows.energy, site_features(tuple(terms), structure, neighbors), rows.forces, rows.stress)
     parametric = _variances_of(own, posterior.factor)
     residual, begin = [], 0
@@ -124,10 +124,6 @@ def _deviations(parametric, residual, posterior, structure, n):
 
 def _together(*parts):
     return jax.tree.map(lambda *own: np.sqrt(sum(np.square(a) for a in own)), *parts)
-
-
-def _sum(terms):
-    return terms[0] if len(terms) == 1 else Sum.of(*terms)
 
 
 @jax.jit

@@ -102,7 +102,7 @@ def observed_frame(posterior, structure, sigmas=None):
         raise DataError("frames are weighed here for weights of Gaussian processes only")
     sigmas = posterior.sigmas if sigmas is None else sigmas
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
-    rows = design_rows(terms[0] if len(terms) == 1 else Sum.of(*terms), structure, neighbors, False)
+    rows = design_rows(Sum.or_one(terms), structure, neighbors, False)
     parts, noise = [], []
     if "energy" in sigmas:
         parts.append(np.asarray(rows.energy)[None])

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.properties.coordinates import crystal, deform, symmetric_coordinates
 from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
@@ -158,7 +158,7 @@ def _by_shape(posterior, function, structure):
         rows = []
         for sign in (1.0, -1.0):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # said once, of the crystal itself
+                warnings.simplefilter("ignore", JaxpotWarning)  # said once, of the crystal itself
                 there = function(posterior.potential, deform(structure, sign * step * strain, sign * step * move))
             rows.append(flat(there))
         columns.append((rows[0] - rows[1]) / (2.0 * step))

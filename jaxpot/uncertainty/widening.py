@@ -67,7 +67,7 @@ def widened(posterior, structures, count=200, seed=0):
     parts = potential.terms if isinstance(potential, Sum) else (potential,)
     parts = [replaced.get(id(term), term) for term in parts]
     return posterior.replace(
-        potential=Sum.of(*parts) if len(parts) > 1 else parts[0], factor=jnp.asarray(np.concatenate(factor))
+        potential=Sum.or_one(parts), factor=jnp.asarray(np.concatenate(factor))
     )
 
 
