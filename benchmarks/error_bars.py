@@ -25,12 +25,9 @@ import numpy as np
 import jaxpot as jp
 from jaxpot.cli import demo
 from jaxpot.cli.compiler import compile_sooner
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.io import structure_from_spec
-from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.report.card import cohesive_energy, property_card, relaxed_crystal
-from jaxpot.uncertainty.calibration import _normal_quantile
-from jaxpot.uncertainty.deviations import padded_std
+from jaxpot.uncertainty.calibration import normal_quantile
 from jaxpot.uncertainty.learning import observed_frame
 from jaxpot.uncertainty.propagation import shape_response
 
@@ -50,7 +47,7 @@ def oracle_fit(seed):
     oracle = jp.load(demo.ORACLE)
     crystal, _ = structure_from_spec("diamond:Si:a=5.431")
     train = jp.draw_dataset(oracle, crystal.repeated((2, 2, 2)), demo.FRAMES, seed, **demo.DISTURBANCE)
-    train = demo._with_free_atoms(train, oracle, crystal)
+    train = demo.with_free_atoms(train, oracle, crystal)
     recipe = replace(jp.read_recipe(demo.RECIPE), choice=demo.CHOICE)
     found = jp.fit(train, recipe, seed=seed, jitter=demo.JITTER, predictions=False, keep_folds=True)
     return found, train, crystal
@@ -115,15 +112,13 @@ def mlearn(options):
         fitted = time.perf_counter() - start
         calibration = jp.calibrate(found, train)
         posterior = calibration.apply(found.posterior)
-        inside, width = {"energy": [], "forces": []}, _normal_quantile(0.9)
-        ready = prepare_frames([f.structure for f in test], found.potential.cutoff, inner_cutoffs(found.potential))
-        for frame, (structure, neighbors) in zip(test, ready, strict=True):
-            value, bar = jp.evaluate(found.potential, structure, neighbors), padded_std(
-                posterior, structure, neighbors, len(frame)
-            ).total
-            inside["energy"].append(abs(float(value.energy) - frame.energy) < width * bar.energy)
-            off = np.abs(np.asarray(value.forces)[: len(frame)] - frame.forces)
-            inside["forces"].append((off < width * bar.forces).ravel())
+        inside, width = {"energy": [], "forces": []}, normal_quantile(0.9)
+        structures = [frame.structure for frame in test]
+        values, bars = jp.evaluate_many(found.potential, structures), jp.std_many(posterior, structures)
+        for frame, value, bar in zip(test, values, bars, strict=True):
+            inside["energy"].append(abs(float(value.energy) - frame.energy) < width * bar.total.energy)
+            off = np.abs(np.asarray(value.forces) - frame.forces)
+            inside["forces"].append((off < width * bar.total.forces).ravel())
         pooled += inside["energy"]
         print(f"{element}: {len(inside['energy'])} energies {100 * np.mean(inside['energy']):.0f} %, forces "
               f"{100 * np.mean(np.concatenate(inside['forces'])):.1f} % in the 90 % interval; fit {fitted:.0f} s, "
@@ -177,7 +172,7 @@ def select(options):
         crystal, _ = structure_from_spec("diamond:Si:a=5.431")
         cell = crystal.repeated((2, 2, 2))
         pool = jp.draw_dataset(truth, cell, 300, 100 + seed, **demo.DISTURBANCE)
-        start = demo._with_free_atoms(jp.draw_dataset(truth, cell, 10, seed, **demo.DISTURBANCE), truth, crystal)
+        start = demo.with_free_atoms(jp.draw_dataset(truth, cell, 10, seed, **demo.DISTURBANCE), truth, crystal)
         recipe = replace(jp.read_recipe(demo.RECIPE), choice=demo.CHOICE)
         found = jp.fit(start, recipe, seed=seed, jitter=demo.JITTER, predictions=False)
         at_rest = relaxed_crystal(found.potential, crystal)

@@ -63,6 +63,7 @@ from jaxpot.uncertainty import (
     propagate,
     select_frames,
     std,
+    std_many,
     variance,
     widened,
     widened_near,
@@ -77,6 +78,6 @@ __all__ = [
     "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
     "hessian_vector_product", "kernels", "learn", "load", "models", "neighbors", "observe", "phonon_bands",
     "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe",
-    "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "stress",
+    "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "std_many", "stress",
     "thermal_expansion", "to_ase", "units", "variance", "virials", "widened", "widened_near",
 ]

@@ -97,7 +97,7 @@ def _fit(oracle, crystal, root, console):
     """The fitted GAP and its posterior, written with the report; the report's document."""
     cell = crystal.repeated((2, 2, 2))
     console.progress(f"drawing {FRAMES + HELD_OUT} frames of {len(cell)} atoms from {ORACLE}")
-    train = _with_free_atoms(draw_dataset(oracle, cell, FRAMES, SEED, **DISTURBANCE), oracle, crystal)
+    train = with_free_atoms(draw_dataset(oracle, cell, FRAMES, SEED, **DISTURBANCE), oracle, crystal)
     test = draw_dataset(oracle, cell, HELD_OUT, SEED + 1, **DISTURBANCE)
     recipe = replace(read_recipe(RECIPE), choice=CHOICE)
     say = console.progress
@@ -114,7 +114,7 @@ def _fit(oracle, crystal, root, console):
     return found, posterior, document
 
 
-def _with_free_atoms(dataset, oracle, crystal):
+def with_free_atoms(dataset, oracle, crystal):
     """One more frame, the crystal at twice its size: without it a GAP knows nothing of a free atom."""
     apart = crystal.strained(np.eye(3))
     found = evaluate(oracle, apart)

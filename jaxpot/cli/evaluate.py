@@ -10,7 +10,7 @@ from jaxpot.cli.model import load_posterior, model_argument
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError
 from jaxpot.observables import evaluate_many
-from jaxpot.uncertainty import std
+from jaxpot.uncertainty import std_many
 
 NAME = "evaluate"
 HELP = "energy, forces and stress of every structure in a file"
@@ -48,10 +48,12 @@ def run(options, console):
             raise
     document = {"frames": [_plain(result) for result in results]}
     if posterior is not None:
-        for k, frame in enumerate(frames):
-            if k % 10 == 0:
-                console.progress(f"error bars: structures {k + 1} to {min(k + 10, len(frames))} of {len(frames)}")
-            document["frames"][k]["sd"] = _plain(std(posterior, frame).epistemic)
+        def say(done, count):
+            if done % 10 == 0 or done == count:
+                console.progress(f"error bars: {done} of {count} structures")
+
+        for entry, bars in zip(document["frames"], std_many(posterior, frames, say), strict=True):
+            entry["sd"] = _plain(bars.epistemic)
     errors = _errors([io.labels(item) for item in atoms], results)
     write_text(out, to_json(document, indent=None) + "\n")
     console.text(_summary(results, errors))

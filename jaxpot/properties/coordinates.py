@@ -63,10 +63,12 @@ def symmetric_coordinates(structure):
 
     Orthonormal, and without uniform displacements.
     """
-    group, n = space_group(structure), len(structure)
+    n = len(structure)
     units = np.eye(3 * n).reshape(3 * n, n, 3)
     still = units - units.mean(1, keepdims=True)
-    return _invariant(voigt_basis(), group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
+    with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
+        group = space_group(frozen(structure))
+        return _invariant(voigt_basis(), group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
 
 
 def _invariant(fields, project):

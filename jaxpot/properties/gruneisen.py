@@ -12,7 +12,6 @@ from jaxpot.core.structure import Structure
 from jaxpot.properties.coordinates import (
     crystal,
     deform,
-    frozen,
     internal_response,
     require_stable,
     symmetric_coordinates,
@@ -110,7 +109,7 @@ def strain_derivative(potential, structure, q, strain=None):
     response, internal = _response(sites, len(structure), strain)
     if len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
-    if dilation and not len(symmetric_coordinates(frozen(structure))[1]):
+    if dilation and not len(symmetric_coordinates(structure)[1]):
         response = jnp.zeros_like(structure.positions)  # no symmetric displacements: nothing follows
     if smooth:
         return _along_strain(potential, structure, listed, topology, q, strain, response)

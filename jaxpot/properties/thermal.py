@@ -164,26 +164,26 @@ class _Model:
         require_real_modes(matrices, self.q, self.mesh[2])
         raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
 
-    def row(self, structure, temperature, method, potential=None):
-        """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state."""
-        potential = self.fixed if potential is None else potential
-        jets = self.jets(potential, structure)
+    def row(self, structure, temperature, method, jets=None):
+        """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state, with jets around it."""
+        jets = self.jets(self.fixed, structure) if jets is None else jets
         found = _derivatives(jets, temperature, *self.mesh[1:], vibrating=method != "gruneisen_v0")
-        if not is_traced(potential) and not np.isfinite(np.asarray(found.heat_capacity)):
+        if not is_traced(found) and not np.isfinite(np.asarray(found.heat_capacity)):
             self.explain(structure)
         mixed = found.mixed if method == "free_energy" else _mixed_from_modes(jets, temperature, *self.mesh[1:])
         return _describe(found, mixed, structure, temperature, self.strains)
 
     def traced_row(self, structure, temperature, method):
         """The same as a function of the potential, with the state that follows: de/dp = -(d2F/de de)^-1 d2F/de dp."""
-        fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:])
-        live = _derivatives(self.jets(self.potential, structure), temperature, *self.mesh[1:])
+        jets, vibrating = self.jets(self.potential, structure), method != "gruneisen_v0"
+        fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=vibrating)
+        live = _derivatives(jets, temperature, *self.mesh[1:], vibrating=vibrating)
         step = -jnp.linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
         if self.smooth:
             here = _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
-            return self.row(here, temperature, method, self.potential)
+            return self.row(here, temperature, method, self.jets(self.potential, here))
         # Jets around a state that depends on the potential would need derivatives that a rough potential has not got.
-        row = self.row(structure, temperature, method, self.potential)
+        row = self.row(structure, temperature, method, jets)
         for unit, size in zip(np.eye(len(self.strains)), step, strict=True):
             ahead, behind = (
                 self.row(self.moved(structure, sign * _NEAR * unit), temperature, method) for sign in (1.0, -1.0)

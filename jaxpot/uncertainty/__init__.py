@@ -1,7 +1,7 @@
 """How far a number may be trusted."""
 
 from jaxpot.uncertainty.calibration import Calibration, calibrate
-from jaxpot.uncertainty.deviations import Deviations, std
+from jaxpot.uncertainty.deviations import Deviations, std, std_many
 from jaxpot.uncertainty.extrapolation import ActiveSet
 from jaxpot.uncertainty.learning import learn, observe, select_frames
 from jaxpot.uncertainty.prior_variance import Variance, has_variance, variance
@@ -11,5 +11,5 @@ from jaxpot.uncertainty.widening import widened, widened_near
 
 __all__ = [
     "ActiveSet", "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance",
-    "learn", "observe", "propagate", "select_frames", "std", "variance", "widened", "widened_near",
+    "learn", "observe", "propagate", "select_frames", "std", "std_many", "variance", "widened", "widened_near",
 ]

@@ -165,7 +165,7 @@ def calibration_of(found):
         scores[kind] = {"before": score(difference, np.hypot(*parts)), "after": score(difference, bars)}
     main = "forces" if "forces" in found.differences else "energy"
     ratio = np.abs(found.differences[main]) / _positive(found.epistemic[main])
-    return Calibration(epistemic, noise, float(np.quantile(ratio, 0.9) / _normal_quantile(0.9)), scores, count)
+    return Calibration(epistemic, noise, float(np.quantile(ratio, 0.9) / normal_quantile(0.9)), scores, count)
 
 
 def score(differences, deviations):
@@ -176,8 +176,8 @@ def score(differences, deviations):
     cumulative = 0.5 * (1.0 + _erf(z / math.sqrt(2.0)))
     crps = deviations * (z * (2.0 * cumulative - 1.0) + 2.0 * density - 1.0 / math.sqrt(math.pi))
     return {
-        "coverage": {level: float(np.mean(np.abs(z) <= _normal_quantile(level))) for level in LEVELS},
-        "curve": [float(np.mean(np.abs(z) <= _normal_quantile(level))) for level in CURVE],
+        "coverage": {level: float(np.mean(np.abs(z) <= normal_quantile(level))) for level in LEVELS},
+        "curve": [float(np.mean(np.abs(z) <= normal_quantile(level))) for level in CURVE],
         "crps": float(crps.mean()),
         "nll": float(np.mean(0.5 * z * z + np.log(deviations) + 0.5 * math.log(2.0 * math.pi))),
     }
@@ -199,7 +199,7 @@ def _factors(differences, epistemic, noise):
             centre, width = centre + best[1:], width / 4.0
         a, b = np.exp(centre).tolist()
     bars = _positive(np.hypot(a * epistemic, b * noise))
-    interval = float(np.quantile(np.abs(differences) / bars, 0.9) / _normal_quantile(0.9))
+    interval = float(np.quantile(np.abs(differences) / bars, 0.9) / normal_quantile(0.9))
     return a * interval, b * interval
 
 
@@ -217,7 +217,7 @@ def _erf(x):
     return np.array([math.erf(v) for v in np.ravel(x)]).reshape(np.shape(x))
 
 
-def _normal_quantile(level):
+def normal_quantile(level):
     """Half-width of the central interval of a normal distribution in standard deviations, by bisection."""
     low, high = 0.0, 10.0
     while high - low > 1e-12:

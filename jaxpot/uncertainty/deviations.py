@@ -4,15 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import prepare_padded
+from jaxpot.checks import checked_neighbors, prepare_padded
 from jaxpot.core.pytree import pytree
-from jaxpot.errors import PrecisionError
+from jaxpot.core.structure import Structure
 from jaxpot.fitting.design import design_rows
 from jaxpot.fitting.metrics import KINDS
+from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import Evaluation, evaluate
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.posterior import check_posterior
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms, site_features
+from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms, refuse_single, site_features
 from jaxpot.uncertainty.residual import residual_variances
 
 
@@ -22,8 +24,8 @@ class Deviations:
 
     parametric: of the parameters, given the data. residual: of what the sparse points cannot represent, the prior's
     where data are far (zero for potentials that are no Gaussian processes). noise: of labels about the potential, as
-    the fit took it: sqrt(N) sigma for the energy of N atoms (zero for kinds that were not fitted). Each times the
-    factor of the posterior's calibration, if it has one.
+    the fit took it where a frame gives none of its own: sqrt(N) sigma for the energy of N atoms (zero for kinds that
+    were not fitted). Each times the factor of the posterior's calibration, if it has one.
     """
 
     parametric: Evaluation
@@ -72,9 +74,31 @@ def std(posterior, structure):
     """
     check_posterior(posterior)
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
-    if structure.positions.dtype != np.float64:
-        raise PrecisionError("a variance is a small difference of large numbers: it needs a structure in float64")
+    refuse_single(structure)
     return padded_std(posterior, structure, neighbors, n)
+
+
+def std_many(posterior, structures, progress=None):
+    """`std` of many structures, with few programs: a list, in the order given.
+
+    Args:
+        posterior: `Posterior`.
+        structures: `Structure`s or `ase.Atoms`.
+        progress: called with (number done, all).
+    """
+    check_posterior(posterior)
+    structures, potential = [Structure.of(s) for s in structures], posterior.potential
+    for structure in structures:
+        refuse_single(structure)
+        checked_neighbors(potential, structure)
+    found = []
+    for structure, ready in zip(
+        structures, prepare_frames(structures, potential.cutoff, inner_cutoffs(potential)), strict=True
+    ):
+        found.append(padded_std(posterior, *ready, len(structure)))
+        if progress:
+            progress(len(found), len(structures))
+    return found
 
 
 def padded_std(posterior, structure, neighbors, n):

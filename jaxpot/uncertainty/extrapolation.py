@@ -17,7 +17,6 @@ from jaxpot.uncertainty.processes import site_features
 
 _RANK = 1e-6  # of the largest singular value: smaller ones are rounding and are left out
 _SETTLED = 1.02  # the largest grade of a training environment when the exchange ends
-_SWAPS = 10_000
 
 
 @pytree
@@ -121,10 +120,12 @@ def _max_volume(rows):
         unit = left[k] / np.linalg.norm(left[k])
         left -= np.outer(left @ unit, unit)
     chosen = np.array(chosen)
-    for _ in range(_SWAPS):
-        shares = rows @ np.linalg.inv(rows[chosen])
+    shares = rows @ np.linalg.inv(rows[chosen])
+    while True:  # each exchange enlarges the volume by 2 % or more: it ends
         row, column = np.unravel_index(np.argmax(np.abs(shares)), shares.shape)
         if abs(shares[row, column]) <= _SETTLED:
-            break
+            return chosen
+        change = shares[row].copy()
+        change[column] -= 1.0
+        shares -= np.outer(shares[:, column], change / shares[row, column])
         chosen[column] = row
-    return chosen

@@ -34,10 +34,8 @@ def observe(posterior, slopes, sigmas):
     sigmas = np.broadcast_to(np.asarray(sigmas, float), slopes.shape[:1])
     if not (sigmas > 0.0).all() or not np.isfinite(slopes).all():
         raise DataError(f"sigmas: expected positive numbers, and finite slopes; got {sigmas}")
-    _, size, basis = np.linalg.svd(slopes / sigmas[:, None], full_matrices=False)
-    factor = np.asarray(posterior.factor)
-    shrunk = (factor @ basis.T) * (1.0 - 1.0 / np.sqrt(1.0 + size * size))
-    return posterior.replace(factor=jnp.asarray(factor - shrunk @ basis))
+    shrunk = _shrinking(slopes / sigmas[:, None])
+    return posterior.replace(factor=jnp.asarray(shrunk(np.asarray(posterior.factor))))
 
 
 def learn(posterior, function, value, sigma, structure=None, progress=None):
@@ -149,14 +147,19 @@ def select_frames(posterior, target, candidates, count, progress=None):
         gains = [-1.0 if k in chosen else _gain(rows, slopes) for k, rows in enumerate(frames)]
         best = int(np.argmax(gains))
         chosen.append(best)
-        _, size, basis = np.linalg.svd(frames[best], full_matrices=False)
-        shrink = 1.0 - 1.0 / np.sqrt(1.0 + size * size)
-        frames = [rows - (rows @ basis.T * shrink) @ basis for rows in frames]
-        slopes = slopes - (slopes @ basis.T * shrink) @ basis
+        shrunk = _shrinking(frames[best])
+        frames, slopes = [shrunk(rows) for rows in frames], shrunk(slopes)
         left.append(np.sqrt((slopes * slopes).sum(1)))
         if progress:
             progress(f"frame {best}: bar {left[-1].max():.4g} left")
     return chosen, np.array(left)
+
+
+def _shrinking(rows):
+    """What multiplies a matrix (any, R) by (1 + B^T B)^(-1/2), B the rows."""
+    _, size, basis = np.linalg.svd(rows, full_matrices=False)
+    part = 1.0 - 1.0 / np.sqrt(1.0 + size * size)
+    return lambda matrix: matrix - (matrix @ basis.T * part) @ basis
 
 
 def _gain(rows, slopes):

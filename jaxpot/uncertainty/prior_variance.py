@@ -1,6 +1,5 @@
 """The variance that a Gaussian process potential has left, given its sparse points."""
 
-import weakref
 from functools import partial
 
 import jax
@@ -9,18 +8,15 @@ import numpy as np
 
 from jaxpot.checks import check_potential, prepare_padded
 from jaxpot.core.numbers import as_number
-from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
-from jaxpot.errors import DataError, PrecisionError
-from jaxpot.observables import poison
-from jaxpot.potentials.base import addends, map_rows
+from jaxpot.errors import DataError
+from jaxpot.potentials.base import addends
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.processes import factor_of, gaussian_terms, of_sites, point_factor, refuse_single
 from jaxpot.uncertainty.site_variance import site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
-_factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
 
 
 @pytree
@@ -93,8 +89,8 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
             f"how QUIP counts the instances of {', '.join(names)} in its variance is not known: use correlated=True"
         )
     n, (potential, structure, neighbors) = prepare_padded(potential, structure, neighbors)
-    _refuse_single(structure)
-    factors = tuple(_factor(term.readout, noise) for _, term in terms)
+    refuse_single(structure)
+    factors = tuple(point_factor(term.readout, noise) for _, term in terms)
     found = _variance(potential, terms, factors, noise, structure, neighbors, correlated)
     return _stripped(found, n)
 
@@ -104,14 +100,9 @@ def _of_posterior(posterior, structure, neighbors):
     if terms is None:
         raise DataError("site energies have a variance here only for weights of Gaussian processes; see jp.std")
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, neighbors)
-    _refuse_single(structure)
+    refuse_single(structure)
     factors = tuple(factor_of(t.readout, jitter) for t, jitter in zip(terms, posterior.jitters, strict=True))
     return _stripped(site_variance(posterior, factors, structure, neighbors), n)
-
-
-def _refuse_single(structure):
-    if structure.positions.dtype != np.float64:
-        raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
 
 
 def _stripped(found, n):
@@ -137,46 +128,15 @@ def _uncounted(terms):
     return sorted({type(t.descriptor).__name__ for _, t in terms if t.descriptor.multiplicity is None})
 
 
-def _factor(readout, noise):
-    """Lower Cholesky factor of the covariance of the sparse points; kept with a readout that is concrete."""
-    if is_traced(readout):
-        return jnp.linalg.cholesky(readout.point_covariance(noise))
-    kept = _factors.setdefault(readout, {})
-    if noise not in kept:
-        kept[noise] = _checked_factor(np.asarray(readout.point_covariance(noise)), noise)
-    return kept[noise]
-
-
-def _checked_factor(covariance, noise):
-    rounding = len(covariance) * np.finfo(covariance.dtype).eps * covariance.diagonal().max()
-    try:
-        factor = np.linalg.cholesky(covariance)
-        smallest = factor.diagonal().min() ** 2
-    except np.linalg.LinAlgError:
-        smallest = 0.0
-    if smallest <= rounding:
-        raise DataError(
-            f"the covariance of {len(covariance)} sparse points is numerically singular (a pivot of {smallest:.1e} "
-            f"eV^2 is lost in rounding): give a regularisation larger than {noise:g} eV; the default is 0.001 eV"
-        )
-    return jnp.asarray(factor)
-
-
 @partial(jax.jit, static_argnames="correlated")
 def _variance(potential, terms, factors, noise, structure, neighbors, correlated):
-    def block(graph, per_chunk):
-        def chunk(environments):
-            return jnp.stack([
-                _rows(scale, term, factor, noise, environments, correlated)
-                for (scale, term), factor in zip(terms, factors, strict=True)
-            ], axis=1)
+    def chunk(environments):
+        return jnp.stack([
+            _rows(scale, term, factor, noise, environments, correlated)
+            for (scale, term), factor in zip(terms, factors, strict=True)
+        ], axis=1)
 
-        found = per_chunk(jax.checkpoint(chunk), graph.environments())
-        return jnp.where(graph.real[:, None], found * graph.sound[:, None], 0.0), graph.centers
-
-    found, centers = map_rows(block, potential, structure, neighbors, max_blocks=32)
-    found = found * poison(potential, structure, neighbors)
-    found = jnp.zeros((len(structure), len(terms)), found.dtype).at[centers].add(found)
+    found = of_sites(chunk, potential, structure, neighbors)
     return Variance(found.sum(1), found.T)
 
 

@@ -1,4 +1,4 @@
-"""The Gaussian processes in a potential whose weights a posterior knows."""
+"""The Gaussian processes in a potential: which a posterior knows, their factors and features, maps over sites."""
 
 import weakref
 
@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.precision import is_traced
+from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.describe import vectors_of
-from jaxpot.potentials.base import Sum
+from jaxpot.observables import poison
+from jaxpot.potentials.base import Sum, map_rows
 from jaxpot.potentials.described import Described
 
-_factors = weakref.WeakKeyDictionary()  # readout -> {jitter: Cholesky factor}; forgotten with the readout
+_factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
 
 
 def gaussian_terms(posterior):
@@ -26,12 +29,60 @@ def gaussian_terms(posterior):
 
 def factor_of(readout, jitter):
     """Lower Cholesky factor of the covariance of the sparse points, as the fit had it."""
+    with jax.ensure_compile_time_eval():  # a readout that is known is so under jit over the structure, too
+        weights = 1.0 if readout.point_weights is None else readout.point_weights
+        mean = readout.delta**2 * jnp.mean(weights**2 * readout.kernel.diagonal(readout.points))
+        noise = jnp.sqrt(jitter * mean)
+        return point_factor(readout, noise if is_traced(readout) else float(noise))
+
+
+def point_factor(readout, noise):
+    """Lower Cholesky factor of `point_covariance(noise)`; kept with a readout that is concrete.
+
+    Raises:
+        DataError: it is numerically singular. (Traced: NaN.)
+    """
+    if is_traced(readout):
+        return jnp.linalg.cholesky(readout.point_covariance(noise))
     kept = _factors.setdefault(readout, {})
-    if jitter not in kept:
-        covariance = np.asarray(readout.point_covariance(0.0))
-        covariance = covariance + jitter * covariance.diagonal().mean() * np.eye(len(covariance))
-        kept[jitter] = jnp.asarray(np.linalg.cholesky(covariance))
-    return kept[jitter]
+    if noise not in kept:
+        with jax.ensure_compile_time_eval():
+            kept[noise] = _checked_factor(np.asarray(readout.point_covariance(noise)), noise)
+    return kept[noise]
+
+
+def _checked_factor(covariance, noise):
+    rounding = len(covariance) * np.finfo(covariance.dtype).eps * covariance.diagonal().max()
+    try:
+        factor = np.linalg.cholesky(covariance)
+        smallest = factor.diagonal().min() ** 2
+    except np.linalg.LinAlgError:
+        smallest = 0.0
+    if smallest <= rounding:
+        raise DataError(
+            f"the covariance of {len(covariance)} sparse points is numerically singular (a pivot of {smallest:.1e} "
+            f"eV^2 is lost in rounding): give a regularisation larger than {noise:g} eV (the default is 0.001 eV), or "
+            "fit with a larger jitter"
+        )
+    return jnp.asarray(factor)
+
+
+def refuse_single(structure):
+    """A variance in single precision would be rounding."""
+    if structure.positions.dtype != np.float64:
+        raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
+
+
+def of_sites(function, potential, structure, neighbors):
+    """function(environments of a chunk) -> (rows, k), of all atoms: (n, k); NaN where the list does not hold."""
+
+    def block(graph, per_chunk):
+        found = per_chunk(jax.checkpoint(function), graph.environments())
+        return jnp.where(graph.real[:, None], found * graph.sound[:, None], 0.0), graph.centers
+
+    found, centers = map_rows(block, potential, structure, neighbors, max_blocks=32)
+    found = found * poison(potential, structure, neighbors)
+    return jnp.zeros((len(structure), found.shape[1]), found.dtype).at[centers].add(found)
 
 
 @jax.jit

@@ -133,6 +133,22 @@ def test_bars_of_a_structure_are_those_of_draws(posterior, disturbed):
         np.testing.assert_allclose(rows.std(0) / getattr(bars, name), 1.0, atol=0.08)
 
 
+def test_many_structures_have_the_same_bars_as_one_by_one(posterior, crystal, disturbed):
+    for structure, found in zip((crystal, disturbed), jp.std_many(posterior, [crystal, disturbed]), strict=True):
+        one = jp.std(posterior, structure)
+        for part in ("parametric", "residual", "noise"):
+            for a, b in zip(jax.tree.leaves(getattr(found, part)), jax.tree.leaves(getattr(one, part)), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_gruneisen_parameters_under_jit_over_a_rough_potential(posterior, at_rest):
+    def gamma(potential):
+        return jp.gruneisen(potential, at_rest, [[0.5, 0.0, 0.5]]).gamma
+
+    np.testing.assert_allclose(jax.jit(gamma)(posterior.potential), gamma(posterior.potential), rtol=1e-6)
+
+
 def test_residuals_of_forces_and_stresses_are_those_of_energy_differences(posterior, disturbed):
     def energy_of(term, structure):
         _, (_, padded, neighbors) = prepare_padded(posterior.potential, structure, None)
@@ -170,6 +186,11 @@ def test_site_variances_are_those_of_std_and_have_a_gradient(posterior, disturbe
 
     def total(positions):
         return jp.variance(posterior, disturbed.moved(positions), listed).sites.sum()
+
+    # Under jit over the positions alone, with nothing computed before.
+    fresh = jax.tree.map(jnp.array, posterior)
+    jitted = jax.jit(lambda x: jp.variance(fresh, disturbed.moved(x), listed).sites.sum())
+    np.testing.assert_allclose(jitted(disturbed.positions), found.sites.sum(), rtol=1e-6)
 
     step, along = 1e-4, np.random.default_rng(1).normal(size=(4, 3))
     ahead, behind = (total(disturbed.positions + s * step * along) for s in (1, -1))
