@@ -53,7 +53,9 @@ from jaxpot.properties import (
     phonon_dos,
     phonons,
     relax,
+    surface_energy,
     thermal_expansion,
+    vacancy_energy,
 )
 from jaxpot.uncertainty import (
     ActiveSet,
@@ -79,5 +81,6 @@ __all__ = [
     "hessian_vector_product", "kernels", "learn", "load", "models", "neighbors", "observe", "phonon_bands",
     "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe",
     "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "std_many", "stress",
-    "thermal_expansion", "to_ase", "units", "variance", "virials", "widened", "widened_near",
+    "surface_energy", "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance", "virials", "widened",
+    "widened_near",
 ]

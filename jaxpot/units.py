@@ -23,6 +23,7 @@ kelvin = 1.0
 pascal = 1e-30 / _e
 GPa = 1e9 * pascal
 bar = 1e5 * pascal
+J_per_m2 = 1e-20 / _e  # eV/A^2, of surface energies
 
 fs = 1e-15 * _second
 ps = 1e-12 * _second

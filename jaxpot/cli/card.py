@@ -37,6 +37,9 @@ def arguments(parser):
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the card; made if it is not there"
     )
+    parser.add_argument(
+        "--no-defects", dest="defects", action="store_false", help="leave out vacancies and surfaces"
+    )
     parser.add_argument("--name", help="title of the card (default: the structure as it was given)")
     meshes(parser)
 
@@ -83,6 +86,7 @@ def run(options, console):
         dos_mesh=options.dos_mesh,
         points=options.points,
         posterior=posterior,
+        defects=options.defects,
     )
     finish(card, folder, console)
     console.result(card.document())

@@ -34,6 +34,7 @@ class Symmetry:
         translations: (m, 3) fractional t.
         equivalent_atoms: (n,) the first atom of the orbit of each.
         cell: (3, 3) A, lattice vectors in rows.
+        conventional: (3, 3) the vectors of the conventional cell in rows, in units of the lattice vectors.
         fractional: (n, 3) the positions for which the operations were found.
     """
 
@@ -43,6 +44,7 @@ class Symmetry:
     translations: np.ndarray
     equivalent_atoms: np.ndarray
     cell: np.ndarray
+    conventional: np.ndarray
     fractional: np.ndarray = field(repr=False)
 
     @cached_property
@@ -170,6 +172,7 @@ def space_group(structure, symprec=1e-5):
         translations=hand * np.asarray(dataset.translations, float),
         equivalent_atoms=equivalent,
         cell=cell,
+        conventional=hand * np.linalg.inv(dataset.transformation_matrix).T,
         fractional=fractional,
     )
 
@@ -228,7 +231,7 @@ def reduced_mesh(structure, mesh, shift=False, symprec=1e-5):
 
 def _identity(cell, fractional):
     n = len(fractional)
-    return Symmetry(1, "P1", np.eye(3, dtype=int)[None], np.zeros((1, 3)), np.arange(n), cell, fractional)
+    return Symmetry(1, "P1", np.eye(3, dtype=int)[None], np.zeros((1, 3)), np.arange(n), cell, np.eye(3), fractional)
 
 
 def _dataset(crystal, symprec):

@@ -12,6 +12,12 @@ from jaxpot.errors import DataError, GeometryError
 ISOLATED = 10.0  # A; an atom whose own images are further away than this is taken for isolated
 _SAME = 1e-4  # eV; what two energies of one atom may differ by
 LEAST_SQUARES = "least squares"
+_NOTHING = "zero, for want of energies"
+
+
+def tells_of_atoms(origin):
+    """Whether energies of this origin (`atomic_energies`) are those of isolated atoms."""
+    return not origin.startswith((LEAST_SQUARES, _NOTHING))
 
 
 def is_isolated(frame):
@@ -114,7 +120,7 @@ def _given(e0):
 def _least_squares(frames, species):
     known = [frame for frame in frames if frame.energy is not None]
     if not known:
-        return dict.fromkeys(species, 0.0), "zero, for want of energies"
+        return dict.fromkeys(species, 0.0), _NOTHING
     shares = np.array([[np.count_nonzero(f.numbers == z) / len(f) for z in species] for f in known])
     per_atom = np.array([f.energy / len(f) for f in known])
     energies, _, rank, _ = np.linalg.lstsq(shares, per_atom, rcond=1e-10)

@@ -10,6 +10,7 @@ from jaxpot.core.elements import name_species
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.errors import DataError
 from jaxpot.fitting import hyperparameters
+from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.fitting.checkpoint import Checkpoint, fingerprint
 from jaxpot.fitting.curvature import check_curvatures, curvature_moments
 from jaxpot.fitting.dataset import Dataset
@@ -199,7 +200,8 @@ def fit(
     weights = [np.asarray(w) for w in unwhiten(column * found.mean, factors)]
     found_offsets = dict(zip(offsets, weights.pop().tolist(), strict=True)) if offsets else {}
     scales = [s * common for s in scales]
-    fitted = Constants(dataset.e0) + with_weights(potential, weights, scales)
+    atoms = Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))
+    fitted = atoms + with_weights(potential, weights, scales)
     fitted = fitted if baseline is None else fitted + baseline
     given = {"energy": recipe.sigmas.energy, "forces": recipe.sigmas.forces, "stress": recipe.sigmas.stress}
     used = {kind: sigma * noise[kind] * common for kind, sigma in given.items() if kind in noise}

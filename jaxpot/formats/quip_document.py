@@ -46,6 +46,7 @@ class Document:
         self.version, self.label = None, None
         self.potentials, self.e0, self.coordinates, self.sections = [], {}, [], []
         self.has_core = False
+        self.isolated = True  # e0 are energies of isolated atoms
         self.announced = None
         self.trained_on = _SpeciesOfFrames()
         self._open, self._text, self._sections = [], [], []
@@ -129,6 +130,7 @@ class Document:
         elif name == "GAP_data":
             if attributes.get("do_core", "F").strip().upper().startswith(("T", ".T")):
                 self.has_core = True
+            self.isolated = attributes.get("e0_method", "isolated") == "isolated"
         elif name == "e0":
             z = self.count(attributes, "Z", len(SYMBOLS) - 1)
             self.e0[z] = self.number(attributes, "value")

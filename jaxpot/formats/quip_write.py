@@ -15,7 +15,7 @@ from jaxpot.errors import DataError
 from jaxpot.formats.quip_write_parts import PARTS, digits, nested_sum, write_parts
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials.base import addends
-from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.constants import Constants, knows_isolated_atoms
 from jaxpot.potentials.described import Described
 from jaxpot.readouts import SparseGP
 
@@ -55,7 +55,8 @@ def write_quip_xml(potential, path):
     contents = (version, sorted(e0.items()), coordinates, [ElementTree.tostring(section) for _, section in parts])
     label = f"GAP_{hashlib.sha256(repr(contents).encode()).hexdigest()[:16]}"
     sides = [f"{path}.sparseX.{label}{k}" for k in range(1, len(coordinates) + 1)]
-    root = _xml(label, version, e0, coordinates, [os.path.basename(side) for side in sides], parts)
+    names = [os.path.basename(side) for side in sides]
+    root = _xml(label, version, e0, knows_isolated_atoms(potential), coordinates, names, parts)
     ElementTree.indent(root)
     _write_sides({side: coordinate.points for side, coordinate in zip(sides, coordinates, strict=True)})
     write_atomically(path, ElementTree.tostring(root) + b"\n")
@@ -232,7 +233,7 @@ def _flag(value):
 # The files ------------------------------------------------------------------------------------------------
 
 
-def _xml(label, version, e0, coordinates, sides, parts):
+def _xml(label, version, e0, isolated, coordinates, sides, parts):
     named = set().union(*(coordinate.elements for coordinate in coordinates))
     if not named <= set(e0):
         raise DataError(
@@ -245,7 +246,7 @@ def _xml(label, version, e0, coordinates, sides, parts):
     ElementTree.SubElement(root, "Potential", label=label, init_args=init_args)
     root.extend(section for _, section in parts)
     gap = ElementTree.SubElement(root, "GAP_params", label=label, gap_version=str(version))
-    data = ElementTree.SubElement(gap, "GAP_data", do_core="F")
+    data = ElementTree.SubElement(gap, "GAP_data", do_core="F", **({} if isolated else {"e0_method": "average"}))
     for z, energy in sorted(e0.items()):
         ElementTree.SubElement(data, "e0", Z=str(z), value=digits(energy))
     sparse = ElementTree.SubElement(gap, "gpSparse", label=label, n_coordinate=str(len(coordinates)), fitted="T")

@@ -56,7 +56,7 @@ def read_quip_xml(path, species=None, tolerance=0.0):
     missing = [z for z in known if z not in document.e0]
     if missing:
         raise FormatError(f"there is no e0 for {name_species(missing)}", path, field="e0")
-    constants = Constants(np.array([document.e0[z] for z in known]), known)
+    constants = Constants(np.array([document.e0[z] for z in known]), known, document.isolated)
     others = [read_classical(document, kind, label, known) for kind, label in parts]
     try:
         return Sum.of(constants, *terms, *others)

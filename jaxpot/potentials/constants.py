@@ -9,7 +9,7 @@ from jaxpot.core.graph import species_index
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.parameters import pick, species_numbers
 
 
@@ -20,10 +20,13 @@ class Constants(Potential):
     Args:
         energies: {"Si": -1.0, ...} by symbol or atomic number, eV; or an array in the order of `species`.
         species: the elements, when `energies` is an array.
+        isolated: whether these are energies of isolated atoms. False: least squares have found them, and energies of
+            cohesion are not defined.
     """
 
     energies: jax.Array
     species: tuple | None = static(default=None)
+    isolated: bool = static(default=True)
 
     cutoff = 0.0
     smoothness = 99
@@ -49,3 +52,8 @@ class Constants(Potential):
     def extent(self):
         """Nothing reaches beyond the atom itself."""
         return jnp.zeros((), self.energies.dtype)
+
+
+def knows_isolated_atoms(potential):
+    """Whether the energy of an isolated atom means something: no reference energies from least squares are in it."""
+    return all(term.isolated for _, term in addends(potential) if isinstance(term, Constants))

@@ -7,6 +7,7 @@ derivatives by the implicit function theorem.
 
 from jaxpot.properties.elastic import ElasticConstants, elastic_constants
 from jaxpot.properties.eos import EquationOfState, equation_of_state
+from jaxpot.properties.excess import Arrangement, ExcessEnergy
 from jaxpot.properties.gruneisen import Gruneisen, GruneisenBands, gruneisen, gruneisen_bands
 from jaxpot.properties.harmonic import Harmonic, harmonic
 from jaxpot.properties.phonons import (
@@ -21,11 +22,14 @@ from jaxpot.properties.phonons import (
     phonons,
 )
 from jaxpot.properties.relax import Relaxation, relax
+from jaxpot.properties.surfaces import surface_energy
 from jaxpot.properties.thermal import ThermalExpansion, thermal_expansion
+from jaxpot.properties.vacancies import vacancy_energy
 
 __all__ = [
-    "ElasticConstants", "EquationOfState", "ForceConstants", "Gruneisen", "GruneisenBands", "Harmonic",
-    "PhononBands", "PhononDos", "Phonons", "Relaxation", "ThermalExpansion",
+    "Arrangement", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
+    "GruneisenBands", "Harmonic", "PhononBands", "PhononDos", "Phonons", "Relaxation", "ThermalExpansion",
     "dynamical_matrix", "elastic_constants", "equation_of_state", "force_constants", "gruneisen",
-    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "thermal_expansion",
+    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "surface_energy",
+    "thermal_expansion", "vacancy_energy",
 ]

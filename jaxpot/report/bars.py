@@ -17,16 +17,17 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report.crystal import isolated_atom, lattice
 from jaxpot.uncertainty.processes import gaussian_terms
 from jaxpot.uncertainty.propagation import propagate, shape_response
-from jaxpot.uncertainty.widening import widened_near
+from jaxpot.uncertainty.widening import widened, widened_near
 
 
-def card_deviations(posterior, crystal, values, special, room, mesh, say):
+def card_deviations(posterior, crystal, values, results, special, room, mesh, say):
     """Standard deviations of the entries of a card.
 
     Args:
         posterior: `Posterior` whose mean the card is of.
         crystal: the relaxed primitive cell.
         values: key -> value of the entry, None where it does not exist.
+        results: what the values come from; of it, vacancy and surfaces.
         special: name -> wave vector, in the order of the tables.
         room: K.
         mesh: as for `thermal_expansion`.
@@ -39,6 +40,8 @@ def card_deviations(posterior, crystal, values, special, room, mesh, say):
     say("error bars: what the sparse points do not see")
     if gaussian_terms(posterior) is not None:
         posterior = widened_near(posterior, crystal)
+        defects = [found.structure for found in _defects(results).values()]
+        posterior = widened(posterior, defects) if defects else posterior
     say("error bars: the shape of the crystal")
     response = shape_response(posterior, crystal)
 
@@ -53,8 +56,15 @@ def card_deviations(posterior, crystal, values, special, room, mesh, say):
     q = np.array(list(special.values()))
     found = {
         "a0_A": float(bars("lattice constant", lambda p, x: jnp.asarray(lattice(x)["a"]))),
-        "e_coh_eV": float(bars("cohesive energy", _cohesive)),
     }
+    if values["e_coh_eV"] is not None:
+        found["e_coh_eV"] = float(bars("cohesive energy", _cohesive))
+    defects = _defects(results)
+    if defects:
+        named = bars("vacancies and surfaces", lambda p, x: {name: own.at(p, x) for name, own in defects.items()})
+        named = {name: float(sd) for name, sd in named.items()}
+        found["vacancy_eV"] = named.pop("vacancy", None)
+        found["surface_J_per_m2"] = {name: sd / units.J_per_m2 for name, sd in named.items()} or None
     elastic, named = values["elastic_GPa"], None
     if elastic is not None:
         named = bars("elastic constants", lambda p, x: _elastic(elastic_constants(p, x), elastic))
@@ -109,3 +119,8 @@ def _by_point(special, table):
     return {
         name: [float(x) if np.isfinite(x) else None for x in row] for name, row in zip(special, table, strict=True)
     }
+
+
+def _defects(results):
+    """Name -> `ExcessEnergy`: "vacancy", and the faces."""
+    return ({"vacancy": results["vacancy"]} if "vacancy" in results else {}) | results.get("surfaces", {})

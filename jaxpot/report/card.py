@@ -24,6 +24,7 @@ from jaxpot.core.versions import versions
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
 from jaxpot.io import band_path, special_points
 from jaxpot.observables import energy
+from jaxpot.potentials.constants import knows_isolated_atoms
 from jaxpot.properties.elastic import elastic_constants
 from jaxpot.properties.eos import equation_of_state
 from jaxpot.properties.gruneisen import GruneisenBands, gruneisen
@@ -33,6 +34,7 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
 from jaxpot.report.bars import card_deviations
 from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
+from jaxpot.report.defects import defects_of
 from jaxpot.report.html import html_page
 
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
@@ -41,11 +43,12 @@ _ELASTIC = ("c11", "c12", "c13", "c33", "c44", "c66")
 
 _UNITS = {
     "a0_A": "A", "e_coh_eV": "eV/atom", "bulk_GPa": "GPa", "elastic_GPa": "GPa", "phonons_THz": "THz", "gamma": "1",
-    "alpha_1_per_K": "1/K", "heat_capacity": "kB/atom",
+    "alpha_1_per_K": "1/K", "heat_capacity": "kB/atom", "vacancy_eV": "eV", "surface_J_per_m2": "J/m^2",
 }
 _DEFINITIONS = {
     "a0_A": "first axis of the conventional cell at the minimum of the energy, without zero-point motion",
-    "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom",
+    "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom; null where its "
+    "reference energies are from least squares, of no atom",
     "bulk_GPa": "Hill average of the static elastic constants; exact for cubic crystals",
     "elastic_GPa": "second derivatives of the energy by strain with relaxed ions; Voigt order xx yy zz yz xz "
     "xy, Cartesian axes of meta.structure.cell_A",
@@ -54,6 +57,10 @@ _DEFINITIONS = {
     "modes at Gamma, which have none; thermodynamic_300K: their average, weighted by heat capacity",
     "alpha_1_per_K": "linear thermal expansion (mean of the three axes) at 300 K, quasi-harmonic",
     "heat_capacity": "at constant pressure and 300 K, quasi-harmonic, per atom",
+    "vacancy_eV": "static formation energy of a vacancy, atoms relaxed at fixed cell, images 12 A away or more; the "
+    "lowest of the crystal's sites; null for compounds, where it depends on chemical potentials",
+    "surface_J_per_m2": "static energies of relaxed surfaces without reconstructions, by Miller indices of the "
+    "conventional cell",
     "sd": "standard deviation of the value, of the shape of the value; null without a posterior. To first order in "
     "what is uncertain of the potential: its parameters, and what its sparse points do not see near this crystal",
 }
@@ -61,7 +68,7 @@ _DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Card:
-    """A property card: `values` (the eight keys of `card.json`), `meta`, and the results behind them."""
+    """A property card: `values` (the keys of `card.json`), `meta`, and the results behind them."""
 
     name: str
     values: dict
@@ -107,7 +114,7 @@ class Card:
 
 def property_card(
     potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None,
-    posterior=None,
+    posterior=None, defects=True,
 ):
     """Compute the property card of a crystal.
 
@@ -123,6 +130,7 @@ def property_card(
         temperatures: K, ascending, among them 300; by default 0 to 600. Thermal properties end, with a
             warning, below the first at which the crystal has no minimum of its free energy.
         posterior: `Posterior` whose mean the potential is: each entry gets its standard deviation.
+        defects: whether vacancies and surfaces are computed: cells of a hundred atoms.
 
     Returns:
         `Card`.
@@ -146,7 +154,11 @@ def property_card(
         thermal = pool.submit(_thermal_expansion, potential, crystal, temperatures, mesh, _double())
         say("energy against volume")
         results["equation_of_state"] = equation_of_state(potential, crystal)
-        cohesive = cohesive_energy(potential, crystal)
+        cohesive = None
+        if knows_isolated_atoms(potential):
+            cohesive = cohesive_energy(potential, crystal)
+        else:
+            notes.append("no cohesive energy: the reference energies are from least squares, not of isolated atoms")
         say("elastic constants")
         with _optional("elastic constants", notes):
             results["elastic"] = elastic_constants(potential, crystal)
@@ -167,6 +179,9 @@ def property_card(
             results["gruneisen"], results["modes"] = _split(
                 GruneisenBands, route, found, "frequencies", "gamma"
             )
+        if defects:
+            say("vacancies and surfaces")
+            results |= defects_of(potential, crystal, notes)
         say("thermal expansion and heat capacity")
         with _optional("thermal properties", notes):
             results["thermal"] = thermal.result()
@@ -181,11 +196,13 @@ def property_card(
         "gamma": _gamma(special, results, thermal, room),
         "alpha_1_per_K": thermal and thermal["alpha_1_per_K"][room],
         "heat_capacity": thermal and thermal["heat_capacity_p_kB_per_atom"][room],
+        "vacancy_eV": float(results["vacancy"].energy) if "vacancy" in results else None,
+        "surface_J_per_m2": _surfaces(results.get("surfaces")),
     }
     bars = {}
     if posterior is not None:
         with _collected(notes):
-            bars = card_deviations(posterior, crystal, numbers, special, ROOM, mesh, say)
+            bars = card_deviations(posterior, crystal, numbers, results, special, ROOM, mesh, say)
     values = {
         key: {"value": value, "sd": None if value is None else bars.get(key), "unit": _UNITS[key]}
         for key, value in numbers.items()
@@ -289,6 +306,10 @@ def _elastic(result):
     values |= {name: float(getattr(result, name)) / units.GPa for name in ("bulk_hill", "shear_hill")}
     values["young_hill"] = float(result.young) / units.GPa
     return {name: float(value) for name, value in values.items()} | {"voigt": voigt.tolist()}
+
+
+def _surfaces(found):
+    return found and {name: float(surface.energy) / units.J_per_m2 for name, surface in found.items()}
 
 
 def _equation_of_state(result, atoms):

@@ -15,6 +15,7 @@ _ASCII = {
     "α": "alpha",
     "×": "x",
     "Å": "A",
+    "²": "^2",
     "³": "^3",
     "⁻": "^-",
     "⁶": "6",
@@ -48,7 +49,7 @@ class Row:
 
 def rows(document):
     """The rows of a card's document (the contents of `card.json`)."""
-    return [*_crystal(document), *_elastic(document), *_phonons(document), *_thermal(document)]
+    return [*_crystal(document), *_elastic(document), *_defects(document), *_phonons(document), *_thermal(document)]
 
 
 def deviations_off(truth, document):
@@ -135,6 +136,15 @@ def _elastic(document):
     for key, name in (("shear_hill", "Shear modulus (Hill)"), ("young_hill", "Young's modulus (Hill)")):
         if key in elastic:
             yield _row(section, name, elastic[key], 2, "GPa", bars.get(key))
+
+
+def _defects(document):
+    section = "Defects (static, relaxed)"
+    vacancy, surfaces = document["vacancy_eV"], document["surface_J_per_m2"]
+    if vacancy["value"] is not None:
+        yield _entry(section, "Vacancy formation energy", vacancy, 3, "eV")
+    for face, value in (surfaces["value"] or {}).items():
+        yield _row(section, f"Surface energy ({face})", value, 3, "J/m²", (surfaces["sd"] or {}).get(face))
 
 
 def _phonons(document):

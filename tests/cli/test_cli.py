@@ -14,7 +14,7 @@ from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.main import main
 from jaxpot.report.side_by_side import side_by_side
 
-KEYS = "a0_A e_coh_eV bulk_GPa elastic_GPa phonons_THz gamma alpha_1_per_K heat_capacity".split()
+KEYS = "a0_A e_coh_eV bulk_GPa elastic_GPa phonons_THz gamma alpha_1_per_K heat_capacity vacancy_eV surface_J_per_m2".split()
 SMALL = ["--mesh", "2", "--dos-mesh", "3", "--points", "12"]
 
 
