@@ -26,13 +26,14 @@ import jaxpot as jp
 from jaxpot.cli import demo
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.io import structure_from_spec
-from jaxpot.report.card import cohesive_energy, property_card, relaxed_crystal
+from jaxpot.report.card import property_card, relaxed_crystal
 from jaxpot.uncertainty.calibration import normal_quantile
 from jaxpot.uncertainty.learning import observed_frame
 from jaxpot.uncertainty.propagation import shape_response
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
 Q = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.0, 0.5], [0.375, 0.75, 0.375]])
+FACES = ((1, 0, 0), (1, 1, 0), (1, 1, 1))
 PROPERTIES = {
     "a0": lambda p, x: 2.0 * x.cell[0, 1],
     "C11 C12 C44": lambda p, x: (lambda c: jnp.stack([c.c11, c.c12, c.c44]))(jp.elastic_constants(p, x)),
@@ -63,12 +64,14 @@ def oracle(options):
         for potential in (truth, found.potential):
             at_rest = relaxed_crystal(potential, crystal)
             table = {name: np.ravel(function(potential, at_rest)) for name, function in PROPERTIES.items()}
-            values.append(table | {"cohesive energy": np.array([cohesive_energy(potential, at_rest)])})
-        wide = jp.widened_near(posterior, at_rest)
+            defects = {"vacancy": jp.vacancy_energy(potential, at_rest)}
+            defects |= {f"surface {m}": jp.surface_energy(potential, at_rest, m) for m in FACES}
+            values.append(table | {name: np.ravel(own.energy) for name, own in defects.items()})
+        wide = jp.widened(jp.widened_near(posterior, at_rest), [own.structure for own in defects.values()])
         response = shape_response(wide, at_rest)
         bars = {
             name: np.ravel(jp.propagate(wide, function, at_rest, response).std)
-            for name, function in PROPERTIES.items()
+            for name, function in (PROPERTIES | {name: own.at for name, own in defects.items()}).items()
         }
         for name, bar in bars.items():
             off = (values[1][name] - values[0][name]) / bar

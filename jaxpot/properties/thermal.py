@@ -60,7 +60,9 @@ class ThermalExpansion:
         return plot_thermal(self)
 
 
-def thermal_expansion(potential, structure, temperatures, mesh=(8, 8, 8), method="free_energy", callback=None):
+def thermal_expansion(
+    potential, structure, temperatures, mesh=(8, 8, 8), method="free_energy", callback=None, differences=False,
+):
     """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
 
     alpha = dn/dT = -(d2F/de de)^-1 d2F/de dT  at the minimum of F(e, T), or, equivalently there,
@@ -73,6 +75,8 @@ def thermal_expansion(potential, structure, temperatures, mesh=(8, 8, 8), method
         method: "free_energy" (mixed derivative of F); "gruneisen" (mode Grueneisen parameters and stiffness
             at V(T)); "gruneisen_v0" (the same at the static cell with the static stiffness: first order).
         callback: called with (number of temperatures done, all).
+        differences: interpolate the dynamical matrices between strains, as is done for rough potentials, for smooth
+            ones, too: programs that compile in a fraction of the time.
 
     Returns:
         `ThermalExpansion`, differentiable with respect to the potential.
@@ -94,7 +98,7 @@ def thermal_expansion(potential, structure, temperatures, mesh=(8, 8, 8), method
             potential, structure, 2 * STEP,
             f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
         )
-    model = _Model(potential, structure, mesh, smooth)
+    model = _Model(potential, structure, mesh, smooth and not differences)
     rows, now = [], model.start
     for k, temperature in enumerate(temperatures):
         if method != "gruneisen_v0":

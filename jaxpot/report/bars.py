@@ -1,6 +1,7 @@
 """The standard deviations on a property card: each entry's, in the shape of its value."""
 
 import warnings
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,12 +80,13 @@ def card_deviations(posterior, crystal, values, results, special, room, mesh, sa
     found["phonons_THz"] = _by_point(special, frequencies)
     thermal = None
     if values["alpha_1_per_K"] is not None:
-        thermal = bars("thermal properties", lambda p, x: _thermal(thermal_expansion(p, x, [room], (mesh,) * 3)))
+        expand = partial(thermal_expansion, temperatures=[room], mesh=(mesh,) * 3, differences=True)
+        thermal = bars("thermal properties", lambda p, x: _thermal(expand(p, x)))
     if thermal is not None:
         found["alpha_1_per_K"] = float(thermal["alpha"])
         found["heat_capacity"] = float(thermal["heat_capacity"]) / units.kB / len(crystal)
     if values["gamma"] is not None:
-        modes = bars("Grueneisen parameters", lambda p, x: gruneisen(p, x, q).gamma)
+        modes = bars("Grueneisen parameters", lambda p, x: gruneisen(p, x, q, differences=True).gamma)
         found["gamma"] = {
             "modes": None if modes is None else _by_point(special, np.asarray(modes)),
             "thermodynamic_300K": None if thermal is None else float(thermal["gamma"]),
