@@ -8,7 +8,7 @@
 Nothing happens at import, and nobody's JAX configuration is touched.
 """
 
-from jaxpot import datasets, descriptors, errors, kernels, potentials, readouts, units
+from jaxpot import datasets, descriptors, errors, kernels, md, potentials, readouts, units
 from jaxpot.catalog import load, models, save
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors, neighbors
@@ -78,7 +78,7 @@ __all__ = [
     "Potential", "StrainCurvature", "Structure", "ase_calculator", "calibrate", "datasets", "descriptors",
     "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate",
     "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
-    "hessian_vector_product", "kernels", "learn", "load", "models", "neighbors", "observe", "phonon_bands",
+    "hessian_vector_product", "kernels", "learn", "load", "md", "models", "neighbors", "observe", "phonon_bands",
     "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe",
     "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "std_many", "stress",
     "surface_energy", "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance", "virials", "widened",

@@ -38,6 +38,14 @@ class ResourceError(JaxpotError):
     """The estimate of the memory needed exceeds the limit; raised before anything is allocated."""
 
 
+class SimulationError(JaxpotError):
+    """A simulation cannot go on; `state` is the last good one."""
+
+    def __init__(self, message, state=None):
+        super().__init__(message)
+        self.state = state
+
+
 class PrecisionError(JaxpotError):
     """Double precision was asked for, and JAX would silently have used single precision."""
 

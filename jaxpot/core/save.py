@@ -19,7 +19,7 @@ from jaxpot.core.pytree import REGISTRY, class_name, leaf_fields, static_fields
 from jaxpot.errors import DataError, FormatError, PrecisionError
 
 MAGIC = b"jaxpot-tree 1\n"
-_DTYPES = ("float64", "float32", "int64", "int32", "int8", "bool", "complex128")
+_DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint32", "bool", "complex128")
 _MAX_HEADER = 1 << 26
 
 
@@ -85,8 +85,10 @@ def write_atomically(path, data):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):  # a full disk
+            raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
         raise
 
 

@@ -1,0 +1,24 @@
+"""Molecular dynamics: ensembles as pairs of pure functions, a loop that takes care of lists, files and restarts.
+
+Integrators are our own rather than those of jax-md: every one has a conserved quantity, works in any cell, keeps all of
+its state in one tree that is saved to the last bit, and needs one evaluation of energy, forces and stress a step.
+"""
+
+from jaxpot.md.barostats import CellRescaling
+from jaxpot.md.dynamics import Ramp
+from jaxpot.md.ensembles import NVE, Langevin, NoseHoover, VelocityRescaling
+from jaxpot.md.observers import (
+    MeanSquareDisplacement,
+    Observer,
+    RadialDistribution,
+    Thermo,
+    VelocityAutocorrelation,
+)
+from jaxpot.md.simulation import Run, run
+from jaxpot.md.state import State, maxwell
+from jaxpot.md.trajectory import Trajectory
+
+__all__ = [
+    "NVE", "CellRescaling", "Langevin", "MeanSquareDisplacement", "NoseHoover", "Observer", "RadialDistribution",
+    "Ramp", "Run", "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "maxwell", "run",
+]

@@ -1,0 +1,86 @@
+"""A run that is interrupted goes on from a file as if nothing had happened, to the last bit."""
+
+import hashlib
+import os
+
+import jax
+import numpy as np
+
+from jaxpot.checks import checked_neighbors
+from jaxpot.core.pytree import pytree, static
+from jaxpot.core.save import load_tree, save_tree
+from jaxpot.core.versions import versions
+from jaxpot.errors import DataError
+from jaxpot.md.lists import Lists
+from jaxpot.md.state import State
+
+
+@pytree
+class Checkpoint:
+    """State, short list, where the wide list was made, and what observers have kept.
+
+    Sums depend in their last digits on the order of neighbours: the list itself is kept, not made anew.
+    """
+
+    state: State
+    short: object
+    wide_positions: jax.Array
+    wide_cell: jax.Array
+    wide_skin: float
+    needed: jax.Array
+    inner_needed: jax.Array
+    marks: tuple
+    target: jax.Array
+    run: str = static()
+
+    @classmethod
+    def of(cls, state, lists, observers, target, run):
+        """What a run has to keep now."""
+        marks = tuple(observer.mark() for observer in observers)
+        return cls(
+            state, lists.short, lists.wide.positions, lists.wide.cell, lists.wide.skin, lists.needed,
+            lists.inner_needed, marks, np.asarray(target), run,
+        )
+
+    def lists(self, potential):
+        """The lists as they were."""
+        there = self.state.structure.moved(self.wide_positions, self.wide_cell)
+        wide = jax.device_put(checked_neighbors(potential, there, skin=float(self.wide_skin)))
+        return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
+
+
+def identity(dynamics, structure, observers, skins):
+    """A digest of what a run follows from: the same run has the same."""
+    found = hashlib.sha256()
+    leaves, form = jax.tree.flatten(dynamics)
+    looks = [(type(o).__name__, o.every) for o in observers]
+    found.update(repr((str(form), looks, skins, structure.pbc, sorted(versions().items()))).encode())
+    for leaf in (*leaves, structure.numbers, structure.masses):
+        array = np.asarray(leaf)
+        found.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    return found.hexdigest()
+
+
+def save(checkpoint, path):
+    """Write it, atomically."""
+    save_tree(checkpoint, path)
+
+
+def load(path, run):
+    """The checkpoint of this run, or None where there is no file.
+
+    Raises:
+        DataError: that of another run.
+        FormatError: a damaged file, or none of these.
+    """
+    if not os.path.lexists(path):
+        return None
+    found = load_tree(path)
+    if not isinstance(found, Checkpoint):
+        raise DataError(f"{path}: expected a checkpoint of a simulation, found a {type(found).__name__}")
+    if found.run != run:
+        raise DataError(
+            f"{path} is the checkpoint of another run (another potential, structure, ensemble, time step, observers or "
+            "version): remove it or choose another name"
+        )
+    return found

@@ -1,0 +1,154 @@
+"""What all dynamics share: a potential, a time step, the start, and one step around one evaluation of the forces.
+
+A step is `first` (up to the new positions), the forces there, and `second`. Between the two a loop can look whether its
+neighbour list still serves.
+"""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.numbers import as_number
+from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, JaxpotWarning
+from jaxpot.md.state import State, check_masses, maxwell
+from jaxpot.observables import evaluate
+from jaxpot.units import fs, kB
+
+
+@pytree
+class Ramp:
+    """A quantity that goes from `start` to `end` in `steps` steps, linearly, and stays there."""
+
+    start: float
+    end: float
+    steps: int
+
+    def at(self, step):
+        """The value at a step, ()."""
+        share = jnp.clip(step / self.steps, 0.0, 1.0)
+        return self.start + share * (self.end - self.start)
+
+
+def value_at(quantity, step):
+    """A number, or what a `Ramp` is at a step."""
+    return quantity.at(step) if isinstance(quantity, Ramp) else quantity
+
+
+class Dynamics:
+    """Base of all ensembles; subclasses are pytrees with `potential` and `time_step` and define the two halves."""
+
+    barostat = False
+    extensive = ()  # names of positive numbers that are checked
+
+    def __post_init__(self):
+        for name in ("time_step", *self.extensive):
+            quantity = getattr(self, name)
+            for part in (quantity.start, quantity.end) if isinstance(quantity, Ramp) else (quantity,):
+                if not as_number(part, name) > 0.0:
+                    raise DataError(f"{name}: expected a positive number{_UNIT.get(name, '')}, got {part}")
+
+    def init(self, structure, temperature=None, key=0, fixed=(), velocities=None):
+        """The `State` to begin with.
+
+        Args:
+            structure: `Structure` or `ase.Atoms`.
+            temperature: K, of the first velocities (Maxwell's distribution); by default that of the thermostat.
+            key: of `jax.random`, or a seed.
+            fixed: numbers of atoms that never move.
+            velocities: (n, 3) A per internal unit of time, instead of a temperature.
+
+        Raises:
+            DataError: no temperature and no velocities, masses that are not positive, no such atoms.
+        """
+        structure = Structure.of(structure)
+        check_masses(structure)
+        self.check(structure)
+        n, key = len(structure), jax.random.key(key) if isinstance(key, int) else key
+        free = np.ones(n, bool)
+        fixed = np.asarray(fixed, int).reshape(-1)
+        if len(fixed) and (fixed.min() < -n or fixed.max() >= n):
+            raise DataError(f"fixed: expected numbers of atoms below {n}, got {fixed.tolist()}")
+        free[fixed] = False
+        if not free.any():
+            raise DataError("fixed: all atoms are fixed, none can move")
+        if self.barostat and not free.all():
+            raise DataError("fixed atoms and a cell that changes contradict each other: use a constant volume")
+        key, own = jax.random.split(key)
+        if velocities is None:
+            start = temperature if temperature is not None else value_at(getattr(self, "temperature", None), 0)
+            if start is None:
+                raise DataError("give a temperature (K) or velocities to begin with")
+            if not as_number(start, "temperature") >= 0.0:
+                raise DataError(f"temperature: expected a number of kelvin that is not negative, got {start}")
+            velocities = maxwell(structure, float(start), own, free)
+        velocities = jnp.where(free[:, None], jnp.asarray(velocities, structure.positions.dtype), 0.0)
+        if velocities.shape != (n, 3):
+            raise DataError(f"velocities: expected shape ({n}, 3), got {velocities.shape}")
+        found = evaluate(self.potential, structure)
+        zero = jnp.zeros((), structure.positions.dtype)
+        state = State(
+            structure, velocities, jnp.asarray(found.forces), found.energy, found.stress, jnp.asarray(free),
+            jax.random.key_data(key), jnp.zeros((), jnp.int32), zero, {},
+        )
+        return state.replace(extra=self.start(state))
+
+    def check(self, structure):
+        """Refuse what cannot be simulated; warn of what will not go well."""
+        if self.barostat and not all(structure.pbc):
+            raise DataError(f"a pressure needs a crystal, periodic along all three axes; got pbc={structure.pbc}")
+        lightest = float(np.min(np.asarray(structure.masses)))
+        longest = fs * lightest**0.5
+        if float(self.time_step) > longest:
+            warnings.warn(
+                f"a time step of {float(self.time_step) / fs:.3g} fs is long for an atom of {lightest:.4g} amu: energy "
+                f"is seldom conserved above {longest / fs:.2g} fs (time steps are given as 1.0 * units.fs)",
+                JaxpotWarning, stacklevel=3,
+            )
+
+    def start(self, state):
+        """Further variables of the ensemble, a dict."""
+        return {}
+
+    def step(self, state, neighbors=None):
+        """One step; `neighbors` has to serve the positions at its end (see `md.run`, which takes care)."""
+        return self.second(self.forces_at(self.first(state), neighbors))
+
+    def forces_at(self, state, neighbors=None):
+        """The state with energy, forces and stress of its positions."""
+        found = evaluate(self.potential, state.structure, neighbors)
+        return state.replace(forces=found.forces, energy=found.energy, stress=found.stress)
+
+    def first(self, state):
+        """Up to the new positions: half a kick and the drift of velocity Verlet."""
+        return state.kicked(0.5 * self.time_step).drifted(self.time_step)
+
+    def second(self, state):
+        """The other half of the kick, with the new forces."""
+        return state.kicked(0.5 * self.time_step).replace(step=state.step + 1)
+
+    def conserved(self, state):
+        """() eV, what exact time evolution would keep."""
+        return state.energy + state.kinetic_energy - state.exchanged
+
+
+def thermal_kinetic_energy(state, temperature):
+    """() eV, mean kinetic energy at a temperature."""
+    return 0.5 * state.degrees_of_freedom * kB * temperature
+
+
+def draw(state, shape):
+    """The state with the next key, and normal random numbers."""
+    key, own = jax.random.split(jax.random.wrap_key_data(state.key))
+    numbers = jax.random.normal(own, shape, state.velocities.dtype)
+    return state.replace(key=jax.random.key_data(key)), numbers
+
+
+_UNIT = {
+    "time_step": ", such as 1.0 * units.fs", "temperature": " of kelvin", "time_constant": ", such as 100 * units.fs",
+    "friction": ", such as 0.01 / units.fs", "barostat_time": ", such as 1000 * units.fs",
+    "compressibility": " of A^3/eV, such as 0.01 / units.GPa",
+}

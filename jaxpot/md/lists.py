@@ -1,0 +1,138 @@
+"""Neighbour lists for dynamics: a wide one made on the host, and a short one pruned from it inside jit.
+
+Rows of the short list are short, so that energies are cheap; it is outgrown after some ten steps and pruned anew, where
+the wide list still holds every pair that it must. Only when the wide list is outgrown does the host search again.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.checks import checked_neighbors
+from jaxpot.core.graph import connect
+from jaxpot.core.neighbors import Neighbors, round_capacity
+from jaxpot.core.pytree import pytree, static
+from jaxpot.core.structure import Structure
+
+SKIN = 0.5  # A, of the short list
+WIDE_SKIN = 2.0  # A, of the wide list
+_SLACK = 2  # places more than the first structure needs
+
+
+@pytree
+class Lists:
+    """A wide list and a short one of the same atoms.
+
+    needed: () int, the largest number of neighbours of a row when the short list was pruned: more than its capacity if
+    it does not hold them; inner_needed: the same for the first places of rows, one for each shorter cutoff.
+    """
+
+    wide: Neighbors
+    short: Neighbors
+    needed: jax.Array
+    inner_needed: jax.Array
+    skin: float = static(default=SKIN)
+
+    @property
+    def sound(self):
+        """() bool: the short list holds every pair within its radius."""
+        places = jnp.array([count for _, count in self.short.inner], self.inner_needed.dtype)
+        return (self.needed <= self.short.capacity) & jnp.all(self.inner_needed <= places)
+
+    def covers(self, structure, extent):
+        """Whether the short list serves this structure; () bool."""
+        return self.short.covers(structure, extent)
+
+    def may_prune(self, structure):
+        """Whether the wide list holds every pair that a short one of this structure must; () bool."""
+        return self.wide.covers(structure, self.wide.cutoff + self.skin)
+
+    def pruned(self, structure):
+        """The same with a short list of this structure."""
+        return prune(self.wide, structure, self.skin, self.short.capacity, self.short.inner)
+
+
+def build(potential, structure, skin=SKIN, wide_skin=WIDE_SKIN, room=None):
+    """Lists of a structure, made on the host.
+
+    Args:
+        potential, structure: concrete.
+        skin, wide_skin: A.
+        room: (capacity, inner) of an earlier short list: kept, so that programs fit; more where this asks for more.
+
+    Returns:
+        `Lists`.
+    """
+    wide = jax.device_put(checked_neighbors(potential, structure, skin=wide_skin))
+    if room is None:
+        start = checked_neighbors(potential, structure, skin=skin)
+        counts = int(np.max(start.counts, initial=0))
+        capacity = round_capacity(counts + _SLACK)
+        inner = tuple((c, min(capacity, round_capacity(places + _SLACK))) for c, places in start.inner)
+        room = (capacity, inner)
+    while True:
+        found = prune(wide, structure, skin, *room)
+        if bool(found.sound):
+            return found
+        room = more_room(found)
+
+
+def more_room(lists):
+    """(capacity, inner) of a short list that holds what this one does not."""
+    capacity = max(lists.short.capacity, round_capacity(int(lists.needed) + _SLACK))
+    inner = tuple(
+        (cutoff, min(capacity, max(places, round_capacity(int(needed) + _SLACK))))
+        for (cutoff, places), needed in zip(lists.short.inner, lists.inner_needed, strict=True)
+    )
+    return capacity, inner
+
+
+@partial(jax.jit, static_argnames=("skin", "capacity", "inner"))
+def prune(wide, structure, skin, capacity, inner):
+    """`Lists` with the pairs of a wide list that are within its cutoff + skin now; pure."""
+    structure = jax.tree.map(jax.lax.stop_gradient, structure)
+    graph = connect(structure, wide)
+    radius = wide.cutoff + skin
+    inside = graph.filled & (graph.distances <= radius)
+    rank = jnp.cumsum(inside, axis=1)  # 1, 2, ... at the places that stay
+    counts = rank[:, -1]
+    if inner:
+        order = jnp.argsort(jnp.where(inside, graph.distances, jnp.inf), axis=1)[:, :capacity]
+    else:
+        # Which place is the k-th that stays: as many as have fewer than k up to themselves.
+        order = jnp.sum(rank[:, None, :] <= jnp.arange(capacity)[None, :, None], axis=2)
+    order = jnp.minimum(order, wide.capacity - 1)
+    empty = jnp.arange(capacity)[None] >= counts[:, None]
+    if order.shape[1] < capacity:
+        order = jnp.pad(order, ((0, 0), (0, capacity - order.shape[1])))
+    others = jnp.where(empty, wide.centers[:, None], jnp.take_along_axis(wide.others, order, 1))
+    shifts = jnp.where(empty[None], 0, jnp.take_along_axis(wide.shifts, order[None], 2))
+    distances = jnp.where(empty, jnp.inf, jnp.take_along_axis(graph.distances, order, 1))
+    column = jnp.arange(capacity)
+    inner_reach = [jnp.min(jnp.where(column >= n, distances, jnp.inf), initial=radius) for _, n in inner]
+    inner_needed = [jnp.max(jnp.sum(distances <= cutoff + skin, axis=1), initial=0) for cutoff, _ in inner]
+    dtype = structure.positions.dtype
+    short = Neighbors(
+        centers=wide.centers, others=others, shifts=shifts.astype(wide.shifts.dtype),
+        counts=jnp.minimum(counts, capacity).astype(wide.counts.dtype), real=wide.real,
+        reach=jnp.asarray(radius, dtype), positions=structure.positions, cell=structure.cell,
+        inverse=_inverse(structure), atoms=wide.atoms, inner_reach=jnp.array(inner_reach, dtype),
+        cutoff=wide.cutoff, skin=skin, pbc=wide.pbc, inner=inner,
+    )
+    return Lists(
+        wide, short, jnp.max(jnp.where(wide.real, counts, 0), initial=0).astype(jnp.int32),
+        jnp.array(inner_needed, jnp.int32), skin,
+    )
+
+
+def _inverse(structure: Structure):
+    """Pseudo-inverse of the periodic rows of the cell, as a list keeps it."""
+    periodic = np.flatnonzero(structure.pbc)
+    found = jnp.zeros((3, 3), structure.cell.dtype)
+    if len(periodic) == 0:
+        return found
+    if len(periodic) == 3:
+        return jnp.linalg.inv(structure.cell)
+    return found.at[:, periodic].set(jnp.linalg.pinv(structure.cell[periodic]))

@@ -1,0 +1,227 @@
+"""The loop on the host: jitted steps, lists made anew where they are outgrown, observers, checkpoints, progress."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxpot.core.elements import symbol
+from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, SimulationError
+from jaxpot.md import checkpoint as checkpoints
+from jaxpot.md import lists as neighbour_lists
+from jaxpot.md.dynamics import Dynamics
+from jaxpot.md.loop import BROKEN, GOING, ROOM, WIDE, advance
+from jaxpot.md.state import State
+from jaxpot.md.trajectory import Trajectory
+from jaxpot.units import fs
+
+_EVERY = 60.0  # s between two checkpoints
+_SHARE = 0.05  # of the time that writing may take
+_PAUSE = 1.0  # s of steps between two looks at the clock, about
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `run` returns.
+
+    Attributes:
+        state: the last one; `run` takes it to go on.
+        observers: those given.
+        seconds: time of the steps.
+        steps: how many were done in this call.
+    """
+
+    state: State
+    observers: tuple
+    seconds: float
+    steps: int
+
+
+def run(
+    dynamics, start, steps, observers=(), trajectory=None, checkpoint=None, key=0, temperature=None, progress=None,
+    skin=neighbour_lists.SKIN, wide_skin=neighbour_lists.WIDE_SKIN,
+):
+    """Simulate.
+
+    Args:
+        dynamics: `NVE`, `Langevin`, `VelocityRescaling`, `NoseHoover` or `CellRescaling`.
+        start: `Structure` or `ase.Atoms`, whose velocities are drawn at the temperature of the thermostat, or a `State`
+            (`dynamics.init`, or that of an earlier run, whose steps go on being counted).
+        steps: how many.
+        observers: see `md.observers`.
+        trajectory: path of a file of frames (.xyz), one every 100 steps; or a `Trajectory`.
+        checkpoint: path of a file that is written about once a minute, and when the run is interrupted. The same call
+            finds it, goes on from there, and ends as if nothing had happened, to the last bit; at the end it is
+            removed. Files of observers are cut back to where they were.
+        key: of `jax.random`, or a seed; of velocities and thermostats.
+        temperature: K, of the first velocities; by default that of the thermostat.
+        progress: called with a sentence about once in two seconds.
+        skin, wide_skin: A, of the neighbour lists: of speed only.
+
+    Returns:
+        `Run`.
+
+    Raises:
+        DataError: wrong arguments; a checkpoint of another run; files that exist.
+        SimulationError: numbers that are not finite, atoms that move further in one step than any list reaches; its
+            `state` is the last good one.
+    """
+    if not isinstance(dynamics, Dynamics):
+        raise DataError(f"dynamics: expected an ensemble of jaxpot.md, got {type(dynamics).__name__}")
+    steps = as_whole(steps, "steps", 0, 10**12)
+    skins = (as_positive(skin, "skin"), as_positive(wide_skin, "wide_skin"))
+    if skins[1] <= skins[0]:
+        raise DataError(f"wide_skin must be larger than skin, got {skins[1]:g} and {skins[0]:g}")
+    observers = (*observers, *_trajectory(trajectory))
+    structure = start.structure if isinstance(start, State) else Structure.of(start)
+    kept = None
+    if checkpoint is not None:
+        run_is = checkpoints.identity(dynamics, structure, observers, skins)
+        kept = checkpoints.load(checkpoint, run_is)
+    if kept is None:
+        state = start if isinstance(start, State) else dynamics.init(start, temperature, key)
+        target = int(state.step) + steps
+        made = neighbour_lists.build(dynamics.potential, state.structure, *skins)
+        for observer in observers:
+            observer.begin(dynamics, state)
+        _look(observers, dynamics, state, int(state.step))
+    else:
+        state, target = kept.state, int(kept.target)
+        made = kept.lists(dynamics.potential)
+        for observer, mark in zip(observers, kept.marks, strict=True):
+            observer.go_on(mark)
+    state, made = jax.device_put((state, made))
+    step = int(state.step)
+    clock = _Clock(step, target, float(dynamics.time_step), progress)
+    keep = None
+    if checkpoint is not None:
+        keep = _Keeper(checkpoint, observers, target, run_is)
+    settled = True  # observers have seen the state
+    try:
+        while step < target:
+            upto = min([target, clock.limit(), *(_next(observer, step) for observer in observers)])
+            found = _steps(dynamics, state, made, upto, skins)
+            settled, step, (state, made) = False, upto, found
+            _look(observers, dynamics, state, step)
+            settled = True
+            clock.tick(state, step)
+            if keep is not None:
+                keep.now_and_then(state, made)
+    except BaseException:
+        if keep is not None and settled:
+            keep.write(state, made)
+        raise
+    if keep is not None:
+        keep.remove()
+    return Run(state, observers, clock.seconds, step - clock.first)
+
+
+def _trajectory(given):
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, Trajectory) else (Trajectory(given),)
+
+
+def _next(observer, step):
+    """The next step that an observer wants to see."""
+    return (step // observer.every + 1) * observer.every
+
+
+def _look(observers, dynamics, state, step):
+    for observer in observers:
+        if step % observer.every == 0:
+            observer.look(dynamics, state)
+
+
+def _steps(dynamics, state, made, upto, skins):
+    """State and lists at a step, lists being mended on the way."""
+    stuck = None
+    while True:
+        found = advance(dynamics, state, made, upto)
+        reason = int(found.reason)
+        if reason == GOING:
+            return found.state, found.lists
+        step = int(found.state.step)
+        if reason == BROKEN or (reason == WIDE and stuck == step):
+            raise _broken(dynamics, found.state, made)
+        room = (found.lists.short.capacity, found.lists.short.inner)
+        if reason == ROOM:
+            room = neighbour_lists.more_room(found.lists)
+        stuck = step if reason == WIDE else None
+        state = found.state
+        made = neighbour_lists.build(dynamics.potential, state.structure, *skins, room=room)
+
+
+def _broken(dynamics, state, made):
+    """The error that says at which atoms a simulation ends."""
+    size = np.linalg.norm(np.asarray(state.forces), axis=1)
+    speed = np.linalg.norm(np.asarray(state.velocities), axis=1)
+    numbers = np.asarray(state.structure.numbers)
+    worst = np.argsort(-size)[:3]
+    named = ", ".join(f"{k} ({symbol(int(numbers[k]))}, {size[k]:.3g} eV/A)" for k in worst.tolist())
+    return SimulationError(
+        f"after step {int(state.step)} numbers are not finite, or atoms fly apart: largest forces on atoms {named}; "
+        f"fastest atom {int(speed.argmax())} moves {speed.max() * float(dynamics.time_step):.3g} A a step. The time "
+        f"step ({float(dynamics.time_step) / fs:.3g} fs) may be too long, the start too far from equilibrium, or the "
+        "potential has left what it knows; the last good state is in this error's `state`",
+        state,
+    )
+
+
+class _Clock:
+    """How many steps to do before the next look at the clock, and what is said of the progress."""
+
+    def __init__(self, first, target, time_step, progress):
+        self.first, self.target, self.time_step, self.progress = first, target, time_step, progress
+        self.start = self.last = self.said = time.monotonic()
+        self.step, self.stride, self.rate = first, 10, None
+
+    @property
+    def seconds(self):
+        return time.monotonic() - self.start
+
+    def limit(self):
+        return self.step + self.stride
+
+    def tick(self, state, step):
+        now = time.monotonic()
+        taken = max(now - self.last, 1e-6)
+        if step - self.step >= self.stride:  # otherwise an observer wanted to look earlier
+            self.stride = int(np.clip(self.stride * _PAUSE / taken, 0.5 * self.stride, 2.0 * self.stride)) + 1
+        self.rate = (step - self.step) / taken
+        self.last, self.step = now, step
+        if self.progress and (now - self.said > 2.0 or step == self.target):
+            self.said = now
+            mean = (step - self.first) / max(self.seconds, 1e-6)
+            left = (self.target - step) / max(mean, 1e-9)
+            self.progress(
+                f"step {step} of {self.target}: {float(state.temperature):.0f} K, {mean:.3g} steps/s, "
+                f"{mean * 86400.0 * self.time_step / (1e6 * fs):.3g} ns/day, {left:.0f} s left"
+            )
+
+
+class _Keeper:
+    """Writes checkpoints, at most as often as their cost allows."""
+
+    def __init__(self, path, observers, target, run_is):
+        self.path, self.observers, self.target, self.run_is = os.fspath(path), observers, target, run_is
+        self.last, self.pause = time.monotonic(), _EVERY
+
+    def now_and_then(self, state, made):
+        if time.monotonic() - self.last >= self.pause:
+            self.write(state, made)
+
+    def write(self, state, made):
+        begin = time.monotonic()
+        made = checkpoints.Checkpoint.of(state, made, self.observers, self.target, self.run_is)
+        checkpoints.save(made, self.path)
+        self.last = time.monotonic()
+        self.pause = max(_EVERY, (self.last - begin) / _SHARE)
+
+    def remove(self):
+        if os.path.exists(self.path):
+            os.unlink(self.path)
