@@ -45,7 +45,7 @@ class CellRescaling(Dynamics):
     compressibility: float
     shape: bool = static(default=True)
     barostat = True
-    extensive = ("temperature", "time_constant", "barostat_time", "compressibility")
+    positive = ("temperature", "time_constant", "barostat_time", "compressibility")
 
     def start(self, state):
         return {"strain": jnp.zeros((3, 3))}

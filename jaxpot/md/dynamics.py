@@ -42,10 +42,10 @@ class Dynamics:
     """Base of all ensembles; subclasses are pytrees with `potential` and `time_step` and define the two halves."""
 
     barostat = False
-    extensive = ()  # names of positive numbers that are checked
+    positive = ()  # names of further fields that must be positive
 
     def __post_init__(self):
-        for name in ("time_step", *self.extensive):
+        for name in ("time_step", *self.positive):
             quantity = getattr(self, name)
             for part in (quantity.start, quantity.end) if isinstance(quantity, Ramp) else (quantity,):
                 if not as_number(part, name) > 0.0:

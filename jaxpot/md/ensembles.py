@@ -48,7 +48,7 @@ class Langevin(Dynamics):
     time_step: float
     temperature: float
     friction: float
-    extensive = ("temperature", "friction")
+    positive = ("temperature", "friction")
 
     def first(self, state):
         half = 0.5 * self.time_step
@@ -89,7 +89,7 @@ class VelocityRescaling(Dynamics):
     time_step: float
     temperature: float
     time_constant: float
-    extensive = ("temperature", "time_constant")
+    positive = ("temperature", "time_constant")
 
     def second(self, state):
         return rescaled(Dynamics.second(self, state), self.temperature, self.time_constant, self.time_step)
@@ -131,7 +131,7 @@ class NoseHoover(Dynamics):
     time_step: float
     temperature: float
     time_constant: float
-    extensive = ("temperature", "time_constant")
+    positive = ("temperature", "time_constant")
 
     def start(self, state):
         return {"positions": jnp.zeros(_CHAIN), "velocities": jnp.zeros(_CHAIN)}

@@ -174,13 +174,13 @@ def test_lists_are_made_anew_and_make_no_difference(silicon, crystal):
     dynamics = ENSEMBLES["rescaling"](silicon).replace(temperature=3000.0)
     found = jp.md.run(dynamics, crystal, 300, key=4, skin=0.2, wide_skin=0.5).state
     np.testing.assert_allclose(found.forces, jp.forces(silicon, found.structure), atol=1e-10)
-    assert np.abs(np.asarray(found.structure.positions) - crystal.positions).max() > 0.5
+    assert np.abs(np.asarray(found.structure.positions) - crystal.positions).max() > 0.25  # half the skin
 
 
 def test_few_programs_are_compiled(silicon, crystal):
-    dynamics = ENSEMBLES["cell"](silicon).replace(temperature=2500.0, pressure=jp.md.Ramp(0.0, 0.05, 500))
+    dynamics = ENSEMBLES["cell"](silicon).replace(temperature=2500.0, pressure=jp.md.Ramp(0.0, 0.15, 200))
     before = advance._cache_size()
-    found = jp.md.run(dynamics, crystal, 600, key=1)
+    found = jp.md.run(dynamics, crystal, 500, key=1)
     assert float(found.state.structure.volume) < 0.9 * crystal.get_volume()
     assert advance._cache_size() - before <= 4
 
@@ -188,9 +188,9 @@ def test_few_programs_are_compiled(silicon, crystal):
 def test_a_run_that_breaks_names_the_atoms_and_keeps_the_last_good_state(silicon, crystal):
     hot = ENSEMBLES["NVE"](silicon).replace(time_step=30 * fs)
     with pytest.warns(jp.errors.JaxpotWarning, match="time step"):
-        start = hot.init(crystal, temperature=60_000.0, key=1)
+        start = hot.init(crystal, temperature=3e6, key=1)
     with pytest.raises(SimulationError, match="time step") as caught:
-        jp.md.run(hot, start, 2000)
+        jp.md.run(hot, start, 200)
     assert np.isfinite(np.asarray(caught.value.state.forces)).all()
 
 

@@ -240,6 +240,20 @@ def test_the_plain_reverse_pass_gives_the_same(name, posterior, at_rest, propaga
     np.testing.assert_allclose(found.slopes, propagated[name].slopes, rtol=1e-5, atol=near)
 
 
+def test_the_slope_of_a_vacancy_is_that_of_vacancies_that_relax_anew(posterior, at_rest):
+    def vacancy(potential, crystal, fmax=1e-5):
+        return jp.vacancy_energy(potential, crystal, distance=7.0, inward=0.0, rattle=0.0, fmax=fmax)
+
+    found = vacancy(posterior.potential, at_rest)
+    slopes = np.asarray(jp.propagate(posterior, found.at, at_rest).slopes)
+    along, step = slopes / np.linalg.norm(slopes), 0.02
+    ends = []
+    for sign in (1.0, -1.0):
+        potential = posterior.at(sign * step * along)
+        ends.append(float(vacancy(potential, jp.relax(potential, at_rest, cell=True).structure).energy))
+    assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(np.linalg.norm(slopes), rel=0.02)
+
+
 def test_draws_scatter_as_the_linearisation_says(posterior, at_rest, propagated):
     # Small steps along one direction of z: no chance in it.
     direction = np.random.default_rng(2).normal(size=posterior.factor.shape[1])
