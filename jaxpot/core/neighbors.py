@@ -68,6 +68,24 @@ class Neighbors:
         """How many places of each row hold all neighbours within a cutoff."""
         return min((places for inner, places in self.inner if inner >= cutoff), default=self.capacity)
 
+    def in_rows_of(self, capacity):
+        """The same list in longer rows (NumPy); the empty places are at their ends.
+
+        Raises:
+            CapacityError: a row holds more.
+        """
+        most = int(np.max(self.counts, initial=0))
+        if most > capacity:
+            raise CapacityError(f"capacity is {capacity} neighbours a row, but one atom has {most}")
+        others, shifts, more = np.asarray(self.others), np.asarray(self.shifts), capacity - self.capacity
+        if more <= 0:
+            others, shifts = others[:, :capacity], shifts[:, :, :capacity]
+        else:
+            fill = np.repeat(np.asarray(self.centers)[:, None], more, axis=1)
+            others = np.concatenate([others, fill.astype(others.dtype)], axis=1)
+            shifts = np.concatenate([shifts, np.zeros((*shifts.shape[:2], more), shifts.dtype)], axis=2)
+        return self.replace(others=others, shifts=shifts)
+
     def covers(self, structure, extent):
         """Whether the list holds every pair within `extent` (A) of the structure as it is now; () bool."""
         cell = jax.lax.stop_gradient(structure.cell)

@@ -27,6 +27,7 @@ class Checkpoint:
     wide_positions: jax.Array
     wide_cell: jax.Array
     wide_skin: float
+    wide_capacity: int
     needed: jax.Array
     inner_needed: jax.Array
     marks: tuple
@@ -38,14 +39,15 @@ class Checkpoint:
         """What a run has to keep now."""
         marks = tuple(observer.mark() for observer in observers)
         return cls(
-            state, lists.short, lists.wide.positions, lists.wide.cell, lists.wide.skin, lists.needed,
-            lists.inner_needed, marks, np.asarray(target), run,
+            state, lists.short, lists.wide.positions, lists.wide.cell, lists.wide.skin, lists.wide.capacity,
+            lists.needed, lists.inner_needed, marks, np.asarray(target), run,
         )
 
     def lists(self, potential):
         """The lists as they were."""
         there = self.state.structure.moved(self.wide_positions, self.wide_cell)
-        wide = jax.device_put(checked_neighbors(potential, there, skin=float(self.wide_skin)))
+        wide = checked_neighbors(potential, there, skin=float(self.wide_skin))
+        wide = jax.device_put(wide.in_rows_of(int(self.wide_capacity)))
         return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
 
 

@@ -4,6 +4,7 @@ Rows of the short list are short, so that energies are cheap; it is outgrown aft
 the wide list still holds every pair that it must. Only when the wide list is outgrown does the host search again.
 """
 
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -54,39 +55,62 @@ class Lists:
         return prune(self.wide, structure, self.skin, self.short.capacity, self.short.inner)
 
 
+@dataclass(frozen=True)
+class Room:
+    """How much lists hold: programs are compiled for it, so it grows seldom, and by a quarter at least.
+
+    wide, short: places of a row; inner: (cutoff, first places of the short rows that hold all within it).
+    """
+
+    wide: int
+    short: int
+    inner: tuple
+
+    @classmethod
+    def of(cls, lists):
+        """That of lists which are there."""
+        return cls(lists.wide.capacity, lists.short.capacity, lists.short.inner)
+
+    def grown(self, lists):
+        """Enough for what the short list would have had to hold."""
+        short = max(self.short, _roomy(int(1.2 * lists.needed)) if lists.needed > self.short else 0)
+        inner = tuple(
+            (cutoff, min(short, _roomy(int(1.2 * needed)) if needed > places else places))
+            for (cutoff, places), needed in zip(self.inner, lists.inner_needed, strict=True)
+        )
+        return Room(self.wide, short, inner)
+
+
+def _roomy(count):
+    return round_capacity(max(count + _SLACK, int(1.1 * count)))
+
+
 def build(potential, structure, skin=SKIN, wide_skin=WIDE_SKIN, room=None):
     """Lists of a structure, made on the host.
 
     Args:
         potential, structure: concrete.
         skin, wide_skin: A.
-        room: (capacity, inner) of an earlier short list: kept, so that programs fit; more where this asks for more.
+        room: `Room` of earlier lists: kept, so that programs fit; more where this asks for more.
 
     Returns:
         `Lists`.
     """
-    wide = jax.device_put(checked_neighbors(potential, structure, skin=wide_skin))
+    found = checked_neighbors(potential, structure, skin=wide_skin)
+    most = int(np.max(found.counts, initial=0))
     if room is None:
         start = checked_neighbors(potential, structure, skin=skin)
-        counts = int(np.max(start.counts, initial=0))
-        capacity = round_capacity(counts + _SLACK)
-        inner = tuple((c, min(capacity, round_capacity(places + _SLACK))) for c, places in start.inner)
-        room = (capacity, inner)
+        short = _roomy(int(np.max(start.counts, initial=0)))
+        inner = tuple((cutoff, min(short, _roomy(places))) for cutoff, places in start.inner)
+        room = Room(_roomy(most), short, inner)
+    elif most > room.wide:
+        room = replace(room, wide=_roomy(int(1.2 * most)))
+    wide = jax.device_put(found.in_rows_of(room.wide))
     while True:
-        found = prune(wide, structure, skin, *room)
-        if bool(found.sound):
-            return found
-        room = more_room(found)
-
-
-def more_room(lists):
-    """(capacity, inner) of a short list that holds what this one does not."""
-    capacity = max(lists.short.capacity, round_capacity(int(lists.needed) + _SLACK))
-    inner = tuple(
-        (cutoff, min(capacity, max(places, round_capacity(int(needed) + _SLACK))))
-        for (cutoff, places), needed in zip(lists.short.inner, lists.inner_needed, strict=True)
-    )
-    return capacity, inner
+        lists = prune(wide, structure, skin, room.short, room.inner)
+        if bool(lists.sound):
+            return lists
+        room = room.grown(lists)
 
 
 @partial(jax.jit, static_argnames=("skin", "capacity", "inner"))

@@ -148,9 +148,9 @@ def _steps(dynamics, state, made, upto, skins):
         step = int(found.state.step)
         if reason == BROKEN or (reason == WIDE and stuck == step):
             raise _broken(dynamics, found.state, made)
-        room = (found.lists.short.capacity, found.lists.short.inner)
+        room = neighbour_lists.Room.of(found.lists)
         if reason == ROOM:
-            room = neighbour_lists.more_room(found.lists)
+            room = room.grown(found.lists)
         stuck = step if reason == WIDE else None
         state = found.state
         made = neighbour_lists.build(dynamics.potential, state.structure, *skins, room=room)
