@@ -79,6 +79,10 @@ class SparseGP:
         points = self._weighted(self._weighted(self.kernel.matrix(self.points, self.points)).T)
         return self.delta**2 * points + noise**2 * jnp.eye(len(self.points), dtype=points.dtype)
 
+    def prior(self, vectors, weights):
+        """Variance of E before any data, () eV^2: sum_ij w_i w_j delta^2 k(x_i, x_j)."""
+        return self.delta**2 * (weights @ self.kernel.matrix(vectors, vectors) @ weights)
+
     def variance(self, vectors, weights, factor, noise, correlated=True):
         """What the sparse points leave of the variance of E, () eV^2.
 
@@ -95,8 +99,7 @@ class SparseGP:
         white = noise**2 * jnp.sum(weights * weights)
         if correlated:
             explained = solve_triangular(factor, weights @ known, lower=True)
-            prior = weights @ self.kernel.matrix(vectors, vectors) @ weights
-            return self.delta**2 * prior + white - jnp.sum(explained * explained)
+            return self.prior(vectors, weights) + white - jnp.sum(explained * explained)
         explained = solve_triangular(factor, (weights[:, None] * known).T, lower=True)
         prior = jnp.sum(weights * weights * self.kernel.diagonal(vectors))
         return self.delta**2 * prior + white - jnp.sum(explained * explained)

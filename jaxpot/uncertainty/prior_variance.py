@@ -13,7 +13,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import addends
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms, of_sites, point_factor, refuse_single
+from jaxpot.uncertainty.processes import gaussian_terms, inverse_factor, of_sites, point_factor, refuse_single
 from jaxpot.uncertainty.site_variance import site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
@@ -101,8 +101,8 @@ def _of_posterior(posterior, structure, neighbors):
         raise DataError("site energies have a variance here only for weights of Gaussian processes; see jp.std")
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, neighbors)
     refuse_single(structure)
-    factors = tuple(factor_of(t.readout, jitter) for t, jitter in zip(terms, posterior.jitters, strict=True))
-    return _stripped(site_variance(posterior, factors, structure, neighbors), n)
+    inverses = tuple(inverse_factor(t.readout, jitter) for t, jitter in zip(terms, posterior.jitters, strict=True))
+    return _stripped(site_variance(posterior, inverses, structure, neighbors), n)
 
 
 def _stripped(found, n):

@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxpot.core.pytree import pytree
-from jaxpot.uncertainty.processes import gaussian_terms, of_sites
+from jaxpot.uncertainty.processes import KEPT, gaussian_terms, of_sites
 
 
 @pytree
@@ -24,18 +25,19 @@ class SiteVariance:
 
 
 @jax.jit
-def site_variance(posterior, factors, structure, neighbors):
-    """`SiteVariance` of a padded structure; `factors` are those of `processes.factor_of` for each term."""
+def site_variance(posterior, inverses, structure, neighbors):
+    """`SiteVariance` of a padded structure; `inverses` are those of `processes.inverse_factor` for each term."""
     terms = gaussian_terms(posterior)
 
     def chunk(environments):
         rows, residual = [], 0.0
-        for term, factor in zip(terms, factors, strict=True):
+        for term, inverse in zip(terms, inverses, strict=True):
             vectors, weights = jax.vmap(term.descriptor.instances)(environments)
             rows.append(jax.vmap(term.readout.features)(vectors, weights))
-            left = jax.vmap(term.readout.variance, in_axes=(0, 0, None, None))(vectors, weights, factor, 0.0)
+            explained = checkpoint_name(rows[-1] @ inverse.T, KEPT)
+            left = jax.vmap(term.readout.prior)(vectors, weights) - jnp.sum(explained * explained, axis=1)
             residual = residual + jnp.maximum(left, 0.0)  # rounding alone can make it negative
-        spread = jnp.concatenate(rows, axis=1) @ posterior.factor
+        spread = checkpoint_name(jnp.concatenate(rows, axis=1) @ posterior.factor, KEPT)
         return jnp.stack([jnp.sum(spread * spread, axis=1), residual], axis=1)
 
     parametric, residual = of_sites(chunk, posterior.potential, structure, neighbors).T

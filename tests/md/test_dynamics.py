@@ -118,6 +118,7 @@ def test_kinetic_energy_has_its_canonical_distribution(name):
     assert np.var(kinetic) == pytest.approx(degrees / 2, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [False, True])
 def test_the_volume_of_an_ideal_gas_has_its_distribution(shape):
     """The mean of P V / kT: N - 1 atoms press on the cell (the centre of mass is at rest), and one more for V dV / V."""
@@ -177,6 +178,7 @@ def test_lists_are_made_anew_and_make_no_difference(silicon, crystal):
     assert np.abs(np.asarray(found.structure.positions) - crystal.positions).max() > 0.25  # half the skin
 
 
+@pytest.mark.slow
 def test_few_programs_are_compiled(silicon, crystal):
     dynamics = ENSEMBLES["cell"](silicon).replace(temperature=2500.0, pressure=jp.md.Ramp(0.0, 0.15, 200))
     before = advance._cache_size()
