@@ -42,11 +42,8 @@ def output_folder(path):
 
 
 def write_text(path, text):
-    """Write a text file atomically; errors of the system become sentences."""
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    """Write a text file atomically."""
+    write_atomically(path, text.encode())
 
 
 def write_structure(path, structure, rehearse=False):

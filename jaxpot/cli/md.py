@@ -57,9 +57,10 @@ def run(options, console):
         folder / "run.checkpoint", options.seed, options.temperature, console.progress,
     )
     document = _document(thermo.table, found, len(structure))
+    pressure = document["pressure_GPa"]
     console.text(
         f"temperature {document['temperature_K']:.1f} K, potential energy {document['potential_eV_per_atom']:.6f} "
-        f"eV/atom, pressure {document['pressure_GPa'] or 0.0:.3f} GPa: means of the second half\n"
+        f"eV/atom{'' if pressure is None else f', pressure {pressure:.3f} GPa'}: means of the second half\n"
         f"conserved quantity: {document['drift_eV_per_atom_ns']:+.2e} eV/atom/ns\n"
         f"Written: {folder / 'thermo.txt'}, frames.xyz"
     )
@@ -70,13 +71,14 @@ def _document(table, found, atoms):
     half = len(table["step"]) // 2
     time, kept = table["time_ps"][half:] / 1000.0, table["conserved_eV"][half:] / atoms
     drift = np.polyfit(time, kept, 1)[0] if len(time) > 2 else 0.0
-    pressure = float(table["pressure_GPa"][half:].mean())
+    pressure = float(table["pressure_GPa"][half:].mean())  # not a number where there is no volume
+    pressure = pressure if np.isfinite(pressure) else None
     return {
         "steps": int(table["step"][-1]),
         "temperature_K": float(table["temperature_K"][half:].mean()),
         "potential_eV_per_atom": float(table["potential_eV"][half:].mean()) / atoms,
-        "pressure_GPa": pressure if np.isfinite(pressure) else None,
-        "volume_per_atom_A3": float(table["volume_A3"][half:].mean()) / atoms,
+        "pressure_GPa": pressure,
+        "volume_per_atom_A3": None if pressure is None else float(table["volume_A3"][half:].mean()) / atoms,
         "drift_eV_per_atom_ns": float(drift),
         "steps_per_s": found.steps / max(found.seconds, 1e-9),
     }

@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core.numbers import as_number
 from jaxpot.core.pytree import pytree, static
-from jaxpot.md.dynamics import Dynamics, draw, value_at
+from jaxpot.md.dynamics import Dynamics, Ramp, draw, value_at
 from jaxpot.md.ensembles import rescaled
 from jaxpot.potentials.base import Potential
 from jaxpot.units import kB
@@ -46,6 +47,11 @@ class CellRescaling(Dynamics):
     shape: bool = static(default=True)
     barostat = True
     positive = ("temperature", "time_constant", "barostat_time", "compressibility")
+
+    def __post_init__(self):
+        super().__post_init__()
+        for part in (self.pressure.start, self.pressure.end) if isinstance(self.pressure, Ramp) else (self.pressure,):
+            as_number(part, "pressure", "a finite number, in eV/A^3")
 
     def start(self, state):
         return {"strain": jnp.zeros((3, 3))}

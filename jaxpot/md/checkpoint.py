@@ -51,13 +51,19 @@ class Checkpoint:
         return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
 
 
-def identity(dynamics, structure, observers, skins):
-    """A digest of what a run follows from: the same run has the same."""
+def identity(dynamics, start, observers, settings):
+    """A digest of what a run follows from: the same run has the same.
+
+    Args:
+        start: a tree of arrays: what the first state is made of.
+        observers: those of the run.
+        settings: further plain numbers and words.
+    """
     found = hashlib.sha256()
-    leaves, form = jax.tree.flatten(dynamics)
-    looks = [(type(o).__name__, o.every) for o in observers]
-    found.update(repr((str(form), looks, skins, structure.pbc, sorted(versions().items()))).encode())
-    for leaf in (*leaves, structure.numbers, structure.masses):
+    leaves, form = jax.tree.flatten((dynamics, start))
+    looks = [observer.settings() for observer in observers]
+    found.update(repr((str(form), looks, settings, sorted(versions().items()))).encode())
+    for leaf in leaves:
         array = np.asarray(leaf)
         found.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
     return found.hexdigest()
@@ -82,7 +88,7 @@ def load(path, run):
         raise DataError(f"{path}: expected a checkpoint of a simulation, found a {type(found).__name__}")
     if found.run != run:
         raise DataError(
-            f"{path} is the checkpoint of another run (another potential, structure, ensemble, time step, observers or "
-            "version): remove it or choose another name"
+            f"{path} is the checkpoint of another run (another potential, start, seed, number of steps, ensemble, "
+            "observers or version): remove it or choose another name"
         )
     return found

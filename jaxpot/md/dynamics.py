@@ -58,7 +58,7 @@ class Dynamics:
             structure: `Structure` or `ase.Atoms`.
             temperature: K, of the first velocities (Maxwell's distribution); by default that of the thermostat.
             key: of `jax.random`, or a seed.
-            fixed: numbers of atoms that never move.
+            fixed: which atoms never move: their numbers, or n booleans.
             velocities: (n, 3) A per internal unit of time, instead of a temperature.
 
         Raises:
@@ -67,17 +67,10 @@ class Dynamics:
         structure = Structure.of(structure)
         check_masses(structure)
         self.check(structure)
-        n, key = len(structure), jax.random.key(key) if isinstance(key, int) else key
-        free = np.ones(n, bool)
-        fixed = np.asarray(fixed, int).reshape(-1)
-        if len(fixed) and (fixed.min() < -n or fixed.max() >= n):
-            raise DataError(f"fixed: expected numbers of atoms below {n}, got {fixed.tolist()}")
-        free[fixed] = False
-        if not free.any():
-            raise DataError("fixed: all atoms are fixed, none can move")
-        if self.barostat and not free.all():
-            raise DataError("fixed atoms and a cell that changes contradict each other: use a constant volume")
-        key, own = jax.random.split(key)
+        n = len(structure)
+        free = _free(fixed, n)
+        self.check_free(free)
+        key, own = jax.random.split(as_key(key))
         if velocities is None:
             start = temperature if temperature is not None else value_at(getattr(self, "temperature", None), 0)
             if start is None:
@@ -85,9 +78,9 @@ class Dynamics:
             if not as_number(start, "temperature") >= 0.0:
                 raise DataError(f"temperature: expected a number of kelvin that is not negative, got {start}")
             velocities = maxwell(structure, float(start), own, free)
+        if np.shape(velocities) != (n, 3):
+            raise DataError(f"velocities: expected shape ({n}, 3), got {np.shape(velocities)}")
         velocities = jnp.where(free[:, None], jnp.asarray(velocities, structure.positions.dtype), 0.0)
-        if velocities.shape != (n, 3):
-            raise DataError(f"velocities: expected shape ({n}, 3), got {velocities.shape}")
         found = evaluate(self.potential, structure)
         zero = jnp.zeros((), structure.positions.dtype)
         state = State(
@@ -95,6 +88,18 @@ class Dynamics:
             jax.random.key_data(key), jnp.zeros((), jnp.int32), zero, {},
         )
         return state.replace(extra=self.start(state))
+
+    def adopt(self, state):
+        """A state of this or another ensemble, ready to be continued with this one."""
+        self.check(state.structure)
+        self.check_free(np.asarray(state.free))
+        extra = self.start(state)
+        return state if set(extra) == set(state.extra) else state.replace(extra=extra)
+
+    def check_free(self, free):
+        """Refuse fixed atoms where the cell changes."""
+        if self.barostat and not free.all():
+            raise DataError("fixed atoms and a cell that changes contradict each other: use a constant volume")
 
     def check(self, structure):
         """Refuse what cannot be simulated; warn of what will not go well."""
@@ -133,6 +138,26 @@ class Dynamics:
     def conserved(self, state):
         """() eV, what exact time evolution would keep."""
         return state.energy + state.kinetic_energy - state.exchanged
+
+
+def as_key(key):
+    """A key of `jax.random`, of a seed or as it is."""
+    return jax.random.key(int(key)) if isinstance(key, int | np.integer) else key
+
+
+def _free(fixed, n):
+    """(n,) bool, which atoms move."""
+    given = np.asarray(fixed)
+    free = np.ones(n, bool)
+    if given.dtype == bool and given.shape == (n,):
+        free = ~given
+    elif given.size:
+        if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n:
+            raise DataError(f"fixed: expected numbers of atoms, 0 to {n - 1}, or {n} booleans, got {fixed!r}")
+        free[given.ravel()] = False
+    if not free.any():
+        raise DataError("fixed: all atoms are fixed, none can move")
+    return free
 
 
 def thermal_kinetic_energy(state, temperature):

@@ -34,12 +34,14 @@ class AppendOnly:
 
     def append(self, text):
         """Write at the end; all of it or nothing."""
-        end = os.path.getsize(self.path)
+        end = None
         try:
+            end = os.path.getsize(self.path)
             with open(self.path, "a") as file:
                 file.write(text)
         except OSError as error:
-            os.truncate(self.path, end)
+            if end is not None:
+                os.truncate(self.path, end)
             raise DataError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
     def end(self):

@@ -34,6 +34,10 @@ class Observer:
         self.every = as_whole(every, "every", 1, 10**12)
         self.rows = []
 
+    def settings(self):
+        """What it is, in words and numbers: a run with other observers is another run."""
+        return (type(self).__name__, self.every)
+
     def begin(self, dynamics, state):
         """Nothing has been seen."""
         self.rows = []
@@ -109,8 +113,11 @@ class MeanSquareDisplacement(Observer):
         every: steps.
     """
 
-    def row(self, dynamics, state):
+    def begin(self, dynamics, state):
+        super().begin(dynamics, state)
         self.interval, self.masses = self.every * float(dynamics.time_step), np.asarray(state.structure.masses)
+
+    def row(self, dynamics, state):
         return state.structure.positions
 
     def mark(self):
@@ -174,8 +181,11 @@ class VelocityAutocorrelation(Observer):
         every: steps; the highest frequency is 1 / (2 every time_step).
     """
 
-    def row(self, dynamics, state):
+    def begin(self, dynamics, state):
+        super().begin(dynamics, state)
         self.interval = self.every * float(dynamics.time_step)
+
+    def row(self, dynamics, state):
         return state.velocities * jnp.sqrt(state.masses)
 
     def mark(self):
@@ -212,6 +222,14 @@ class RadialDistribution(Observer):
     def __init__(self, every=100, cutoff=8.0, bins=200):
         super().__init__(every)
         self.edges = np.linspace(0.0, as_positive(cutoff, "cutoff"), as_whole(bins, "bins", 1, 10**6) + 1)
+
+    def settings(self):
+        return (*super().settings(), float(self.edges[-1]), len(self.edges))
+
+    def begin(self, dynamics, state):
+        super().begin(dynamics, state)
+        if not all(state.structure.pbc):
+            raise DataError(f"g(r) needs a density, periodic along all three axes; got pbc={state.structure.pbc}")
 
     def row(self, dynamics, state):
         listed = find_neighbors(state.structure, float(self.edges[-1]))

@@ -13,7 +13,7 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, SimulationError
 from jaxpot.md import checkpoint as checkpoints
 from jaxpot.md import lists as neighbour_lists
-from jaxpot.md.dynamics import Dynamics
+from jaxpot.md.dynamics import Dynamics, as_key
 from jaxpot.md.loop import BROKEN, GOING, ROOM, WIDE, advance
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
@@ -80,10 +80,11 @@ def run(
     structure = start.structure if isinstance(start, State) else Structure.of(start)
     kept = None
     if checkpoint is not None:
-        run_is = checkpoints.identity(dynamics, structure, observers, skins)
+        begun = start if isinstance(start, State) else (structure, jax.random.key_data(as_key(key)))
+        run_is = checkpoints.identity(dynamics, begun, observers, (structure.pbc, steps, temperature, *skins))
         kept = checkpoints.load(checkpoint, run_is)
     if kept is None:
-        state = start if isinstance(start, State) else dynamics.init(start, temperature, key)
+        state = dynamics.adopt(start) if isinstance(start, State) else dynamics.init(start, temperature, key)
         target = int(state.step) + steps
         made = neighbour_lists.build(dynamics.potential, state.structure, *skins)
         for observer in observers:
@@ -100,6 +101,8 @@ def run(
     keep = None
     if checkpoint is not None:
         keep = _Keeper(checkpoint, observers, target, run_is)
+        if kept is None:
+            keep.write(state, made)  # from now on there are files that belong to this run
     settled = True  # observers have seen the state
     try:
         while step < target:
@@ -147,7 +150,7 @@ def _steps(dynamics, state, made, upto, skins):
             return found.state, found.lists
         step = int(found.state.step)
         if reason == BROKEN or (reason == WIDE and stuck == step):
-            raise _broken(dynamics, found.state, made)
+            raise _broken(dynamics, found.state)
         room = neighbour_lists.Room.of(found.lists)
         if reason == ROOM:
             room = room.grown(found.lists)
@@ -156,7 +159,7 @@ def _steps(dynamics, state, made, upto, skins):
         made = neighbour_lists.build(dynamics.potential, state.structure, *skins, room=room)
 
 
-def _broken(dynamics, state, made):
+def _broken(dynamics, state):
     """The error that says at which atoms a simulation ends."""
     size = np.linalg.norm(np.asarray(state.forces), axis=1)
     speed = np.linalg.norm(np.asarray(state.velocities), axis=1)

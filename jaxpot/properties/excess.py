@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
@@ -105,6 +106,9 @@ class Relaxed:
     fmax: float
     steps: int
     callback: object
+
+    def __post_init__(self):
+        as_number(self.rattle, "rattle", "a length in A")
 
     def lowest(self, potential, ideal):
         """`Relaxation` of the lowest minimum.

@@ -55,8 +55,12 @@ def vacancy_energy(
             f"a vacancy in {name_species(sorted(numbers))} needs the chemical potential of the atom that goes, in eV: "
             "chemical_potential=..."
         )
+    if chemical_potential is not None:
+        chemical_potential = as_number(chemical_potential, "chemical_potential", "an energy in eV")
     known = frozen(structure)
     arrangement = _without(known, site, distance)
+    if not len(arrangement.sources):
+        raise DataError(f"distance: within {distance:g} A there is no other atom to relax; give more, such as 12 A")
     relaxation = None
     if relaxed:
         starts = (0.0, *([_drawn_in(known, arrangement, site, inward)] if inward else []))

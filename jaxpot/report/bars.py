@@ -38,11 +38,12 @@ def card_deviations(posterior, crystal, values, results, special, room, mesh, sa
         key -> what has the shape of the value, None where there is none.
     """
     check_posterior(posterior)
+    defects = _defects(results)
     say("error bars: what the sparse points do not see")
     if gaussian_terms(posterior) is not None:
         posterior = widened_near(posterior, crystal)
-        defects = [found.structure for found in _defects(results).values()]
-        posterior = widened(posterior, defects) if defects else posterior
+        if defects:
+            posterior = widened(posterior, [own.structure for own in defects.values()])
     say("error bars: the shape of the crystal")
     response = shape_response(posterior, crystal)
 
@@ -60,7 +61,6 @@ def card_deviations(posterior, crystal, values, results, special, room, mesh, sa
     }
     if values["e_coh_eV"] is not None:
         found["e_coh_eV"] = float(bars("cohesive energy", _cohesive))
-    defects = _defects(results)
     if defects:
         named = bars("vacancies and surfaces", lambda p, x: {name: own.at(p, x) for name, own in defects.items()})
         named = {name: float(sd) for name, sd in named.items()}

@@ -196,6 +196,40 @@ def test_a_run_that_breaks_names_the_atoms_and_keeps_the_last_good_state(silicon
     assert np.isfinite(np.asarray(caught.value.state.forces)).all()
 
 
+def test_a_checkpoint_of_another_run_is_refused(silicon, crystal, tmp_path):
+    class Stop(Exception):
+        pass
+
+    class Interruption(jp.md.Observer):
+        def look(self, dynamics, state):
+            if int(state.step):
+                raise Stop
+
+    path, dynamics = str(tmp_path / "run.checkpoint"), ENSEMBLES["NVE"](silicon)
+
+    def once(start=crystal, steps=20, observers=(), **settings):
+        return jp.md.run(dynamics, start, steps, observers, checkpoint=path, **{"temperature": 300.0, **settings})
+
+    with pytest.raises(Stop):
+        once(observers=[Interruption(10)])
+    rattled = crystal.copy()
+    rattled.rattle(0.01)
+    for changed in ({"start": rattled}, {"steps": 30}, {"key": 7}, {"temperature": 900.0}, {"observers": []}):
+        with pytest.raises(DataError, match="another run"):
+            once(**{"observers": [Interruption(10)], **changed})
+
+
+def test_a_state_goes_from_one_ensemble_to_another(silicon, crystal):
+    state = jp.md.run(ENSEMBLES["Langevin"](silicon), crystal, 5).state
+    for name in ("Nose-Hoover", "cell", "NVE"):
+        state = jp.md.run(ENSEMBLES[name](silicon), state, 5).state
+    assert int(state.step) == 20 and np.isfinite(float(state.energy))
+    fixed = ENSEMBLES["NVE"](silicon).init(crystal, temperature=10.0, fixed=np.arange(8) == 2)
+    assert (np.asarray(fixed.free) == (np.arange(8) != 2)).all()
+    with pytest.raises(DataError, match="fixed atoms"):
+        jp.md.run(ENSEMBLES["cell"](silicon), fixed, 5)
+
+
 def test_what_is_refused(silicon, crystal, tmp_path):
     with pytest.raises(DataError, match="temperature"):
         jp.md.Langevin(silicon, 1 * fs, -300.0, 0.01 / fs)
@@ -212,6 +246,14 @@ def test_what_is_refused(silicon, crystal, tmp_path):
         jp.md.NVE(silicon, 1 * fs).init(massless, temperature=10.0)
     with pytest.raises(DataError, match="fixed"):
         jp.md.NVE(silicon, 1 * fs).init(crystal, temperature=10.0, fixed=[8])
+    with pytest.raises(DataError, match="fixed"):
+        jp.md.NVE(silicon, 1 * fs).init(crystal, temperature=10.0, fixed=[1.5])
+    with pytest.raises(DataError, match="velocities"):
+        jp.md.NVE(silicon, 1 * fs).init(crystal, velocities=np.zeros((7, 3)))
+    with pytest.raises(DataError, match="pressure"):
+        ENSEMBLES["cell"](silicon).replace(pressure=float("nan"))
+    with pytest.raises(DataError, match="density"):
+        jp.md.run(ENSEMBLES["Langevin"](silicon), cluster, 3, [jp.md.RadialDistribution()])
     (tmp_path / "old.xyz").write_text("something of value")
     with pytest.raises(DataError, match="exists"):
         jp.md.run(ENSEMBLES["NVE"](silicon), crystal, 3, temperature=10.0, trajectory=str(tmp_path / "old.xyz"))

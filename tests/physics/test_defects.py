@@ -132,6 +132,8 @@ def test_what_is_refused():
         jp.vacancy_energy(potential, structure, site=1)
     with pytest.raises(DataError, match="distance"):
         jp.vacancy_energy(potential, structure, distance=-1.0)
+    with pytest.raises(DataError, match="no other atom"):
+        jp.vacancy_energy(potential, structure, distance=1.0)
     with pytest.raises(ConvergenceError, match="the vacancy did not come to rest"):
         jp.vacancy_energy(potential, structure, distance=6.0, steps=2)
     with pytest.raises(DataError, match="crystal"):
