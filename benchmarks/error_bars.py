@@ -21,15 +21,19 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
 import numpy as np
+from gap import product_rate
 
 import jaxpot as jp
+from jaxpot.checks import prepare_padded
 from jaxpot.cli import demo
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.io import structure_from_spec
 from jaxpot.report.card import property_card, relaxed_crystal
 from jaxpot.uncertainty.calibration import normal_quantile
 from jaxpot.uncertainty.learning import observed_frame
+from jaxpot.uncertainty.processes import gaussian_terms
 from jaxpot.uncertainty.propagation import shape_response
+from jaxpot.uncertainty.residual import _instances
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
 Q = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.0, 0.5], [0.375, 0.75, 0.375]])
@@ -129,22 +133,41 @@ def mlearn(options):
     print(f"energies of all: {100 * np.mean(pooled):.1f} % of {len(pooled)}")
 
 
+def products_of_bars(posterior, structure):
+    """Multiply-adds of matrix products that exact bars of all forces need at least.
+
+    For each mover of a vector 3 d M for the rows of the design matrix; 3 n M R and 3 n M^2 / 2 for what the weights and
+    the sparse points make of them; and for each atom 7 I^2 d for the prior of its three forces, I vectors depending on
+    it: products of vectors with vectors, and with and between the derivatives by three coordinates.
+    """
+    total, width = 0, posterior.factor.shape[0]
+    n, (_, padded, listed) = prepare_padded(posterior.potential, structure, None)
+    for term in gaussian_terms(posterior):
+        found = _instances(term, padded, listed)
+        points, dimension = term.readout.points.shape
+        moved = np.bincount(np.asarray(found.atoms)[np.asarray(found.moves)])
+        own = np.count_nonzero(found.weights)  # each atom that moves with its own vector needs no product of its own
+        total += 3 * dimension * points * (moved.sum() - own) + 1.5 * n * points**2 + 7 * dimension * (moved**2).sum()
+    return total + 3 * n * width * posterior.factor.shape[1]
+
+
 def cost(options):
     found, _, crystal = oracle_fit(0)
     posterior = found.posterior
     cell = crystal.repeated((4, 4, 4))
     cell = cell.moved(cell.positions + 0.05 * np.random.default_rng(0).normal(size=(len(cell), 3)))
     potential, listed = posterior.potential, jp.neighbors(cell, posterior.potential.cutoff)
-    committee = posterior.sample(0, 8)
+    committee, variance = posterior.sample(0, 8), jp.VariancePotential.of(posterior)
     programs = {
         "forces": jax.jit(lambda x: jp.forces(potential, cell.moved(x), listed)),
-        "site variance and its gradient": jax.jit(jax.value_and_grad(
+        "site variance and its gradient": jax.jit(lambda x: jp.evaluate(variance, cell.moved(x), listed)),
+        "the same as a gradient of `variance`": jax.jit(jax.value_and_grad(
             lambda x: jp.variance(posterior, cell.moved(x), listed).sites.sum()
         )),
         "forces of 8 draws": jax.jit(lambda x: committee.map(lambda p: jp.forces(p, cell.moved(x), listed)).std(0)),
         "bars of all forces, exact": lambda x: jp.std(posterior, cell.moved(x)),
     }
-    times = {name: [] for name in programs}
+    times, rates, rate = {name: [] for name in programs}, [], product_rate()
     for program in programs.values():
         jax.block_until_ready(program(cell.positions))
     for _ in range(7):
@@ -152,9 +175,13 @@ def cost(options):
             start = time.perf_counter()
             jax.block_until_ready(program(cell.positions))
             times[name].append(time.perf_counter() - start)
+        rates.append(rate())
     base = np.median(times["forces"])
     for name, own in times.items():
         print(f"{name}, {len(cell)} atoms: {1e3 * np.median(own):.1f} ms, {np.median(own) / base:.2f} x the forces")
+    floor = products_of_bars(posterior, cell) / np.median(rates)
+    print(f"floor of the exact bars, products at {np.median(rates) / 1e9:.1f} G multiply-adds/s: {1e3 * floor:.1f} ms; "
+          f"they take {np.median(times['bars of all forces, exact']) / floor:.2f} x as long")
     for what, bars in (("without", None), ("with bars", posterior)):
         start = time.perf_counter()
         property_card(potential, crystal, "Si", posterior=bars)

@@ -59,6 +59,7 @@ from jaxpot.properties import (
 )
 from jaxpot.uncertainty import (
     ActiveSet,
+    VariancePotential,
     calibrate,
     learn,
     observe,
@@ -75,12 +76,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActiveSet", "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Posterior",
-    "Potential", "StrainCurvature", "Structure", "ase_calculator", "calibrate", "datasets", "descriptors",
-    "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors", "evaluate",
-    "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "hessian",
-    "hessian_vector_product", "kernels", "learn", "load", "md", "models", "neighbors", "observe", "phonon_bands",
-    "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset", "read_recipe",
-    "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std", "std_many", "stress",
-    "surface_energy", "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance", "virials", "widened",
-    "widened_near",
+    "Potential", "StrainCurvature", "Structure", "VariancePotential", "ase_calculator", "calibrate", "datasets",
+    "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors",
+    "evaluate", "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic",
+    "hessian", "hessian_vector_product", "kernels", "learn", "load", "md", "models", "neighbors", "observe",
+    "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset",
+    "read_recipe", "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std",
+    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance",
+    "virials", "widened", "widened_near",
 ]

@@ -6,10 +6,11 @@ from jaxpot.uncertainty.extrapolation import ActiveSet
 from jaxpot.uncertainty.learning import learn, observe, select_frames
 from jaxpot.uncertainty.prior_variance import Variance, has_variance, variance
 from jaxpot.uncertainty.propagation import Propagated, propagate
-from jaxpot.uncertainty.site_variance import SiteVariance
+from jaxpot.uncertainty.site_variance import SiteVariance, VariancePotential
 from jaxpot.uncertainty.widening import widened, widened_near
 
 __all__ = [
-    "ActiveSet", "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "calibrate", "has_variance",
-    "learn", "observe", "propagate", "select_frames", "std", "std_many", "variance", "widened", "widened_near",
+    "ActiveSet", "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "VariancePotential",
+    "calibrate", "has_variance", "learn", "observe", "propagate", "select_frames", "std", "std_many", "variance",
+    "widened", "widened_near",
 ]

@@ -13,8 +13,8 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import addends
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.uncertainty.processes import gaussian_terms, inverse_factor, of_sites, point_factor, refuse_single
-from jaxpot.uncertainty.site_variance import site_variance
+from jaxpot.uncertainty.processes import of_sites, point_factor, refuse_single
+from jaxpot.uncertainty.site_variance import VariancePotential, site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
 
@@ -96,13 +96,10 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
 
 
 def _of_posterior(posterior, structure, neighbors):
-    terms = gaussian_terms(posterior)
-    if terms is None:
-        raise DataError("site energies have a variance here only for weights of Gaussian processes; see jp.std")
-    n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, neighbors)
+    found = VariancePotential.of(posterior)
+    n, (found, structure, neighbors) = prepare_padded(found, structure, neighbors)
     refuse_single(structure)
-    inverses = tuple(inverse_factor(t.readout, jitter) for t, jitter in zip(terms, posterior.jitters, strict=True))
-    return _stripped(site_variance(posterior, inverses, structure, neighbors), n)
+    return _stripped(site_variance(found, structure, neighbors), n)
 
 
 def _stripped(found, n):

@@ -152,10 +152,10 @@ def test_gruneisen_parameters_under_jit_over_a_rough_potential(posterior, at_res
 def test_residuals_of_forces_and_stresses_are_those_of_energy_differences(posterior, disturbed):
     def energy_of(term, structure):
         _, (_, padded, neighbors) = prepare_padded(posterior.potential, structure, None)
-        vectors, weights, *_ = map(np.asarray, residual._jacobians(term, padded, neighbors))
-        rows, instances = np.nonzero(weights)
+        own = residual._instances(term, padded, neighbors)
+        vectors, weights = np.asarray(own.vectors), np.asarray(own.weights)
         energy = np.asarray(design_rows(term, padded, neighbors).energy)
-        return vectors[rows, instances], weights[rows, instances], energy
+        return vectors[weights != 0.0], weights[weights != 0.0], energy
 
     def of_difference(plus, minus, step):
         total = 0.0
@@ -196,6 +196,23 @@ def test_site_variances_are_those_of_std_and_have_a_gradient(posterior, disturbe
     ahead, behind = (total(disturbed.positions + s * step * along) for s in (1, -1))
     expected = (ahead - behind) / (2 * step)
     np.testing.assert_allclose(jnp.vdot(jax.grad(total)(disturbed.positions), along), expected, rtol=1e-4)
+
+
+def test_the_variance_is_a_potential(posterior, disturbed, tmp_path):
+    variance, expected = jp.VariancePotential.of(posterior), jp.variance(posterior, disturbed)
+    found = jp.evaluate(variance, disturbed)
+    np.testing.assert_allclose(found.energies, expected.sites, rtol=1e-9)
+    listed = jp.neighbors(disturbed, posterior.potential.cutoff + 0.01)
+    slope = jax.grad(lambda x: jp.variance(posterior, disturbed.moved(x), listed).sites.sum())(disturbed.positions)
+    np.testing.assert_allclose(found.forces, -slope, rtol=1e-6, atol=1e-9 * np.abs(slope).max())
+    biased = jp.evaluate(posterior.potential - 2.0 * variance, disturbed)
+    expected = jp.forces(posterior.potential, disturbed) - 2.0 * found.forces
+    np.testing.assert_allclose(biased.forces, expected, rtol=1e-9, atol=1e-12)
+    jp.save(variance, tmp_path / "variance.model")
+    again = jp.load(tmp_path / "variance.model")
+    np.testing.assert_array_equal(jp.evaluate(again, disturbed).forces, found.forces)
+    with pytest.raises(jp.JaxpotError, match="jp.std"):
+        jp.VariancePotential.of(jp.Posterior.of(jp.potentials.StillingerWeber.silicon(), {"epsilon": 0.1}))
 
 
 def test_far_from_all_data_the_bar_is_the_priors(posterior):
