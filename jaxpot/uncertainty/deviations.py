@@ -7,15 +7,13 @@ import numpy as np
 from jaxpot.checks import checked_neighbors, prepare_padded
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
-from jaxpot.fitting.design import design_rows
 from jaxpot.fitting.metrics import KINDS
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import Evaluation, evaluate
-from jaxpot.potentials.base import Sum
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms, refuse_single, site_features
-from jaxpot.uncertainty.residual import residual_variances
+from jaxpot.uncertainty.processes import gaussian_terms, inverse_factor, refuse_single
+from jaxpot.uncertainty.residual import rows_and_residuals
 
 
 @pytree
@@ -107,16 +105,12 @@ def padded_std(posterior, structure, neighbors, n):
     if terms is None:
         spread = _spread_of_any(posterior, structure, neighbors)
         return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
-    rows = design_rows(Sum.or_one(terms), structure, neighbors)
-    own = Evaluation(rows.energy, site_features(tuple(terms), structure, neighbors), rows.forces, rows.stress)
-    parametric = _variances_of(own, posterior.factor)
-    residual, begin = [], 0
-    for term, jitter in zip(terms, posterior.jitters, strict=True):
-        part = slice(begin, begin + term.n_features)
-        begin = part.stop
-        of_term = jax.tree.map(lambda a, part=part: np.asarray(a)[..., part], own)
-        residual.append(residual_variances(term, factor_of(term.readout, jitter), of_term, structure, neighbors))
-    residual = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(parts), *residual)
+    rows, residual = zip(*(
+        rows_and_residuals(term, inverse_factor(term.readout, jitter), structure, neighbors)
+        for term, jitter in zip(terms, posterior.jitters, strict=True)
+    ), strict=True)
+    parametric = _variances_of(rows, posterior.factor)
+    residual = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residual)
     return _deviations(parametric, residual, posterior, structure, n)
 
 
@@ -152,7 +146,7 @@ def _together(*parts):
 
 @jax.jit
 def _variances_of(rows, factor):
-    return jax.tree.map(lambda a: _square_sum(jnp.tensordot(a, factor, 1)), rows)
+    return jax.tree.map(lambda *parts: _square_sum(jnp.tensordot(jnp.concatenate(parts, -1), factor, 1)), *rows)
 
 
 def _square_sum(array):

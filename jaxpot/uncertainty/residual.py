@@ -1,50 +1,54 @@
-"""What the sparse points of a Gaussian process cannot represent: the residual of its prior.
+"""Energies, forces and stresses as linear functionals of a Gaussian process: their rows, and what these leave.
 
 An energy, a force component or a stress component is a linear functional L of the process. Its prior variance is
 L L' k(x, x'), both arguments of the covariance being acted on; the part that the sparse points explain is
-a (K_MM)^-1 a^T with a the row of the design matrix. What is left is never negative but for rounding.
+a (K_MM)^-1 a^T with a = L k(x, points), the row of the design matrix. What is left is never negative but for rounding.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 
 from jaxpot.core.graph import connect
 from jaxpot.core.pytree import pytree
 from jaxpot.observables import Evaluation
 from jaxpot.potentials.terms import nearest, where_described
 
-_HELD = 1 << 21  # covariances that are held at once: 16 MB an array
+_ATOMS = 16  # whose vectors and derivatives are made at once: what is on the way stays in the cache
+_HELD = 1 << 16  # covariances that are held at once: half a megabyte an array, likewise
+_FEW = 3  # components of a vector: covariances are cheap, and derivatives by each component are made once
 _STRAINS = np.array([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]).T
 
 
-def residual_variances(term, factor, rows, structure, neighbors):
-    """Variances, an `Evaluation` of padded arrays: what is left of the prior of one term.
+def rows_and_residuals(term, inverse, structure, neighbors):
+    """Rows of the design matrix of one term, and what is left of its prior.
 
     Args:
         term: `Described`.
-        factor: lower Cholesky factor of the covariance of its sparse points.
-        rows: `Evaluation` whose arrays have the weights of this term behind: rows of the design matrix.
+        inverse: that of the lower Cholesky factor of the covariance of its sparse points.
         structure, neighbors: as everywhere, padded.
+
+    Returns:
+        Two `Evaluation`s of padded arrays: rows, with the weights behind, and variances, eV^2 and so on.
     """
-    explained = jax.tree.map(lambda a: _explained(a, factor), rows)
-    kernel, instances = term.readout.kernel, _instances(term, structure, neighbors)
+    readout, instances = term.readout, _instances(term, structure, neighbors)
     used = _padded(np.flatnonzero(np.asarray(instances.weights)))
-    energy, energies = _energies(kernel, instances, used, neighbors.centers, structure)
-    forces = _forces(kernel, instances, _movers(instances, len(structure)))
-    if all(structure.pbc):
-        stress = _stresses(kernel, instances, used, structure)
-    else:
-        stress = jnp.full((3, 3), jnp.nan)
-    prior, scale = Evaluation(energy, energies, forces, stress), float(term.readout.delta) ** 2
-    return jax.tree.map(lambda p, e: np.maximum(scale * np.asarray(p) - np.asarray(e), 0.0), prior, explained)
+    energy, sites = _energies(readout, instances, used, neighbors.centers, structure)
+    forces = _forces(readout, instances, _movers(instances, len(structure)))
+    stress = _stresses(readout, instances, used, structure)
+    rows, priors = (Evaluation(*parts) for parts in zip(energy, sites, forces, stress, strict=True))
+    return rows, _left(rows, priors, inverse, readout.delta)
 
 
 @jax.jit
-def _explained(rows, factor):
-    half = solve_triangular(factor, rows.reshape(-1, rows.shape[-1]).T, lower=True)
-    return jnp.sum(half * half, axis=0).reshape(rows.shape[:-1])
+def _left(rows, priors, inverse, delta):
+    def left(row, prior):
+        half = row.reshape(-1, row.shape[-1]) @ inverse.T
+        return jnp.maximum(delta**2 * prior - jnp.sum(half * half, axis=1).reshape(prior.shape), 0.0)
+
+    return jax.tree.map(left, rows, priors)
 
 
 @pytree
@@ -69,9 +73,8 @@ class _Instances:
 def _instances(term, structure, neighbors):
     graph = connect(structure, neighbors)
     environments = nearest(graph.environments(), neighbors.places(term.cutoff))
-    vectors, weights, places, slopes, weight_slopes = where_described(
-        term, jax.vmap(term.descriptor.jacobian), environments
-    )
+    describe = partial(jax.lax.map, term.descriptor.jacobian, batch_size=_ATOMS)
+    vectors, weights, places, slopes, weight_slopes = where_described(term, describe, environments)
     rows, count, _, _, dimension = slopes.shape
     real = graph.real[:, None]
     weights = jnp.where(real, weights, 0.0)
@@ -80,10 +83,12 @@ def _instances(term, structure, neighbors):
     row = jnp.arange(rows)[:, None, None]
     arms = environments.vectors[row, places]  # (rows, m, q, 3)
 
-    def strained(slopes):
-        both = jnp.einsum("imqa,imqb...->abim...", arms, slopes)
-        both = 0.5 * (both + both.swapaxes(0, 1))[_STRAINS[0], _STRAINS[1]]
-        return both.reshape(6, rows * count, *slopes.shape[4:])
+    def strained(slopes):  # (rows, m, q, 3, ...) -> (6, I, ...)
+        along = arms.reshape(*arms.shape, *[1] * (slopes.ndim - 4))
+        return jnp.stack([
+            0.5 * jnp.sum(along[:, :, :, a] * slopes[:, :, :, b] + along[:, :, :, b] * slopes[:, :, :, a], axis=2)
+            for a, b in _STRAINS.T
+        ]).reshape(6, rows * count, *slopes.shape[4:])
 
     def of_movers(slopes):
         return jnp.concatenate([slopes, -slopes.sum(2, keepdims=True)], axis=2).reshape(-1, *slopes.shape[3:])
@@ -121,45 +126,56 @@ def _rounded(count):
 
 
 @jax.jit
-def _energies(kernel, instances, used, centers, structure):
-    """Prior variance of the total energy, () and of the site energies, (n,), over delta^2."""
+def _energies(readout, instances, used, centers, structure):
+    """(row, prior over delta^2) of the total energy, (M,) and (), and of the site energies, (n, M) and (n,)."""
     rows = len(centers)
     vectors, weights = (a.reshape(rows, -1, *a.shape[1:]) for a in (instances.vectors, instances.weights))
-    sites = jax.vmap(lambda x, w: w @ kernel.matrix(x, x) @ w)(vectors, weights)
+    matrix = readout.kernel.matrix
+    own = jax.vmap(readout.features)(vectors, weights), jax.vmap(lambda x, w: w @ matrix(x, x) @ w)(vectors, weights)
     x, w = instances.vectors[used], jnp.where(used >= 0, instances.weights[used], 0.0)
-    total = jax.lax.map(lambda own: own[1] @ kernel.matrix(own[0], x) @ w, _blocks((x, w), len(used), 1)).sum()
-    return total, jnp.zeros(len(structure), sites.dtype).at[centers].add(sites)
+    prior = jax.lax.map(lambda own: own[1] @ matrix(own[0], x) @ w, _blocks((x, w), len(used), 1)).sum()
+    sites = (jnp.zeros((len(structure), *a.shape[1:]), a.dtype).at[centers].add(a) for a in own)
+    return (own[0].sum(0), prior), tuple(sites)
 
 
 @jax.jit
-def _forces(kernel, instances, movers):
-    """Prior variance of each force component, (n, 3), over delta^2."""
+def _forces(readout, instances, movers):
+    """(rows, priors over delta^2) of the force components, (n, 3, M) and (n, 3)."""
     places = len(instances.atoms) // len(instances.weights)
 
     def atom(entries):
         there, own = entries >= 0, entries // places
-        slopes = jnp.where(there[:, None, None], instances.slopes[entries], 0.0)
-        weight_slopes = jnp.where(there[:, None], instances.weight_slopes[entries], 0.0)
-        return _curvature(
-            kernel, instances.vectors[own], jnp.where(there, instances.weights[own], 0.0),
-            slopes.swapaxes(0, 1), weight_slopes.T,
-        )
+        slopes = jnp.where(there[:, None, None], instances.slopes[entries], 0.0).swapaxes(0, 1)
+        weight_slopes = jnp.where(there[:, None], instances.weight_slopes[entries], 0.0).T
+        found = instances.vectors[own], jnp.where(there, instances.weights[own], 0.0), -slopes, -weight_slopes
+        return _slopes(readout, *found), _curvature(readout.kernel, *found)
 
-    def found(entries):
-        return jax.lax.cond(entries[0] >= 0, atom, lambda _: jnp.zeros(3, instances.weights.dtype), entries)
+    def nothing(entries):
+        return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(atom, entries))
 
-    return jax.lax.map(found, movers)
+    return jax.lax.map(lambda entries: jax.lax.cond(entries[0] >= 0, atom, nothing, entries), movers)
 
 
 @jax.jit
-def _stresses(kernel, instances, used, structure):
-    """Prior variance of each stress component, (3, 3), over delta^2."""
-    there = used >= 0
-    slopes = jnp.where(there[:, None], instances.strains[:, used], 0.0)
+def _stresses(readout, instances, used, structure):
+    """(rows, priors over delta^2) of the stress components, (3, 3, M) and (3, 3); NaN without a volume."""
+    there, volume = used >= 0, structure.volume if all(structure.pbc) else jnp.nan
+    slopes = jnp.where(there[:, None], instances.strains[:, used], 0.0) / volume
     weights = jnp.where(there, instances.weights[used], 0.0)
-    weight_slopes = jnp.where(there, instances.weight_strains[:, used], 0.0)
-    found = _curvature(kernel, instances.vectors[used], weights, slopes, weight_slopes) / structure.volume**2
-    return jnp.zeros((3, 3), found.dtype).at[tuple(_STRAINS)].set(found).at[tuple(_STRAINS[::-1])].set(found)
+    weight_slopes = jnp.where(there, instances.weight_strains[:, used], 0.0) / volume
+    own = instances.vectors[used], weights, slopes, weight_slopes
+    found = _slopes(readout, *own), _curvature(readout.kernel, *own)
+
+    def matrix(values):
+        empty = jnp.zeros((3, 3, *values.shape[1:]), values.dtype)
+        return empty.at[tuple(_STRAINS)].set(values).at[tuple(_STRAINS[::-1])].set(values)
+
+    return tuple(map(matrix, found))
+
+
+def _slopes(readout, vectors, weights, slopes, weight_slopes):
+    """What functionals make of the features: rows, (q, M). Arguments as of `_curvature`."""
+    return jax.vmap(lambda dx, dw: jax.jvp(readout.features, (vectors, weights), (dx, dw))[1])(slopes, weight_slopes)
 
 
 def _curvature(kernel, vectors, weights, slopes, weight_slopes):
@@ -169,26 +185,54 @@ def _curvature(kernel, vectors, weights, slopes, weight_slopes):
         vectors, weights: of instances, (I, d) and (I,).
         slopes, weight_slopes: how they change along each functional, (q, I, d) and (q, I).
     """
-
-    def block(own):
-        x, w, slopes_here, weight_slopes_here = own
-
-        def along(dx, dw, dy, dv):
-            def first(y, v):
-                return jax.jvp(lambda x, w: w @ kernel.matrix(x, y) @ v, (x, w), (dx, dw))[1]
-
-            return jax.jvp(first, (vectors, weights), (dy, dv))[1]
-
-        # What no functional changes is computed once for all.
-        return jax.vmap(along)(slopes_here.swapaxes(0, 1), weight_slopes_here.T, slopes, weight_slopes)
-
+    block = _by_components if vectors.shape[1] <= _FEW else _by_functionals
     own = (vectors, weights, slopes.swapaxes(0, 1), weight_slopes.T)
-    return jax.lax.map(block, _blocks(own, len(weights), len(slopes))).sum(0)
+    return jax.lax.map(lambda part: block(kernel, own, part), _blocks(own, len(weights), len(slopes))).sum(0)
+
+
+def _by_functionals(kernel, every, part):
+    """The sum over i of a part of the instances: derivatives along each functional; what none changes is shared."""
+    y, v, dy, dv = every
+    x, w, dx, dw = part
+
+    def along(dx, dw, dy, dv):
+        def first(y, v):
+            return jax.jvp(lambda x, w: w @ kernel.matrix(x, y) @ v, (x, w), (dx, dw))[1]
+
+        return jax.jvp(first, (y, v), (dy, dv))[1]
+
+    return jax.vmap(along, in_axes=1)(dx, dw, dy, dv)
+
+
+def _by_components(kernel, every, part):
+    """The same: derivatives of the covariances by the components of x_i and x_j, made once for all functionals."""
+    y, v, dy, dv = every
+    x, w, dx, dw = part
+    units = [None, *jnp.eye(x.shape[1], dtype=x.dtype)]
+
+    def shares(w, dx, dw):
+        return [dw, *jnp.moveaxis(w[:, None, None] * dx, 2, 0)]
+
+    total = 0.0
+    for first, own in zip(units, shares(w, dx, dw), strict=True):
+        for second, others in zip(units, shares(v, dy, dv), strict=True):
+            covariance = _derivative(lambda x, y=y: kernel.matrix(x, y), x, first) if second is None else _derivative(
+                lambda y, first=first: _derivative(lambda x: kernel.matrix(x, y), x, first), y, second
+            )
+            total = total + jnp.sum(own * (covariance @ others), axis=0)
+    return total
+
+
+def _derivative(function, vectors, along):
+    """Of a function of vectors (I, d), all changed along one direction; along None: the function itself."""
+    if along is None:
+        return function(vectors)
+    return jax.jvp(function, (vectors,), (jnp.broadcast_to(along, vectors.shape),))[1]
 
 
 def _blocks(arrays, count, functionals):
     """Arrays cut along their first axis, so that what is held between a block and all instances is not too much."""
     parts = 1
-    while count % (2 * parts) == 0 and count // parts * count * functionals > _HELD:
+    while count % (2 * parts) == 0 and count // parts * count * functionals > _HELD and count // parts > 16:
         parts *= 2
     return jax.tree.map(lambda a: a.reshape(parts, count // parts, *a.shape[1:]), arrays)
