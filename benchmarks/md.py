@@ -62,11 +62,11 @@ def speed(options):
     folder = lammps_peer.potentials_folder()
     large, small = bulk("Si", cubic=True) * (10, 10, 10), bulk("Si", cubic=True) * (2, 2, 2)
     runs = {
-        "8000 atoms, ours": (len(large), ours(large, 200)),
+        "8000 atoms, ours": (len(large), ours(large, 1000)),
         "8000 atoms, LAMMPS": (len(large), lambda: 1e-6 * len(large) * lammps_peer.time_per_step(
             large, "sw", f"* * {folder / 'Si.sw'} Si", ["Si"], skin=1.0, steps=100, rounds=1
         )[0]),
-        "64 atoms, ours": (len(small), ours(small, 2000)),
+        "64 atoms, ours": (len(small), ours(small, 20000)),
         "64 atoms, ASE": (len(small), with_ase(small, 200)),
     }
     times = {name: [] for name in runs}

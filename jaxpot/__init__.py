@@ -9,6 +9,7 @@ Nothing happens at import, and nobody's JAX configuration is touched.
 """
 
 from jaxpot import datasets, descriptors, errors, kernels, md, potentials, readouts, units
+from jaxpot.active import Learned, label, learn_on_the_fly, random_structures, select_batch
 from jaxpot.catalog import load, models, save
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors, neighbors
@@ -75,13 +76,13 @@ from jaxpot.uncertainty import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "ActiveSet", "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Neighbors", "Posterior",
-    "Potential", "StrainCurvature", "Structure", "VariancePotential", "ase_calculator", "calibrate", "datasets",
-    "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state", "errors",
-    "evaluate", "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic",
-    "hessian", "hessian_vector_product", "kernels", "learn", "load", "md", "models", "neighbors", "observe",
-    "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "read_dataset",
-    "read_recipe", "readouts", "recipes", "relax", "save", "select_frames", "site_energies", "static", "std",
-    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance",
-    "virials", "widened", "widened_near",
+    "ActiveSet", "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Learned", "Neighbors",
+    "Posterior", "Potential", "StrainCurvature", "Structure", "VariancePotential", "ase_calculator", "calibrate",
+    "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state",
+    "errors", "evaluate", "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands",
+    "harmonic", "hessian", "hessian_vector_product", "kernels", "label", "learn", "learn_on_the_fly", "load", "md",
+    "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "propagate",
+    "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes", "relax", "save",
+    "select_batch", "select_frames", "site_energies", "static", "std", "std_many", "stress", "surface_energy",
+    "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance", "virials", "widened", "widened_near",
 ]

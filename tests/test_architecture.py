@@ -26,6 +26,7 @@ STOREYS = (
     {"uncertainty"},
     {"md"},
     {"formats", "interop", "report", "catalog", "datasets", "testing"},
+    {"active"},
     {"cli"},
 )
 FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}

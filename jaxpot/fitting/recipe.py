@@ -42,6 +42,7 @@ class Recipe:
         folds: of the cross-validation.
         units: "bonds" or "A": what lengths are in.
         name: of the file.
+        bond: A, the length of a bond; None: that of the data (see `measured`).
     """
 
     terms: tuple
@@ -50,10 +51,18 @@ class Recipe:
     folds: int = 4
     units: str = "bonds"
     name: str = ""
+    bond: float | None = None
+
+    def measured(self, dataset):
+        """The recipe with the bond length of a data set: fits to others have the same descriptors, and programs."""
+        return replace(self, bond=self._bond(dataset))
+
+    def _bond(self, dataset):
+        return bond_length(dataset) if self.bond is None else self.bond
 
     def gap_terms(self, dataset):
         """The `GAPTerm`s for the elements and the bond length of a data set: one for each kind of centre or pair."""
-        unit = bond_length(dataset) if self.units == "bonds" else 1.0
+        unit = self._bond(dataset) if self.units == "bonds" else 1.0
         return [
             replace(term, name=f"term {k}")
             for k, table in enumerate(self.terms, 1)

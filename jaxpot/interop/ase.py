@@ -223,6 +223,22 @@ class JaxpotCalculator(Calculator):
         return min(fitting, default=-(-n // step) * step)
 
 
+def computed(structure, calculator):
+    """What a calculator of ASE makes of a structure: energy (eV), forces (eV/A), stress (eV/A^3) or None without one.
+
+    What the calculator raises is its own.
+    """
+    atoms = to_ase(structure)
+    atoms.calc = calculator
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    if not all(structure.pbc):
+        return energy, forces, None
+    try:
+        return energy, forces, atoms.get_stress(voigt=False)
+    except PropertyNotImplementedError:
+        return energy, forces, None
+
+
 @jax.jit
 def _step(potential, structure, neighbors):
     result = evaluate(potential, structure, neighbors)

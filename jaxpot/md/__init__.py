@@ -17,8 +17,10 @@ from jaxpot.md.observers import (
 from jaxpot.md.simulation import Run, run
 from jaxpot.md.state import State, maxwell
 from jaxpot.md.trajectory import Trajectory
+from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
 __all__ = [
-    "NVE", "CellRescaling", "Langevin", "MeanSquareDisplacement", "NoseHoover", "Observer", "RadialDistribution",
-    "Ramp", "Run", "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "maxwell", "run",
+    "CellRescaling", "ExtrapolationGrade", "Langevin", "MeanSquareDisplacement", "NoseHoover", "NVE", "Observer",
+    "RadialDistribution", "Ramp", "Run", "SiteDeviation", "State", "Thermo", "Trajectory", "VelocityAutocorrelation",
+    "VelocityRescaling", "maxwell", "run",
 ]

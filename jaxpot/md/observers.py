@@ -3,7 +3,7 @@
 An observer has `every`, the number of steps between two looks, and
 
     begin(dynamics, state)    before the first look of a new run
-    look(dynamics, state)     now and then
+    look(dynamics, state)     now and then; a sentence, if the run is to end here
     mark()                    a tree of arrays from which `go_on` continues: what a checkpoint keeps
     go_on(mark)               after an interruption; files are cut back to where they were
 

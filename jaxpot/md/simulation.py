@@ -33,12 +33,14 @@ class Run:
         observers: those given.
         seconds: time of the steps.
         steps: how many were done in this call.
+        stopped: why an observer has ended it before the last step; None: it has not.
     """
 
     state: State
     observers: tuple
     seconds: float
     steps: int
+    stopped: str | None = None
 
 
 def run(
@@ -103,13 +105,13 @@ def run(
         keep = _Keeper(checkpoint, observers, target, run_is)
         if kept is None:
             keep.write(state, made)  # from now on there are files that belong to this run
-    settled = True  # observers have seen the state
+    settled, stopped = True, None  # observers have seen the state
     try:
-        while step < target:
+        while step < target and stopped is None:
             upto = min([target, clock.limit(), *(_next(observer, step) for observer in observers)])
             found = _steps(dynamics, state, made, upto, skins)
             settled, step, (state, made) = False, upto, found
-            _look(observers, dynamics, state, step)
+            stopped = _look(observers, dynamics, state, step)
             settled = True
             clock.tick(state, step)
             if keep is not None:
@@ -120,7 +122,7 @@ def run(
         raise
     if keep is not None:
         keep.remove()
-    return Run(state, observers, clock.seconds, step - clock.first)
+    return Run(state, observers, clock.seconds, step - clock.first, stopped)
 
 
 def _trajectory(given):
@@ -135,9 +137,9 @@ def _next(observer, step):
 
 
 def _look(observers, dynamics, state, step):
-    for observer in observers:
-        if step % observer.every == 0:
-            observer.look(dynamics, state)
+    """All observers look; what the first of those says that want the run to end, or None."""
+    said = [observer.look(dynamics, state) for observer in observers if step % observer.every == 0]
+    return next((reason for reason in said if reason is not None), None)
 
 
 def _steps(dynamics, state, made, upto, skins):

@@ -120,13 +120,15 @@ def select_frames(posterior, target, candidates, count, progress=None):
 
     Args:
         posterior: `Posterior` of Gaussian processes.
-        target: `Propagated`, of that posterior; the sum of the variances of its numbers is reduced.
+        target: `Propagated`, of that posterior; the sum of the variances of its numbers is reduced. None: no
+            property in particular; the frames that tell most of all weights, log det(1 + B B^T) / 2, are chosen.
         candidates: structures.
         count: how many to choose.
         progress: called with a sentence.
 
     Returns:
-        (numbers of the frames chosen, in order; the standard deviations left after each, (count, K)).
+        (numbers of the frames chosen, in order; the standard deviations left after each, (count, K), or what each
+        tells, (count,) nats, without a target).
 
     Raises:
         DataError: nothing to choose from, or more than there are.
@@ -134,8 +136,10 @@ def select_frames(posterior, target, candidates, count, progress=None):
     candidates = [Structure.of(s) for s in candidates]
     if not 1 <= count <= len(candidates):
         raise DataError(f"count: expected 1 to {len(candidates)}, the number of candidates, got {count}")
-    slopes = slope_rows(target.slopes)
-    slopes = slopes[np.isfinite(slopes).all(1)]
+    slopes, gain = None, _information
+    if target is not None:
+        slopes, gain = slope_rows(target.slopes), _gain
+        slopes = slopes[np.isfinite(slopes).all(1)]
     frames = []
     for k, structure in enumerate(candidates):
         rows, noise = observed_frame(posterior, structure)
@@ -144,14 +148,19 @@ def select_frames(posterior, target, candidates, count, progress=None):
             progress(f"rows of {k + 1} of {len(candidates)} candidates")
     chosen, left = [], []
     for _ in range(count):
-        gains = [-1.0 if k in chosen else _gain(rows, slopes) for k, rows in enumerate(frames)]
+        gains = [-1.0 if k in chosen else gain(rows, slopes) for k, rows in enumerate(frames)]
         best = int(np.argmax(gains))
         chosen.append(best)
         shrunk = _shrinking(frames[best])
-        frames, slopes = [shrunk(rows) for rows in frames], shrunk(slopes)
-        left.append(np.sqrt((slopes * slopes).sum(1)))
+        frames = [shrunk(rows) for rows in frames]
+        if target is None:
+            left.append(gains[best])
+        else:
+            slopes = shrunk(slopes)
+            left.append(np.sqrt((slopes * slopes).sum(1)))
         if progress:
-            progress(f"frame {best}: bar {left[-1].max():.4g} left")
+            progress(f"frame {best} tells {gains[best]:.4g} nats" if target is None
+                     else f"frame {best}: bar {left[-1].max():.4g} left")
     return chosen, np.array(left)
 
 
@@ -160,6 +169,11 @@ def _shrinking(rows):
     _, size, basis = np.linalg.svd(rows, full_matrices=False)
     part = 1.0 - 1.0 / np.sqrt(1.0 + size * size)
     return lambda matrix: matrix - (matrix @ basis.T * part) @ basis
+
+
+def _information(rows, _):
+    """What rows z with unit noise tell of z, in nats."""
+    return 0.5 * float(np.linalg.slogdet(np.eye(len(rows)) + rows @ rows.T)[1])
 
 
 def _gain(rows, slopes):

@@ -1,0 +1,36 @@
+"""A structure becomes a frame: energy, forces and stress of whatever is taken for the truth."""
+
+import numpy as np
+
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError
+from jaxpot.fitting.frame import Frame
+from jaxpot.interop.ase import computed
+from jaxpot.observables import evaluate
+from jaxpot.potentials.base import Potential
+
+
+def label(structure, source, config_type="default", origin=""):
+    """Energy, forces and, in crystals, the stress of a structure.
+
+    Args:
+        structure: `Structure` or `ase.Atoms`.
+        source: an ASE calculator, or a potential. A calculator without stresses gives none.
+        config_type, origin: as `config_type` and `source` of a `Frame`.
+
+    Returns:
+        `Frame`.
+
+    Raises:
+        DataError: no such source, or numbers that are not finite. What a calculator raises is its own.
+    """
+    structure = Structure.of(structure)
+    if isinstance(source, Potential):
+        found = evaluate(source, structure)
+        energy, forces, stress = float(found.energy), np.asarray(found.forces), np.asarray(found.stress)
+        stress = stress if all(structure.pbc) else None
+    elif hasattr(source, "get_potential_energy"):
+        energy, forces, stress = computed(structure, source)
+    else:
+        raise DataError(f"labels come from an ASE calculator or a potential, got {type(source).__name__}")
+    return Frame(structure, energy, forces, stress, config_type, origin)

@@ -1,0 +1,218 @@
+"""Dynamics with a potential that asks for labels where it does not know, and learns them."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+
+from jaxpot.active.label import label
+from jaxpot.active.record import Label, Record, Walk
+from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, SimulationError
+from jaxpot.fitting.dataset import Dataset
+from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.run import fit
+from jaxpot.md.simulation import run
+from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
+from jaxpot.observables import evaluate
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.extrapolation import ActiveSet
+
+SIGNALS = ("deviation", "grade")
+_TIMES, _SHARE = 10.0, 0.99  # the threshold: ten times what this share of the atoms of the first data stays below
+_GRADE = 2.0
+_FAR = 5.0  # thresholds; beyond, a run goes on from the last state that was known
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What `learn_on_the_fly` returns.
+
+    Attributes:
+        posterior: of the last fit.
+        dataset: all frames.
+        log: a dict for each label: step, temperature_K, signal, and how far the potential was off in that frame before
+            it learned it: energy_error_eV_per_atom, force_rmse_eV_per_A.
+        threshold: of the signal.
+        state: of the dynamics at the end.
+        finished: whether all steps were done; otherwise the budget of labels was spent.
+    """
+
+    posterior: Posterior
+    dataset: Dataset
+    log: tuple
+    threshold: float
+    state: object
+    finished: bool
+
+    @property
+    def potential(self):
+        """That of the last fit."""
+        return self.posterior.potential
+
+
+def learn_on_the_fly(
+    dataset, source, start, dynamics, steps, *, recipe="gap", signal="deviation", threshold=None, budget=50, every=20,
+    baseline=None, folder=None, seed=0, jitter=1e-8, progress=None,
+):
+    """Simulate with a fitted potential, and label and learn what it does not know.
+
+    The run pauses where the largest standard deviation of a site energy, or the largest extrapolation grade, passes a
+    threshold: `source` labels the frame, the potential is fitted anew, and the run goes on from there; or, where the
+    signal is more than five thresholds or atoms fly apart, from the last state that was known.
+
+    Args:
+        dataset: `Dataset` to begin with.
+        source: what is taken for the truth: an ASE calculator or a potential.
+        start: `Structure` or `ase.Atoms` to simulate, or the `State` of an earlier run.
+        dynamics: function of a potential that returns an ensemble of `jaxpot.md`, such as
+            `lambda p: md.Langevin(p, 1.0 * fs, md.Ramp(300.0, 1500.0, 20000), 0.02 / fs)`.
+        steps: how many.
+        recipe: as of `fit`.
+        signal: "deviation" or "grade".
+        threshold: of the signal: eV, or a grade. By default ten times the deviation that 99 % of the atoms of the
+            first data stay below, or a grade of 2.
+        budget: labels at most.
+        every: steps between two looks.
+        baseline: as of `fit`.
+        folder: everything is kept there, and the same call goes on from it after an interruption: `labels/`,
+            `log.jsonl`, `model.posterior`; None: nothing is kept.
+        seed: of fits and first velocities.
+        jitter: as of `fit`.
+        progress: called with a sentence.
+
+    Returns:
+        `Learned`.
+
+    Raises:
+        DataError: wrong arguments, the folder of another run. What a calculator raises is its own; nothing is lost.
+        SimulationError: atoms fly apart although the signal stays below the threshold.
+
+    References:
+        R. Jinnouchi, F. Karsai, G. Kresse, Phys. Rev. B 100, 014105 (2019).
+        J. Vandermause et al., npj Comput. Mater. 6, 20 (2020).
+    """
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
+    if signal not in SIGNALS:
+        raise DataError(f"signal: expected one of {', '.join(SIGNALS)}, got {signal!r}")
+    threshold = None if threshold is None else as_positive(threshold, "threshold")
+    budget, every = as_whole(budget, "budget", 1, 10**6), as_whole(every, "every", 1, 10**9)
+    steps, seed = as_whole(steps, "steps", 1, 10**12), as_whole(seed, "seed", 0, 2**31 - 1)
+    recipe = (recipe if isinstance(recipe, Recipe) else read_recipe(recipe)).measured(dataset)
+    start = Structure.of(start)
+    settings = _digest((dataset.frames, start), (recipe, signal, threshold, budget, every, steps, seed, jitter))
+
+    def learn(data):
+        return fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+
+    learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), progress or (lambda text: None))
+    walk = learner.begun(start, threshold, seed, settings)
+    while walk.asked is not None or (int(walk.state.step) < steps and len(learner.labels) < budget):
+        walk = learner.explored(walk, steps) if walk.asked is None else learner.answered(walk)
+        learner.record.keep_walk(walk)
+    log = tuple(found.entry() for found in learner.labels)
+    finished = int(walk.state.step) >= steps
+    return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
+
+
+def _digest(arrays, settings):
+    found = hashlib.sha256(repr(settings).encode())
+    frames, start = arrays
+    for tree in (*((f.structure, f.energy, f.forces, f.stress) for f in frames), start):
+        for leaf in jax.tree.leaves(tree):
+            found.update(np.ascontiguousarray(leaf).tobytes())
+    return np.frombuffer(found.digest(), np.uint8).astype(np.int32)
+
+
+@dataclass
+class _Learner:
+    """The moves of a learning run; between two of them all that matters is in a `Walk` and the labels."""
+
+    first: Dataset
+    source: object
+    dynamics: object
+    learn: object  # a dataset -> its posterior
+    signal: str
+    every: int
+    record: Record
+    say: object
+    labels: list = None
+    posterior: Posterior = None
+
+    def dataset(self):
+        """All frames so far."""
+        return replace(self.first, frames=(*self.first.frames, *(x.frame(k) for k, x in enumerate(self.labels))))
+
+    def begun(self, start, threshold, seed, settings):
+        """The `Walk` to go on from: that of the folder, or a new one."""
+        walk = self.record.walk(settings)
+        if walk is not None:
+            self.labels, self.posterior = self.record.labels(), self.record.posterior()
+            self.say(f"goes on at step {int(walk.state.step)} with {len(self.labels)} labels")
+            return walk
+        self.labels = []
+        self._fit()
+        state = self.dynamics(self.posterior.potential).init(start, key=seed)
+        threshold = threshold or self._usual()
+        self.say(f"a {self.signal} above {threshold:.3g} asks for a label")
+        walk = Walk(state, None, 0, threshold, settings)
+        self.record.keep_walk(walk)
+        return walk
+
+    def explored(self, walk, steps):
+        """On to the next structure that asks for a label, or to the end."""
+        dynamics, watch = self.dynamics(self.posterior.potential), self._watch(float(walk.threshold))
+        begin = dynamics.forces_at(walk.state)  # those there are of the potential before
+        try:
+            found = run(dynamics, begin, steps - int(begin.step), [watch])
+            state, reason = found.state, found.stopped
+        except SimulationError as error:
+            state, reason = error.state, watch.look(dynamics, error.state)
+            if reason is None:
+                raise
+        if reason is None:
+            self.say(f"step {int(state.step)} of {steps}: done")
+            return walk.replace(state=state)
+        self.say(f"step {int(state.step)} of {steps}, {float(state.temperature):.0f} K: {reason}")
+        far = watch.table["largest"][-1] > _FAR * float(walk.threshold)
+        here = state if not far else (watch.known or begin)
+        return walk.replace(state=here, asked=state, labels=len(self.labels))
+
+    def answered(self, walk):
+        """With the label that was asked for, and a potential that has learned it."""
+        if len(self.labels) == int(walk.labels):
+            asked = walk.asked
+            frame = label(asked.structure, self.source, origin=f"label {len(self.labels)}")
+            found = evaluate(self.posterior.potential, asked.structure)
+            signal = self._watch(None).numbers(asked.structure).max()
+            self.labels.append(Label.of(
+                frame, step=asked.step, temperature_K=asked.temperature, signal=signal,
+                energy_error_eV_per_atom=(float(found.energy) - frame.energy) / len(frame),
+                force_rmse_eV_per_A=np.sqrt(np.mean((np.asarray(found.forces) - frame.forces) ** 2)),
+            ))
+            self.record.keep_label(self.labels)
+            entry = self.labels[-1].entry()
+            self.say(f"label {len(self.labels)}: forces were off by {entry['force_rmse_eV_per_A']:.4f} eV/A")
+        self._fit()
+        return walk.replace(asked=None)
+
+    def _fit(self):
+        self.posterior = self.learn(self.dataset())
+        self.record.keep_posterior(self.posterior)
+
+    def _usual(self):
+        """The threshold, if none is given."""
+        if self.signal == "grade":
+            return _GRADE
+        watch = self._watch(None)
+        numbers = np.concatenate([watch.numbers(frame.structure) for frame in self.first])
+        return _TIMES * float(np.quantile(numbers, _SHARE))
+
+    def _watch(self, threshold):
+        if self.signal == "deviation":
+            return SiteDeviation(self.posterior, self.every, threshold)
+        known = ActiveSet.of(self.posterior.potential, [frame.structure for frame in self.dataset()])
+        return ExtrapolationGrade(known, self.every, threshold)

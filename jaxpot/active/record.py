@@ -1,0 +1,136 @@
+"""What a learning run keeps in its folder: labels, a log, the potential, and how far the walk has come.
+
+Labels are dear: each is on the disk, with all its digits, before anything else is done with it.
+"""
+
+import json
+import os
+
+import jax
+import numpy as np
+
+from jaxpot.core.pytree import pytree
+from jaxpot.core.save import load_tree, save_tree, write_atomically
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, FormatError
+from jaxpot.fitting.frame import Frame
+from jaxpot.md.state import State
+
+CONFIG_TYPE = "on the fly"
+WALK, LABELS, LOG, POSTERIOR = "walk.checkpoint", "labels", "log.jsonl", "model.posterior"
+
+
+@pytree
+class Walk:
+    """How far a run has come.
+
+    state: to go on from; asked: the state whose structure waits for its label, or None; labels: how many there were
+    when it asked; threshold: of the signal; settings: a digest of what the run follows from.
+    """
+
+    state: State
+    asked: State | None
+    labels: int
+    threshold: float
+    settings: jax.Array
+
+
+@pytree
+class Label:
+    """A labelled frame, and numbers for the log."""
+
+    structure: Structure
+    energy: jax.Array
+    forces: jax.Array
+    stress: jax.Array | None
+    numbers: dict
+
+    @classmethod
+    def of(cls, frame, **numbers):
+        """That of a `Frame`."""
+        stress = None if frame.stress is None else np.asarray(frame.stress)
+        return cls(
+            frame.structure, np.asarray(frame.energy), np.asarray(frame.forces), stress,
+            {name: np.asarray(float(x)) for name, x in numbers.items()},
+        )
+
+    def frame(self, number):
+        """The `Frame`."""
+        stress = None if self.stress is None else np.asarray(self.stress)
+        return Frame(
+            self.structure, float(self.energy), np.asarray(self.forces), stress, CONFIG_TYPE, f"label {number}"
+        )
+
+    def entry(self):
+        """A line of the log."""
+        return {name: float(x) for name, x in self.numbers.items()}
+
+
+class Record:
+    """The folder of a run; None keeps nothing."""
+
+    def __init__(self, folder):
+        self.folder = None if folder is None else os.fspath(folder)
+        if self.folder is not None:
+            try:
+                os.makedirs(self._path(LABELS), exist_ok=True)
+            except OSError as error:
+                raise DataError(f"{self.folder} cannot be made: {error.strerror or error}") from error
+
+    def _path(self, name):
+        return os.path.join(self.folder, name)
+
+    def walk(self, settings):
+        """The `Walk` that was kept, or None.
+
+        Raises:
+            DataError: that of another run, or labels without one.
+            FormatError: a damaged file.
+        """
+        if self.folder is None:
+            return None
+        path = self._path(WALK)
+        if not os.path.exists(path):
+            if os.listdir(self._path(LABELS)):
+                raise DataError(f"{self.folder} holds labels but no {WALK}: give an empty folder for a new run")
+            return None
+        found = load_tree(path)
+        if not isinstance(found, Walk):
+            raise FormatError(f"expected the checkpoint of a learning run, found a {type(found).__name__}", path)
+        if not np.array_equal(np.asarray(found.settings), settings):
+            raise DataError(
+                f"{self.folder} is the folder of another run (other data, start, recipe, threshold, number of steps or "
+                "seed): give another one, or the same arguments"
+            )
+        return found
+
+    def keep_walk(self, walk):
+        """Write it, atomically."""
+        self._keep(walk, WALK)
+
+    def keep_label(self, labels):
+        """Write the last of the labels, and the log of all."""
+        self._keep(labels[-1], f"{LABELS}/{len(labels) - 1:05d}.frame")
+        if self.folder is not None:
+            text = "".join(json.dumps(label.entry()) + "\n" for label in labels)
+            write_atomically(self._path(LOG), text.encode())
+
+    def keep_posterior(self, posterior):
+        """Write it, atomically: the potential of now, for every command."""
+        self._keep(posterior, POSTERIOR)
+
+    def _keep(self, tree, name):
+        if self.folder is not None:
+            try:
+                save_tree(tree, self._path(name))
+            except OSError as error:
+                raise DataError(f"{self._path(name)} cannot be written: {error.strerror or error}") from error
+
+    def labels(self):
+        """All labels, in order."""
+        folder = self._path(LABELS)
+        return [load_tree(os.path.join(folder, n)) for n in sorted(os.listdir(folder)) if n.endswith(".frame")]
+
+    def posterior(self):
+        """That of the last fit."""
+        return load_tree(self._path(POSTERIOR))

@@ -1,0 +1,78 @@
+"""Where new frames may come from when no dynamics leads there: random structures, and the best of a pool."""
+
+import numpy as np
+
+from jaxpot.core.elements import atomic_number
+from jaxpot.core.neighbors import find_neighbors
+from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError
+from jaxpot.uncertainty.learning import select_frames
+from jaxpot.uncertainty.widening import widened
+
+_TRIES = 2000  # for each structure
+
+
+def random_structures(symbols, volume, count, closest, seed=0):
+    """Crystals of random cells and positions, none with atoms too close: the start of a random structure search.
+
+    Args:
+        symbols: chemical symbols or atomic numbers of the atoms of one cell.
+        volume: A^3 of an atom; each structure has 0.8 to 1.2 times that.
+        count: how many.
+        closest: A, the smallest distance allowed; a number.
+        seed: whole number.
+
+    Returns:
+        A list of `Structure`s.
+
+    Raises:
+        DataError: atoms do not fit so far apart.
+
+    References:
+        C. J. Pickard, R. J. Needs, J. Phys.: Condens. Matter 23, 053201 (2011), section 3.
+    """
+    numbers = [atomic_number(s) for s in symbols]
+    volume, closest = as_positive(volume, "volume"), as_positive(closest, "closest")
+    count, chance = as_whole(count, "count", 1, 10**6), np.random.default_rng(as_whole(seed, "seed", 0, 2**63 - 1))
+    return [_one(numbers, volume, closest, chance) for _ in range(count)]
+
+
+def _one(numbers, volume, closest, chance):
+    for _ in range(_TRIES):
+        cell = chance.normal(size=(3, 3)) + 2.0 * np.eye(3)
+        size = np.linalg.det(cell)
+        lengths = np.linalg.norm(cell, axis=1)
+        if size < 0.4 * lengths.prod():  # flat cells hold atoms near their own images
+            continue
+        cell *= (len(numbers) * volume * chance.uniform(0.8, 1.2) / size) ** (1.0 / 3.0)
+        structure = Structure(chance.uniform(size=(len(numbers), 3)) @ cell, cell, numbers)
+        listed = find_neighbors(structure, closest)
+        if not np.asarray(listed.counts).any():
+            return structure
+    raise DataError(
+        f"{len(numbers)} atoms of {volume:g} A^3 were never {closest:g} A apart in {_TRIES} tries: give more volume or "
+        "a smaller distance"
+    )
+
+
+def select_batch(posterior, candidates, count, progress=None):
+    """The structures of a pool whose energies and forces would tell most, one after the other.
+
+    Each has the largest gain of information about the weights, log det(1 + B B^T) / 2, once those before it are known;
+    the potential is widened by sparse points in the pool first, so that what it cannot yet represent counts, too.
+
+    Args:
+        posterior: `Posterior` of Gaussian processes.
+        candidates: structures.
+        count: how many to choose.
+        progress: called with a sentence.
+
+    Returns:
+        Numbers of the structures chosen, in order.
+
+    References:
+        D. J. C. MacKay, Neural Computation 4, 590 (1992), equation 9.
+    """
+    chosen, _ = select_frames(widened(posterior, candidates), None, candidates, count, progress)
+    return chosen
