@@ -77,8 +77,8 @@ def learn_on_the_fly(
         budget: labels at most.
         every: steps between two looks.
         baseline: as of `fit`.
-        folder: everything is kept there, and the same call goes on from it after an interruption: `labels/`,
-            `log.jsonl`, `model.posterior`; None: nothing is kept.
+        folder: everything is kept there, and the same call goes on from it after an interruption: `labels/`
+            (and `labels.xyz`, for others), `log.jsonl`, `model.posterior`; None: nothing is kept.
         seed: of fits and first velocities.
         jitter: as of `fit`.
         progress: called with a sentence.

@@ -16,8 +16,9 @@ from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.frame import Frame
 from jaxpot.md.state import State
 
-CONFIG_TYPE = "on the fly"
+CONFIG_TYPE = "on-the-fly"
 WALK, LABELS, LOG, POSTERIOR = "walk.checkpoint", "labels", "log.jsonl", "model.posterior"
+FRAMES = "labels.xyz"
 
 
 @pytree
@@ -61,9 +62,24 @@ class Label:
             self.structure, float(self.energy), np.asarray(self.forces), stress, CONFIG_TYPE, f"label {number}"
         )
 
+    def text(self):
+        """In extended XYZ, with all digits."""
+        structure = self.structure
+        head = f'{len(structure)}\nLattice="{_words(structure.cell)}" Properties=species:S:1:pos:R:3:forces:R:3 '
+        head += f'energy={float(self.energy)!r} pbc="{" ".join("FT"[p] for p in structure.pbc)}"'
+        if self.stress is not None:
+            head += f' stress="{_words(self.stress)}"'
+        rows = np.concatenate([np.asarray(structure.positions), np.asarray(self.forces)], axis=1)
+        atoms = zip(structure.symbols, rows, strict=True)
+        return f"{head} config_type={CONFIG_TYPE}\n" + "".join(f"{name} {_words(row)}\n" for name, row in atoms)
+
     def entry(self):
         """A line of the log."""
         return {name: float(x) for name, x in self.numbers.items()}
+
+
+def _words(numbers):
+    return " ".join(map(repr, np.asarray(numbers).ravel().tolist()))
 
 
 class Record:
@@ -109,11 +125,12 @@ class Record:
         self._keep(walk, WALK)
 
     def keep_label(self, labels):
-        """Write the last of the labels, and the log of all."""
+        """Write the last of the labels; and all, in extended XYZ, and the log, for people and other programs."""
         self._keep(labels[-1], f"{LABELS}/{len(labels) - 1:05d}.frame")
         if self.folder is not None:
             text = "".join(json.dumps(label.entry()) + "\n" for label in labels)
             write_atomically(self._path(LOG), text.encode())
+            write_atomically(self._path(FRAMES), "".join(label.text() for label in labels).encode())
 
     def keep_posterior(self, posterior):
         """Write it, atomically: the potential of now, for every command."""

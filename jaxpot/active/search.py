@@ -1,5 +1,7 @@
 """Where new frames may come from when no dynamics leads there: random structures, and the best of a pool."""
 
+from itertools import product
+
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
@@ -10,7 +12,8 @@ from jaxpot.errors import DataError
 from jaxpot.uncertainty.learning import select_frames
 from jaxpot.uncertainty.widening import widened
 
-_TRIES = 2000  # for each structure
+_CELLS, _PLACES = 200, 100  # tried for each structure, and for each atom
+_FLAT = 0.4  # of the volume of a cell with right angles
 
 
 def random_structures(symbols, volume, count, closest, seed=0):
@@ -39,21 +42,35 @@ def random_structures(symbols, volume, count, closest, seed=0):
 
 
 def _one(numbers, volume, closest, chance):
-    for _ in range(_TRIES):
+    for _ in range(_CELLS):
         cell = chance.normal(size=(3, 3)) + 2.0 * np.eye(3)
         size = np.linalg.det(cell)
-        lengths = np.linalg.norm(cell, axis=1)
-        if size < 0.4 * lengths.prod():  # flat cells hold atoms near their own images
+        if size < _FLAT * np.linalg.norm(cell, axis=1).prod():  # flat cells hold atoms near their own images
             continue
         cell *= (len(numbers) * volume * chance.uniform(0.8, 1.2) / size) ** (1.0 / 3.0)
-        structure = Structure(chance.uniform(size=(len(numbers), 3)) @ cell, cell, numbers)
-        listed = find_neighbors(structure, closest)
-        if not np.asarray(listed.counts).any():
-            return structure
+        positions = _placed(len(numbers), cell, closest, chance)
+        if positions is not None:
+            structure = Structure(positions, cell, numbers)
+            if not np.asarray(find_neighbors(structure, closest).counts).any():
+                return structure
     raise DataError(
-        f"{len(numbers)} atoms of {volume:g} A^3 were never {closest:g} A apart in {_TRIES} tries: give more volume or "
-        "a smaller distance"
+        f"{len(numbers)} atoms of {volume:g} A^3 each were never {closest:g} A apart in {_CELLS} cells: give more "
+        "volume or a smaller distance"
     )
+
+
+def _placed(count, cell, closest, chance):
+    """Positions, one atom after the other, each away from those before it; None if one finds no place."""
+    images = np.array(list(product((-1, 0, 1), repeat=3))) @ cell
+    positions = np.empty((0, 3))
+    for _ in range(count):
+        tried = chance.uniform(size=(_PLACES, 3)) @ cell
+        between = tried[:, None, None] - positions[None, :, None] - images
+        free = np.flatnonzero((np.linalg.norm(between, axis=-1) > closest).all((1, 2)))
+        if not len(free):
+            return None
+        positions = np.concatenate([positions, tried[free[:1]]])
+    return positions
 
 
 def select_batch(posterior, candidates, count, progress=None):

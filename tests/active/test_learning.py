@@ -1,0 +1,235 @@
+"""Learning on the fly: it asks where it does not know, learns what it is told, and loses nothing."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.lj import LennardJones as ASELennardJones
+
+import jaxpot as jp
+from jaxpot.fitting.gap import Sigmas
+from jaxpot.units import fs
+
+SOAP = {
+    "descriptor": "soap", "cutoff": 3.6, "transition_width": 0.6, "n_max": 4, "l_max": 3, "atom_sigma": 0.5, "zeta": 3,
+    "sparse_points": 40,
+}
+PAIR = {"descriptor": "distance_2b", "cutoff": 3.6, "theta": 0.5, "sparse_points": 6, "sparse_method": "uniform"}
+RECIPE = jp.fitting.Recipe((SOAP, PAIR), Sigmas(0.0005, 0.02), choice="fixed", units="A")
+STEPS = 900
+
+
+def warming(potential):
+    return jp.md.Langevin(potential, 2.0 * fs, jp.md.Ramp(100.0, 1500.0, STEPS), 0.05 / fs)
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    return jp.potentials.StillingerWeber.silicon()
+
+
+@pytest.fixture(scope="module")
+def cell():
+    return jp.Structure.of(bulk("Si", a=5.431)).repeated((2, 2, 2))
+
+
+@pytest.fixture(scope="module")
+def few(oracle, cell):
+    return jp.draw_dataset(oracle, cell, 4, 0, strain=0.005, displacements=0.02)
+
+
+def learned(few, oracle, cell, **options):
+    given = {"recipe": RECIPE, "budget": 4, "every": 20} | options
+    return jp.learn_on_the_fly(few, oracle, cell, warming, STEPS, **given)
+
+
+@pytest.fixture(scope="module")
+def found(few, oracle, cell, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learning") / "run"
+    return learned(few, oracle, cell, folder=folder), folder
+
+
+def test_it_knows_hot_crystals_better_for_what_it_asked(found, few, oracle, cell):
+    result, _ = found
+    assert len(result.log) == 4 and len(result.dataset) == 8 and not result.finished
+    assert all(entry["signal"] > result.threshold for entry in result.log)
+    hot = jp.draw_dataset(oracle, cell, 6, 9, strain=0.01, displacements=0.12)
+    before = jp.fit(few, RECIPE, jitter=1e-8, predictions=False).potential
+
+    def off(potential):
+        return np.sqrt(np.mean([(jp.forces(potential, f.structure) - f.forces) ** 2 for f in hot]))
+
+    assert off(result.potential) < 0.5 * off(before)
+
+
+def test_what_it_logs_is_what_was_off(found, few, oracle, cell):
+    result, folder = found
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert lines == list(result.log)
+    first = result.dataset[len(few)]
+    before = jp.fit(few, RECIPE, jitter=1e-8, predictions=False).potential
+    wrong = np.asarray(jp.forces(before, first.structure)) - first.forces
+    assert lines[0]["force_rmse_eV_per_A"] == pytest.approx(np.sqrt(np.mean(wrong**2)), rel=1e-6)
+    np.testing.assert_allclose(first.forces, jp.forces(oracle, first.structure), rtol=1e-12, atol=1e-14)
+    assert [entry["step"] for entry in lines] == sorted(entry["step"] for entry in lines)
+
+
+def test_the_frames_can_be_read_by_others(found, few):
+    result, folder = found
+    again = jp.read_dataset(folder / "labels.xyz", e0={"Si": 0.0})
+    for frame, expected in zip(again, result.dataset.frames[len(few) :], strict=True):
+        np.testing.assert_array_equal(frame.structure.positions, expected.structure.positions)
+        np.testing.assert_array_equal(frame.forces, expected.forces)
+        np.testing.assert_allclose(frame.stress, expected.stress, rtol=1e-14)
+        assert frame.energy == expected.energy and frame.config_type == expected.config_type
+
+
+def test_the_potential_in_the_folder_is_the_last_one(found):
+    result, folder = found
+    kept = jp.load(folder / "model.posterior")
+    np.testing.assert_array_equal(kept.potential.terms[1].readout.weights, result.potential.terms[1].readout.weights)
+
+
+class Failing:
+    """A calculator that fails at one label, as those of quantum mechanics do."""
+
+    def __init__(self, oracle, at):
+        self.calculator, self.left = jp.ase_calculator(oracle), at
+
+    def get_potential_energy(self, atoms=None, **_):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("the SCF does not converge")
+        return self.calculator.get_potential_energy(atoms)
+
+    def __getattr__(self, name):
+        return getattr(self.calculator, name)
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(at, found, few, oracle, cell, tmp_path):
+    result, _ = found
+    with pytest.raises(RuntimeError, match="SCF"):
+        learned(few, Failing(oracle, at), cell, folder=tmp_path)
+    assert len(list((tmp_path / "labels").iterdir())) == at
+    said = []
+    again = learned(few, oracle, cell, folder=tmp_path, progress=said.append)
+    assert said[0].startswith("goes on")
+    assert again.log == result.log
+    for frame, expected in zip(again.dataset, result.dataset, strict=True):
+        np.testing.assert_array_equal(frame.structure.positions, expected.structure.positions)
+    done = learned(few, None, cell, folder=tmp_path)  # nothing is left to ask
+    assert done.log == result.log
+
+
+def test_a_label_that_was_written_is_not_asked_for_again(found, few, oracle, cell, tmp_path, monkeypatch):
+    def die(self, dataset):
+        raise KeyboardInterrupt
+
+    from jaxpot.active import learner
+
+    whole, count = learner._Learner._fit, iter(range(100))
+    monkeypatch.setattr(learner._Learner, "_fit", lambda self: whole(self) if next(count) < 2 else die(self, None))
+    with pytest.raises(KeyboardInterrupt):
+        learned(few, oracle, cell, folder=tmp_path)
+    monkeypatch.setattr(learner._Learner, "_fit", whole)
+    asked = []
+    source = Failing(oracle, 100)
+    monkeypatch.setattr(source, "get_potential_energy", lambda *a, **k: asked.append(1) or Failing.get_potential_energy(
+        source, *a, **k))
+    again = learned(few, source, cell, folder=tmp_path)
+    assert len(asked) == 2 and len(again.log) == 4
+
+
+def test_grades_may_ask_too(few, oracle, cell):
+    result = learned(few, oracle, cell, signal="grade", budget=1)
+    assert len(result.log) == 1 and result.log[0]["signal"] > result.threshold == 2.0
+
+
+def test_a_run_without_questions_ends(few, oracle, cell):
+    result = jp.learn_on_the_fly(few, oracle, cell, warming, 100, recipe=RECIPE, threshold=10.0)
+    assert result.finished and not result.log and int(result.state.step) == 100
+
+
+def test_an_observer_ends_a_run(found, cell):
+    result, _ = found
+    watch = jp.md.SiteDeviation(result.posterior, 10, 1e-9)
+    run = jp.md.run(warming(result.potential), cell, 100, [watch], key=1)
+    assert int(run.state.step) == 10 and "above 1e-09" in run.stopped
+    table = watch.table
+    assert table["step"].tolist() == [0, 10] and (table["largest"] > 1e-9).all()
+    expected = np.sqrt(np.asarray(jp.variance(result.posterior, run.state.structure).sites))
+    assert table["largest"][-1] == pytest.approx(expected.max(), rel=1e-6) and table["atom"][-1] == expected.argmax()
+
+
+def test_labels_of_potentials_and_calculators(oracle, cell):
+    moved = cell.moved(cell.positions + 0.05 * np.random.default_rng(0).normal(size=(16, 3)))
+    own, other = jp.label(moved, oracle), jp.label(moved, jp.ase_calculator(oracle))
+    assert own.energy == pytest.approx(other.energy, abs=1e-10)
+    np.testing.assert_allclose(own.stress, other.stress, atol=1e-12)
+    dimer = jp.Structure([[0, 0, 0], [0, 0, 1.2]], np.zeros((3, 3)), ["Ar", "Ar"], pbc=False)
+    assert jp.label(dimer, ASELennardJones(rc=4.0)).stress is None
+    with pytest.raises(jp.JaxpotError, match="calculator or a potential, got str"):
+        jp.label(cell, "vasp")
+
+
+def test_random_structures_keep_their_distance():
+    found = jp.random_structures(["Si"] * 6, 20.0, 5, 1.9, seed=3)
+    assert len(found) == 5
+    for structure in found:
+        assert 0.8 * 120.0 <= float(structure.volume) <= 1.2 * 120.0
+        assert not np.asarray(jp.neighbors(structure, 1.9).counts).any()
+    again = jp.random_structures(["Si"] * 6, 20.0, 5, 1.9, seed=3)
+    np.testing.assert_array_equal(again[4].positions, found[4].positions)
+    with pytest.raises(jp.JaxpotError, match="more volume"):
+        jp.random_structures(["Si"] * 6, 5.0, 1, 2.5)
+
+
+def test_of_a_pool_the_strange_ones_are_chosen_and_none_twice(found, few, cell):
+    result, _ = found
+    strange = jp.random_structures(["Si"] * 8, 20.0, 2, 2.0, seed=1)
+    pool = [few[0].structure, strange[0], few[1].structure, strange[0], strange[1]]
+    assert sorted(jp.select_batch(result.posterior, pool, 2)) in ([1, 4], [3, 4])
+
+
+def test_what_is_refused(few, oracle, cell, found, tmp_path):
+    _, folder = found
+    for options, message in (
+        ({"signal": "hunch"}, "expected one of deviation, grade"),
+        ({"budget": 0}, "budget"),
+        ({"threshold": -1.0}, "threshold"),
+        ({"folder": folder, "seed": 5}, "folder of another run"),
+    ):
+        with pytest.raises(jp.JaxpotError, match=message):
+            learned(few, oracle, cell, **options)
+    with pytest.raises(jp.JaxpotError, match="expected a Dataset"):
+        learned(list(few), oracle, cell)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "00000.frame").write_text("")
+    with pytest.raises(jp.JaxpotError, match="holds labels but no"):
+        learned(few, oracle, cell, folder=tmp_path)
+
+
+def test_quantum_mechanics_may_be_asked(tmp_path):
+    tblite = pytest.importorskip("tblite.ase", reason="tblite has no wheel for every machine")
+    edge = 2.2 / np.sqrt(8.0)
+    p4 = jp.Structure(edge * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]), np.zeros((3, 3)), ["P"] * 4,
+                      pbc=False)
+    source = tblite.TBLite(method="GFN1-xTB", verbosity=0)
+    rng = np.random.default_rng(0)
+    frames = [jp.label(p4.moved(p4.positions + 0.01 * rng.normal(size=(4, 3))), source) for _ in range(8)]
+    start = jp.Dataset.of(frames, e0={"P": frames[0].energy / 4 + 1.0}, require=("energy", "forces"))
+    recipe = jp.fitting.Recipe((SOAP | {"sparse_points": 24}, PAIR), Sigmas(0.001, 0.02), choice="fixed", units="A")
+    result = jp.learn_on_the_fly(
+        start, source, p4, lambda p: jp.md.Langevin(p, 1.0 * fs, jp.md.Ramp(100.0, 1200.0, 1000), 0.02 / fs), 1000,
+        recipe=recipe, budget=6, folder=tmp_path,
+    )
+    assert 1 <= len(result.log) <= 6
+    hot = [jp.label(p4.moved(p4.positions + 0.07 * rng.normal(size=(4, 3))), source) for _ in range(5)]
+    before = jp.fit(start, recipe, jitter=1e-8, predictions=False).potential
+
+    def off(potential):
+        return np.sqrt(np.mean([(jp.forces(potential, f.structure) - f.forces) ** 2 for f in hot]))
+
+    assert off(result.potential) < off(before)
