@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxpot import catalog
+from jaxpot import catalog, md, units
 from jaxpot.cli.card import describe, meshes, start
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_folder, write_text
 from jaxpot.cli.memory import peak_memory
 from jaxpot.errors import DataError
 from jaxpot.fitting import Frame, draw_dataset, fit, read_recipe
-from jaxpot.observables import evaluate
+from jaxpot.observables import evaluate, forces
 from jaxpot.report.card import property_card
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table
 from jaxpot.report.side_by_side import side_by_side
-from jaxpot.uncertainty import calibrate
+from jaxpot.uncertainty import calibrate, std
 
 NAME = "demo"
 HELP = "fit a GAP to data drawn from Stillinger-Weber silicon and compare their properties, in minutes"
@@ -25,7 +25,8 @@ EPILOG = """Frames are drawn from the Stillinger-Weber potential of silicon (the
 the recipe `gap-small` and the sigmas in it, and the property cards of both are computed. DIR/oracle and DIR/gap get
 card.html (open it in a browser), card.json and the pictures; DIR gets the potential gap.xml, which every command takes,
 gap.posterior, the same with what is uncertain of it, and the report of the fit, fit.html and fit.json. Beside the GAP's
-numbers stand their standard deviations, and by how many of them each is off.
+numbers stand their standard deviations, and by how many of them each is off. In the end the GAP runs 5 ps at 300 K, and
+the oracle says whether its forces stayed inside their bars.
 
 examples:
   jaxpot demo
@@ -42,6 +43,8 @@ DISTURBANCE = {"strain": 0.02, "displacements": (0.01, 0.03, 0.08, 0.15)}
 # and sums of large weights lose the digits that relaxations and thermal expansions need.
 CHOICE, JITTER = "fixed", 1e-8
 SEED = 0
+STEPS, LOOKS, KELVIN = 5000, 10, 300.0  # of 1 fs
+INSIDE = 0.9  # share of force components within two standard deviations (95 % of a normal distribution)
 
 
 def arguments(parser):
@@ -86,11 +89,13 @@ def run(options, console):
         "Silicon: the oracle and the GAP fitted to it", {heads[name]: card for name, card in documents.items()},
         off=(heads["oracle"], heads["gap"]),
     ))
+    simulated = _simulate(oracle, found.potential, posterior, crystal, console)
+    console.text("\n" + simulated.pop("text"))
     console.text(
         f"\nWritten: {root}{os.sep}gap.xml, gap.posterior and the report fit.html; oracle{os.sep}card.html and "
         f"gap{os.sep}card.html"
     )
-    console.result(documents | {"fit": report})
+    console.result(documents | {"fit": report, "dynamics": simulated})
 
 
 def _fit(oracle, crystal, root, console):
@@ -112,6 +117,36 @@ def _fit(oracle, crystal, root, console):
     write_text(root / "fit.html", fit_html(found, document))
     write_text(root / "fit.json", to_json(document) + "\n")
     return found, posterior, document
+
+
+def _simulate(oracle, gap, posterior, crystal, console):
+    """5 ps with the GAP; how far its forces were off, and whether their bars said so: a document and a text."""
+    cell = crystal.repeated((3, 3, 3))
+    console.progress(f"gap: {STEPS} steps of 1 fs at {KELVIN:g} K, {len(cell)} atoms")
+    dynamics = md.VelocityRescaling(gap, 1.0 * units.fs, KELVIN, 100.0 * units.fs)
+    state, thermo, off, bars = dynamics.init(cell, key=SEED), md.Thermo(every=STEPS // LOOKS // 10), [], []
+    start, rows = float(dynamics.conserved(state)), []
+    for _ in range(LOOKS):
+        state = md.run(dynamics, state, STEPS // LOOKS, [thermo], progress=console.progress).state
+        rows.append(thermo.table["temperature_K"].mean())
+        off.append(np.ravel(np.asarray(state.forces) - np.asarray(forces(oracle, state.structure))))
+        bars.append(np.ravel(std(posterior, state.structure).epistemic.forces))
+    off, bars = np.concatenate(off), np.concatenate(bars)
+    share = float(np.mean(np.abs(off) < 2.0 * bars))
+    found = {
+        "steps": STEPS, "temperature_K": float(np.mean(rows)),
+        "conserved_change_eV_per_atom": (float(dynamics.conserved(state)) - start) / len(cell),
+        "force_rmse_eV_per_A": float(np.sqrt(np.mean(off**2))), "force_std_eV_per_A": float(np.sqrt(np.mean(bars**2))),
+        "within_two_sigma": share, "inside_its_bars": share >= INSIDE,
+    }
+    text = (
+        f"{STEPS / 1000:g} ps with the GAP at {found['temperature_K']:.0f} K: forces were off by "
+        f"{found['force_rmse_eV_per_A']:.4f} eV/A, their bars say {found['force_std_eV_per_A']:.4f}; "
+        f"{100.0 * share:.0f} % within two standard deviations: "
+        f"{'it stayed inside its bars' if share >= INSIDE else 'it LEFT its bars'}.\nThe conserved quantity changed by "
+        f"{1e6 * found['conserved_change_eV_per_atom']:+.1f} ueV/atom."
+    )
+    return found | {"text": text}
 
 
 def with_free_atoms(dataset, oracle, crystal):

@@ -6,7 +6,7 @@ from jaxpot.errors import DataError
 
 
 class AppendOnly:
-    """A text file: created once, appended to, its end known.
+    """A file of text or bytes: created once, appended to, its end known.
 
     Args:
         path: it must not exist when a new run begins: nothing is written over.
@@ -15,34 +15,56 @@ class AppendOnly:
     def __init__(self, path):
         self.path = os.fspath(path)
 
-    def create(self, text=""):
-        """A new file.
+    def create(self, content=""):
+        """A new file; all of it or nothing.
 
         Raises:
             DataError: it exists, or cannot be written.
         """
         try:
-            with open(self.path, "x") as file:
-                file.write(text)
+            file = open(self.path, "xb")  # closed below; what fails here has made no file
         except FileExistsError as error:
             raise DataError(
                 f"{self.path} exists: remove it or choose another name; a run that was interrupted goes on from its "
                 "checkpoint"
             ) from error
         except OSError as error:
-            raise DataError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
+        try:
+            with file:
+                file.write(_bytes(content))
+        except OSError as error:
+            os.unlink(self.path)
+            raise self._unwritable(error) from error
 
-    def append(self, text):
-        """Write at the end; all of it or nothing."""
+    def append(self, content):
+        """Write at the end; all of it or nothing.
+
+        Raises:
+            DataError: it is gone, or cannot be written.
+        """
         end = None
         try:
             end = os.path.getsize(self.path)
-            with open(self.path, "a") as file:
-                file.write(text)
+            with open(self.path, "ab") as file:
+                file.write(_bytes(content))
         except OSError as error:
             if end is not None:
                 os.truncate(self.path, end)
-            raise DataError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
+
+    def put(self, start, content):
+        """Write over bytes that are there, from a place on.
+
+        Raises:
+            DataError: it is gone, or cannot be written.
+        """
+        try:
+            with open(self.path, "r+b") as file:
+                file.seek(start)
+                file.write(content)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def end(self):
         """Bytes so far, on the disk when this returns."""
@@ -50,8 +72,8 @@ class AppendOnly:
             os.fsync(file.fileno())
         return os.path.getsize(self.path)
 
-    def cut(self, end):
-        """Forget what was written after this end.
+    def check(self, end):
+        """Is it as long as it was, at least?
 
         Raises:
             DataError: the file is gone, or shorter.
@@ -61,4 +83,19 @@ class AppendOnly:
                 f"{self.path} is missing or shorter than when the checkpoint was written ({end} bytes): it belongs to "
                 "the run that is to go on; put it back, or begin anew without the checkpoint"
             )
+
+    def cut(self, end):
+        """Forget what was written after this end.
+
+        Raises:
+            DataError: the file is gone, or shorter.
+        """
+        self.check(end)
         os.truncate(self.path, end)
+
+    def _unwritable(self, error):
+        return DataError(f"{self.path} cannot be written: {error.strerror or error}")
+
+
+def _bytes(content):
+    return content.encode() if isinstance(content, str) else content

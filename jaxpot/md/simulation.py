@@ -15,6 +15,7 @@ from jaxpot.md import checkpoint as checkpoints
 from jaxpot.md import lists as neighbour_lists
 from jaxpot.md.dynamics import Dynamics, as_key
 from jaxpot.md.loop import BROKEN, GOING, ROOM, WIDE, advance
+from jaxpot.md.netcdf import NetCDFTrajectory
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
 from jaxpot.units import fs
@@ -22,6 +23,7 @@ from jaxpot.units import fs
 _EVERY = 60.0  # s between two checkpoints
 _SHARE = 0.05  # of the time that writing may take
 _PAUSE = 1.0  # s of steps between two looks at the clock, about
+_WRITERS = {(".xyz", ".extxyz"): Trajectory, (".nc", ".netcdf"): NetCDFTrajectory}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def run(
             (`dynamics.init`, or that of an earlier run, whose steps go on being counted).
         steps: how many.
         observers: see `md.observers`.
-        trajectory: path of a file of frames (.xyz), one every 100 steps; or a `Trajectory`.
+        trajectory: path of a file of frames, one every 100 steps, in extended XYZ (.xyz, .extxyz) or binary (.nc,
+            .netcdf); or a `Trajectory` or `NetCDFTrajectory`.
         checkpoint: path of a file that is written about once a minute, and when the run is interrupted. The same call
             finds it, goes on from there, and ends as if nothing had happened, to the last bit; at the end it is
             removed. Files of observers are cut back to where they were.
@@ -126,9 +129,16 @@ def run(
 
 
 def _trajectory(given):
+    """The observer that writes frames, by the ending of the path."""
     if given is None:
         return ()
-    return (given,) if isinstance(given, Trajectory) else (Trajectory(given),)
+    if isinstance(given, Trajectory | NetCDFTrajectory):
+        return (given,)
+    path = os.fspath(given)
+    for endings, writer in _WRITERS.items():
+        if path.endswith(endings):
+            return (writer(path),)
+    raise DataError(f"{path}: expected a name that ends with .xyz or .extxyz (text), or with .nc or .netcdf (binary)")
 
 
 def _next(observer, step):

@@ -204,6 +204,7 @@ def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "RECIPE", "tiny.toml")
     monkeypatch.setattr(demo, "FRAMES", 6)
     monkeypatch.setattr(demo, "HELD_OUT", 2)
+    monkeypatch.setattr(demo, "STEPS", 200)
     seen, bars = [], []
 
     class NoCard:
@@ -221,7 +222,7 @@ def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "property_card", no_card)
     code, out, err = run("demo", "--json")
     document = json.loads(out)
-    assert code == 0 and list(document) == ["oracle", "gap", "fit"]
+    assert code == 0 and list(document) == ["oracle", "gap", "fit", "dynamics"]
     assert document["oracle"]["elastic_GPa"]["value"] == {"c11": 101.0}
     assert document["gap"]["elastic_GPa"]["value"] == {"c11": 102.0}
     assert document["fit"]["frames"] == {"test": 2} and document["fit"]["errors"]["test"]["all"]["forces"]["count"] == 96
@@ -237,6 +238,9 @@ def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
     assert atoms == 2 and name == "sw-silicon" and isinstance(oracle, jp.potentials.StillingerWeber)
     assert float(jp.energy(gap, bulk("Si"))) == pytest.approx(float(jp.energy(jp.load("jaxpot-card/gap.xml"), bulk("Si"))))
     assert "drawing 8 frames of 16 atoms" in err
+    dynamics = document["dynamics"]
+    assert dynamics["steps"] == 200 and 100.0 < dynamics["temperature_K"] < 500.0
+    assert dynamics["inside_its_bars"] == (dynamics["within_two_sigma"] >= 0.9)
     code, out, _ = run("demo", "--quiet")
     assert code == 0 and "Forces (eV/A)" in out and "Stillinger-Weber" in out and "gap.xml" in out
 
