@@ -2,14 +2,19 @@
 
     taskset -c 0 python benchmarks/md.py speed      NVE of Stillinger-Weber silicon: 8,000 atoms beside LAMMPS's step,
                                                     64 atoms beside ASE's VelocityVerlet with our own calculator
-    taskset -c 0 python benchmarks/md.py drift [--ps 100]
+    taskset -c 0 python benchmarks/md.py jax-md     the same 8,000 atoms beside jax-md's energy, list and integrator
+    taskset -c 0 python benchmarks/md.py gap --model gap.xml
+                                                    a published GAP, 64 atoms, beside quippy in ASE's VelocityVerlet
+    taskset -c 0 python benchmarks/md.py drift [--ps 100] [--model gap.xml]
                                                     NVE of 1,000 atoms at 600 K, 1 fs: slope of the energy with its
                                                     error from blocks; and the fluctuation at 2 fs over that at 1 fs
 """
 
 import argparse
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import jax
 
@@ -21,14 +26,15 @@ from ase.build import bulk
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs as ase_fs
+from gap import unpacked
 
 import jaxpot as jp
-from jaxpot.units import fs
+from jaxpot.units import fs, kB
 
 
-def ours(atoms, steps):
+def ours(atoms, steps, potential=None):
     """Seconds a step of a run of its own; programs are there after the first call."""
-    dynamics = jp.md.NVE(jp.potentials.StillingerWeber.silicon(), 1.0 * fs)
+    dynamics = jp.md.NVE(potential or jp.potentials.StillingerWeber.silicon(), 1.0 * fs)
     state = jp.md.run(dynamics, atoms, 200, temperature=600.0, key=1).state
 
     def measure():
@@ -43,9 +49,9 @@ def ours(atoms, steps):
     return measure
 
 
-def with_ase(atoms, steps):
+def with_ase(atoms, steps, calculator=None):
     atoms = atoms.copy()
-    atoms.calc = jp.ase_calculator(jp.potentials.StillingerWeber.silicon())
+    atoms.calc = calculator or jp.ase_calculator(jp.potentials.StillingerWeber.silicon())
     MaxwellBoltzmannDistribution(atoms, temperature_K=600.0, rng=np.random.default_rng(1))
     dynamics = VelocityVerlet(atoms, 1.0 * ase_fs)
     dynamics.run(200)
@@ -56,6 +62,72 @@ def with_ase(atoms, steps):
         return (time.perf_counter() - start) / steps
 
     return measure
+
+
+def with_jax_md(atoms, steps):
+    """Stillinger-Weber NVE as jax-md's documentation writes it: the list is updated in every step."""
+    from jax_md import energy, simulate, space
+
+    displacement, shift = space.periodic(atoms.cell.lengths())
+    neighbor_fn, energy_fn = energy.stillinger_weber_neighbor_list(displacement, atoms.cell.lengths())
+    init, apply = simulate.nve(energy_fn, shift, 1.0 * fs)
+    positions = jax.numpy.asarray(atoms.positions)
+    listed = neighbor_fn.allocate(positions)
+    mass = jp.Structure.of(atoms).masses[0]
+    state = jax.jit(lambda key: init(key, positions, kB * 600.0, mass=mass, neighbor=listed))(jax.random.key(0))
+
+    @jax.jit
+    def advance(state, listed):
+        def step(_, carry):
+            state, listed = carry
+            state = apply(state, neighbor=listed)
+            return state, listed.update(state.position)
+
+        return jax.lax.fori_loop(0, steps, step, (state, listed))
+
+    def measure():
+        nonlocal state, listed
+        start = time.perf_counter()
+        state, listed = jax.block_until_ready(advance(state, listed))
+        if bool(listed.did_buffer_overflow):
+            raise SystemExit("jax-md's list has overflowed")
+        return (time.perf_counter() - start) / steps
+
+    measure()
+    return measure
+
+
+def compared(runs, rounds):
+    """Name -> median seconds a step of interleaved rounds."""
+    times = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, (_, measure) in runs.items():
+            times[name].append(measure())
+    median = {name: statistics.median(own) for name, own in times.items()}
+    for name, (atoms, _) in runs.items():
+        print(f"{name}: {1e3 * median[name]:.3f} ms a step, {1e6 * median[name] / atoms:.3f} us an atom")
+    return median
+
+
+def jax_md(options):
+    atoms = bulk("Si", cubic=True) * (10, 10, 10)
+    median = compared({
+        "ours": (len(atoms), ours(atoms, 300)), "jax-md": (len(atoms), with_jax_md(atoms, 20))
+    }, options.rounds)
+    print(f"jax-md / ours {median['jax-md'] / median['ours']:.1f}")
+
+
+def gap(options):
+    from quippy.potential import Potential as Quippy
+
+    atoms = bulk("Si", cubic=True) * (2, 2, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(unpacked(options.model, Path(folder)))
+        median = compared({
+            "ours": (len(atoms), ours(atoms, 1000, jp.load(path))),
+            "quippy in ASE": (len(atoms), with_ase(atoms, 10, Quippy(param_filename=path))),
+        }, options.rounds)
+    print(f"quippy in ASE / ours {median['quippy in ASE'] / median['ours']:.1f}")
 
 
 def speed(options):
@@ -69,20 +141,14 @@ def speed(options):
         "64 atoms, ours": (len(small), ours(small, 20000)),
         "64 atoms, ASE": (len(small), with_ase(small, 200)),
     }
-    times = {name: [] for name in runs}
-    for _ in range(options.rounds):
-        for name, (_, measure) in runs.items():
-            times[name].append(measure())
-    median = {name: statistics.median(own) for name, own in times.items()}
-    for name, (atoms, _) in runs.items():
-        print(f"{name}: {1e3 * median[name]:.3f} ms a step, {1e6 * median[name] / atoms:.3f} us an atom")
+    median = compared(runs, options.rounds)
     print(f"ours / LAMMPS {median['8000 atoms, ours'] / median['8000 atoms, LAMMPS']:.2f}; "
           f"ASE / ours {median['64 atoms, ASE'] / median['64 atoms, ours']:.1f}")
 
 
 def drift(options):
-    potential = jp.potentials.StillingerWeber.silicon()
-    atoms = bulk("Si", cubic=True) * (5, 5, 5)
+    potential = jp.load(options.model) if options.model else jp.potentials.StillingerWeber.silicon()
+    atoms = bulk("Si", cubic=True) * ((2, 2, 2) if options.model else (5, 5, 5))
     warm = jp.md.VelocityRescaling(potential, 1.0 * fs, 600.0, 100 * fs)
     start = jp.md.run(warm, atoms, 2000, temperature=1200.0).state
     spread = {}
@@ -105,11 +171,14 @@ def drift(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "drift"))
+    parser.add_argument("what", choices=("speed", "jax-md", "gap", "drift"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ps", type=float, default=100.0)
+    parser.add_argument("--model", help="of gap and drift: a published GAP; drift then takes 64 atoms")
     options = parser.parse_args()
-    {"speed": speed, "drift": drift}[options.what](options)
+    if options.what == "gap" and not options.model:
+        parser.error("gap needs --model")
+    {"speed": speed, "jax-md": jax_md, "gap": gap, "drift": drift}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ its state in one tree that is saved to the last bit, and needs one evaluation of
 from jaxpot.md.barostats import CellRescaling
 from jaxpot.md.dynamics import Ramp
 from jaxpot.md.ensembles import NVE, Langevin, NoseHoover, VelocityRescaling
+from jaxpot.md.heat import Conductivity, HeatFlux
 from jaxpot.md.netcdf import NetCDFTrajectory
 from jaxpot.md.observers import (
     MeanSquareDisplacement,
@@ -21,7 +22,7 @@ from jaxpot.md.trajectory import Trajectory
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
 __all__ = [
-    "CellRescaling", "ExtrapolationGrade", "Langevin", "MeanSquareDisplacement", "NetCDFTrajectory", "NoseHoover",
-    "NVE", "Observer", "RadialDistribution", "Ramp", "Run", "SiteDeviation", "State", "Thermo", "Trajectory",
-    "VelocityAutocorrelation", "VelocityRescaling", "maxwell", "run",
+    "CellRescaling", "Conductivity", "ExtrapolationGrade", "HeatFlux", "Langevin", "MeanSquareDisplacement",
+    "NetCDFTrajectory", "NoseHoover", "NVE", "Observer", "RadialDistribution", "Ramp", "Run", "SiteDeviation",
+    "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "maxwell", "run",
 ]
