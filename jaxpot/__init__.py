@@ -28,6 +28,7 @@ from jaxpot.fitting import (
     read_recipe,
     recipes,
 )
+from jaxpot.heat_flux import heat_flux
 from jaxpot.interop.ase import ase_calculator, to_ase
 from jaxpot.observables import (
     energy,
@@ -80,9 +81,9 @@ __all__ = [
     "Posterior", "Potential", "StrainCurvature", "Structure", "VariancePotential", "ase_calculator", "calibrate",
     "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state",
     "errors", "evaluate", "evaluate_many", "fit", "force_constants", "forces", "gruneisen", "gruneisen_bands",
-    "harmonic", "hessian", "hessian_vector_product", "kernels", "label", "learn", "learn_on_the_fly", "load", "md",
-    "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "propagate",
-    "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes", "relax", "save",
+    "harmonic", "heat_flux", "hessian", "hessian_vector_product", "kernels", "label", "learn", "learn_on_the_fly",
+    "load", "md", "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials", "predict",
+    "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes", "relax", "save",
     "select_batch", "select_frames", "site_energies", "static", "std", "std_many", "stress", "surface_energy",
     "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance", "virials", "widened", "widened_near",
 ]

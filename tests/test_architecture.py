@@ -21,7 +21,7 @@ STOREYS = (
     {"readouts"},
     {"potentials"},
     {"checks"},
-    {"observables"},
+    {"observables", "heat_flux"},
     {"properties", "fitting"},
     {"uncertainty"},
     {"md"},

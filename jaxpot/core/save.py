@@ -38,8 +38,12 @@ def save_tree(tree, path):
     write_atomically(path, MAGIC + f"{len(text)}\n".encode() + text + blob)
 
 
-def load_tree(path):
+def load_tree(path, on_host=False):
     """Read what `save` wrote.
+
+    Args:
+        path: of the file.
+        on_host: leave the arrays in NumPy, in the precision they have, whatever JAX's is.
 
     Raises:
         FormatError: not such a file, damaged, or of a class that no imported module defines.
@@ -64,7 +68,7 @@ def load_tree(path):
         raise FormatError("the header has been changed since it was written (sha256 differs)", path)
     if size != len(blob) or digest != hashlib.sha256(blob).hexdigest():
         raise FormatError(f"the arrays are damaged: {len(blob)} bytes, expected {size} (or sha256 differs)", path)
-    return _rebuild(body, blob, path)
+    return _rebuild(body, blob, path, on_host)
 
 
 def write_atomically(path, data):
@@ -139,7 +143,7 @@ def _unplain(value):
     return tuple(_unplain(item) for item in value["tuple"]) if isinstance(value, dict) else value
 
 
-def _rebuild(body, blob, path):
+def _rebuild(body, blob, path, on_host):
     if body is None:
         return None
     if "array" in body:
@@ -150,6 +154,8 @@ def _rebuild(body, blob, path):
         if body["offset"] < 0 or body["offset"] + count * dtype.itemsize > len(blob):
             raise FormatError("an array lies outside of the file", path)
         array = np.frombuffer(blob, dtype, count, body["offset"]).reshape(body["shape"])
+        if on_host:
+            return array.astype(body["array"])
         if dtype.itemsize == 8 and not jax.config.jax_enable_x64:
             raise PrecisionError(
                 f"{path} holds double precision, but JAX has x64 switched off: put `import jax; "
@@ -158,16 +164,16 @@ def _rebuild(body, blob, path):
         return jnp.asarray(array.astype(body["array"]))
     for kind in (tuple, list):
         if kind.__name__ in body:
-            return kind(_rebuild(item, blob, path) for item in body[kind.__name__])
+            return kind(_rebuild(item, blob, path, on_host) for item in body[kind.__name__])
     if "dict" in body:
-        return {key: _rebuild(value, blob, path) for key, value in body["dict"]}
+        return {key: _rebuild(value, blob, path, on_host) for key, value in body["dict"]}
     cls = REGISTRY.get(body["class"])
     if cls is None:
         raise FormatError(
             f"the file holds a {body['class']}, which no imported module defines: import that module first", path
         )
     node = object.__new__(cls)
-    values = {key: _rebuild(value, blob, path) for key, value in body["fields"].items()}
+    values = {key: _rebuild(value, blob, path, on_host) for key, value in body["fields"].items()}
     values.update({key: _unplain(value) for key, value in body["static"].items()})
     expected = set(cls.__dataclass_fields__)
     if set(values) != expected:

@@ -83,7 +83,7 @@ def load(path, run):
     """
     if not os.path.lexists(path):
         return None
-    found = load_tree(path)
+    found = load_tree(path, on_host=True)  # rows and ends of files are double in runs of single precision, too
     if not isinstance(found, Checkpoint):
         raise DataError(f"{path}: expected a checkpoint of a simulation, found a {type(found).__name__}")
     if found.run != run:

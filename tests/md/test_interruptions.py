@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import jax
+import numpy as np
 import pytest
 
 import jaxpot as jp
@@ -95,6 +97,31 @@ def crystal():
     return jp.Structure.of(bulk("Ar", a=5.3, cubic=True)).repeated((2, 2, 2))
 
 
+def test_a_run_in_single_precision_goes_on(dynamics, crystal, tmp_path, monkeypatch, often):
+    single = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, crystal)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    with jax.enable_x64(False):
+        simulated(dynamics, single, whole)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(jp.md.Trajectory, "look", stopping_at(300))
+            simulated(dynamics, single, cut)
+        assert simulated(dynamics, single, cut).steps < 400
+    assert (cut / "frames.xyz").read_bytes() == (whole / "frames.xyz").read_bytes()
+
+
+def stopping_at(step):
+    look = jp.md.Trajectory.look
+
+    def stop(self, dynamics, state):
+        if int(state.step) >= step:
+            raise KeyboardInterrupt
+        return look(self, dynamics, state)
+
+    return stop
+
+
 def simulated(dynamics, crystal, folder):
     return jp.md.run(
         dynamics, crystal, 400, [jp.md.Thermo(50, folder / "thermo.txt")], jp.md.Trajectory(folder / "frames.xyz", 50),
@@ -147,11 +174,8 @@ def test_a_full_disk_is_said_and_nothing_is_lost(dynamics, crystal, tmp_path, mo
 
 
 def test_a_damaged_checkpoint_is_refused(dynamics, crystal, tmp_path, monkeypatch, often):
-    def stop(self, dynamics, state):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(jp.md.Trajectory, "look", lambda s, d, state: stop(s, d, state) if int(state.step) > 200 else None)
+        patched.setattr(jp.md.Trajectory, "look", stopping_at(250))
         simulated(dynamics, crystal, tmp_path)
     kept = (tmp_path / "run.checkpoint").read_bytes()
     for damaged in (kept[: len(kept) // 2], kept[:-1], kept[:2000] + b"x" + kept[2001:], b""):
