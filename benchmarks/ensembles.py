@@ -3,8 +3,8 @@
     python benchmarks/ensembles.py [--steps 200000]
 
 Lennard-Jones argon, a crystal of 108 atoms (a liquid does not hold the shape of a cell): each thermostat at two
-temperatures, the barostats at two temperatures and at two pressures. Numbers are how many standard errors an estimate is
-off: of the mean and the width of the kinetic energies from their canonical distribution, and of the slope of
+temperatures, the barostats at two temperatures and at two pressures. Numbers are how many standard errors an estimate
+is off: of the mean and the width of the kinetic energies from their canonical distribution, and of the slope of
 log(P_2/P_1) over energies, or volumes, from the one that the two states demand. Below 3 is fine.
 """
 

@@ -4,6 +4,7 @@ import itertools
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, round_atoms
@@ -59,7 +60,7 @@ class Subject:
             raise DataError(
                 "expected a crystal, or at least two atoms: a single atom tells nothing about forces"
             )
-        self.potential, self.given = potential, structure
+        self.potential, self.given = jax.tree.map(jnp.asarray, potential), structure  # plain numbers may be parameters
         self.directions, self.jump = directions, jump
         self.rng = np.random.default_rng(seed)
         self.pbc = np.array(structure.pbc)

@@ -12,7 +12,7 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.md import simulation
+from jaxpot.md import heat, simulation
 from jaxpot.potentials import LennardJones, Potential
 from jaxpot.potentials.base import Sum
 from jaxpot.units import fs, kB
@@ -180,6 +180,7 @@ class States(jp.md.Observer):
 
 def test_an_interrupted_run_has_the_same_fluxes(tmp_path, monkeypatch):
     """To the last bit, with lists that are made anew on the way; and they are those of the states."""
+    monkeypatch.setattr(heat, "_SKIN", 0.5)
     dynamics = jp.md.NVE(ARGON, 5.0 * fs)
     whole, states = jp.md.HeatFlux(10), States(10)
     jp.md.run(dynamics, argon(), 200, [whole, states], temperature=200.0, key=2)
@@ -193,7 +194,7 @@ def test_an_interrupted_run_has_the_same_fluxes(tmp_path, monkeypatch):
     jp.md.run(dynamics, argon(), 200, [stopped, stopping], temperature=200.0, key=2, checkpoint=tmp_path / "run")
     np.testing.assert_array_equal(stopped.rows, whole.rows)
     assert stopped.interval == whole.interval == pytest.approx(50.0 * fs)
-    first = jp.neighbors(states.states[0].structure, ARGON.cutoff, skin=2.0)
+    first = jp.neighbors(states.states[0].structure, ARGON.cutoff, skin=0.5)
     assert not bool(first.covers(states.states[-1].structure, ARGON.cutoff))
     for at in (0, 7, 20):
         state, table = states.states[at], whole.table
