@@ -3,10 +3,10 @@
     taskset -c 0 python benchmarks/melting.py [--cells 5] [--ps 150]
 
 Half of a long cell is melted while the other half is held; then both run at zero pressure without a thermostat (one of
-a microsecond): crystal grows or melts, and warms or cools what there is, until the temperature is that of melting. Shown
-are its mean and standard error from blocks, and how crystalline either half is in the end: |mean exp(i G.r)| along the
-cell, 1 for a cold crystal, 0 for a liquid. The literature has 1691 K (J. Q. Broughton, X. P. Li, Phys. Rev. B 35, 9120
-(1987)).
+a microsecond): crystal grows or melts, and warms or cools what there is, until the temperature is that of melting.
+Shown are its mean and standard error from blocks, and how crystalline either half is in the end: |mean exp(i G.r)|
+along the cell, 1 for a cold crystal, 0 for a liquid. The literature has 1691 K (J. Q. Broughton, X. P. Li, Phys. Rev. B
+35, 9120 (1987)).
 """
 
 import argparse
