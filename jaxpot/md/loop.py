@@ -32,16 +32,19 @@ def advance(dynamics, state, lists, target):
     def step(now):
         moved = dynamics.first(now.state)
         structure = moved.structure
-        held, prunable = now.lists.covers(structure, extent), now.lists.may_prune(structure)
-        lists = jax.lax.cond(
-            held | ~prunable, lambda lists: lists, lambda lists: lists.pruned(structure), now.lists
-        )
+
+        def renewed(lists):
+            prunable = lists.may_prune(structure)
+            return jax.lax.cond(prunable, lambda lists: lists.pruned(structure), lambda lists: lists, lists), prunable
+
+        held = now.lists.covers(structure, extent)
+        lists, served = jax.lax.cond(held, lambda lists: (lists, held), renewed, now.lists)
         found = dynamics.forces_at(moved, lists.short)
         after = dynamics.second(found)
         finite = jnp.isfinite(after.energy) & jnp.all(jnp.isfinite(after.velocities))
         finite = finite & jnp.all(jnp.isfinite(structure.positions)) & jnp.all(jnp.isfinite(structure.cell))
         reason = jnp.where(finite, GOING, BROKEN)
-        reason = jnp.where(held | prunable, jnp.where(lists.sound, reason, ROOM), WIDE)
+        reason = jnp.where(served, jnp.where(lists.sound, reason, ROOM), WIDE)
         good = reason == GOING
         state = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, now.state)
         return Progress(state, lists, reason)

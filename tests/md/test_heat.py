@@ -180,7 +180,7 @@ class States(jp.md.Observer):
 
 def test_an_interrupted_run_has_the_same_fluxes(tmp_path, monkeypatch):
     """To the last bit, with lists that are made anew on the way; and they are those of the states."""
-    monkeypatch.setattr(heat, "_SKIN", 0.5)
+    monkeypatch.setattr(heat, "_SKIN", 1.0)
     dynamics = jp.md.NVE(ARGON, 5.0 * fs)
     whole, states = jp.md.HeatFlux(10), States(10)
     jp.md.run(dynamics, argon(), 200, [whole, states], temperature=200.0, key=2)
@@ -194,7 +194,7 @@ def test_an_interrupted_run_has_the_same_fluxes(tmp_path, monkeypatch):
     jp.md.run(dynamics, argon(), 200, [stopped, stopping], temperature=200.0, key=2, checkpoint=tmp_path / "run")
     np.testing.assert_array_equal(stopped.rows, whole.rows)
     assert stopped.interval == whole.interval == pytest.approx(50.0 * fs)
-    first = jp.neighbors(states.states[0].structure, ARGON.cutoff, skin=0.5)
+    first = jp.neighbors(states.states[0].structure, ARGON.cutoff, skin=1.0)
     assert not bool(first.covers(states.states[-1].structure, ARGON.cutoff))
     for at in (0, 7, 20):
         state, table = states.states[at], whole.table
