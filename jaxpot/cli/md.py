@@ -10,8 +10,8 @@ from jaxpot.errors import DataError
 
 NAME = "md"
 HELP = "simulate a structure: constant energy, temperature or pressure"
-EPILOG = """DIR gets thermo.txt (a table), frames.xyz (positions, momenta, forces) and, while it runs, run.checkpoint:
-after an interruption the same command goes on from there and ends in the same bits.
+EPILOG = """DIR gets thermo.txt (a table), frames.xyz (positions, momenta, forces; or frames.nc, a third of its size)
+and, while it runs, run.checkpoint: after an interruption the same command goes on from there and ends in the same bits.
 
 ensembles: nve; langevin, rescaling (stochastic velocity rescaling), nose-hoover: constant temperature; npt: constant
 pressure and temperature, the cell free, by stochastic cell rescaling.
@@ -39,6 +39,9 @@ def arguments(parser):
         "--supercell", type=count, nargs=3, default=(1, 1, 1), metavar="N", help="repeats along the three vectors"
     )
     parser.add_argument("--every", type=count, default=100, metavar="N", help="steps between frames and lines (100)")
+    parser.add_argument(
+        "--frames", choices=("xyz", "nc"), default="xyz", help="extended XYZ or NetCDF by AMBER's convention (xyz)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of velocities and thermostat (default: 0)")
 
 
@@ -52,9 +55,11 @@ def run(options, console):
     thermo = md.Thermo(options.every, folder / "thermo.txt")
     steps = f"{options.steps} steps of {options.time_step_fs:g} fs"
     console.progress(f"{len(structure)} atoms, {steps}, {options.ensemble}")
+    kind = md.Trajectory if options.frames == "xyz" else md.NetCDFTrajectory
+    frames = kind(folder / f"frames.{options.frames}", options.every)
     found = md.run(
-        dynamics, structure, options.steps, [thermo], md.Trajectory(folder / "frames.xyz", options.every),
-        folder / "run.checkpoint", options.seed, options.temperature, console.progress,
+        dynamics, structure, options.steps, [thermo], frames, folder / "run.checkpoint", options.seed,
+        options.temperature, console.progress,
     )
     document = _document(thermo.table, found, len(structure))
     pressure = document["pressure_GPa"]
@@ -62,7 +67,7 @@ def run(options, console):
         f"temperature {document['temperature_K']:.1f} K, potential energy {document['potential_eV_per_atom']:.6f} "
         f"eV/atom{'' if pressure is None else f', pressure {pressure:.3f} GPa'}: means of the second half\n"
         f"conserved quantity: {document['drift_eV_per_atom_ns']:+.2e} eV/atom/ns\n"
-        f"Written: {folder / 'thermo.txt'}, frames.xyz"
+        f"Written: {folder / 'thermo.txt'}, frames.{options.frames}"
     )
     console.result(document)
 

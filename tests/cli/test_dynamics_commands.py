@@ -1,0 +1,93 @@
+"""`jaxpot md` and `jaxpot learn`: what they write, and wrong input of each kind."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.io import read, write
+
+import jaxpot as jp
+from jaxpot.io import structure_from_spec
+
+SILICON = "diamond:Si:a=5.431"
+RECIPE = """
+units = "A"
+[[term]]
+descriptor = "soap"
+cutoff = 3.6
+transition_width = 0.6
+atom_sigma = 0.5
+n_max = 4
+l_max = 3
+sparse_points = 30
+[sigma]
+energy = 0.0005
+forces = 0.02
+[choice]
+method = "fixed"
+"""
+
+
+@pytest.fixture
+def run(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return call
+
+
+@pytest.fixture
+def data(tmp_path):
+    """train.xyz and small.toml."""
+    cell = structure_from_spec(SILICON)[0].repeated((2, 2, 2))
+    frames = []
+    for frame in jp.draw_dataset(jp.load("sw-silicon"), cell, 4, strain=0.005, displacements=0.02):
+        atoms = jp.to_ase(frame.structure)
+        atoms.info["energy"], atoms.arrays["forces"] = frame.energy, np.array(frame.forces)
+        frames.append(atoms)
+    write(tmp_path / "train.xyz", frames)
+    (tmp_path / "small.toml").write_text(RECIPE)
+
+
+def test_md_writes_a_table_and_frames(run, tmp_path):
+    common = ("md", "sw-silicon", SILICON, "--supercell", 2, 2, 2, "--temperature", 300, "--steps", 200, "--every", 50)
+    code, out, _ = run(*common, "--out", "hot", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["steps"] == 200 and 100.0 < document["temperature_K"] < 600.0
+    assert len(read("hot/frames.xyz", ":")) == 5 and not (tmp_path / "hot" / "run.checkpoint").exists()
+    assert np.loadtxt("hot/thermo.txt").shape == (5, 9)
+    code, out, _ = run(*common, "--out", "cold", "--frames", "nc", "--quiet")
+    assert code == 0 and "frames.nc" in out and (tmp_path / "cold" / "frames.nc").stat().st_size < 16 * 36 * 5 + 4000
+    code, _, err = run(*common, "--out", "hot")
+    assert code == 2 and "exists" in err
+
+
+def test_learn_asks_and_learns(run, data, tmp_path):
+    command = (
+        "learn", "train.xyz", "--source", "sw-silicon", "--structure", SILICON, "--supercell", 2, 2, 2, "--temperature",
+        300, 2000, "--steps", 400, "--time-step-fs", 2, "--recipe", "small.toml", "--budget", 2, "--e0", "Si=0",
+        "--out", "learned",
+    )
+    code, out, err = run(*command, "--json")
+    document = json.loads(out)
+    assert code == 0 and 1 <= document["labels"] <= 2 and "asks for a label" in err
+    assert len(read("learned/labels.xyz", ":")) == document["labels"] == len(document["log"])
+    assert isinstance(jp.load("learned/model.posterior"), jp.Posterior)
+    code, out, _ = run(*command, "--quiet")  # it was done
+    assert code == 0 and f"{document['labels']} labels" in out
+
+
+@pytest.mark.parametrize(
+    "source, more, message",
+    [
+        ("nothing.here:X", (), "No module named 'nothing'"),
+        ("ase.calculators.lj:Nobody", (), "no attribute 'Nobody'"),
+        ("ase.calculators.lj:LennardJones:rc", (), "expected KEY=VALUE, got 'rc'"),
+        ("ase.calculators.lj:LennardJones:rc=5", ("--structure", "diamond:Si"), "give its size"),
+        ("sw-silicon", ("--threshold", -1), "threshold"),
+    ],
+)
+def test_what_learn_refuses(source, more, message, run, data):
+    code, _, err = run(
+        "learn", "train.xyz", "--source", source, "--structure", SILICON, "--steps", 10, "--recipe", "small.toml",
+        "--e0", "Si=0", "--out", "learned", *more,
+    )
+    assert code == 2 and message in err and "Traceback" not in err
