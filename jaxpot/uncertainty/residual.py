@@ -34,10 +34,10 @@ def rows_and_residuals(term, inverse, structure, neighbors):
         Two `Evaluation`s of padded arrays: rows, with the weights behind, and variances, eV^2 and so on.
     """
     readout, instances = term.readout, _instances(term, structure, neighbors)
-    used = _padded(np.flatnonzero(np.asarray(instances.weights)))
-    energy, sites = _energies(readout, instances, used, neighbors.centers, structure)
+    every = _every(instances, *_groups(instances))
+    energy, sites = _energies(readout, instances, every, neighbors.centers, structure)
     forces = _forces(readout, instances, _movers(instances, len(structure)))
-    stress = _stresses(readout, instances, used, structure)
+    stress = _stresses(readout, every, structure)
     rows, priors = (Evaluation(*parts) for parts in zip(energy, sites, forces, stress, strict=True))
     return rows, _left(rows, priors, inverse, readout.delta)
 
@@ -115,8 +115,39 @@ def _movers(instances, n):
     return found
 
 
-def _padded(entries):
-    return np.concatenate([entries, np.full(_rounded(len(entries)) - len(entries), -1)])
+def _groups(instances):
+    """Which instances there are, and which of them are equal: entries and their groups (I,), one of each group (G,).
+
+    Pairs are seen from both their atoms, at distances that are equal to the last bit; a crystal has many more.
+    """
+    entries = np.flatnonzero(np.asarray(instances.weights))
+    vectors = np.asarray(instances.vectors)
+    first, groups = np.arange(len(entries)), np.arange(len(entries))
+    if vectors.shape[1] <= _FEW:
+        _, first, groups = np.unique(vectors[entries], axis=0, return_index=True, return_inverse=True)
+    spare = _rounded(len(entries)) - len(entries), _rounded(len(first)) - len(first)
+    return (
+        np.pad(entries, (0, spare[0]), constant_values=-1), np.pad(groups.ravel(), (0, spare[0])),
+        np.pad(entries[first], (0, spare[1])),
+    )
+
+
+@jax.jit
+def _every(instances, entries, groups, first):
+    """All instances, those that are equal as one: vectors, weights, and their derivatives by strains."""
+    there = entries >= 0
+    weights = jnp.where(there, instances.weights[entries], 0.0)
+    slopes = jnp.where(there[:, None], weights[:, None] * instances.strains[:, entries], 0.0)
+    weight_slopes = jnp.where(there, instances.weight_strains[:, entries], 0.0)
+
+    def summed(array, axis):
+        shape = array.shape[:axis] + (len(first),) + array.shape[axis + 1 :]
+        place = (slice(None),) * axis + (groups,)
+        return jnp.zeros(shape, array.dtype).at[place].add(array)
+
+    weights = summed(weights, 0)
+    slopes = summed(slopes, 1) / jnp.where(weights == 0.0, 1.0, weights)[:, None]
+    return instances.vectors[first], weights, slopes, summed(weight_slopes, 1)
 
 
 def _rounded(count):
@@ -126,14 +157,14 @@ def _rounded(count):
 
 
 @jax.jit
-def _energies(readout, instances, used, centers, structure):
+def _energies(readout, instances, every, centers, structure):
     """(row, prior over delta^2) of the total energy, (M,) and (), and of the site energies, (n, M) and (n,)."""
     rows = len(centers)
     vectors, weights = (a.reshape(rows, -1, *a.shape[1:]) for a in (instances.vectors, instances.weights))
     matrix = readout.kernel.matrix
     own = jax.vmap(readout.features)(vectors, weights), jax.vmap(lambda x, w: w @ matrix(x, x) @ w)(vectors, weights)
-    x, w = instances.vectors[used], jnp.where(used >= 0, instances.weights[used], 0.0)
-    prior = jax.lax.map(lambda own: own[1] @ matrix(own[0], x) @ w, _blocks((x, w), len(used), 1)).sum()
+    x, w = every[:2]
+    prior = jax.lax.map(lambda own: own[1] @ matrix(own[0], x) @ w, _blocks((x, w), len(w), 1)).sum()
     sites = (jnp.zeros((len(structure), *a.shape[1:]), a.dtype).at[centers].add(a) for a in own)
     return (own[0].sum(0), prior), tuple(sites)
 
@@ -157,13 +188,11 @@ def _forces(readout, instances, movers):
 
 
 @jax.jit
-def _stresses(readout, instances, used, structure):
+def _stresses(readout, every, structure):
     """(rows, priors over delta^2) of the stress components, (3, 3, M) and (3, 3); NaN without a volume."""
-    there, volume = used >= 0, structure.volume if all(structure.pbc) else jnp.nan
-    slopes = jnp.where(there[:, None], instances.strains[:, used], 0.0) / volume
-    weights = jnp.where(there, instances.weights[used], 0.0)
-    weight_slopes = jnp.where(there, instances.weight_strains[:, used], 0.0) / volume
-    own = instances.vectors[used], weights, slopes, weight_slopes
+    volume = structure.volume if all(structure.pbc) else jnp.nan
+    vectors, weights, slopes, weight_slopes = every
+    own = vectors, weights, slopes / volume, weight_slopes / volume
     found = _slopes(readout, *own), _curvature(readout.kernel, *own)
 
     def matrix(values):
