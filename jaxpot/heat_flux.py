@@ -26,7 +26,7 @@ from jaxpot.checks import prepare_padded
 from jaxpot.core.devices import sum_shares
 from jaxpot.core.precision import as_float, is_traced
 from jaxpot.errors import DataError
-from jaxpot.observables import _chunk_gradients, chunks, poison, spread
+from jaxpot.observables import chunks, poison, row_gradients, spread
 
 
 def heat_flux(potential, structure, velocities, neighbors=None):
@@ -73,7 +73,7 @@ def _heat_flux(potential, structure, velocities, neighbors):
 
     def share(rows, potential, structure, velocities, neighbors):
         def chunk(found, rows):
-            graph, site, gradient = _chunk_gradients(potential, structure, neighbors, rows)
+            graph, site, gradient = row_gradients(potential, structure, neighbors, rows)
             power = sum(g * velocities[:, axis][graph.others] for axis, g in enumerate(gradient))
             moved = jnp.stack([jnp.sum(r * power) for r in (graph.x, graph.y, graph.z)])
             return found + jnp.stack([site @ velocities[graph.centers], -moved]), None

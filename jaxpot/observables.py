@@ -214,7 +214,7 @@ def _evaluate(potential, structure, neighbors):
 
     def share(rows, potential, structure, neighbors):
         def chunk(found, rows):
-            graph, site, (gx, gy, gz) = _chunk_gradients(potential, structure, neighbors, rows)
+            graph, site, (gx, gy, gz) = row_gradients(potential, structure, neighbors, rows)
             gradient = jnp.stack([gx, gy, gz])
             virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
             force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
@@ -245,7 +245,7 @@ def chunks(potential, neighbors):
     return cut(neighbors, count, max(1, -(-rows // count)))
 
 
-def _chunk_gradients(potential, structure, neighbors, rows):
+def row_gradients(potential, structure, neighbors, rows):
     """Graph of a chunk, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
     potential = cast(potential, structure.positions.dtype)
     graph = connect_rows(structure, neighbors, rows)
@@ -283,7 +283,7 @@ def _virials(potential, structure, neighbors):
 
     def share(rows, potential, structure, neighbors):
         def chunk(found, rows):
-            graph, _, gradient = _chunk_gradients(potential, structure, neighbors, rows)
+            graph, _, gradient = row_gradients(potential, structure, neighbors, rows)
             virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))
             return found.at[graph.centers].add(-virial), None
 

@@ -6,9 +6,9 @@ the user says so, before anything else is done with JAX:
     jax.config.update("jax_num_cpu_devices", 2)
     jax.set_mesh(jax.make_mesh((2,), ("atoms",)))
 
-From then on, `jp.evaluate`, `jp.forces`, `jp.stress` and `jp.virials` of local potentials give each device its part of
-the rows. Everything else runs as before, on every device. Sums are those of one device in another order, and always in
-the same one.
+From then on, `jp.evaluate`, `jp.forces`, `jp.stress`, `jp.virials` and `jp.heat_flux` of local potentials give each
+device its part of the rows. Everything else runs as before, on every device. Sums are those of one device in another
+order, and always in the same one.
 """
 
 import jax
