@@ -103,7 +103,8 @@ def learn_on_the_fly(
     steps, seed = as_whole(steps, "steps", 1, 10**12), as_whole(seed, "seed", 0, 2**31 - 1)
     recipe = (recipe if isinstance(recipe, Recipe) else read_recipe(recipe)).measured(dataset)
     start = Structure.of(start)
-    settings = _digest((dataset.frames, start), (recipe, signal, threshold, budget, every, steps, seed, jitter))
+    chosen = (recipe, signal, threshold, budget, every, steps, seed, jitter)
+    settings = _digest(dataset.frames, (start, baseline), chosen)
 
     def learn(data):
         return fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
@@ -118,10 +119,9 @@ def learn_on_the_fly(
     return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
 
 
-def _digest(arrays, settings):
-    found = hashlib.sha256(repr(settings).encode())
-    frames, start = arrays
-    for tree in (*((f.structure, f.energy, f.forces, f.stress) for f in frames), start):
+def _digest(frames, others, settings):
+    found = hashlib.sha256(repr((settings, jax.tree.structure(others))).encode())
+    for tree in (*((f.structure, f.energy, f.forces, f.stress) for f in frames), others):
         for leaf in jax.tree.leaves(tree):
             found.update(np.ascontiguousarray(leaf).tobytes())
     return np.frombuffer(found.digest(), np.uint8).astype(np.int32)
@@ -166,18 +166,19 @@ class _Learner:
         """On to the next structure that asks for a label, or to the end."""
         dynamics, watch = self.dynamics(self.posterior.potential), self._watch(float(walk.threshold))
         begin = dynamics.forces_at(walk.state)  # those there are of the potential before
+        broken = False
         try:
             found = run(dynamics, begin, steps - int(begin.step), [watch])
             state, reason = found.state, found.stopped
         except SimulationError as error:
-            state, reason = error.state, watch.look(dynamics, error.state)
+            state, reason, broken = error.state, watch.look(dynamics, error.state), True
             if reason is None:
                 raise
         if reason is None:
             self.say(f"step {int(state.step)} of {steps}: done")
             return walk.replace(state=state)
         self.say(f"step {int(state.step)} of {steps}, {float(state.temperature):.0f} K: {reason}")
-        far = watch.table["largest"][-1] > _FAR * float(walk.threshold)
+        far = broken or watch.table["largest"][-1] > _FAR * float(walk.threshold)
         here = state if not far else (watch.known or begin)
         return walk.replace(state=here, asked=state, labels=len(self.labels))
 

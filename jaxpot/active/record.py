@@ -138,10 +138,7 @@ class Record:
 
     def _keep(self, tree, name):
         if self.folder is not None:
-            try:
-                save_tree(tree, self._path(name))
-            except OSError as error:
-                raise DataError(f"{self._path(name)} cannot be written: {error.strerror or error}") from error
+            save_tree(tree, self._path(name))
 
     def labels(self):
         """All labels, in order."""
