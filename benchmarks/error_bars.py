@@ -5,7 +5,8 @@
     python benchmarks/error_bars.py samples [--draws 1000] linearised bars against draws from the posterior
     python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
                                                            calibrated on folds of the training sets
-    python benchmarks/error_bars.py cost                   times against forces, and of a card with and without bars
+    python benchmarks/error_bars.py cost [Si Ge ...]       times against forces, and of a card with and without bars: the
+                                                           GAP of the demo, or the recipe `gap` on mlearn's elements
     python benchmarks/error_bars.py select                 frames chosen for the bar of C44 against frames at random
     python benchmarks/error_bars.py queries                is a variance ever negative: 100,000 environments
 """
@@ -21,6 +22,7 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
 import numpy as np
+from ase.build import bulk
 from gap import product_rate
 
 import jaxpot as jp
@@ -152,8 +154,18 @@ def products_of_bars(posterior, structure):
 
 
 def cost(options):
-    found, _, crystal = oracle_fit(0)
-    posterior = found.posterior
+    if not options.elements:
+        found, _, crystal = oracle_fit(0)
+        costs_of_sites(found.posterior, crystal)
+        costs_of_cards(found.posterior, crystal)
+    for element in options.elements:
+        crystal = jp.Structure.of(bulk(element))
+        print(f"{element}, recipe gap", flush=True)
+        costs_of_sites(jp.fit(jp.datasets.mlearn(element, "train"), "gap", predictions=False).posterior, crystal)
+
+
+def costs_of_sites(posterior, crystal):
+    """Of what a simulation asks for, beside the forces of the mean."""
     cell = crystal.repeated((4, 4, 4))
     cell = cell.moved(cell.positions + 0.05 * np.random.default_rng(0).normal(size=(len(cell), 3)))
     potential, listed = posterior.potential, jp.neighbors(cell, posterior.potential.cutoff)
@@ -182,6 +194,10 @@ def cost(options):
     floor = products_of_bars(posterior, cell) / np.median(rates)
     print(f"floor of the exact bars, products at {np.median(rates) / 1e9:.1f} G multiply-adds/s: {1e3 * floor:.1f} ms; "
           f"they take {np.median(times['bars of all forces, exact']) / floor:.2f} x as long")
+
+
+def costs_of_cards(posterior, crystal):
+    potential = posterior.potential
     for what, bars in (("without", None), ("with bars", posterior)):
         start = time.perf_counter()
         property_card(potential, crystal, "Si", posterior=bars)
