@@ -51,6 +51,13 @@ class Checkpoint:
         return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
 
 
+@pytree
+class Claim:
+    """In the place of the first checkpoint, while the files of a run are being created: they belong to it."""
+
+    run: str = static()
+
+
 def identity(dynamics, start, observers, settings):
     """A digest of what a run follows from: the same run has the same.
 
@@ -75,7 +82,7 @@ def save(checkpoint, path):
 
 
 def load(path, run):
-    """The checkpoint of this run, or None where there is no file.
+    """The checkpoint of this run, or its claim; None where there is no file.
 
     Raises:
         DataError: that of another run.
@@ -84,7 +91,7 @@ def load(path, run):
     if not os.path.lexists(path):
         return None
     found = load_tree(path, on_host=True)  # rows and ends of files are double in runs of single precision, too
-    if not isinstance(found, Checkpoint):
+    if not isinstance(found, Checkpoint | Claim):
         raise DataError(f"{path}: expected a checkpoint of a simulation, found a {type(found).__name__}")
     if found.run != run:
         raise DataError(

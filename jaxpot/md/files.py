@@ -15,19 +15,27 @@ class AppendOnly:
     def __init__(self, path):
         self.path = os.fspath(path)
 
+    def refuse_old(self):
+        """Nothing is written over.
+
+        Raises:
+            DataError: the file exists.
+        """
+        if os.path.lexists(self.path):
+            raise DataError(
+                f"{self.path} exists: remove it or choose another name; a run that was interrupted goes on from its "
+                "checkpoint"
+            )
+
     def create(self, content=""):
         """A new file; all of it or nothing.
 
         Raises:
             DataError: it exists, or cannot be written.
         """
+        self.refuse_old()
         try:
             file = open(self.path, "xb")  # closed below; what fails here has made no file
-        except FileExistsError as error:
-            raise DataError(
-                f"{self.path} exists: remove it or choose another name; a run that was interrupted goes on from its "
-                "checkpoint"
-            ) from error
         except OSError as error:
             raise self._unwritable(error) from error
         try:
@@ -92,6 +100,11 @@ class AppendOnly:
         """
         self.check(end)
         os.truncate(self.path, end)
+
+    def remove(self):
+        """Forget all of it."""
+        if os.path.lexists(self.path):
+            os.unlink(self.path)
 
     def _unwritable(self, error):
         return DataError(f"{self.path} cannot be written: {error.strerror or error}")

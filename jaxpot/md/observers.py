@@ -28,7 +28,9 @@ THERMO = (
 
 
 class Observer:
-    """Base: keeps rows of numbers, each `row(dynamics, state)`."""
+    """Base: keeps rows of numbers, each `row(dynamics, state)`; may write to an `AppendOnly` file."""
+
+    file = None
 
     def __init__(self, every):
         self.every = as_whole(every, "every", 1, 10**12)
@@ -37,6 +39,11 @@ class Observer:
     def settings(self):
         """What it is, in words and numbers: a run with other observers is another run."""
         return (type(self).__name__, self.every)
+
+    @property
+    def files(self):
+        """What it writes to."""
+        return () if self.file is None else (self.file,)
 
     def begin(self, dynamics, state):
         """Nothing has been seen."""

@@ -88,13 +88,14 @@ def run(
         begun = start if isinstance(start, State) else (structure, jax.random.key_data(as_key(key)))
         run_is = checkpoints.identity(dynamics, begun, observers, (structure.pbc, steps, temperature, *skins))
         kept = checkpoints.load(checkpoint, run_is)
+    if isinstance(kept, checkpoints.Claim):  # interrupted before the first checkpoint
+        _remove_files(observers)
+        kept = None
     if kept is None:
         state = dynamics.adopt(start) if isinstance(start, State) else dynamics.init(start, temperature, key)
         target = int(state.step) + steps
         made = neighbour_lists.build(dynamics.potential, state.structure, *skins)
-        for observer in observers:
-            observer.begin(dynamics, state)
-        _look(observers, dynamics, state, int(state.step))
+        _begin(dynamics, state, observers, None if checkpoint is None else (checkpoint, run_is))
     else:
         state, target = kept.state, int(kept.target)
         made = kept.lists(dynamics.potential)
@@ -139,6 +140,31 @@ def _trajectory(given):
         if path.endswith(endings):
             return (writer(path),)
     raise DataError(f"{path}: expected a name that ends with .xyz or .extxyz (text), or with .nc or .netcdf (binary)")
+
+
+def _begin(dynamics, state, observers, claim):
+    """Observers see the first state; the files they create are those of a run that has claimed them before."""
+    files = [file for observer in observers for file in observer.files]
+    for file in files:
+        file.refuse_old()
+    if claim is not None:
+        path, run_is = claim
+        checkpoints.save(checkpoints.Claim(run_is), path)
+    try:
+        for observer in observers:
+            observer.begin(dynamics, state)
+        _look(observers, dynamics, state, int(state.step))
+    except BaseException:
+        _remove_files(observers)
+        if claim is not None:
+            os.unlink(claim[0])
+        raise
+
+
+def _remove_files(observers):
+    for observer in observers:
+        for file in observer.files:
+            file.remove()
 
 
 def _next(observer, step):

@@ -173,6 +173,35 @@ def test_a_full_disk_is_said_and_nothing_is_lost(dynamics, crystal, tmp_path, mo
     assert all((cut / name).read_bytes() == (whole / name).read_bytes() for name in ("frames.xyz", "thermo.txt"))
 
 
+def test_a_run_killed_while_its_files_are_created_begins_again(dynamics, crystal, tmp_path, monkeypatch, often):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    simulated(dynamics, crystal, whole)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(simulation, "_remove_files", killed)  # SIGKILL leaves everything as it lies
+        patched.setattr(jp.md.Trajectory, "begin", killed)
+        simulated(dynamics, crystal, cut)
+    assert {path.name for path in cut.iterdir()} == {"thermo.txt", "run.checkpoint"}
+    assert simulated(dynamics, crystal, cut).steps == 400
+    assert all((cut / name).read_bytes() == (whole / name).read_bytes() for name in ("frames.xyz", "thermo.txt"))
+
+
+def test_a_run_that_cannot_begin_leaves_no_files(dynamics, crystal, tmp_path, monkeypatch, often):
+    (tmp_path / "frames.xyz").write_text("of somebody else")
+    with pytest.raises(jp.errors.DataError, match="frames.xyz exists"):
+        simulated(dynamics, crystal, tmp_path)
+    assert (tmp_path / "frames.xyz").read_text() == "of somebody else"
+    assert [path.name for path in tmp_path.iterdir()] == ["frames.xyz"]
+
+
 def test_a_damaged_checkpoint_is_refused(dynamics, crystal, tmp_path, monkeypatch, often):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(jp.md.Trajectory, "look", stopping_at(250))
