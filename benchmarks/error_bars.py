@@ -5,7 +5,7 @@
     python benchmarks/error_bars.py samples [--draws 1000] linearised bars against draws from the posterior
     python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
                                                            calibrated on folds of the training sets
-    python benchmarks/error_bars.py cost [Si Ge ...]       times against forces, and of a card with and without bars: the
+    python benchmarks/error_bars.py cost [Si Ge ...]       times against forces, and of a card with and without bars:
                                                            GAP of the demo, or the recipe `gap` on mlearn's elements
     python benchmarks/error_bars.py select                 frames chosen for the bar of C44 against frames at random
     python benchmarks/error_bars.py queries                is a variance ever negative: 100,000 environments

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.n2p2 import SETTINGS, read_n2p2
+from jaxpot.formats.n2p2_write import write_n2p2
 from jaxpot.formats.quip_write import write_quip_xml
 from jaxpot.formats.quip_xml import read_quip_xml
 from jaxpot.formats.setfl import read_setfl
@@ -66,13 +68,18 @@ def _is_quip_xml(head, name):
     return head.lstrip().startswith(b"<") and (name.endswith(".xml") or b"<GAP" in head)
 
 
+def _is_n2p2(head, name):
+    return os.path.isfile(os.path.join(name, SETTINGS))
+
+
 FORMATS = (
     ("a potential or posterior saved by jaxpot.save", _is_saved, load_tree),
     ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
     ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
+    (f"n2p2 or RuNNer (a folder with {SETTINGS})", _is_n2p2, read_n2p2),
 )
-_OPTIONS = {read_quip_xml: ("species", "tolerance")}  # what a reader takes beside the path
+_OPTIONS = {read_quip_xml: ("species", "tolerance"), read_n2p2: ("units",)}  # what a reader takes beside the path
 _WRITE = {".xml": write_quip_xml}  # by the ending of the name; everything else is jaxpot's own format
 
 
@@ -81,7 +88,7 @@ def models():
     return MODELS
 
 
-def load(model, species=None, tolerance=None):
+def load(model, species=None, tolerance=None, units=None):
     """A potential from a published file, from a file written by `save`, or a built-in model by its name.
 
     A file that `save` has made of a `Posterior` gives that.
@@ -94,14 +101,17 @@ def load(model, species=None, tolerance=None):
             for GAPs that name more.
         tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
             term, checked at its sparse points; the change is told in a warning). By default only by rounding.
+        units: of formats that do not name theirs (n2p2's folders): "Bohr Hartree", "Angstrom eV", or how many A and eV
+            one unit of length and energy is.
 
     Raises:
         FormatError: no such file, or not a format that is known.
-        DataError: a file names no elements and none are given; other elements are given than those that it
-            names; or elements or a tolerance are given for a format that has no use for them.
+        DataError: a file names no elements, or no units, and none are given; others are given than those that it
+            names; or something is given for a format that has no use for it.
     """
     path = os.fspath(model)
-    options = {name: value for name, value in (("species", species), ("tolerance", tolerance)) if value is not None}
+    options = {"species": species, "tolerance": tolerance, "units": units}
+    options = {name: value for name, value in options.items() if value is not None}
     for entry in MODELS:
         if path == entry.name:
             if options:
@@ -111,10 +121,11 @@ def load(model, species=None, tolerance=None):
     if not os.path.exists(path):
         names = ", ".join(entry.name for entry in MODELS)
         raise FormatError(f"there is no such file, and no built-in model of that name (built in: {names})", path)
-    if os.path.isdir(path):
-        raise FormatError(f"this is a folder; expected one of: {known}", path)
-    with open(path, "rb") as file:
-        head = file.read(4096)
+    folder = os.path.isdir(path)
+    head = b""
+    if not folder:
+        with open(path, "rb") as file:
+            head = file.read(4096)
     for _, recognises, read in FORMATS:
         if recognises(head, path):
             unused = {name: value for name, value in options.items() if name not in _OPTIONS.get(read, ())}
@@ -124,7 +135,8 @@ def load(model, species=None, tolerance=None):
             if not isinstance(loaded, Potential | Posterior):
                 raise DataError(f"{path} holds a {type(loaded).__name__}, neither a potential nor a posterior")
             return loaded
-    raise FormatError(f"the format is not recognised; known are: {known}", path)
+    what = "this is a folder without a potential" if folder else "the format is not recognised"
+    raise FormatError(f"{what}; known are: {known}", path)
 
 
 def _listed(options):
@@ -135,11 +147,12 @@ def save(potential, path):
     """Write a potential to a file that `load` reads back; atomically.
 
     The ending chooses the format: `.xml` is a GAP for QUIP, with files of sparse points beside it
-    (`formats.quip_write`); anything else is jaxpot's own, which holds every potential, and any pytree of jaxpot's,
-    exactly.
+    (`formats.quip_write`); a name that ends with a slash is a folder for n2p2 (`formats.n2p2_write`); anything else is
+    jaxpot's own, which holds every potential, and any pytree of jaxpot's, exactly.
 
     Raises:
         DataError: the tree holds what the format cannot express, or the file cannot be written.
     """
-    write = _WRITE.get(os.path.splitext(os.fspath(path))[1].lower(), save_tree)
-    write(potential, path)
+    name = os.fspath(path)
+    write = write_n2p2 if name.endswith(os.sep) else _WRITE.get(os.path.splitext(name)[1].lower(), save_tree)
+    write(potential, name)

@@ -3,7 +3,8 @@
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.pair import Pair
 from jaxpot.descriptors.soap import SOAP
+from jaxpot.descriptors.symmetry_functions import Angular, Radial, SymmetryFunctions
 from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
-__all__ = ["SOAP", "Descriptor", "Pair", "Triangle", "Triplet"]
+__all__ = ["SOAP", "Angular", "Descriptor", "Pair", "Radial", "SymmetryFunctions", "Triangle", "Triplet"]

@@ -22,6 +22,7 @@ class Descriptor:
         one_vector: whether an atom has one vector, which all its neighbours change.
         multiplicity: how many equal instances one vector stands for in QUIP, its weight being that of all of them;
             None where this is not known.
+        chunk_elements: at most so many neighbours are evaluated at once.
     """
 
     species = None
@@ -30,6 +31,7 @@ class Descriptor:
     kinks = None
     one_vector = False
     multiplicity = 1
+    chunk_elements = 4096
 
     def instances(self, environment):
         """Vectors (m, d) and their weights (m,): one for SOAP, pairs or triplets for the others."""

@@ -16,8 +16,7 @@ from jaxpot.formats.quip_write_parts import PARTS, digits, nested_sum, write_par
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials.base import addends
 from jaxpot.potentials.constants import Constants, knows_isolated_atoms
-from jaxpot.potentials.described import Described
-from jaxpot.readouts import SparseGP
+from jaxpot.potentials.described import is_process
 
 # gap_version: the first with the conventions of today, and one before power spectra had (2 l + 1)^(-1/2).
 _VERSION, _OLD_VERSION = 1426512068, 0
@@ -91,7 +90,7 @@ def _sort(potential):
     for factor, term in addends(potential):
         if isinstance(term, Constants):
             continue
-        process = isinstance(term, Described) and isinstance(term.readout, SparseGP)
+        process = is_process(term)
         if not process and type(term) not in PARTS:
             known = ", ".join(kind.__name__ for kind in PARTS)
             raise DataError(

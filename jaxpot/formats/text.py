@@ -52,6 +52,10 @@ class Lines:
             if words:
                 return words
 
+    def all(self):
+        """All lines as they are."""
+        return list(self._lines)
+
     def more(self):
         """Whether a line with words follows."""
         return any(line.partition("#")[0].split() for line in self._lines[self.line:])

@@ -8,6 +8,7 @@ from jaxpot.descriptors.batched_soap import batched
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import species_numbers
+from jaxpot.readouts.neural import Neural
 from jaxpot.readouts.sparse_gp import SparseGP
 
 
@@ -17,23 +18,23 @@ class Described(Potential):
 
     Args:
         descriptor: what it sees.
-        readout: what it makes of that.
+        readout: what it makes of that: a `SparseGP`, or a `Neural`.
         species: the elements it serves; None: all of them.
     """
 
     descriptor: Descriptor
-    readout: SparseGP
+    readout: SparseGP | Neural
     species: tuple | None = static(default=None)
 
-    double_only = True  # weights of 10^5 eV and more cancel: mlearn Si is off by 3e-3, Mo by 4e-2 eV an atom
+    double_only = property(lambda self: self.readout.double_only)
     cutoff = property(lambda self: self.descriptor.cutoff)
 
     def __post_init__(self):
-        width = self.readout.points.shape[1]
+        width = self.readout.dimension
         if width != self.descriptor.dimension:
             raise DataError(
                 f"{type(self.descriptor).__name__} makes vectors of {self.descriptor.dimension} components, but the "
-                f"sparse points have {width}"
+                f"{type(self.readout).__name__} reads {width}"
             )
         object.__setattr__(self, "species", species_numbers(self.species))
 
@@ -46,13 +47,10 @@ class Described(Potential):
 
     one_vector = property(lambda self: self.descriptor.one_vector)
     n_features = property(lambda self: len(self.readout.points))
-    smoothness = property(lambda self: self.descriptor.smoothness)
+    smoothness = property(lambda self: min(self.descriptor.smoothness, self.readout.smoothness))
     kinks = property(lambda self: self.descriptor.kinks)
 
-    @property
-    def chunk_elements(self):
-        # Each neighbour brings a hundred numbers or more. Sparse points beyond the cache are read once a chunk.
-        return 2560 if self.readout.points.size < 1 << 19 else 4096
+    chunk_elements = property(lambda self: min(self.descriptor.chunk_elements, self.readout.chunk_elements))
 
     def site_energy(self, environment):
         """() eV."""
@@ -74,3 +72,8 @@ class Described(Potential):
             return features, slopes[0]
         total = jnp.zeros((len(environment.x), 3, slopes.shape[-1]), slopes.dtype)
         return features, total.at[places].add(slopes)
+
+
+def is_process(term):
+    """Whether a term is a Gaussian process."""
+    return isinstance(term, Described) and isinstance(term.readout, SparseGP)

@@ -6,11 +6,12 @@ from jaxpot.uncertainty.extrapolation import ActiveSet
 from jaxpot.uncertainty.learning import learn, observe, select_frames
 from jaxpot.uncertainty.prior_variance import Variance, has_variance, variance
 from jaxpot.uncertainty.propagation import Propagated, propagate
+from jaxpot.uncertainty.ranges import Extrapolation, extrapolations
 from jaxpot.uncertainty.site_variance import SiteVariance, VariancePotential
 from jaxpot.uncertainty.widening import widened, widened_near
 
 __all__ = [
-    "ActiveSet", "Calibration", "Deviations", "Propagated", "SiteVariance", "Variance", "VariancePotential",
-    "calibrate", "has_variance", "learn", "observe", "propagate", "select_frames", "std", "std_many", "variance",
-    "widened", "widened_near",
+    "ActiveSet", "Calibration", "Deviations", "Extrapolation", "Propagated", "SiteVariance", "Variance",
+    "VariancePotential", "calibrate", "extrapolations", "has_variance", "learn", "observe", "propagate",
+    "select_frames", "std", "std_many", "variance", "widened", "widened_near",
 ]

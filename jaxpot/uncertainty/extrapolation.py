@@ -11,7 +11,7 @@ from jaxpot.errors import DataError
 from jaxpot.fitting.describe import vectors_of
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.potentials.base import Potential, addends
-from jaxpot.potentials.described import Described
+from jaxpot.potentials.described import is_process
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.uncertainty.processes import site_features
 
@@ -95,7 +95,7 @@ class ActiveSet:
 def _terms(potential):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
-    return tuple(term for _, term in addends(potential) if isinstance(term, Described))
+    return tuple(term for _, term in addends(potential) if is_process(term))
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.describe import vectors_of
 from jaxpot.observables import poison
 from jaxpot.potentials.base import Sum, map_rows
-from jaxpot.potentials.described import Described
+from jaxpot.potentials.described import is_process
 
 KEPT = "kept for derivatives"
 _factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
@@ -27,7 +27,7 @@ def gaussian_terms(posterior):
     else:
         named = {"readout.weights": potential}
     terms = [named.get(name) for name in posterior.parameters]
-    return terms if all(isinstance(term, Described) for term in terms) else None
+    return terms if all(map(is_process, terms)) else None
 
 
 def factor_of(readout, jitter):

@@ -11,7 +11,7 @@ import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
+from jaxpot.descriptors import SOAP, Angular, Pair, Radial, SymmetryFunctions, Triangle, Triplet
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
     EAM,
@@ -26,7 +26,7 @@ from jaxpot.potentials import (
     StillingerWeber,
     Tersoff,
 )
-from jaxpot.readouts import SparseGP
+from jaxpot.readouts import MLP, Neural, SparseGP
 from jaxpot.testing import CHECKS, ContractError, check
 
 FILES = Path(__file__).parents[1] / "formats" / "files"
@@ -111,6 +111,32 @@ def small_gap():
     )
 
 
+def neural(descriptor, *species):
+    """A made-up network that reads a descriptor."""
+    rng = np.random.default_rng(3)
+    network = MLP.random(1, descriptor.dimension, (5, 4))
+    network = network.replace(biases=[0.1 * rng.normal(size=b.shape) for b in network.biases])
+    width = descriptor.dimension
+    readout = Neural(network, 0.2 * rng.normal(size=width), 0.7 + 0.2 * rng.normal(size=width), -1.0, 0.4)
+    return Described(descriptor, readout, species)
+
+
+def two_networks():
+    """One for each element, which see each other."""
+    functions = (
+        Radial(0.2, 0.0, 3.6, "Si"), Radial(1.5, 2.0, 3.6, "C"), Radial(0.4, 0.0, 3.6, None, True),
+        Angular(0.05, 2, 1, 3.4, 0.0, ("Si", "C")), Angular(0.1, 2, 1, 3.4, 0.0, ("Si", "C")),
+        Angular(0.05, 1, -1, 3.4, 1.0, ("C", "C")), Angular(0.05, 4, -1, 3.6, 0.0, None, False),
+    )
+    return sum(
+        (
+            neural(SymmetryFunctions(functions, "poly3", 0.2, ("C",)), "Si", "C"),
+            neural(SymmetryFunctions(functions[:4], "poly2", 0.0, ("Si",)), "Si", "C"),
+        ),
+        Constants({"Si": -1.5, "C": -2.0}),
+    )
+
+
 MIXED = {"epsilon": {"Ar": 0.0104, "Kr": 0.0140}, "sigma": {"Ar": 3.4, "Kr": 3.65}}
 SILICON = StillingerWeber.silicon()
 
@@ -153,6 +179,11 @@ MODELS = {
         molecule(["Si", "C", "C", "Si"], 2.0),
     ),
     "gap, sum for two elements": (small_gap, diamond(4.6, ["Si", "C"])),
+    "network, symmetry functions": (
+        lambda: neural(SymmetryFunctions.automatic(None, 3.8, 3, 2, fade="cosine"), "Si"), diamond(5.43, ["Si", "Si"])
+    ),
+    "networks, symmetry functions, two elements": (two_networks, diamond(4.6, ["Si", "C"])),
+    "network, soap": (lambda: neural(SOAP(3, 2, 3.8, 0.8, compact=True), "Si"), diamond(5.43, ["Si", "Si"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),
     "difference of metals": (
