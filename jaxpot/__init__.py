@@ -20,6 +20,7 @@ from jaxpot.fitting import (
     Dataset,
     Frame,
     HessianProduct,
+    NetworkRecipe,
     StrainCurvature,
     draw_dataset,
     fit,
@@ -27,6 +28,7 @@ from jaxpot.fitting import (
     read_dataset,
     read_recipe,
     recipes,
+    train,
 )
 from jaxpot.heat_flux import heat_flux
 from jaxpot.interop.ase import ase_calculator, to_ase
@@ -79,13 +81,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActiveSet", "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Learned", "Neighbors",
-    "Posterior", "Potential", "StrainCurvature", "Structure", "VariancePotential", "ase_calculator", "calibrate",
-    "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy", "equation_of_state",
-    "errors", "evaluate", "evaluate_many", "extrapolations", "fit", "force_constants", "forces", "gruneisen",
-    "gruneisen_bands", "harmonic", "heat_flux", "hessian", "hessian_vector_product", "kernels", "label", "learn",
-    "learn_on_the_fly", "load", "md", "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons",
-    "potentials", "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts",
-    "recipes", "relax", "save", "select_batch", "select_frames", "site_energies", "static", "std", "std_many", "stress",
-    "surface_energy", "thermal_expansion", "to_ase", "units", "vacancy_energy", "variance", "virials", "widened",
-    "widened_near",
+    "NetworkRecipe", "Posterior", "Potential", "StrainCurvature", "Structure", "VariancePotential", "ase_calculator",
+    "calibrate", "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy",
+    "equation_of_state", "errors", "evaluate", "evaluate_many", "extrapolations", "fit", "force_constants", "forces",
+    "gruneisen", "gruneisen_bands", "harmonic", "heat_flux", "hessian", "hessian_vector_product", "kernels", "label",
+    "learn", "learn_on_the_fly", "load", "md", "models", "neighbors", "observe", "phonon_bands", "phonon_dos",
+    "phonons", "potentials", "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe",
+    "readouts", "recipes", "relax", "save", "select_batch", "select_frames", "site_energies", "static", "std",
+    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "train", "units", "vacancy_energy",
+    "variance", "virials", "widened", "widened_near",
 ]

@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -172,6 +173,19 @@ class SymmetryFunctions(Descriptor):
         parts += [self._angular(environment, what, *group) for what, *group in self._plan().angular]
         vector = jnp.concatenate(parts)[np.array(self._plan().order)]
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
+
+    def jacobian(self, environment):
+        """As of any `Descriptor`, by one reverse pass for each function: there are fewer of these than neighbours."""
+
+        def vector(x, y, z):
+            distances = jnp.sqrt(x * x + y * y + z * z)
+            return self.instances(environment.replace(x=x, y=y, z=z, distances=distances))[0][0]
+
+        vectors, weights = self.instances(environment)
+        changes = jax.jacrev(vector, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)  # (d, K) each
+        changes = jnp.stack([change.T for change in changes], axis=1)[None]
+        places = jnp.arange(len(environment.x))[None]
+        return vectors, weights, places, changes, jnp.zeros_like(changes[..., 0])
 
     def _radial(self, environment, cutoff, element, weighted, shapes):
         r = environment.distances[:, None]

@@ -1,7 +1,7 @@
 """Readouts: from descriptor vectors to an energy."""
 
-from jaxpot.readouts.network import MLP
+from jaxpot.readouts.network import MLP, Averaged
 from jaxpot.readouts.neural import Neural
 from jaxpot.readouts.sparse_gp import SparseGP
 
-__all__ = ["MLP", "Neural", "SparseGP"]
+__all__ = ["MLP", "Averaged", "Neural", "SparseGP"]

@@ -98,3 +98,30 @@ class MLP:
     def __repr__(self):
         sizes = "-".join(str(kernel.shape[0]) for kernel in self.kernels)
         return f"MLP({sizes}-1, {', '.join(self.activations)})"
+
+
+@pytree
+class Averaged:
+    """The mean of several networks of one form: y = (1 / M) sum_m network_m(x).
+
+    Args:
+        networks: an `MLP` whose arrays have an axis of M in front.
+    """
+
+    networks: MLP
+
+    @property
+    def smoothness(self):
+        return self.networks.smoothness
+
+    @property
+    def inputs(self):
+        """How many numbers it takes."""
+        return self.networks.kernels[0].shape[1]
+
+    def __call__(self, x):
+        """y of x (inputs,), ()."""
+        return jnp.mean(jax.vmap(lambda network: network(x))(self.networks))
+
+    def __repr__(self):
+        return f"Averaged({self.networks.kernels[0].shape[0]} networks)"

@@ -1,0 +1,224 @@
+"""Training: what is seen is what the potential has, the same to the last bit after an interruption, and refusals."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxpot as jp
+from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.fitting import train as training
+from jaxpot.fitting.gap import Sigmas
+from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.fitting.seen import batches, describe_frame, predicted
+from jaxpot.fitting.train import NetworkRecipe, train
+from jaxpot.potentials import Described
+from jaxpot.readouts import MLP, Neural
+
+TINY = NetworkRecipe(
+    cutoff=1.6, radial=3, angular=2, hidden=(6,), epochs=4, batch=3, sigmas=Sigmas(0.01, 0.1, 0.01), validation=0.25,
+    rate=0.01, members=1,
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    oracle = jp.potentials.StillingerWeber.silicon()
+    crystal = jp.Structure([[0, 0, 0], [1.36, 1.36, 1.36]], 2.72 * (1 - np.eye(3)), ["Si", "Si"]).repeated((2, 1, 1))
+    return jp.draw_dataset(oracle, crystal, 12, displacements=(0.1,))
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    return train(data, TINY, test=data[:3], seed=1)
+
+
+def two_kinds():
+    """A network for each of two elements, and frames of several sizes."""
+    from jaxpot.descriptors import SymmetryFunctions
+
+    terms = []
+    for k, z in enumerate((6, 14)):
+        descriptor = SymmetryFunctions.automatic((6, 14), 3.4, 3, 2, z)
+        rng = np.random.default_rng(k)
+        width = descriptor.dimension
+        readout = Neural(MLP.random(k, width, (5,)), rng.normal(size=width), rng.uniform(0.5, 1.0, width), -1.0, 0.3)
+        terms.append(Described(descriptor, readout, (6, 14)))
+    rng = np.random.default_rng(3)
+    cell = jp.Structure([[0, 0, 0], [1.1, 1.2, 1.15]], 2.2 * (1 - np.eye(3)), ["Si", "C"])
+    frames = []
+    for times in ((1, 1, 1), (2, 1, 1), (2, 2, 1)):
+        larger = cell.repeated(times)
+        frames.append(larger.moved(larger.positions + 0.05 * rng.normal(size=larger.positions.shape)))
+    return terms, frames
+
+
+def test_what_is_seen_gives_the_numbers_of_the_potential():
+    terms, structures = two_kinds()
+    potential = terms[0] + terms[1]
+    found = [jp.evaluate(potential, s) for s in structures]
+    frames = [
+        jp.Frame(s, float(v.energy), np.asarray(v.forces), np.asarray(v.stress))
+        for s, v in zip(structures, found, strict=True)
+    ]
+    prepared = prepare_frames([f.structure for f in frames], potential.cutoff)
+    described = [[describe_frame(t.descriptor, *p, np.float64) for p in prepared] for t in terms]
+    targets = [f.energy for f in frames], [f.forces for f in frames], [f.stress for f in frames]
+    scalings = [(np.asarray(t.readout.shift), np.diag(t.readout.factor)) for t in terms]
+    made = batches([[2, 0], [1]], described, frames, targets, Sigmas(0.1, 0.2, 0.3), scalings, np.float64)
+    functions = [
+        lambda x, own=t.readout: own.offset + own.scale * own.network(x) for t in terms
+    ]
+    for batch in made:
+        energies, forces, stresses = predicted(functions, batch)
+        np.testing.assert_allclose(energies, batch.energies, atol=1e-13)
+        np.testing.assert_allclose(forces, batch.forces, atol=1e-12)
+        np.testing.assert_allclose(stresses, batch.stresses, atol=1e-13)
+    assert np.count_nonzero(made[0].energy_weights) == 2 and np.count_nonzero(made[1].force_weights) == 4
+    assert made[1].energy_weights[0] == pytest.approx(10.0)
+
+
+def test_training_lowers_the_errors_and_reports_them(data, trained):
+    later = train(data, replace(TINY, epochs=60, rate=0.02), seed=1)
+    first, last = trained.history[0], later.history[-1]
+    assert last[1] < 0.3 * first[1] and last[3] < 0.6 * first[3]
+    assert later.train.errors()["all"]["forces"]["mae"] < 0.6 * trained.train.errors()["all"]["forces"]["mae"]
+    assert trained.test.errors()["all"]["energy"]["count"] == 3
+    readout = later.potential.terms[0].readout
+    assert len(readout.lower) == readout.dimension and jp.extrapolations(later.potential, data[0].structure) == []
+
+
+def test_errors_of_the_loop_are_those_of_the_potential(data):
+    recipe = replace(TINY, epochs=1, validation=0.0, batch=20)
+    found = train(data, recipe, seed=2)
+    errors = found.train.errors()["all"]
+    assert found.history[-1][2] == pytest.approx(errors["energy"]["mae"], rel=1e-4)
+    assert found.history[-1][3] == pytest.approx(errors["forces"]["mae"], rel=1e-4)
+
+
+def test_members_are_trained_together_and_averaged(data):
+    several = train(data, replace(TINY, members=3), seed=1)
+    structure = data[0].structure
+    single = [float(jp.energy(several.committee[k], structure)) for k in range(3)]
+    assert len(several.committee) == 3 and np.ptp(single) > 1e-3
+    assert float(jp.energy(several.potential, structure)) == pytest.approx(np.mean(single), rel=1e-12)
+    listed = jp.neighbors(structure, several.potential.cutoff)
+    shared = several.committee.map(lambda p: jp.energy(p, structure, listed))
+    np.testing.assert_allclose(shared, single, rtol=1e-12)
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_after_an_interruption_it_is_the_same_to_the_last_bit(data, trained, tmp_path, monkeypatch, after):
+    path = tmp_path / "training.checkpoint"
+    monkeypatch.setattr(training, "_EVERY", -1.0)
+    keep = training._Loop._keep
+
+    def killed(self):
+        keep(self)
+        if self.epoch == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(training._Loop, "_keep", killed)
+        train(data, TINY, test=data[:3], seed=1, checkpoint=path)
+    said = []
+    found = train(data, TINY, test=data[:3], seed=1, checkpoint=path, progress=said.append)
+    assert f"going on from epoch {after}" in said and not path.exists()
+    for one, other in zip(jax.tree.leaves(found.potential), jax.tree.leaves(trained.potential), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found.history == trained.history
+
+
+def test_the_checkpoint_of_another_training_is_refused(data, tmp_path, monkeypatch):
+    path = tmp_path / "training.checkpoint"
+    monkeypatch.setattr(training, "_EVERY", -1.0)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(training._Loop, "remove", _interrupt)
+        train(data, TINY, seed=1, checkpoint=path)
+    with pytest.raises(DataError, match="checkpoint of something else"):
+        train(data, TINY, seed=2, checkpoint=path)
+
+
+def _interrupt(self):
+    raise KeyboardInterrupt
+
+
+def test_fine_tuning_begins_where_it_was_and_freezes_layers(data, trained):
+    gentle = replace(TINY, rate=1e-12, epochs=1)
+    structure = data[0].structure
+    found = train(data, gentle, start=trained, seed=5)
+    assert float(jp.energy(found.potential, structure)) == pytest.approx(
+        float(jp.energy(trained.potential, structure)), rel=1e-6
+    )
+    found = train(data, replace(TINY, epochs=2), start=trained.potential, frozen=(0,), seed=5)
+    before, after = (f.potential.terms[0].readout.network for f in (trained, found))
+    np.testing.assert_allclose(after.kernels[0], before.kernels[0], rtol=1e-5)  # single precision
+    assert np.abs(after.kernels[1] - before.kernels[1]).max() > 1e-3
+
+
+def test_a_baseline_is_added(data):
+    baseline = jp.potentials.ZBL(1.5, 2.6)
+    found = train(data, TINY, baseline=baseline, seed=1)
+    assert any(type(term).__name__ == "ZBL" for term in found.potential.terms)
+    errors = found.train.errors()["all"]
+    assert np.isfinite(errors["energy"]["mae"])
+
+
+def test_a_loss_that_is_not_a_number_names_the_frames(data):
+    with pytest.raises(ConvergenceError, match=r"epoch \d+, in the batch of frames \d") as caught:
+        train(data, replace(TINY, rate=1e30, epochs=5), seed=1)
+    assert np.isfinite(np.asarray(jax.tree.leaves(caught.value.best)[0])).all()
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"epochs": 0}, "epochs"), ({"rate": -1.0}, "rate"), ({"validation": 1.0}, "validation"),
+        ({"average": -0.1}, "average"), ({"members": 0}, "members"), ({"batch": 1.5}, "batch"),
+        ({"radial": 1}, "radial"), ({"activation": "sine"}, "activations"),
+    ],
+)
+def test_what_cannot_be_trained(data, change, said):
+    with pytest.raises(DataError, match=said):
+        train(data, replace(TINY, **change))
+
+
+def test_other_wrong_arguments(data, trained):
+    with pytest.raises(DataError, match="NetworkRecipe"):
+        train(data, "gap")
+    with pytest.raises(DataError, match="has no network of Si"):
+        train(data, TINY, start=jp.potentials.StillingerWeber.silicon())
+    with pytest.raises(DataError, match="expected a Dataset"):
+        train(list(data), TINY)
+
+
+def test_networks_of_flax_can_be_read(data):
+    """Any callable pytree is a network: a module of nnx, too."""
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Module(nnx.Module):
+        def __init__(self, width, rngs):
+            self.first, self.last = nnx.Linear(width, 4, rngs=rngs), nnx.Linear(4, 1, rngs=rngs)
+
+        def __call__(self, x):
+            return self.last(jnp.tanh(self.first(x)))[0]
+
+    from jaxpot.descriptors import SymmetryFunctions
+
+    descriptor = SymmetryFunctions.automatic(None, 3.4, 3, 2)
+    width = descriptor.dimension
+    network = Module(width, nnx.Rngs(0))
+    potential = Described(descriptor, Neural(network, np.zeros(width), np.ones(width)), ("Si",))
+    structure = data[0].structure
+    own = MLP(
+        (network.first.kernel[...], network.last.kernel[...]), (network.first.bias[...], network.last.bias[...]),
+        ("tanh", "identity"),
+    )
+    found, expected = (
+        jp.evaluate(Described(descriptor, Neural(n, np.zeros(width), np.ones(width)), ("Si",)), structure)
+        for n in (network, own)
+    )
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-6)
+    assert np.abs(jp.forces(potential, structure)).max() > 1e-3
