@@ -8,8 +8,9 @@ from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
 from jaxpot.fitting.run import Fit, fit
 from jaxpot.fitting.sampling import draw_dataset
+from jaxpot.fitting.training import NetworkRecipe, Trained, train
 
 __all__ = [
-    "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "Recipe", "StrainCurvature", "draw_dataset", "evidence",
-    "fit", "predict", "read_dataset", "read_recipe", "recipes",
+    "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "NetworkRecipe", "Recipe", "StrainCurvature", "Trained",
+    "draw_dataset", "evidence", "fit", "predict", "read_dataset", "read_recipe", "recipes", "train",
 ]

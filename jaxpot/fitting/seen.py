@@ -105,10 +105,12 @@ def batches(members, described, frames, targets, sigmas, scalings, dtype):
     count = max(len(own) for own in members)
     rows = [max(sum(len(part[k].vectors) for k in own) for own in members) for part in described]
     places = [max(entry.others.shape[1] for entry in part) for part in described]
-    return [_batch(own, described, frames, targets, sigmas, scalings, dtype, atoms, count, rows, places) for own in members]
+    most = (atoms, count, rows, places)
+    return [_batch(own, described, frames, targets, sigmas, scalings, dtype, most) for own in members]
 
 
-def _batch(own, described, frames, targets, sigmas, scalings, dtype, atoms, count, rows, places):
+def _batch(own, described, frames, targets, sigmas, scalings, dtype, shape):
+    atoms, count, rows, places = shape
     first = np.concatenate([[0], np.cumsum([len(frames[k]) for k in own])])[:-1]
     seen = []
     for part, (shift, mixing), most, width in zip(described, scalings, rows, places, strict=True):

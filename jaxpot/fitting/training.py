@@ -129,8 +129,8 @@ def train(
     """Train a neural network potential.
 
     Minimises the mean over frames of (dE / n sigma_E)^2, plus the means over components of (dF / sigma_F)^2 and, with a
-    sigma, (dstress / sigma_S)^2, by Adam with a cosine schedule and an exponential average of the weights. A part of the
-    training set tells when to stop.
+    sigma, (dstress / sigma_S)^2, by Adam with a cosine schedule and an exponential average of the weights. A part of
+    the training set tells when to stop. In single precision; the potential is one in double precision.
 
     Args:
         dataset: `Dataset`.
@@ -483,8 +483,8 @@ def _errors(scales, networks, made):
 
 def _not_finite(frames, epoch, best):
     error = ConvergenceError(
-        f"the loss is not a number in epoch {epoch + 1}, in the batch of frames {', '.join(map(str, frames))}: lower the "
-        "rate, or look at these frames; the last good weights are in this error's `best`"
+        f"the loss is not a number in epoch {epoch + 1}, in the batch of frames {', '.join(map(str, frames))}: lower "
+        "the rate, or look at these frames; the last good weights are in this error's `best`"
     )
     error.best = best
     return error

@@ -9,11 +9,11 @@ import pytest
 
 import jaxpot as jp
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting import train as training
+from jaxpot.fitting import training
 from jaxpot.fitting.gap import Sigmas
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.seen import batches, describe_frame, predicted
-from jaxpot.fitting.train import NetworkRecipe, train
+from jaxpot.fitting.training import NetworkRecipe, train
 from jaxpot.potentials import Described
 from jaxpot.readouts import MLP, Neural
 
