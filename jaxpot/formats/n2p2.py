@@ -285,7 +285,8 @@ def _units(settings, given):
         if declared is None:
             raise DataError(
                 f"{settings.lines.path.parent}: the units of this folder are written nowhere: give units=\"Bohr "
-                "Hartree\", units=\"Angstrom eV\" or two numbers, or add the line `# units: Bohr Hartree` to input.nn"
+                "Hartree\" (--units Bohr Hartree), \"Angstrom eV\" or two numbers, or add the line `# units: Bohr "
+                "Hartree` to input.nn"
             )
         return declared
     found = _two_units(given.split() if isinstance(given, str) else given, "units")
@@ -295,13 +296,13 @@ def _units(settings, given):
 
 
 def _two_units(words, where):
-    expected = "expected a length and an energy, such as \"Bohr Hartree\", \"Angstrom eV\", or numbers in A and eV"
+    expected = "a length and an energy, such as \"Bohr Hartree\", \"Angstrom eV\", or numbers in A and eV"
     if not isinstance(words, tuple | list) or len(words) != 2:
-        raise DataError(f"{where}: {expected}; got {words!r}")
+        raise DataError(f"{where}: expected {expected}; got {words!r}")
     found = []
     for word, table in zip(words, (LENGTHS, ENERGIES), strict=True):
         known = table.get(str(word).lower())
-        found.append(as_positive(word, f"{where}: units", expected) if known is None else known)
+        found.append(as_positive(word, where, expected) if known is None else known)
     return tuple(found)
 
 

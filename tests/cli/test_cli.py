@@ -405,3 +405,23 @@ def test_cache_is_pruned(tmp_path, monkeypatch):
         os.utime(path, (1000 - age, 1000 - age))
     cache._prune(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_a_folder_of_n2p2_is_a_model(run, tmp_path):
+    width = 3
+    descriptor = jp.descriptors.SymmetryFunctions(
+        tuple(jp.descriptors.Radial(0.1 * k, 0.0, 4.0, "Si") for k in range(width)), centers=("Si",)
+    )
+    readout = jp.readouts.Neural(jp.readouts.MLP.random(0, width, (4,)), np.zeros(width), np.ones(width))
+    jp.save(jp.potentials.Described(descriptor, readout, ("Si",)), f"{tmp_path}/network/")
+    settings = tmp_path / "network" / "input.nn"
+    settings.write_text(settings.read_text().replace("# units: Angstrom eV", ""))
+    write(tmp_path / "si.xyz", bulk("Si"))
+    command = ["evaluate", "network", "si.xyz", "--out", "si.json"]
+    code, _, error = run(*command)
+    assert code == 2 and "--units Bohr Hartree" in error
+    energies = []
+    for units in (("Angstrom", "eV"), ("1.0", "2.0")):
+        assert run(*command, "--units", *units)[0] == 0
+        energies.append(json.loads((tmp_path / "si.json").read_text())["frames"][0]["energy"])
+    assert energies[1] == pytest.approx(2.0 * energies[0], rel=1e-12)
