@@ -99,41 +99,44 @@ class SymmetryFunctions(Descriptor):
             object.__setattr__(self, "centers", tuple(atomic_number(z) for z in self.centers))
 
     @classmethod
-    def automatic(cls, species, cutoff, radial=8, angular=3, center=None, fade="poly2"):
-        """A set that covers distances up to a cutoff evenly.
+    def automatic(cls, species, cutoff, radial=10, angular=3, center=None, nearest=None, fade="poly2"):
+        """A set that covers the distances at which atoms are.
 
-        For each element `radial` functions about the centre, eta = (n^(m / n) / cutoff)^2 with m = 0 to n, and
-        `radial` on shells, shift = cutoff / n^(m / n), each as wide as the distance to the next; for each two elements
-        narrow functions with `angular` values of eta as for the first kind, zeta 1, 4 and 16, and lambda -1 and 1.
+        For each element `radial` functions on shells at equal distances D from `nearest` on, eta = 1 / D^2; for each
+        two elements narrow functions about the centre with eta = (n^(m / n) / cutoff)^2, m = 0 to n - 1, n = `angular`,
+        zeta 1, 4 and 16, and lambda -1 and 1.
+
+        Shells where no atom is would be zero but for an atom that is too near, and that they would see as nothing else
+        does: networks trained on them do not know what to make of it.
 
         Args:
             species: elements of the neighbours; None for one that is not named.
             cutoff: A.
-            radial, angular: n of each kind.
+            radial, angular: how many of each kind.
             center: element of the atoms described; None: all.
+            nearest: A, the shortest distance between atoms that is common; a quarter of the cutoff by default.
             fade: cutoff function.
 
         References:
-            G. Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), equations 7 to 10.
+            M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018), for shells; G. Imbalzano et al., J. Chem. Phys. 148,
+            241730 (2018), equations 7 and 10, for widths and eta.
         """
         cutoff = as_length(cutoff, "cutoff")
-        radial, angular = as_whole(radial, "radial", 2, 100), as_whole(angular, "angular", 0, 100)
+        nearest = 0.25 * cutoff if nearest is None else as_length(nearest, "nearest")
+        if nearest >= cutoff:
+            raise DataError(f"nearest ({nearest:g} A) must lie below the cutoff ({cutoff:g} A)")
+        radial, angular = as_whole(radial, "radial", 1, 100), as_whole(angular, "angular", 0, 100)
         elements = (None,) if species is None else tuple(atomic_number(z) for z in species)
-        found = []
-        for element in elements:
-            found += [Radial(eta, 0.0, cutoff, element) for eta in _etas(radial, cutoff)]
-            shells = cutoff / radial ** (np.arange(radial + 1) / radial)
-            found += [
-                Radial(float(1.0 / (here - there) ** 2), float(here), cutoff, element)
-                for here, there in zip(shells[1:], shells[:-1], strict=True)
-            ]
+        width = (cutoff - nearest) / radial
+        etas = [(angular ** (m / angular) / cutoff) ** 2 for m in range(angular)]
+        found = [
+            Radial(1.0 / width**2, nearest + k * width, cutoff, element) for element in elements for k in range(radial)
+        ]
         for k, one in enumerate(elements):
             for two in elements[k:]:
                 found += [
                     Angular(eta, zeta, sign, cutoff, 0.0, None if one is None else (one, two))
-                    for eta in (_etas(angular, cutoff)[:angular] if angular else ())
-                    for zeta in (1.0, 4.0, 16.0)
-                    for sign in (-1.0, 1.0)
+                    for eta in etas for zeta in (1.0, 4.0, 16.0) for sign in (-1.0, 1.0)
                 ]
         return cls(tuple(found), fade, centers=None if center is None else (center,))
 
@@ -292,7 +295,3 @@ def _number(element):
 def _named(element):
     return "all" if element is None else symbol(atomic_number(element))
 
-
-def _etas(count, cutoff):
-    """(count^(m / count) / cutoff)^2, m = 0 ... count."""
-    return [float((count ** (m / count) / cutoff) ** 2) for m in range(count + 1)]

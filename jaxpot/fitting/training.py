@@ -35,6 +35,7 @@ from jaxpot.readouts.neural import Neural
 _EVERY = 60.0  # s between two checkpoints
 _SAY = 5.0  # s between two lines of progress
 _LEAST = 1e-6  # variances of directions below this part of the largest are not made equal
+_FURTHEST = 6.0  # the largest component of an input that networks of the training set read
 _CLIP = 10.0  # largest norm of a gradient, in units of the loss
 
 
@@ -43,7 +44,7 @@ class NetworkRecipe:
     """What a training is made of.
 
     Attributes:
-        cutoff: in bond lengths (the median distance to the nearest neighbour in the data).
+        cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data).
         radial, angular: of `SymmetryFunctions.automatic`.
         hidden: widths of the hidden layers.
         activation: of these.
@@ -57,13 +58,14 @@ class NetworkRecipe:
         members: how many networks are trained at once.
     """
 
-    cutoff: float = 2.2
-    radial: int = 8
+    cutoff: float = 2.0
+    nearest: float = 0.8
+    radial: int = 10
     angular: int = 3
     hidden: tuple = (32, 32)
     activation: str = "silu"
     sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
-    epochs: int = 600
+    epochs: int = 500
     batch: int = 8
     rate: float = 2e-3
     validation: float = 0.1
@@ -74,7 +76,10 @@ class NetworkRecipe:
     def descriptors(self, species, bond):
         """The symmetry functions of each element."""
         return [
-            SymmetryFunctions.automatic(species, self.cutoff * bond, self.radial, self.angular, z) for z in species
+            SymmetryFunctions.automatic(
+                species, self.cutoff * bond, self.radial, self.angular, z, self.nearest * bond
+            )
+            for z in species
         ]
 
 
@@ -300,11 +305,13 @@ def _mixing(readout, parts):
     """Directions in which the scaled inputs vary independently, each by about one: (d, d).
 
     Symmetry functions are much alike, and gradient descent is slow along directions in which they hardly differ. Those
-    that vary least are enlarged by a bounded factor only.
+    that vary least are enlarged by a bounded factor only, and so are those in which a few atoms are far from all others:
+    what is ten times as far as the rest is no place for a network to guess at.
     """
     x = (np.concatenate([p.vectors for p in parts]) - readout.shift[0]) * readout.factor[0]
     values, directions = np.linalg.eigh(x.T @ x / len(x))
-    return directions / np.sqrt(np.maximum(values, _LEAST * values[-1]))
+    furthest = np.abs(x @ directions).max(0)
+    return directions / np.maximum(np.sqrt(np.maximum(values, _LEAST * values[-1])), furthest / _FURTHEST)
 
 
 def _mixed(readout, mixing):

@@ -116,11 +116,12 @@ def test_jacobian_is_the_derivative(carbide):
 
 
 def test_automatic_sets_tell_elements_apart():
-    one, two = (SymmetryFunctions.automatic(species, 5.0, 4, 2) for species in (None, ("Si", "C")))
-    assert one.dimension == 9 + 12 and two.dimension == 2 * 9 + 3 * 12
+    one, two = (SymmetryFunctions.automatic(species, 5.0, 4, 2, nearest=2.0) for species in (None, ("Si", "C")))
+    assert one.dimension == 4 + 12 and two.dimension == 2 * 4 + 3 * 12
     assert one.species is None and two.species == (6, 14)
-    shells = [f for f in one.functions if isinstance(f, Radial) and f.shift]
-    assert max(f.shift for f in shells) == pytest.approx(5.0 / 4**0.25) and len(shells) == 4
+    assert [f.shift for f in one.functions if isinstance(f, Radial)] == pytest.approx([2.0, 2.75, 3.5, 4.25])
+    with pytest.raises(DataError, match="nearest"):
+        SymmetryFunctions.automatic(None, 5.0, nearest=5.0)
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_a_number_names_the_frames(data):
     [
         ({"epochs": 0}, "epochs"), ({"rate": -1.0}, "rate"), ({"validation": 1.0}, "validation"),
         ({"average": -0.1}, "average"), ({"members": 0}, "members"), ({"batch": 1.5}, "batch"),
-        ({"radial": 1}, "radial"), ({"activation": "sine"}, "activations"),
+        ({"radial": 0}, "radial"), ({"activation": "sine"}, "activations"),
     ],
 )
 def test_what_cannot_be_trained(data, change, said):
