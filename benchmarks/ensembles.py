@@ -1,6 +1,6 @@
 """Do the integrators sample their ensembles? The tests of physical_validation, in a process of their own.
 
-    python benchmarks/ensembles.py [--steps 200000]
+    python benchmarks/ensembles.py [NAME ...] [--steps 200000] [--seed 1]
 
 Lennard-Jones argon, a crystal of 108 atoms (a liquid does not hold the shape of a cell): each thermostat at two
 temperatures, the barostats at two temperatures and at two pressures. Numbers are how many standard errors an estimate
@@ -38,10 +38,10 @@ ENSEMBLES = {
 }
 
 
-def sampled(make, temperature, pressure, steps):
+def sampled(make, temperature, pressure, steps, seed):
     """What physical_validation needs of a run."""
     dynamics = make(temperature, pressure)
-    state = jp.md.run(dynamics, CRYSTAL, SETTLING, key=1, temperature=2.0 * temperature).state
+    state = jp.md.run(dynamics, CRYSTAL, SETTLING, key=seed, temperature=2.0 * temperature).state
     thermo = jp.md.Thermo(EVERY)
     jp.md.run(dynamics, state, steps, [thermo])
     table, constant = thermo.table, not dynamics.barostat
@@ -67,17 +67,20 @@ def sampled(make, temperature, pressure, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(ENSEMBLES), metavar="NAME", help=", ".join(ENSEMBLES))
     parser.add_argument("--steps", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    for name, make in ENSEMBLES.items():
-        cool = sampled(make, COOL, LOW, options.steps)
-        hot = sampled(make, HOT, LOW, options.steps)
+    for name in options.names:
+        make = ENSEMBLES[name]
+        cool = sampled(make, COOL, LOW, options.steps, options.seed)
+        hot = sampled(make, HOT, LOW, options.steps, options.seed)
         mean, width = validation.kinetic_energy.distribution(cool, strict=False, verbosity=0, bootstrap_seed=1)
         found = [f"kinetic energies: mean {mean:.1f}, width {width:.1f}"]
         other = validation.ensemble.check(cool, hot, verbosity=0, bootstrap_seed=1)
         found.append(f"temperatures: {', '.join(f'{x:.1f}' for x in np.atleast_1d(other))}")
         if make(COOL, LOW).barostat:
-            pressed = sampled(make, COOL, HIGH, options.steps)
+            pressed = sampled(make, COOL, HIGH, options.steps, options.seed)
             other = validation.ensemble.check(cool, pressed, verbosity=0, bootstrap_seed=1)
             found.append(f"pressures: {', '.join(f'{x:.1f}' for x in np.atleast_1d(other))}")
         print(f"{name}: " + "; ".join(found), flush=True)

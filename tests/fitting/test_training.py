@@ -196,7 +196,7 @@ def test_other_wrong_arguments(data, trained):
 
 def test_networks_of_flax_can_be_read(data):
     """Any callable pytree is a network: a module of nnx, too."""
-    nnx = pytest.importorskip("flax.nnx")
+    from flax import nnx
 
     class Module(nnx.Module):
         def __init__(self, width, rngs):
