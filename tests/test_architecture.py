@@ -36,7 +36,7 @@ DOORS = {
     "scipy": ("core/symmetry.py", "fitting/hyperparameters.py", "fitting/linear.py"),
     "ase": ("io/", "interop/ase.py"),
     "matplotlib": ("report/",),
-    "optax": ("fitting/training.py",),
+    "optax": ("fitting/descent.py",),
 }
 EVERYWHERE = {"jax", "jaxlib", "numpy"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}

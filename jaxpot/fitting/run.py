@@ -1,6 +1,5 @@
 """`fit`: from data and a recipe to a potential that knows how well it was fitted."""
 
-import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,6 +11,7 @@ from jaxpot.errors import DataError
 from jaxpot.fitting import hyperparameters
 from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.fitting.checkpoint import Checkpoint, fingerprint
+from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.curvature import check_curvatures, curvature_moments
 from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.design import linear_terms
@@ -143,7 +143,7 @@ def fit(
     check_data(dataset, baseline)
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     say = progress or (lambda text: None)
-    clock = _Clock()
+    clock = Clock()
     curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
     _check(dataset, recipe, curvatures, test, keep_folds)
@@ -245,12 +245,3 @@ def _choose(recipe, moments, widths, terms, say, kept):
     search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
     trials = {} if kept is None else {"known": kept.trials, "offer": kept.offer_trials}
     return search(moments, widths, say, terms=terms, **trials)
-
-
-class _Clock:
-    def __init__(self):
-        self.seconds, self.last = {}, time.monotonic()
-
-    def step(self, name):
-        now = time.monotonic()
-        self.seconds[name], self.last = now - self.last, now

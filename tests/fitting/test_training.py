@@ -9,7 +9,7 @@ import pytest
 
 import jaxpot as jp
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting import training
+from jaxpot.fitting import descent
 from jaxpot.fitting.gap import Sigmas
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.seen import batches, describe_frame, predicted
@@ -112,8 +112,8 @@ def test_members_are_trained_together_and_averaged(data):
 @pytest.mark.parametrize("after", [1, 3])
 def test_after_an_interruption_it_is_the_same_to_the_last_bit(data, trained, tmp_path, monkeypatch, after):
     path = tmp_path / "training.checkpoint"
-    monkeypatch.setattr(training, "_EVERY", -1.0)
-    keep = training._Loop._keep
+    monkeypatch.setattr(descent, "_EVERY", -1.0)
+    keep = descent.Descent._keep
 
     def killed(self):
         keep(self)
@@ -121,7 +121,7 @@ def test_after_an_interruption_it_is_the_same_to_the_last_bit(data, trained, tmp
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(training._Loop, "_keep", killed)
+        patched.setattr(descent.Descent, "_keep", killed)
         train(data, TINY, test=data[:3], seed=1, checkpoint=path)
     said = []
     found = train(data, TINY, test=data[:3], seed=1, checkpoint=path, progress=said.append)
@@ -133,9 +133,9 @@ def test_after_an_interruption_it_is_the_same_to_the_last_bit(data, trained, tmp
 
 def test_the_checkpoint_of_another_training_is_refused(data, tmp_path, monkeypatch):
     path = tmp_path / "training.checkpoint"
-    monkeypatch.setattr(training, "_EVERY", -1.0)
+    monkeypatch.setattr(descent, "_EVERY", -1.0)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(training._Loop, "remove", _interrupt)
+        patched.setattr(descent.Descent, "remove", _interrupt)
         train(data, TINY, seed=1, checkpoint=path)
     with pytest.raises(DataError, match="checkpoint of something else"):
         train(data, TINY, seed=2, checkpoint=path)

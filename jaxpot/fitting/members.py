@@ -1,0 +1,108 @@
+"""Networks of several members for each element: how they begin, and what they become."""
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from jaxpot.fitting.atomic_energies import tells_of_atoms
+from jaxpot.potentials.base import Sum
+from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.described import Described
+from jaxpot.potentials.posterior import Committee, named_leaves
+from jaxpot.readouts.network import MLP, Averaged
+from jaxpot.readouts.neural import Neural
+
+_LEAST = 1e-6  # variances of directions below this part of the largest are not made equal
+_FURTHEST = 6.0  # the largest component of an input that networks of the training set read
+
+
+def first_readouts(descriptors, described, targets, frames, recipe, seed):
+    """Random networks whose inputs have mean 0 and deviation 1, and whose output is of the size of the forces."""
+    energies, forces, _ = targets
+    per_atom = [e / len(f) for e, f in zip(energies, frames, strict=True) if e is not None]
+    known = [np.ravel(f) for f in forces if f is not None]
+    offset = float(np.mean(per_atom)) if per_atom else 0.0
+    scale = float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if known else float(np.std(per_atom))
+    readouts = []
+    for k, (descriptor, parts) in enumerate(zip(descriptors, described, strict=True)):
+        vectors = np.concatenate([p.vectors for p in parts])
+        spread = vectors.std(0)
+        flat = spread <= 1e-10 * np.abs(vectors).max(0)
+        factor = 1.0 / np.where(flat, 1.0, spread)
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), k), recipe.members)
+        make = partial(
+            MLP.random, inputs=descriptor.dimension, hidden=tuple(recipe.hidden), activation=recipe.activation
+        )
+        readout = Neural(
+            make(keys[0]), vectors.mean(0), factor, offset, scale or 1.0, tuple(vectors.min(0)), tuple(vectors.max(0))
+        )
+        readouts.append(stacked(readout, recipe.members).replace_network(jax.vmap(make)(keys)))
+    return readouts
+
+
+def stacked(readout, members):
+    """A readout with all arrays repeated for the members."""
+    return Readouts(jax.tree.map(lambda a: np.repeat(np.asarray(a)[None], members, axis=0), readout))
+
+
+class Readouts:
+    """Readouts of all members: a stacked `Neural`, whose constructor would refuse the axis in front."""
+
+    def __init__(self, stacked):
+        self.stacked = stacked
+
+    def __getattr__(self, name):
+        return getattr(self.stacked, name)
+
+    def replace_network(self, network):
+        leaves, tree = jax.tree.flatten(self.stacked)
+        own = jax.tree.leaves(network)
+        return Readouts(jax.tree.unflatten(tree, [*own, *leaves[len(own):]]))
+
+
+def mixing_of(readout, parts):
+    """Directions in which the scaled inputs vary independently, each by about one: (d, d).
+
+    Symmetry functions are much alike, and gradient descent is slow along directions in which they hardly differ. Those
+    that vary least are enlarged by a bounded factor only, and so are those in which a few atoms are far from all
+    others: there a network would have to guess.
+    """
+    x = (np.concatenate([p.vectors for p in parts]) - readout.shift[0]) * readout.factor[0]
+    values, directions = np.linalg.eigh(x.T @ x / len(x))
+    furthest = np.abs(x @ directions).max(0)
+    return directions / np.maximum(np.sqrt(np.maximum(values, _LEAST * values[-1])), furthest / _FURTHEST)
+
+
+def mixed(readout, mixing):
+    """The readout whose networks take inputs that are not mixed."""
+    network = readout.network
+    leaves, tree = jax.tree.flatten(network)
+    return readout.replace_network(jax.tree.unflatten(tree, [np.matmul(mixing, leaves[0]), *leaves[1:]]))
+
+
+def committee_of(descriptors, members, species, dataset, baseline):
+    """The potentials of all members, stacked."""
+    terms, names = [], []
+    for k, (descriptor, readout) in enumerate(zip(descriptors, members, strict=True)):
+        single = jax.tree.map(lambda a: a[0], readout.stacked)
+        own = Described(descriptor, single, species)
+        stacked = Described.__new__(Described)
+        for name, value in (("descriptor", descriptor), ("readout", readout.stacked), ("species", own.species)):
+            object.__setattr__(stacked, name, value)
+        terms.append((own, stacked))
+        names += [f"terms[{k}].{name}" for name in named_leaves(own)]
+    rest = [Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))]
+    whole = Sum.of(*(own for own, _ in terms), *rest, *(() if baseline is None else (baseline,)))
+    parts = [stacked for _, stacked in terms] + list(whole.terms[len(terms):])
+    leaves = jax.tree.leaves(parts)
+    return Committee(jax.tree.unflatten(jax.tree.structure(whole), leaves), tuple(names))
+
+
+def mean_of(potential, members):
+    """The potential of one member with the mean of all networks in place of its own."""
+    terms = list(potential.terms)
+    for k, readout in enumerate(members):
+        single = terms[k].readout
+        terms[k] = terms[k].replace(readout=single.replace(network=Averaged(readout.network)))
+    return Sum.of(*terms)
