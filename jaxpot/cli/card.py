@@ -3,6 +3,7 @@
 import hashlib
 import os
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 import numpy as np
 
@@ -123,6 +124,8 @@ def describe(name, potential):
     for model in catalog.models():
         if model.name == name:
             return {"name": name, "source": model.source}
-    with open(name, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": os.path.basename(name), "sha256": digest}
+    path, digest = Path(name), hashlib.sha256()
+    for part in sorted(path.iterdir()) if path.is_dir() else [path]:  # of a folder: of its files, by name
+        if part.is_file():
+            digest.update(part.read_bytes())
+    return {"name": path.name, "sha256": digest.hexdigest()}

@@ -9,7 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 import jaxpot as jp
-from jaxpot.cli import cache, demo
+from jaxpot.cli import cache, card, demo
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.main import main
 from jaxpot.report.side_by_side import side_by_side
@@ -425,3 +425,7 @@ def test_a_folder_of_n2p2_is_a_model(run, tmp_path):
         assert run(*command, "--units", *units)[0] == 0
         energies.append(json.loads((tmp_path / "si.json").read_text())["frames"][0]["energy"])
     assert energies[1] == pytest.approx(2.0 * energies[0], rel=1e-12)
+    described = card.describe(f"{tmp_path}/network/", None)
+    assert described["name"] == "network" and len(described["sha256"]) == 64
+    settings.write_text("# changed\n" + settings.read_text())
+    assert card.describe(f"{tmp_path}/network", None)["sha256"] != described["sha256"]
