@@ -49,10 +49,10 @@ class NetworkRecipe:
         members: how many networks are trained at once.
     """
 
-    cutoff: float = 2.0
+    cutoff: float = 2.2
     nearest: float = 0.8
     radial: int = 10
-    angular: int = 3
+    angular: int = 4
     hidden: tuple = (32, 32)
     activation: str = "silu"
     sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
