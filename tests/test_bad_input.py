@@ -131,7 +131,7 @@ MISTAKES = {
     "sparse points of another descriptor": (
         lambda: Described(Pair(4.0), SparseGP(DotProduct(1), np.ones((1, 3)), [1.0])),
         DataError,
-        r"Pair makes vectors of 1 components, but the sparse points have 3",
+        r"Pair makes vectors of 1 components, but the SparseGP reads 3",
     ),
     "a Gaussian process in single precision": (
         lambda: jp.energy(
@@ -399,7 +399,7 @@ MISTAKES = {
         FormatError,
         r"nowhere\.sw.*no such file.*built in: sw-silicon",
     ),
-    "a folder": (lambda: jp.load(str(FILES)), FormatError, r"this is a folder; expected one of"),
+    "a folder": (lambda: jp.load(str(FILES)), FormatError, r"this is a folder without a potential; known are"),
     "saving something else": (lambda: jp.save({"a": object()}, "never-written"), DataError, r"cannot save"),
 }
 

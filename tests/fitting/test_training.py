@@ -41,7 +41,7 @@ def two_kinds():
 
     terms = []
     for k, z in enumerate((6, 14)):
-        descriptor = SymmetryFunctions.automatic((6, 14), 3.4, 3, 2, z)
+        descriptor = SymmetryFunctions.automatic((6, 14), 3.2, 2, 1, z)
         rng = np.random.default_rng(k)
         width = descriptor.dimension
         readout = Neural(MLP.random(k, width, (5,)), rng.normal(size=width), rng.uniform(0.5, 1.0, width), -1.0, 0.3)
