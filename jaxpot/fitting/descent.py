@@ -128,8 +128,7 @@ def _together(made):
 def _moving(network, frozen):
     """1 for the layers that are trained, 0 for the others, as a tree of numbers."""
     layers = [0.0 if k in frozen else 1.0 for k in range(len(network.kernels))]
-    flat, tree = jax.tree.flatten(network)
-    return jax.tree.unflatten(tree, layers + layers if len(flat) == 2 * len(layers) else [1.0] * len(flat))
+    return jax.tree.unflatten(jax.tree.structure(network), layers + layers)  # kernels, then biases
 
 
 def _energies_of(networks, scales):
@@ -194,7 +193,7 @@ def _errors(scales, networks, made):
 def _not_finite(frames, epoch, best):
     error = ConvergenceError(
         f"the loss is not a number in epoch {epoch + 1}, in the batch of frames {', '.join(map(str, frames))}: lower "
-        "the rate, or look at these frames; the last good weights are in this error's `best`"
+        "the rate, or look at these frames; the best potential so far is this error's `best`"
     )
     error.best = best
     return error

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from jaxpot.errors import DataError
 from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.constants import Constants
@@ -44,6 +45,25 @@ def first_readouts(descriptors, described, targets, frames, recipe, seed):
 def stacked(readout, members):
     """A readout with all arrays repeated for the members."""
     return Readouts(jax.tree.map(lambda a: np.repeat(np.asarray(a)[None], members, axis=0), readout))
+
+
+def begun(term, members):
+    """The readouts of a training that begins with the networks of a term.
+
+    Raises:
+        DataError: networks that are no MLPs, or another number of them than members.
+    """
+    readout, network = term.readout, term.readout.network
+    networks = network.networks if isinstance(network, Averaged) else network
+    if not isinstance(networks, MLP):
+        raise DataError(f"start: expected networks that are MLPs, got {type(networks).__name__}")
+    count = len(networks.kernels[0]) if isinstance(network, Averaged) else 1
+    if count != members:
+        raise DataError(f"start has {count} networks for an element, but members={members}: give members={count}")
+    if count == 1:
+        return stacked(readout, 1)
+    single = readout.replace(network=jax.tree.map(lambda a: a[0], networks))
+    return stacked(single, members).replace_network(networks)
 
 
 class Readouts:

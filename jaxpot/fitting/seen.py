@@ -48,7 +48,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Described:
+class SeenFrame:
     """One frame as one network sees it: rows of NumPy arrays."""
 
     vectors: np.ndarray
@@ -59,14 +59,14 @@ class Described:
 
 
 def describe_frame(descriptor, structure, neighbors, dtype):
-    """`Described` of a prepared frame: the atoms that the descriptor describes."""
+    """`SeenFrame` of a prepared frame: the atoms that the descriptor describes."""
     vectors, slopes, ties, weights = map(np.asarray, _rows(descriptor, structure, neighbors))
     rows = np.flatnonzero(weights)
     filled = np.arange(slopes.shape[1]) < np.asarray(neighbors.counts)[rows, None]
     centers = np.asarray(neighbors.centers)[rows]
     others = np.where(filled, np.asarray(neighbors.others)[rows, : slopes.shape[1]], centers[:, None])
     keep = filled[:, :, None]
-    return Described(
+    return SeenFrame(
         vectors[rows], np.where(keep[..., None], slopes[rows], 0.0).astype(dtype), others, centers,
         np.where(keep, ties[rows], 0.0),
     )
@@ -92,7 +92,7 @@ def batches(members, described, frames, targets, sigmas, scalings, dtype):
 
     Args:
         members: for each batch, which frames.
-        described: for each network, a `Described` for each frame.
+        described: for each network, a `SeenFrame` for each frame.
         frames: `Frame`s.
         targets: energies (eV), forces and stresses of all frames, or None, less all that is not fitted.
         sigmas: `Sigmas`.

@@ -12,12 +12,12 @@ from jaxpot.core.elements import name_species, symbol
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.core.versions import versions
 from jaxpot.descriptors import SymmetryFunctions
-from jaxpot.errors import DataError
+from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.descent import Descent
 from jaxpot.fitting.gap import Sigmas, check_data, residuals
-from jaxpot.fitting.members import committee_of, first_readouts, mean_of, mixed, mixing_of, stacked
+from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import bond_length
@@ -79,8 +79,8 @@ class Trained:
     """What `train` returns.
 
     Attributes:
-        potential: e0 + the networks + the baseline; where there are several members the mean of their networks, which
-            is better than each of them.
+        potential: e0 + the networks + the baseline; where there are several members, with the mean of their
+            networks.
         committee: `Committee` of all members.
         history: epoch, training loss, validation errors of energy (eV/atom) and forces (eV/A): a list of tuples.
         best: the epoch that the weights are of.
@@ -126,7 +126,7 @@ def train(
 
     Raises:
         DataError: data that cannot be trained on; a checkpoint of another training.
-        ConvergenceError: the loss is not a number; it names the frames. What was best is in the error's `best`.
+        ConvergenceError: the loss is not a number; it names the frames. The best potential is the error's `best`.
 
     References:
         J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007); D. P. Kingma, J. Ba, Adam: a method for stochastic
@@ -149,7 +149,8 @@ def train(
     if given is None:
         readouts = first_readouts(descriptors, described, targets, frames, recipe, seed)
     else:
-        readouts = [stacked(term.readout, recipe.members) for term in given]
+        readouts = [begun(term, recipe.members) for term in given]
+    _check_frozen(frozen, readouts)
     training, validation = _parts(dataset, recipe, seed)
     mixings = [mixing_of(r, parts) for r, parts in zip(readouts, described, strict=True)]
     scalings = [
@@ -166,15 +167,23 @@ def train(
     scales = [(np.float32(r.offset[0]), np.float32(r.scale[0])) for r in readouts]
     weights = tuple(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), r.network) for r in readouts)
     loop = Descent(recipe, weights, scales, made, frozen, seed, say, checkpoint, run, bool(validation))
-    best, history, epoch = loop.go()
+
+    def assembled(weights):
+        """The committee, and the mean of it, in double precision."""
+        members = [
+            mixed(r.replace_network(jax.tree.map(lambda a: np.asarray(a, np.float64), network)), mixing)
+            for r, network, mixing in zip(readouts, weights, mixings, strict=True)
+        ]
+        committee = committee_of(descriptors, members, species, dataset, baseline)
+        return committee, committee[0] if recipe.members == 1 else mean_of(committee[0], members)
+
+    try:
+        best, history, epoch = loop.go()
+    except ConvergenceError as error:
+        _, error.best = assembled(error.best)
+        raise
     clock.step("training")
-    # In double precision again: rounding of weights is no error of theirs.
-    members = [
-        mixed(r.replace_network(jax.tree.map(lambda a: np.asarray(a, np.float64), network)), mixing)
-        for r, network, mixing in zip(readouts, best, mixings, strict=True)
-    ]
-    committee = committee_of(descriptors, members, species, dataset, baseline)
-    potential = committee[0] if recipe.members == 1 else mean_of(committee[0], members)
+    committee, potential = assembled(best)
     say("errors")
     found = predict(potential, dataset) if predictions else None
     tested = None if test is None else predict(potential, test)
@@ -199,6 +208,12 @@ def _check(dataset, recipe, test):
         if not set(test.species) <= set(dataset.species):
             raise DataError(f"the test set contains {name_species(test.species)}, the training set "
                             f"{name_species(dataset.species)}")
+
+
+def _check_frozen(frozen, readouts):
+    layers = len(readouts[0].network.kernels)
+    for layer in frozen:
+        as_whole(layer, "frozen", 0, layers - 1)
 
 
 def _networks_of(start, species):
