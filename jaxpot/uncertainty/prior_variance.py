@@ -14,7 +14,7 @@ from jaxpot.potentials.base import addends
 from jaxpot.potentials.described import is_process
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.uncertainty.processes import of_sites, point_factor, refuse_single
-from jaxpot.uncertainty.site_variance import VariancePotential, site_variance
+from jaxpot.uncertainty.site_variance import inverses_of, site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
 
@@ -96,10 +96,10 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
 
 
 def _of_posterior(posterior, structure, neighbors):
-    found = VariancePotential.of(posterior)
-    n, (found, structure, neighbors) = prepare_padded(found, structure, neighbors)
+    inverses = inverses_of(posterior)
+    n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, neighbors)
     refuse_single(structure)
-    return _stripped(site_variance(found, structure, neighbors), n)
+    return _stripped(site_variance(posterior, inverses, structure, neighbors), n)
 
 
 def _stripped(found, n):
