@@ -9,7 +9,7 @@ Nothing happens at import, and nobody's JAX configuration is touched.
 """
 
 from jaxpot import datasets, descriptors, errors, kernels, md, potentials, readouts, units
-from jaxpot.active import Learned, label, learn_on_the_fly, random_structures, select_batch
+from jaxpot.active import Learned, label, learn_from_pool, learn_on_the_fly, random_structures, select_batch
 from jaxpot.catalog import load, models, save
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors, neighbors
@@ -85,9 +85,9 @@ __all__ = [
     "calibrate", "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants", "energy",
     "equation_of_state", "errors", "evaluate", "evaluate_many", "extrapolations", "fit", "force_constants", "forces",
     "gruneisen", "gruneisen_bands", "harmonic", "heat_flux", "hessian", "hessian_vector_product", "kernels", "label",
-    "learn", "learn_on_the_fly", "load", "md", "models", "neighbors", "observe", "phonon_bands", "phonon_dos",
-    "phonons", "potentials", "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe",
-    "readouts", "recipes", "relax", "save", "select_batch", "select_frames", "site_energies", "static", "std",
-    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "train", "units", "vacancy_energy",
+    "learn", "learn_from_pool", "learn_on_the_fly", "load", "md", "models", "neighbors", "observe", "phonon_bands",
+    "phonon_dos", "phonons", "potentials", "predict", "propagate", "pytree", "random_structures", "read_dataset",
+    "read_recipe", "readouts", "recipes", "relax", "save", "select_batch", "select_frames", "site_energies", "static",
+    "std", "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "train", "units", "vacancy_energy",
     "variance", "virials", "widened", "widened_near",
 ]

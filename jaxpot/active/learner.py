@@ -1,7 +1,7 @@
 """Dynamics with a potential that asks for labels where it does not know, and learns them."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 import jax
 import numpy as np
@@ -28,23 +28,23 @@ _FAR = 5.0  # thresholds; beyond, a run goes on from the last state that was kno
 
 @dataclass(frozen=True)
 class Learned:
-    """What `learn_on_the_fly` returns.
+    """What `learn_on_the_fly` and `learn_from_pool` return.
 
     Attributes:
         posterior: of the last fit.
         dataset: all frames.
         log: a dict for each label: step, temperature_K, signal, and how far the potential was off in that frame before
             it learned it: energy_error_eV_per_atom, force_rmse_eV_per_A.
-        threshold: of the signal.
-        state: of the dynamics at the end.
+        threshold: of the signal; None without dynamics.
+        state: of the dynamics at the end; None without.
         finished: whether all steps were done; otherwise the budget of labels was spent.
     """
 
     posterior: Posterior
     dataset: Dataset
     log: tuple
-    threshold: float
-    state: object
+    threshold: float | None
+    state: object | None
     finished: bool
 
     @property
@@ -78,7 +78,8 @@ def learn_on_the_fly(
         every: steps between two looks.
         baseline: as of `fit`.
         folder: everything is kept there, and the same call goes on from it after an interruption: `labels/`
-            (and `labels.xyz`, for others), `log.jsonl`, `model.posterior`; None: nothing is kept.
+            (and `labels.xyz`, for others), `log.jsonl`, `model.posterior`; None: nothing is kept. The source may be
+            another one then: a calculator that failed is given other settings.
         seed: of fits and first velocities.
         jitter: as of `fit`.
         progress: called with a sentence.
@@ -94,17 +95,15 @@ def learn_on_the_fly(
         R. Jinnouchi, F. Karsai, G. Kresse, Phys. Rev. B 100, 014105 (2019).
         J. Vandermause et al., npj Comput. Mater. 6, 20 (2020).
     """
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
+    recipe = checked_recipe(dataset, recipe)
     if signal not in SIGNALS:
         raise DataError(f"signal: expected one of {', '.join(SIGNALS)}, got {signal!r}")
     threshold = None if threshold is None else as_positive(threshold, "threshold")
     budget, every = as_whole(budget, "budget", 1, 10**6), as_whole(every, "every", 1, 10**9)
     steps, seed = as_whole(steps, "steps", 1, 10**12), as_whole(seed, "seed", 0, 2**31 - 1)
-    recipe = (recipe if isinstance(recipe, Recipe) else read_recipe(recipe)).measured(dataset)
     start = Structure.of(start)
     chosen = (recipe, signal, threshold, budget, every, steps, seed, jitter)
-    settings = _digest(dataset.frames, (start, baseline), chosen)
+    settings = digest(dataset.frames, (start, baseline), chosen)
 
     def learn(data):
         return fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
@@ -119,7 +118,28 @@ def learn_on_the_fly(
     return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
 
 
-def _digest(frames, others, settings):
+def checked_recipe(dataset, recipe):
+    """The recipe to begin with, in Angstrom.
+
+    Raises:
+        DataError: no dataset, or no such recipe.
+    """
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
+    return (recipe if isinstance(recipe, Recipe) else read_recipe(recipe)).measured(dataset)
+
+
+def errors_of(potential, frame):
+    """How far a potential is off in a frame, for the log."""
+    found = evaluate(potential, frame.structure)
+    return {
+        "energy_error_eV_per_atom": (float(found.energy) - frame.energy) / len(frame),
+        "force_rmse_eV_per_A": np.sqrt(np.mean((np.asarray(found.forces) - frame.forces) ** 2)),
+    }
+
+
+def digest(frames, others, settings):
+    """A digest of what a run follows from: frames, trees of arrays, and plain numbers and words."""
     found = hashlib.sha256(repr((settings, jax.tree.structure(others))).encode())
     for tree in (*((f.structure, f.energy, f.forces, f.stress) for f in frames), others):
         for leaf in jax.tree.leaves(tree):
@@ -144,13 +164,15 @@ class _Learner:
 
     def dataset(self):
         """All frames so far."""
-        return replace(self.first, frames=(*self.first.frames, *(x.frame(k) for k, x in enumerate(self.labels))))
+        return self.first.with_frames([x.frame(k) for k, x in enumerate(self.labels)])
 
     def begun(self, start, threshold, seed, settings):
         """The `Walk` to go on from: that of the folder, or a new one."""
-        walk = self.record.walk(settings)
+        walk = self.record.kept(Walk, settings)
         if walk is not None:
             self.labels, self.posterior = self.record.labels(), self.record.posterior()
+            if not np.array_equal(self._ensemble(), np.asarray(walk.ensemble)):
+                raise DataError(f"{self.record.folder} is the folder of a run with other dynamics: give another one")
             self.say(f"goes on at step {int(walk.state.step)} with {len(self.labels)} labels")
             return walk
         self.labels = []
@@ -158,9 +180,15 @@ class _Learner:
         state = self.dynamics(self.posterior.potential).init(start, key=seed)
         threshold = threshold or self._usual()
         self.say(f"a {self.signal} above {threshold:.3g} asks for a label")
-        walk = Walk(state, None, 0, threshold, settings)
+        walk = Walk(state, None, 0, threshold, settings, self._ensemble())
         self.record.keep_walk(walk)
         return walk
+
+    def _ensemble(self):
+        """A digest of the dynamics, but for their potential."""
+        made = self.dynamics(self.posterior.potential)
+        own = {f.name: getattr(made, f.name) for f in fields(made) if f.name != "potential"}
+        return digest((), own, type(made).__name__)
 
     def explored(self, walk, steps):
         """On to the next structure that asks for a label, or to the end."""
@@ -187,12 +215,10 @@ class _Learner:
         if len(self.labels) == int(walk.labels):
             asked = walk.asked
             frame = label(asked.structure, self.source, origin=f"label {len(self.labels)}")
-            found = evaluate(self.posterior.potential, asked.structure)
             signal = self._watch(None).numbers(asked.structure).max()
             self.labels.append(Label.of(
                 frame, step=asked.step, temperature_K=asked.temperature, signal=signal,
-                energy_error_eV_per_atom=(float(found.energy) - frame.energy) / len(frame),
-                force_rmse_eV_per_A=np.sqrt(np.mean((np.asarray(found.forces) - frame.forces) ** 2)),
+                **errors_of(self.posterior.potential, frame),
             ))
             self.record.keep_label(self.labels)
             entry = self.labels[-1].entry()

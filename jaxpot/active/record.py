@@ -26,13 +26,23 @@ class Walk:
     """How far a run has come.
 
     state: to go on from; asked: the state whose structure waits for its label, or None; labels: how many there were
-    when it asked; threshold: of the signal; settings: a digest of what the run follows from.
+    when it asked; threshold: of the signal; settings: a digest of what the run follows from; ensemble: one of its
+    dynamics.
     """
 
     state: State
     asked: State | None
     labels: int
     threshold: float
+    settings: jax.Array
+    ensemble: jax.Array
+
+
+@pytree
+class Chosen:
+    """How far a run through a pool has come: candidates (numbers) in the order asked for, and the digest."""
+
+    candidates: jax.Array
     settings: jax.Array
 
 
@@ -96,8 +106,8 @@ class Record:
     def _path(self, name):
         return os.path.join(self.folder, name)
 
-    def walk(self, settings):
-        """The `Walk` that was kept, or None.
+    def kept(self, kind, settings):
+        """The `Walk` or `Chosen`, whichever kind is asked for, that was kept; or None.
 
         Raises:
             DataError: that of another run, or labels without one.
@@ -111,9 +121,9 @@ class Record:
                 raise DataError(f"{self.folder} holds labels but no {WALK}: give an empty folder for a new run")
             return None
         found = load_tree(path)
-        if not isinstance(found, Walk):
+        if not isinstance(found, Walk | Chosen):
             raise FormatError(f"expected the checkpoint of a learning run, found a {type(found).__name__}", path)
-        if not np.array_equal(np.asarray(found.settings), settings):
+        if not isinstance(found, kind) or not np.array_equal(np.asarray(found.settings), settings):
             raise DataError(
                 f"{self.folder} is the folder of another run (other data, start, recipe, threshold, number of steps or "
                 "seed): give another one, or the same arguments"

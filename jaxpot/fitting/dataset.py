@@ -186,6 +186,10 @@ class Dataset:
         frames = (replace(f, **sigmas) if m else f for f, m in zip(self.frames, mask, strict=True))
         return replace(self, frames=tuple(frames))
 
+    def with_frames(self, frames):
+        """The dataset with more frames behind."""
+        return replace(self, frames=(*self.frames, *frames))
+
     def summary(self):
         """What there is, and what looks wrong: a `Summary`, to be printed or turned into a dict."""
         return summarise(self)

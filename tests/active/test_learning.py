@@ -194,6 +194,62 @@ def test_of_a_pool_the_strange_ones_are_chosen_and_none_twice(found, few, cell):
     assert sorted(jp.select_batch(result.posterior, pool, 2)) in ([1, 4], [3, 4])
 
 
+@pytest.fixture(scope="module")
+def pool(few):
+    strange = jp.random_structures(["Si"] * 8, 20.0, 3, 2.0, seed=1)
+    return [few[0].structure, strange[0], few[1].structure, *strange[1:]]
+
+
+@pytest.fixture(scope="module")
+def searched(few, oracle, pool, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pool") / "run"
+    return jp.learn_from_pool(few, oracle, pool, recipe=RECIPE, budget=3, batch=2, folder=folder), folder
+
+
+def test_a_pool_is_learned_where_it_is_strange(searched, few, oracle, pool):
+    result, folder = searched
+    asked = [int(entry["candidate"]) for entry in result.log]
+    assert sorted(asked) == [1, 3, 4] and not result.finished and result.state is None
+    assert [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] == list(result.log)
+    before = jp.fit(few, RECIPE, jitter=1e-8, predictions=False).potential
+    truth = np.asarray(jp.forces(oracle, pool[asked[0]]))
+    wrong = np.sqrt(np.mean((np.asarray(jp.forces(before, pool[asked[0]])) - truth) ** 2))
+    assert result.log[0]["force_rmse_eV_per_A"] == pytest.approx(wrong, rel=1e-6)
+    left = np.sqrt(np.mean((np.asarray(jp.forces(result.potential, pool[asked[0]])) - truth) ** 2))
+    assert left < 0.5 * wrong
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(at, searched, few, oracle, pool, tmp_path):
+    given = {"recipe": RECIPE, "budget": 3, "batch": 2, "folder": tmp_path}
+    with pytest.raises(RuntimeError, match="SCF"):
+        jp.learn_from_pool(few, Failing(oracle, at), pool, **given)
+    source = Failing(oracle, 100)
+    again = jp.learn_from_pool(few, source, pool, **given)
+    assert source.asked == 3 - at and again.log == searched[0].log
+    weights = [found.potential.terms[1].readout.weights for found in (again, searched[0])]
+    np.testing.assert_array_equal(*weights)
+
+
+def test_what_a_pool_refuses(searched, few, oracle, cell, pool):
+    _, folder = searched
+    with pytest.raises(jp.JaxpotError, match="folder of another run"):
+        jp.learn_from_pool(few, oracle, pool, recipe=RECIPE, budget=4, batch=2, folder=folder)
+    with pytest.raises(jp.JaxpotError, match="folder of another run"):
+        learned(few, oracle, cell, folder=folder)
+    with pytest.raises(jp.JaxpotError, match="at least one structure"):
+        jp.learn_from_pool(few, oracle, [])
+
+
+def test_other_dynamics_are_another_run(found, few, oracle, cell):
+    _, folder = found
+    with pytest.raises(jp.JaxpotError, match="other dynamics"):
+        jp.learn_on_the_fly(
+            few, oracle, cell, lambda p: warming(p).replace(time_step=1.0 * fs), STEPS, recipe=RECIPE, budget=4,
+            every=20, folder=folder,
+        )
+
+
 def test_what_is_refused(few, oracle, cell, found, tmp_path):
     _, folder = found
     for options, message in (

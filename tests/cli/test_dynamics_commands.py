@@ -75,6 +75,32 @@ def test_learn_asks_and_learns(run, data, tmp_path):
     assert code == 0 and f"{document['labels']} labels" in out
 
 
+def test_learn_searches_random_crystals_and_pools(run, data, tmp_path):
+    common = ("learn", "train.xyz", "--source", "sw-silicon", "--recipe", "small.toml", "--e0", "Si=0", "--budget", 1)
+    code, out, _ = run(*common, "--random", "Si4", "--volume", 20, "--count", 3, "--out", "searched", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["labels"] == 1 and document["candidates"] == 3 and not document["finished"]
+    assert len(read("searched/labels.xyz", ":")) == 1
+    code, out, _ = run(*common, "--pool", "searched/labels.xyz", "--out", "pooled", "--quiet")
+    assert code == 0 and "1 labels, of 1 structures" in out and "structure 0: forces were off by" in out
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (("--random", "Si4"), "--random needs --volume"),
+        (("--structure", SILICON), "--structure needs --steps"),
+        (("--random", "water?", "--volume", 20), "a formula such as Si4O8"),
+        (("--random", "Si4", "--volume", -20), "volume"),
+        (("--pool", "train.xyz", "--structure", SILICON), "not allowed with"),
+        ((), "one of the arguments --structure --pool --random is required"),
+    ],
+)
+def test_learn_takes_one_kind_of_new_structures(more, message, run, data):
+    code, _, err = run("learn", "train.xyz", "--source", "sw-silicon", "--recipe", "small.toml", "--out", "x", *more)
+    assert code == 2 and message in err and "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     "source, more, message",
     [
