@@ -4,7 +4,8 @@
                                                            how many properties lie within 2 sigma of the truth
     python benchmarks/error_bars.py samples [--draws 1000] linearised bars against draws from the posterior
     python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
-                                                           calibrated on folds of the training sets
+                                                           calibrated on folds of the training sets; or, with
+                                                           --networks, committees, on their validation frames
     python benchmarks/error_bars.py cost [Si Ge ...]       times against forces, and of a card with and without bars:
                                                            GAP of the demo, or the recipe `gap` on mlearn's elements
     python benchmarks/error_bars.py select                 frames chosen for the bar of C44 against frames at random
@@ -117,7 +118,10 @@ def mlearn(options):
     for element in options.elements or ELEMENTS:
         start = time.perf_counter()
         train, test = (jp.datasets.mlearn(element, split) for split in ("train", "test"))
-        found = jp.fit(train, "gap", predictions=False, keep_folds=True)
+        if options.networks:
+            found = jp.train(train, predictions=False)
+        else:
+            found = jp.fit(train, "gap", predictions=False, keep_folds=True)
         fitted = time.perf_counter() - start
         calibration = jp.calibrate(found, train)
         posterior = calibration.apply(found.posterior)
@@ -176,7 +180,7 @@ def costs_of_sites(posterior, crystal):
         "the same as a gradient of `variance`": jax.jit(jax.value_and_grad(
             lambda x: jp.variance(posterior, cell.moved(x), listed).sites.sum()
         )),
-        "forces of 8 draws": jax.jit(lambda x: committee.map(lambda p: jp.forces(p, cell.moved(x), listed)).std(0)),
+        "forces of 8 draws": jax.jit(lambda x: jp.evaluate(committee, cell.moved(x), listed).forces.std(0)),
         "bars of all forces, exact": lambda x: jp.std(posterior, cell.moved(x)),
     }
     times, rates, rate = {name: [] for name in programs}, [], product_rate()
@@ -269,6 +273,7 @@ def main():
     parser.add_argument("elements", nargs="*")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--networks", action="store_true", help="mlearn: committees of networks, `jp.train`")
     parser.add_argument("--wide", action="store_true", help="samples: with the residual near the crystal")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -22,7 +22,8 @@ from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError, ResourceError
 from jaxpot.potentials.base import cast, chunk_shape, cut, map_rows
-from jaxpot.potentials.terms import chunk_energies, chunk_gradients
+from jaxpot.potentials.committee import Committee
+from jaxpot.potentials.terms import chunk_energies, chunk_gradients, member_gradients
 
 HESSIAN_LIMIT = 4e9  # bytes
 
@@ -78,9 +79,22 @@ def stress(potential, structure, neighbors=None):
 
 
 def evaluate(potential, structure, neighbors=None):
-    """Energy, site energies, forces and stress at once (`Evaluation`)."""
+    """Energy, site energies, forces and stress at once (`Evaluation`).
+
+    Of a `Committee`: those of all members, with an axis in front of each array.
+    """
+    if isinstance(potential, Committee):
+        return _of_members(potential, structure, neighbors)
     n, prepared = prepare_padded(potential, structure, neighbors)
     return _strip_evaluation(_evaluate(*prepared), n)
+
+
+def _of_members(committee, structure, neighbors):
+    n, (_, structure, neighbors) = prepare_padded(committee.widest, structure, neighbors)
+    found = _evaluate_members(committee, structure, neighbors)
+    if found.forces.shape[1] == n:
+        return found
+    return found.replace(energies=np.asarray(found.energies)[:, :n], forces=np.asarray(found.forces)[:, :n])
 
 
 def virials(potential, structure, neighbors=None):
@@ -214,18 +228,57 @@ def _evaluate(potential, structure, neighbors):
 
     def share(rows, potential, structure, neighbors):
         def chunk(found, rows):
-            graph, site, (gx, gy, gz) = row_gradients(potential, structure, neighbors, rows)
-            gradient = jnp.stack([gx, gy, gz])
-            virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
-            force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
-            force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
-            return force, (site, graph.centers, virial)
+            graph, site, gradient = row_gradients(potential, structure, neighbors, rows)
+            return _added(graph, found, site, gradient)
 
-        force, (site, centers, virial) = jax.lax.scan(chunk, jnp.zeros((n, 3), dtype), rows)
-        site = site.reshape(-1)
-        return site.sum(), jnp.zeros(n, dtype).at[centers.reshape(-1)].add(site), force, virial.sum(0)
+        force, found = jax.lax.scan(chunk, jnp.zeros((n, 3), dtype), rows)
+        return _summed(force, *found)
 
-    energy, energies, force, strain_derivative = sum_shares(share, rows, potential, structure, neighbors)
+    return _assembled(potential, structure, neighbors, sum_shares(share, rows, potential, structure, neighbors))
+
+
+@jax.jit
+def _evaluate_members(committee, structure, neighbors):
+    """`_evaluate` of all members, with what they share computed once."""
+    if not committee.potential.local:
+        return committee.map(lambda potential: _evaluate_general(potential, structure, neighbors))
+    rows, n, dtype = chunks(committee.potential, neighbors), len(structure), structure.positions.dtype
+
+    def share(rows, committee, structure, neighbors):
+        def chunk(found, rows):
+            graph = connect_rows(structure, neighbors, rows)
+            gradients = member_gradients(cast(committee, dtype), graph.environments(), neighbors)
+            site, gradient = jax.vmap(partial(_in_space, graph))(*gradients)
+            return jax.vmap(partial(_added, graph))(found, site, gradient)
+
+        force, found = jax.lax.scan(chunk, jnp.zeros((len(committee), n, 3), dtype), rows)
+        return jax.vmap(_summed, in_axes=(0, 1, 1, 1))(force, *found)
+
+    def assembled(potential, sums):
+        return _assembled(potential, structure, neighbors, sums)
+
+    sums = sum_shares(share, rows, committee, structure, neighbors)
+    return jax.vmap(assembled, in_axes=(committee.axes, 0))(committee.potential, sums)
+
+
+def _added(graph, found, site, gradient):
+    """Forces with those of a chunk; and of the chunk site energies, their atoms, the sum of vectors (x) gradients."""
+    gradient = jnp.stack(gradient)
+    virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
+    force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
+    force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
+    return force, (site, graph.centers, virial)
+
+
+def _summed(force, site, centers, virial):
+    """Energy, site energies, forces and the derivative by strain, of what all chunks leave."""
+    site = site.reshape(-1)
+    energies = jnp.zeros(len(force), force.dtype).at[centers.reshape(-1)].add(site)
+    return site.sum(), energies, force, virial.sum(0)
+
+
+def _assembled(potential, structure, neighbors, sums):
+    energy, energies, force, strain_derivative = sums
     # NaN for atoms at one point: their distance is.
     bad = poison(potential, structure, neighbors) * spread(strain_derivative)
     scale = bad if all(structure.pbc) else jnp.nan
@@ -249,14 +302,19 @@ def row_gradients(potential, structure, neighbors, rows):
     """Graph of a chunk, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
     potential = cast(potential, structure.positions.dtype)
     graph = connect_rows(structure, neighbors, rows)
-    site, (gx, gy, gz, gr) = chunk_gradients(potential, graph.environments(), neighbors)
+    return graph, *_in_space(graph, *chunk_gradients(potential, graph.environments(), neighbors))
+
+
+def _in_space(graph, site, gradient):
+    """Site energies, and their derivatives by the components of the vectors to the neighbours, of real rows only."""
+    gx, gy, gz, gr = gradient
     keep = graph.filled & graph.real[:, None]
     along = gr / graph.distances
     gradient = tuple(
         jnp.where(keep, g + along * r, 0.0)
         for g, r in ((gx, graph.x), (gy, graph.y), (gz, graph.z))
     )
-    return graph, jnp.where(graph.real, site, 0.0), gradient
+    return jnp.where(graph.real, site, 0.0), gradient
 
 
 def _evaluate_general(potential, structure, neighbors):

@@ -2,8 +2,6 @@
 
 from importlib import import_module
 
-from ase.formula import Formula
-
 from jaxpot import catalog, io, md, units
 from jaxpot.active import learn_from_pool, learn_on_the_fly, random_structures
 from jaxpot.cli.card import count, start
@@ -133,12 +131,8 @@ def _candidates(options):
     """The structures of a pool."""
     if options.pool is not None:
         return [atoms for path in options.pool for atoms in io.read_atoms(path)]
-    try:
-        symbols = [symbol for symbol, n in Formula(options.random).count().items() for _ in range(n)]
-    except ValueError as error:
-        raise DataError(f"--random {options.random}: expected a formula such as Si4O8") from error
     closest = 0.8 * abs(options.volume) ** (1.0 / 3.0) if options.closest is None else options.closest
-    return random_structures(symbols, options.volume, options.count, closest, options.seed)
+    return random_structures(io.symbols_of(options.random), options.volume, options.count, closest, options.seed)
 
 
 def _start(text, source, console):
@@ -163,7 +157,7 @@ def _source(text):
     found = dict(_setting(item, text) for item in settings.split(",") if item)
     try:
         return made(**found)
-    except Exception as error:  # whatever a calculator has against its settings
+    except (TypeError, ValueError, KeyError, RuntimeError, OSError) as error:  # what calculators raise at settings
         raise DataError(f"--source {text}: {type(error).__name__}: {error}") from error
 
 

@@ -182,11 +182,13 @@ class SymmetryFunctions(Descriptor):
 
         def vector(x, y, z):
             distances = jnp.sqrt(x * x + y * y + z * z)
-            return self.instances(environment.replace(x=x, y=y, z=z, distances=distances))[0][0]
+            vectors, weights = self.instances(environment.replace(x=x, y=y, z=z, distances=distances))
+            return vectors[0], weights
 
-        vectors, weights = self.instances(environment)
-        changes = jax.jacrev(vector, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)  # (d, K) each
-        changes = jnp.stack([change.T for change in changes], axis=1)[None]
+        found, pull, weights = jax.vjp(vector, environment.x, environment.y, environment.z, has_aux=True)
+        # One after the other: all at once (vmap), each would compute the matrices of all pairs anew, ten times as slow.
+        changes = jax.lax.map(pull, jnp.eye(len(found), dtype=found.dtype))  # (d, K) each
+        vectors, changes = found[None], jnp.stack([change.T for change in changes], axis=1)[None]
         places = jnp.arange(len(environment.x))[None]
         return vectors, weights, places, changes, jnp.zeros_like(changes[..., 0])
 

@@ -8,9 +8,10 @@ import numpy as np
 from jaxpot.errors import DataError
 from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.potentials.base import Sum
+from jaxpot.potentials.committee import Committee, named_leaves
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
-from jaxpot.potentials.posterior import Committee, named_leaves
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.network import MLP, Averaged
 from jaxpot.readouts.neural import Neural
 
@@ -126,3 +127,22 @@ def mean_of(potential, members):
         single = terms[k].readout
         terms[k] = terms[k].replace(readout=single.replace(network=Averaged(readout.network)))
     return Sum.of(*terms)
+
+
+def posterior_of(potential, sigmas):
+    """The spread of the networks of `mean_of` as a distribution of the weights that they are averaged with.
+
+    E = sum_m c_m E_m is linear in c, with mean 1 / M. With the covariance (1 - 1 / M) / (M - 1) of c, a matrix, the
+    variance of whatever is linear in E is that of the members, sum_m (q_m - q)^2 / (M - 1); and what is not linear has
+    bars by its derivatives, as those of any `Posterior`.
+
+    Args:
+        potential: what `mean_of` returns.
+        sigmas: kind of label -> standard deviation of labels.
+    """
+    names = tuple(name for name in named_leaves(potential) if name.endswith("readout.network.weights"))
+    count = len(named_leaves(potential)[names[0]])
+    factor = (np.eye(count) - 1.0 / count) / np.sqrt(count - 1.0)
+    return Posterior(
+        potential, np.tile(factor, (len(names), 1)), sigmas, parameters=names, jitters=(None,) * len(names)
+    )

@@ -17,14 +17,15 @@ from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.descent import Descent
 from jaxpot.fitting.gap import Sigmas, check_data, residuals
-from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of
-from jaxpot.fitting.metrics import predict
+from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of, posterior_of
+from jaxpot.fitting.metrics import KINDS, predict
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import bond_length
 from jaxpot.fitting.seen import batches, describe_frame
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
-from jaxpot.potentials.posterior import Committee
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.neural import Neural
 
 _SAY = 5.0  # s between two lines of progress
@@ -82,19 +83,36 @@ class Trained:
         potential: e0 + the networks + the baseline; where there are several members, with the mean of their
             networks.
         committee: `Committee` of all members.
+        posterior: `Posterior` of `potential`, the spread of its members, for error bars of all that follows from it
+            (`jp.std`, `jp.propagate`); `jp.calibrate` compares it with the validation frames. None of a single network.
         history: epoch, training loss, validation errors of energy (eV/atom) and forces (eV/A): a list of tuples.
         best: the epoch that the weights are of.
+        validation: numbers of the frames that no gradient has seen.
         train, test: `Predictions`, or None.
         seconds: name of a step -> time it took.
     """
 
     potential: Potential
     committee: Committee
+    posterior: Posterior | None
     history: tuple
     best: int
+    validation: tuple
     train: object = field(repr=False)
     test: object = field(repr=False)
     seconds: dict
+
+    stress_offsets = {}  # none are found
+
+    def left_out(self):
+        """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
+
+        Raises:
+            DataError: a single network, or no validation frames.
+        """
+        if self.posterior is None or not self.validation:
+            raise DataError("bars need at least two members, and frames that they were not trained on (validation)")
+        return [(np.array(self.validation), self.posterior)]
 
 
 def train(
@@ -189,7 +207,17 @@ def train(
     tested = None if test is None else predict(potential, test)
     clock.step("errors")
     loop.remove()
-    return Trained(potential, committee, history, epoch, found, tested, clock.seconds)
+    spread = None if recipe.members == 1 else posterior_of(potential, _noise(recipe.sigmas, targets))
+    return Trained(
+        potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds
+    )
+
+
+def _noise(sigmas, targets):
+    """Kind of label -> sigma, of the kinds that were trained on."""
+    given = {kind: getattr(sigmas, kind) for kind in KINDS}
+    there = (kind for kind, values in zip(KINDS, targets, strict=True) if any(v is not None for v in values))
+    return {kind: given[kind] for kind in there if given[kind]}
 
 
 def _check(dataset, recipe, test):

@@ -6,7 +6,7 @@ structures and of Brillouin zones comes in here, and leaves as `Structure`s and 
 
 from jaxpot.io.brillouin import BandPath, band_path, special_points
 from jaxpot.io.files import labels, read, read_atoms
-from jaxpot.io.prototypes import PROTOTYPES, structure_from_spec
+from jaxpot.io.prototypes import PROTOTYPES, structure_from_spec, symbols_of
 
 __all__ = [
     "PROTOTYPES",
@@ -17,4 +17,5 @@ __all__ = [
     "read_atoms",
     "special_points",
     "structure_from_spec",
+    "symbols_of",
 ]

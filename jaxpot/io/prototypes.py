@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ase.build import bulk
 from ase.data import covalent_radii, reference_states
+from ase.formula import Formula
 
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.structure import Structure
@@ -38,6 +39,18 @@ _EXPECTED = (
     "expected a file of one structure or PROTOTYPE:ELEMENTS[:a=A], such as fcc:Cu, rocksalt:NaCl:a=5.64 or "
     f"wurtzite:ZnS; prototypes: {', '.join(PROTOTYPES)}"
 )
+
+
+def symbols_of(formula):
+    """The symbol of each atom of a chemical formula, such as Si4O8 or Ca(OH)2.
+
+    Raises:
+        DataError: no formula.
+    """
+    try:
+        return [symbol for symbol, n in Formula(formula).count().items() for _ in range(n)]
+    except ValueError as error:
+        raise DataError(f"expected a formula such as Si4O8, got {formula!r}") from error
 
 
 def structure_from_spec(text):

@@ -11,7 +11,8 @@ from jaxpot.core.numbers import as_whole
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, parameter_names
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.committee import Committee, leaf_name, named_leaves, stacked_axes
 
 
 @pytree
@@ -85,7 +86,7 @@ class Posterior:
         flat, structure = jax.tree_util.tree_flatten_with_path(self.potential)
         wanted, found = self._slices(), []
         for path, leaf in flat:
-            part = wanted.get(_name(path))
+            part = wanted.get(leaf_name(path))
             found.append(leaf if part is None else jnp.reshape(theta[part], jnp.shape(leaf)))
         return jax.tree.unflatten(structure, found)
 
@@ -129,50 +130,10 @@ class Posterior:
         return f"Posterior of {self.factor.shape[0]} parameters of {self.potential!r}"
 
 
-@pytree
-class Committee:
-    """Several potentials of one form that differ in some parameters only: those have an axis in front.
-
-    `map(function)` evaluates all; what does not depend on the parameters that differ (descriptors and kernels, where
-    these are weights) is computed once.
-    """
-
-    potential: Potential
-    parameters: tuple = static()
-
-    def __len__(self):
-        return len(named_leaves(self.potential)[self.parameters[0]])
-
-    def __getitem__(self, k):
-        """The k-th potential."""
-        axes = stacked_axes(self.potential, self.parameters)
-        return jax.tree.map(lambda axis, leaf: leaf if axis is None else leaf[k], axes, self.potential,
-                            is_leaf=lambda x: x is None)
-
-    def map(self, function):
-        """function(potential) of all potentials, as jax.vmap stacks them: pure functions, lists given."""
-        return jax.vmap(function, in_axes=(stacked_axes(self.potential, self.parameters),))(self.potential)
-
-
 def check_posterior(value):
     """Refuse what is no posterior."""
     if not isinstance(value, Posterior):
         raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(value).__name__}")
-
-
-def named_leaves(tree):
-    """Name -> array of all parameters."""
-    return dict(zip(parameter_names(tree), jax.tree.leaves(tree), strict=True))
-
-
-def stacked_axes(potential, parameters):
-    """A tree like the potential with 0 for the parameters named and None for the others."""
-    flat, structure = jax.tree_util.tree_flatten_with_path(potential)
-    return jax.tree.unflatten(structure, [0 if _name(path) in parameters else None for path, _ in flat])
-
-
-def _name(path):
-    return jax.tree_util.keystr(path).lstrip(".")
 
 
 def _root(correlation, size):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.graph import Environment
 from jaxpot.potentials.base import Sum, addends
+from jaxpot.potentials.described import Described
 
 
 def inner_cutoffs(potential):
@@ -38,6 +39,48 @@ def chunk_gradients(potential, environments, neighbors):
         missing = environments.x.shape[1] - places
         gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
     return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+
+
+def member_gradients(committee, environments, neighbors):
+    """As `chunk_gradients`, of all potentials of a committee: an axis of members in front of all arrays."""
+    energies, gradients = [], []
+    for part, axes in _stacked_parts(committee.potential, committee.axes):
+        places = neighbors.places(part.cutoff) if _has_fixed_cutoff(part) else neighbors.capacity
+        pulled = partial(_members_pulled, part, axes, len(committee))
+        energy, gradient = where_described(part, pulled, nearest(environments, places))
+        energies.append(energy)
+        missing = ((0, 0), (0, 0), (0, environments.x.shape[1] - places))
+        gradients.append([jnp.pad(g, missing) for g in gradient])
+    return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+
+
+def _stacked_parts(potential, axes):
+    """Terms of sums, each with its axes."""
+    if not isinstance(potential, Sum):
+        return [(potential, axes)]
+    return [pair for own in zip(potential.terms, axes.terms, strict=True) for pair in _stacked_parts(*own)]
+
+
+def _members_pulled(part, axes, count, environments):
+    if not jax.tree.leaves(axes):  # nothing differs
+        return jax.tree.map(lambda a: jnp.broadcast_to(a, (count, *a.shape)), _pulled(part, environments))
+    if not isinstance(part, Described) or jax.tree.leaves(axes.descriptor):
+        return jax.vmap(lambda own: _pulled(own, environments), in_axes=(axes,))(part)
+
+    def instances(x, y, z, r):
+        there = Environment(x, y, z, r, environments.numbers, environments.number)
+        return jax.vmap(part.descriptor.instances)(there)
+
+    def slopes(readout):
+        energies, pull = jax.vjp(lambda *own: jax.vmap(readout.energy)(*own), vectors, weights)
+        return energies, pull(jnp.ones_like(energies))
+
+    (vectors, weights), pull = jax.vjp(
+        instances, environments.x, environments.y, environments.z, environments.distances
+    )
+    energies, found = jax.vmap(slopes, in_axes=(axes.readout,))(part.readout)
+    # One after the other: under vmap what the members share would be computed anew for each.
+    return energies, jax.lax.map(pull, found)
 
 
 def _pulled(potential, environments):

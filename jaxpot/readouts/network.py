@@ -102,13 +102,23 @@ class MLP:
 
 @pytree
 class Averaged:
-    """The mean of several networks of one form: y = (1 / M) sum_m network_m(x).
+    """A weighted sum of several networks of one form: y = sum_m c_m network_m(x).
 
     Args:
         networks: an `MLP` whose arrays have an axis of M in front.
+        weights: c, (M,); 1 / M by default: the mean. The energy is linear in them, so that the spread of the networks
+            is a covariance of theirs (`jp.train(...).posterior`).
     """
 
     networks: MLP
+    weights: jax.Array | None = None
+
+    def __post_init__(self):
+        count = self.networks.kernels[0].shape[0]
+        given = np.full(count, 1.0 / count) if self.weights is None else self.weights
+        object.__setattr__(self, "weights", as_float(given, "weights"))
+        if self.weights.shape != (count,):
+            raise DataError(f"weights: expected one for each of {count} networks, got {self.weights.shape}")
 
     @property
     def smoothness(self):
@@ -121,7 +131,7 @@ class Averaged:
 
     def __call__(self, x):
         """y of x (inputs,), ()."""
-        return jnp.mean(jax.vmap(lambda network: network(x))(self.networks))
+        return self.weights @ jax.vmap(lambda network: network(x))(self.networks)
 
     def __repr__(self):
         return f"Averaged({self.networks.kernels[0].shape[0]} networks)"

@@ -98,8 +98,12 @@ def test_errors_of_the_loop_are_those_of_the_potential(data):
     assert found.history[-1][3] == pytest.approx(errors["forces"]["mae"], rel=1e-4)
 
 
-def test_members_are_trained_together_and_averaged(data):
-    several = train(data, replace(TINY, members=3), seed=1)
+@pytest.fixture(scope="module")
+def several(data):
+    return train(data, replace(TINY, members=3), seed=1)
+
+
+def test_members_are_trained_together_and_averaged(data, several):
     structure = data[0].structure
     single = [float(jp.energy(several.committee[k], structure)) for k in range(3)]
     assert len(several.committee) == 3 and np.ptp(single) > 1e-3
@@ -107,6 +111,37 @@ def test_members_are_trained_together_and_averaged(data):
     listed = jp.neighbors(structure, several.potential.cutoff)
     shared = several.committee.map(lambda p: jp.energy(p, structure, listed))
     np.testing.assert_allclose(shared, single, rtol=1e-12)
+
+
+def test_bars_of_networks_are_the_spread_of_their_members(data, several):
+    structure = data[0].structure
+    found, bars = jp.evaluate(several.committee, structure), jp.std(several.posterior, structure)
+    for name in ("energy", "energies", "forces", "stress"):
+        spread = np.asarray(getattr(found, name)).std(0, ddof=1)
+        np.testing.assert_allclose(getattr(bars.epistemic, name), spread, rtol=1e-8, atol=1e-12)
+    strained = structure.strained(jnp.zeros((3, 3)).at[0, 1].set(0.05))
+
+    def change(potential):
+        return jp.energy(potential, strained) - jp.energy(potential, structure)
+
+    found = jp.propagate(several.posterior, change)
+    single = [float(change(several.committee[k])) for k in range(3)]
+    assert float(found.std) == pytest.approx(np.std(single, ddof=1), rel=1e-8)
+
+
+def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several, trained):
+    assert len(several.validation) == 3
+    with pytest.raises(DataError, match="four frames"):
+        jp.calibrate(several, data)
+    found = train(data, replace(TINY, members=2, validation=0.4), seed=1)
+    calibration = jp.calibrate(found, data)
+    own = [data[k] for k in found.validation]
+    bars = jp.std_many(calibration.apply(found.posterior), [f.structure for f in own])
+    off = [np.asarray(jp.forces(found.potential, f.structure)) - f.forces for f in own]
+    inside = [np.abs(d) < 1.645 * b.total.forces for d, b in zip(off, bars, strict=True)]
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
+    with pytest.raises(DataError, match="at least two members"):
+        jp.calibrate(trained, data)
 
 
 @pytest.mark.parametrize("after", [1, 3])
