@@ -12,7 +12,7 @@ from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, SimulationError
 from jaxpot.fitting.dataset import Dataset
-from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.recipe import gap_recipe
 from jaxpot.fitting.run import fit
 from jaxpot.md.simulation import run
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
@@ -126,7 +126,7 @@ def checked_recipe(dataset, recipe):
     """
     if not isinstance(dataset, Dataset):
         raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
-    return (recipe if isinstance(recipe, Recipe) else read_recipe(recipe)).measured(dataset)
+    return gap_recipe(recipe).measured(dataset)
 
 
 def errors_of(potential, frame):

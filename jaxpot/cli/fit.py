@@ -15,18 +15,21 @@ from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.memory import peak_memory
 from jaxpot.core.elements import atomic_number, name_species
 from jaxpot.errors import DataError
-from jaxpot.fitting import fit, read_recipe, recipes
+from jaxpot.fitting import NetworkRecipe, fit, read_recipe, recipes
+from jaxpot.fitting import train as train_networks
 from jaxpot.fitting.atomic_energies import LEAST_SQUARES
 from jaxpot.fitting.learning_curve import learning_curve
+from jaxpot.fitting.recipe import bond_length
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
+from jaxpot.readouts import MLP, Neural
 from jaxpot.readouts.sparse_gp import SparseGP
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, settings_table
 from jaxpot.uncertainty import calibrate
 
 NAME = "fit"
-HELP = "fit a Gaussian approximation potential to data, with a report of its errors"
+HELP = "fit a Gaussian approximation potential or neural networks to data, with a report of the errors"
 EPILOG = """MODEL is written in jaxpot's own format, or for QUIP if it ends in .xml; every command takes it. Beside
 it comes the report, with the endings .html (open it in a browser) and .json in place of MODEL's own, and, ending in
 .posterior, the same potential with what is uncertain of it: commands that take that show error bars. About once
@@ -37,6 +40,7 @@ A stress is fitted if the recipe, or --sigma-stress, gives a sigma for it. Look 
 
 examples:
   jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
+  jaxpot fit train.xyz --recipe behler-parrinello --out networks.model
   jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
   jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
 """
@@ -94,9 +98,14 @@ def run(options, console):
         "stress_offsets": True if options.stress_offset == ["all"] else options.stress_offset,
     }
     try:
-        bars = not options.no_posterior
-        folds = bars and len(train) >= max(recipe.folds, _FEWEST)
-        found = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)
+        if isinstance(recipe, NetworkRecipe):
+            found = _trained(options, recipe, train, test, baseline, say, out)
+            bars = found.posterior is not None and not options.no_posterior
+            folds = bars and len(found.validation) >= _FEWEST
+        else:
+            bars = not options.no_posterior
+            folds = bars and len(train) >= max(recipe.folds, _FEWEST)
+            found = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)
     except KeyboardInterrupt:
         if out["partial"].exists():
             console.note(f"jaxpot: what was done is in {out['partial']}; the same command goes on from there")
@@ -139,6 +148,15 @@ def run(options, console):
     also = f"its error bars {out['posterior']}, " if bars else ""
     console.text(f"Written: {out['model']}, {also}the report {out['html']}, and its numbers {out['json']}")
     console.result(document)
+
+
+def _trained(options, recipe, train, test, baseline, say, out):
+    for given, name in ((options.stress_offset, "--stress-offset"), (options.learning_curve, "--learning-curve")):
+        if given:
+            raise DataError(f"{name} is for Gaussian approximation potentials; {recipe.name} is a recipe of networks")
+    return train_networks(
+        train, recipe, test=test, baseline=baseline, seed=options.seed, progress=say, checkpoint=out["partial"]
+    )
 
 
 # What is asked for, checked before the work ---------------------------------------------------------------
@@ -202,7 +220,13 @@ def _geometry(frame):
 def _rehearse(path, recipe, dataset, baseline):
     """Save a potential of the same parts, to know before the work that the format can hold it."""
     potential = Constants(dataset.e0)
-    for term in recipe.gap_terms(dataset):
+    if isinstance(recipe, NetworkRecipe):
+        for descriptor in recipe.descriptors(dataset.species, bond_length(dataset)):
+            width = descriptor.dimension
+            network = MLP.random(0, width, recipe.hidden, recipe.activation)
+            readout = Neural(network, np.zeros(width), np.ones(width))
+            potential = potential + Described(descriptor, readout, tuple(dataset.species))
+    for term in () if isinstance(recipe, NetworkRecipe) else recipe.gap_terms(dataset):
         width = term.descriptor.dimension
         readout = SparseGP(term.kernel, np.full((1, width), width**-0.5), np.ones(1), float(term.delta))
         potential = potential + Described(term.descriptor, readout, tuple(dataset.species))

@@ -5,10 +5,11 @@ from jaxpot.fitting.dataset import Dataset, Frame
 from jaxpot.fitting.evidence import Evidence, evidence
 from jaxpot.fitting.labels import read_dataset
 from jaxpot.fitting.metrics import predict
+from jaxpot.fitting.network_recipe import NetworkRecipe
 from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
 from jaxpot.fitting.run import Fit, fit
 from jaxpot.fitting.sampling import draw_dataset
-from jaxpot.fitting.training import NetworkRecipe, Trained, train
+from jaxpot.fitting.training import Trained, train
 
 __all__ = [
     "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "NetworkRecipe", "Recipe", "StrainCurvature", "Trained",

@@ -22,7 +22,7 @@ from jaxpot.fitting.gap import (
 from jaxpot.fitting.hyperparameters import columns, total
 from jaxpot.fitting.linear import log_evidence, posterior, unwhiten, whiten
 from jaxpot.fitting.prepared import prepare_frames
-from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.recipe import gap_recipe
 from jaxpot.fitting.shapes import reshaped, shapes, vectors_and_slopes
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.terms import inner_cutoffs
@@ -73,7 +73,7 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
         C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), equations 5.8 and 5.9.
     """
     check_data(dataset, baseline)
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = gap_recipe(recipe)
     say = progress or (lambda text: None)
     gap_terms = recipe.gap_terms(dataset)
     frames = [frame.structure for frame in dataset]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jaxpot.errors import DataError
-from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.recipe import gap_recipe
 from jaxpot.fitting.run import fit
 
 _LEAST = 4  # frames
@@ -48,7 +48,7 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
     """
     if test is None:
         raise DataError("a learning curve needs a test set that takes no part in the fit")
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = gap_recipe(recipe)
     if any("environments" in table for table in recipe.terms):
         raise DataError("a learning curve: the environments of the recipe are atoms of frames that parts do not have")
     least = max(_LEAST, recipe.folds if recipe.choice == "cross-validation" else 1)

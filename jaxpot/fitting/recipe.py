@@ -13,6 +13,7 @@ from jaxpot.descriptors import SOAP, Pair, Triplet
 from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.gap import GAPTerm, Sigmas
 from jaxpot.fitting.hyperparameters import CHOICES
+from jaxpot.fitting.network_recipe import ARCHITECTURE, TRAINING, NetworkRecipe
 from jaxpot.fitting.sparsify import METHODS
 from jaxpot.kernels import DotProduct, SquaredExponential
 
@@ -81,7 +82,7 @@ def recipe_text(name):
 
 
 def read_recipe(name):
-    """A recipe by its name or from a file.
+    """A recipe by its name or from a file: a `Recipe`, or a `NetworkRecipe`.
 
     Raises:
         FormatError: no such recipe, or a file that is none; says which table and field.
@@ -134,7 +135,44 @@ def _folder():
     return resources.files("jaxpot.fitting") / "recipes"
 
 
+def gap_recipe(recipe):
+    """A `Recipe`, as it is or by its name or file.
+
+    Raises:
+        DataError: a recipe of networks.
+        FormatError: as `read_recipe`.
+    """
+    found = recipe if isinstance(recipe, Recipe | NetworkRecipe) else read_recipe(recipe)
+    if isinstance(found, NetworkRecipe):
+        raise DataError(f"the recipe {found.name or 'given'} is one of networks: train them with jp.train")
+    return found
+
+
+def _network_recipe(document, file, name):
+    unknown = set(document) - {"network", "training", "sigma"}
+    if unknown:
+        raise FormatError(f"expected [network], [training] and [sigma], found {sorted(unknown)}", file=file)
+    given = _table(document, "network", set(ARCHITECTURE), file) | _table(document, "training", set(TRAINING), file)
+    for key in ("cutoff", "nearest"):
+        _number(given.get(key, 1.0), file, f"network, {key}")
+    for key, least in (("radial", 1), ("angular", 0)):
+        _whole(given.get(key, 1), least, file, f"network, {key}")
+    if "sigma" in document:
+        given["sigmas"] = _sigmas(document, file)
+    try:
+        return NetworkRecipe(**given, name=name)
+    except (DataError, TypeError) as error:
+        raise FormatError(str(error), file=file) from error
+
+
+def _sigmas(document, file):
+    sigma = _table(document, "sigma", {"energy", "forces", "stress"}, file)
+    return Sigmas(**{key: _number(value, file, f"sigma.{key}") for key, value in sigma.items()})
+
+
 def _recipe(document, file, name):
+    if "network" in document:
+        return _network_recipe(document, file, name)
     unknown = set(document) - {"term", "sigma", "choice", "units"}
     if unknown:
         raise FormatError(f"expected [[term]], [sigma], [choice] and units, found {sorted(unknown)}", file=file)
@@ -145,8 +183,7 @@ def _recipe(document, file, name):
     if not isinstance(terms, list) or not terms:
         raise FormatError("expected at least one table [[term]]", file=file)
     terms = tuple(_checked_term(table, file, f"term {k}") for k, table in enumerate(terms, 1))
-    sigma = _table(document, "sigma", {"energy", "forces", "stress"}, file)
-    sigmas = Sigmas(**{key: _number(value, file, f"sigma.{key}") for key, value in sigma.items()})
+    sigmas = _sigmas(document, file)
     choice = _table(document, "choice", {"method", "folds"}, file)
     method = choice.get("method", "cross-validation")
     if method not in CHOICES:

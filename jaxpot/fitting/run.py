@@ -26,7 +26,7 @@ from jaxpot.fitting.linear import posterior, unwhiten
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.offsets import offset_factor, offset_types, without_offsets
 from jaxpot.fitting.prepared import prepare_frames
-from jaxpot.fitting.recipe import Recipe, read_recipe
+from jaxpot.fitting.recipe import Recipe, gap_recipe
 from jaxpot.fitting.weights import common_scale, weight_posterior, with_weights
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
@@ -141,7 +141,7 @@ def fit(
         (2021), section 2.
     """
     check_data(dataset, baseline)
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = gap_recipe(recipe)
     say = progress or (lambda text: None)
     clock = Clock()
     curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")

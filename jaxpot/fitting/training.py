@@ -3,24 +3,25 @@
 import hashlib
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import name_species, symbol
-from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.core.numbers import as_whole
 from jaxpot.core.versions import versions
-from jaxpot.descriptors import SymmetryFunctions
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.descent import Descent
-from jaxpot.fitting.gap import Sigmas, check_data, residuals
+from jaxpot.fitting.gap import check_data, residuals
 from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of, posterior_of
 from jaxpot.fitting.metrics import KINDS, predict
+from jaxpot.fitting.network_recipe import NetworkRecipe
 from jaxpot.fitting.prepared import prepare_frames
-from jaxpot.fitting.recipe import bond_length
+from jaxpot.fitting.recipe import bond_length, read_recipe
 from jaxpot.fitting.seen import batches, describe_frame
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.committee import Committee
@@ -29,50 +30,6 @@ from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.neural import Neural
 
 _SAY = 5.0  # s between two lines of progress
-
-
-@dataclass(frozen=True)
-class NetworkRecipe:
-    """What a training is made of.
-
-    Attributes:
-        cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data).
-        radial, angular: of `SymmetryFunctions.automatic`.
-        hidden: widths of the hidden layers.
-        activation: of these.
-        sigmas: what each error is divided by in the loss, where frames give none.
-        epochs: passes over the training set.
-        batch: frames in a step.
-        rate: of Adam, at the beginning; it falls to zero like a cosine.
-        validation: part of the training set that is not trained on, and tells when to stop.
-        patience: epochs without a better error on these after which it stops.
-        average: of the weights, exponential: how much of it stays from step to step.
-        members: how many networks are trained at once.
-    """
-
-    cutoff: float = 2.2
-    nearest: float = 0.8
-    radial: int = 10
-    angular: int = 4
-    hidden: tuple = (32, 32)
-    activation: str = "silu"
-    sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
-    epochs: int = 500
-    batch: int = 8
-    rate: float = 2e-3
-    validation: float = 0.1
-    patience: int = 200
-    average: float = 0.99
-    members: int = 4
-
-    def descriptors(self, species, bond):
-        """The symmetry functions of each element."""
-        return [
-            SymmetryFunctions.automatic(
-                species, self.cutoff * bond, self.radial, self.angular, z, self.nearest * bond
-            )
-            for z in species
-        ]
 
 
 @dataclass(frozen=True)
@@ -90,6 +47,9 @@ class Trained:
         validation: numbers of the frames that no gradient has seen.
         train, test: `Predictions`, or None.
         seconds: name of a step -> time it took.
+        recipe: `NetworkRecipe`.
+        sigmas: kind of label -> what errors were divided by in the loss.
+        e0, e0_origin: of the data set.
     """
 
     potential: Potential
@@ -101,6 +61,10 @@ class Trained:
     train: object = field(repr=False)
     test: object = field(repr=False)
     seconds: dict
+    recipe: NetworkRecipe
+    sigmas: dict
+    e0: dict
+    e0_origin: str
 
     stress_offsets = {}  # none are found
 
@@ -116,7 +80,7 @@ class Trained:
 
 
 def train(
-    dataset, recipe=None, *, start=None, frozen=(), baseline=None, test=None, seed=0, progress=None,
+    dataset, recipe="behler-parrinello", *, start=None, frozen=(), baseline=None, test=None, seed=0, progress=None,
     predictions=True, checkpoint=None,
 ):
     """Train a neural network potential.
@@ -127,7 +91,7 @@ def train(
 
     Args:
         dataset: `Dataset`.
-        recipe: `NetworkRecipe`.
+        recipe: name of a recipe of networks, path of a file like these, or `NetworkRecipe`.
         start: `Trained`, or a potential with networks, whose weights the training begins with (fine-tuning): symmetry
             functions, layers, shifts, offsets and scales are its own.
         frozen: numbers of the layers that stay as they are, from 0; of `start`.
@@ -151,7 +115,8 @@ def train(
         optimization (2015).
     """
     check_data(dataset, baseline)
-    recipe, say, clock = recipe or NetworkRecipe(), progress or (lambda text: None), Clock()
+    recipe = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    say, clock = progress or (lambda text: None), Clock()
     _check(dataset, recipe, test)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
     species = tuple(int(z) for z in dataset.species)
@@ -207,9 +172,11 @@ def train(
     tested = None if test is None else predict(potential, test)
     clock.step("errors")
     loop.remove()
-    spread = None if recipe.members == 1 else posterior_of(potential, _noise(recipe.sigmas, targets))
+    sigmas = _noise(recipe.sigmas, targets)
+    spread = None if recipe.members == 1 else posterior_of(potential, sigmas)
     return Trained(
-        potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds
+        potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds, recipe, sigmas,
+        dataset.e0, dataset.e0_origin,
     )
 
 
@@ -222,14 +189,7 @@ def _noise(sigmas, targets):
 
 def _check(dataset, recipe, test):
     if not isinstance(recipe, NetworkRecipe):
-        raise DataError(f"recipe: expected a NetworkRecipe, got {type(recipe).__name__}")
-    for name, least, most in (("epochs", 1, 10**7), ("batch", 1, 10**6), ("members", 1, 1000), ("patience", 1, 10**7)):
-        as_whole(getattr(recipe, name), name, least, most)
-    as_positive(recipe.rate, "rate")
-    for name in ("validation", "average"):
-        value = as_number(getattr(recipe, name), name)
-        if not 0.0 <= value < 1.0:
-            raise DataError(f"{name}: expected a number from 0 to below 1, got {value:g}")
+        raise DataError(f"recipe: expected networks, such as behler-parrinello, got a {type(recipe).__name__}")
     if test is not None:
         if not isinstance(test, Dataset):
             raise DataError(f"test: expected a Dataset, got {type(test).__name__}")

@@ -7,7 +7,10 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.versions import versions
+from jaxpot.fitting.network_recipe import ARCHITECTURE, TRAINING, NetworkRecipe
+from jaxpot.fitting.training import Trained
 from jaxpot.potentials.base import addends
+from jaxpot.readouts.neural import Neural
 from jaxpot.report import fit_plots
 from jaxpot.report.fit_html import fit_page
 from jaxpot.uncertainty.calibration import CURVE
@@ -20,7 +23,7 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
     """What a report says, as plain dicts, lists and numbers for JSON.
 
     Args:
-        fit: `Fit`.
+        fit: `Fit` or `Trained`.
         summary: `Summary` of the training set.
         baseline: name of what was fitted on top of.
         seed: of the fit.
@@ -50,6 +53,7 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
         "e0_eV": {symbol(z): float(energy) for z, energy in fit.e0.items()},
         "e0_origin": fit.e0_origin,
         "choice": _choice(fit),
+        "training": _training(fit) if isinstance(fit, Trained) else None,
         "seconds": {name: float(value) for name, value in fit.seconds.items()},
         "peak_memory_bytes": peak_memory,
         "learning_curve": [{"frames": point.frames, "errors": _errors(point.errors)["all"]} for point in curve],
@@ -63,6 +67,9 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
 def recipe_tables(recipe):
     """A recipe as the tables of its file."""
     sigma = {key: value for key, value in asdict(recipe.sigmas).items() if value is not None}
+    if isinstance(recipe, NetworkRecipe):
+        network, training = ({key: getattr(recipe, key) for key in keys} for keys in (ARCHITECTURE, TRAINING))
+        return {"network": network | {"hidden": list(recipe.hidden)}, "training": training, "sigma": sigma}
     choice = {"method": recipe.choice} | ({"folds": recipe.folds} if recipe.choice == "cross-validation" else {})
     return {"units": recipe.units, "term": [dict(term) for term in recipe.terms], "sigma": sigma, "choice": choice}
 
@@ -75,6 +82,8 @@ def figures(fit, document):
         (_STRESS if "stress" in fit.sigmas else f"{_STRESS} They took no part in the fit.",
          fit_plots.plot_stresses(fit.train, fit.test)),
     ]
+    if document["training"] is not None:
+        made.insert(0, (_TRAINING, fit_plots.plot_training(fit.history, fit.best)))
     if document["error_bars"] is not None:
         made.append((_CALIBRATION, fit_plots.plot_calibration(CURVE, document["error_bars"]["kinds"])))
     curve = [(point["frames"], _with_interval(point["errors"])) for point in document["learning_curve"]]
@@ -134,8 +143,35 @@ def _sigma(kind, value):
     return {"value": value / size, "unit": unit}
 
 
+def _training(trained):
+    return {
+        "epochs": len(trained.history), "best_epoch": int(trained.best), "validation_frames": len(trained.validation),
+        "history": [
+            {
+                "epoch": int(epoch), "loss": _finite(loss), "energy_meV_per_atom": _finite(energy / units.meV),
+                "forces_eV_per_A": _finite(forces),
+            }
+            for epoch, loss, energy, forces in trained.history
+        ],
+    }
+
+
+def _finite(value):
+    return float(value) if np.isfinite(value) else None
+
+
 def _terms(fit):
     """The fitted terms; those of a baseline come after them in the sum."""
+    if isinstance(fit, Trained):
+        terms = [term for _, term in addends(fit.potential) if isinstance(getattr(term, "readout", None), Neural)]
+        return [
+            {
+                "descriptor": type(term.descriptor).__name__, "elements": _elements(term.descriptor),
+                "dimension": int(term.descriptor.dimension), "cutoff_A": float(term.cutoff),
+                "networks": len(fit.committee), "layers": list(fit.recipe.hidden), "activation": fit.recipe.activation,
+            }
+            for term in terms
+        ]
     linear = [term for _, term in addends(fit.potential) if hasattr(term, "site_features")]
     return [
         {
@@ -155,6 +191,8 @@ def _elements(descriptor):
 
 
 def _choice(fit):
+    if isinstance(fit, Trained):
+        return {"method": "the recipe"}
     found = {"method": fit.recipe.choice}
     if fit.choice is None:
         return found
@@ -166,6 +204,10 @@ def _choice(fit):
     }
 
 
+_TRAINING = (
+    "Training: the loss, and mean absolute errors of the validation frames, against the epoch; the weights are of the "
+    "epoch that is marked."
+)
 _ENERGY = "Energies per atom: fit against labels, and the difference."
 _FORCES = (
     "Force components: fit against labels, and how the differences are distributed; the outermost bars hold "

@@ -75,10 +75,19 @@ def _settings(document):
     yield "Sigmas and scales from", method + (f", {choice['trials']} trials" if "trials" in choice else ""), ""
     for k, term in enumerate(document["terms"], 1):
         of = "" if term["elements"] is None else " " + "-".join(term["elements"])
+        name = f"Term {k}: {term['descriptor']}{of}, {term['cutoff_A']:.3g} Å"
+        if "networks" in term:
+            layers = "-".join(map(str, (term["dimension"], *term["layers"], 1)))
+            yield name, f"{term['networks']} networks {layers}, {term['activation']}", ""
+            continue
         yield (
-            f"Term {k}: {term['descriptor']}{of}, {term['cutoff_A']:.3g} Å",
+            name,
             f"{term['sparse_points']} sparse points, delta {term['delta_eV']:.4g} eV, jitter {term['jitter']:.0e}", "",
         )
+    if document["training"] is not None:
+        found = document["training"]
+        yield "Training", f"{found['epochs']} epochs, the best is {found['best_epoch']}", ""
+        yield "Validation", f"{found['validation_frames']} frames of the training set", ""
     for name, pressure in document["stress_offsets_GPa"].items():
         yield f"Stress offset of {name}", f"{pressure:.4g}", "GPa"
     e0 = ", ".join(f"{name} {energy:.6g} eV" for name, energy in document["e0_eV"].items())
@@ -156,12 +165,13 @@ def fit_page(document, pictures=()):
 
 def recipe_text(tables):
     """The tables of a recipe as the text of its file."""
-    lines = [f"units = {json.dumps(tables['units'])}"]
-    for term in tables["term"]:
-        lines += ["", "[[term]]", *(f"{key} = {json.dumps(value)}" for key, value in term.items())]
-    for key in ("sigma", "choice"):
-        lines += ["", f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in tables[key].items())]
-    return "\n".join(lines) + "\n"
+    lines = [f"units = {json.dumps(tables['units'])}", ""] if "units" in tables else []
+    for term in tables.get("term", ()):
+        lines += ["[[term]]", *(f"{key} = {json.dumps(value)}" for key, value in term.items()), ""]
+    for key, table in tables.items():
+        if isinstance(table, dict):
+            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""]
+    return "\n".join(lines)
 
 
 def _errors_html(document):

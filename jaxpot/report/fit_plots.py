@@ -102,6 +102,27 @@ def plot_learning_curve(points):
 _NAMES = {"energy": ("Energy", "meV/atom"), "forces": ("Forces", "eV/Å"), "stress": ("Stress", "GPa")}
 
 
+def plot_training(history, best):
+    """The loss, and the errors of the validation frames, against the epoch.
+
+    Args:
+        history: (epoch, loss, energy error in eV/atom, force error in eV/A).
+        best: the epoch to mark.
+    """
+    epochs, *columns = np.array(history, float).T
+    shown = [("Loss", "", columns[0]), ("Energy, validation", "meV/atom", 1e3 * columns[1]),
+             ("Forces, validation", "eV/Å", columns[2])]
+    shown = [(name, unit, values) for name, unit, values in shown if np.isfinite(values).any()]
+    figure = Picture(3.6 * len(shown), 3.3)
+    for axes, (name, unit, values) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+        prepare(axes, name, "Epoch", f"MAE ({unit})" if unit else "Loss")
+        axes.axvline(best, color=SOFT, lw=1.0)
+        axes.plot(epochs, values, color=ORANGE, lw=1.2)
+        axes.set_yscale("log")
+        _plain_log_axis(axes.yaxis)
+    return figure
+
+
 def plot_calibration(levels, kinds):
     """How many of the labels that were left out lie within central intervals, against how many should.
 

@@ -19,6 +19,7 @@ LEVELS = (0.5, 0.9, 0.95)
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
 _MOST = 20_000  # components that factors are chosen by
 _FLOOR = 1e-6  # of the largest bar: smaller ones count as this
+_SYMMETRY = 1e-4  # of the largest bar: forces with smaller ones are zero but for the digits of the positions
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,15 @@ def calibration_of(found):
             bars[own] = np.hypot(a * parts[0][own], b * parts[1][own])
         scores[kind] = {"before": score(difference, np.hypot(*parts)), "after": score(difference, bars)}
     main = "forces" if "forces" in found.differences else "energy"
-    ratio = np.abs(found.differences[main]) / _positive(found.epistemic[main])
-    return Calibration(epistemic, noise, float(np.quantile(ratio, 0.9) / normal_quantile(0.9)), scores, count)
+    bars = found.epistemic[main]
+    told = bars > _SYMMETRY * bars.max()
+    ratio = np.abs(found.differences[main][told]) / bars[told]
+    return Calibration(epistemic, noise, _factor_of(ratio), scores, count)
+
+
+def _factor_of(ratios):
+    """What bars have to be multiplied with so that 90 % intervals cover 90 % of the errors, given over bars."""
+    return float(np.quantile(ratios, 0.9) / normal_quantile(0.9)) if len(ratios) else 1.0
 
 
 def score(differences, deviations):
@@ -206,7 +214,7 @@ def _factors(differences, epistemic, noise):
             centre, width = centre + best[1:], width / 4.0
         a, b = np.exp(centre).tolist()
     bars = _positive(np.hypot(a * epistemic, b * noise))
-    interval = float(np.quantile(np.abs(differences) / bars, 0.9) / normal_quantile(0.9))
+    interval = _factor_of(np.abs(differences) / bars)
     return a * interval, b * interval
 
 

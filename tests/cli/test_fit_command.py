@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,24 @@ def frames(seeds, labels=True):
     return found
 
 
+NETWORKS = """
+[network]
+cutoff = 1.6
+radial = 3
+angular = 2
+hidden = [6]
+members = 2
+
+[training]
+epochs = 3
+validation = 0.5
+
+[sigma]
+energy = 0.01
+forces = 0.1
+"""
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A folder with training and test data, a recipe, and whatever is wrong."""
@@ -58,6 +77,7 @@ def files(tmp_path_factory):
     other.calc = SinglePointCalculator(other, energy=-3.5, forces=np.zeros((1, 3)))
     write(folder / "copper.xyz", other)
     (folder / "pair.toml").write_text(RECIPE)
+    (folder / "networks.toml").write_text(NETWORKS)
     (folder / "wrong.toml").write_text(RECIPE.replace("theta", "tetha"))
     (folder / "torn.toml").write_text("[[term]\n")
     (folder / "folder.model").mkdir()
@@ -115,6 +135,34 @@ def test_fit_writes_the_model_and_its_report(run, files):
     assert list(found) == ["energy", "forces", "stress"] and found["forces"]["after"]["coverage"]["0.9"] > 0.5
     assert document["files"]["posterior"] == "si.posterior"
     assert "not fitted" not in page
+
+
+def test_fit_trains_networks_too(run, files):
+    write(files / "eight.xyz", frames(range(8)))
+    command = ("fit", "eight.xyz", "--test", "test.xyz", "--recipe", "networks.toml", "--e0", "Si=0", "--out", "net.model")
+    code, out, err = run(*command)
+    assert code == 0 and "epoch 3 of 3, 2 members" in err
+    for words in ("Energy (meV/atom)", "2 networks 15-6-1, silu", "3 epochs", "4 frames of the training set", "Error bars"):
+        assert words in out
+    assert {p.name for p in files.glob("net.*")} == {"net.model", "net.posterior", "net.html", "net.json"}
+    document = json.loads((files / "net.json").read_text())
+    assert document["recipe"]["network"]["hidden"] == [6] and len(document["training"]["history"]) == 3
+    page = (files / "net.html").read_text()
+    assert "Training: the loss" in page and "[network]" in page and page.count("data:image/png;base64,") == 5
+    code, _, _ = run("evaluate", "net.posterior", "test.xyz", "--out", "bars.json")
+    bars = json.loads((files / "bars.json").read_text())["frames"][0]
+    assert code == 0 and bars["sd"]["energy"] > 0.0
+    errors = [abs(f["energy"] - a.get_potential_energy()) / len(a) for f, a in zip(
+        json.loads((files / "bars.json").read_text())["frames"], read(files / "test.xyz", ":"), strict=True)]
+    assert document["errors"]["test"]["all"]["energy"]["mae"] == pytest.approx(1e3 * np.mean(errors), rel=1e-6)
+    for more, message in (
+        (("--learning-curve",), "--learning-curve is for Gaussian approximation"),
+        (("--stress-offset", "all"), "--stress-offset is for Gaussian approximation"),
+    ):
+        code, _, err = run(*command, *more)
+        assert code == 2 and message in err and "Traceback" not in err
+    code, _, err = run(*command[:-1], "net.xml")
+    assert code == 2 and "Traceback" not in err and not (files / "net.xml").exists()
 
 
 def test_json_and_quiet(run, files):
@@ -192,7 +240,7 @@ def test_recipes_are_printed_to_be_copied(run, files):
     for name in jp.recipes():
         code, out, _ = run("recipes", name)
         (files / "copy.toml").write_text(out)
-        assert jp.read_recipe(files / "copy.toml").terms == jp.read_recipe(name).terms
+        assert replace(jp.read_recipe(files / "copy.toml"), name=name) == jp.read_recipe(name)
     assert {r["name"] for r in json.loads(run("recipes", "--json")[1])["recipes"]} == set(jp.recipes())
 
 
@@ -215,7 +263,7 @@ MISTAKES = [
     ([*FIT, "--energy", "dft", "--out", "x.model"], "no frame has energy='dft'; the keys that are there"),
     ([*FIT, "--test", "missing.xyz", "--out", "x.model"], "missing.xyz"),
     ([*FIT, "--test", "copper.xyz", "--out", "x.model"], "the test set contains"),
-    (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes gap"),
+    (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes behler-parrinello, gap"),
     (["fit", "train.xyz", "--recipe", "wrong.toml", "--out", "x.model"], "distance_2b has no tetha"),
     (["fit", "train.xyz", "--recipe", "torn.toml", "--out", "x.model"], "torn.toml: is not TOML"),
     ([*FIT, "--out", "nowhere/x.model"], "does not exist"),

@@ -23,9 +23,38 @@ def written(tmp_path, text):
 
 def test_recipes_that_come_along_name_no_element():
     assert "gap" in jp.recipes()
-    for name in jp.recipes():
+    for name in {*jp.recipes()} - {"behler-parrinello"}:
         recipe = jp.read_recipe(name)
         assert recipe.units == "bonds" and recipe.choice == "cross-validation"
+
+
+def test_networks_have_recipes_too(tmp_path):
+    found = jp.read_recipe("behler-parrinello")
+    assert found == jp.NetworkRecipe(name="behler-parrinello")  # the defaults, written down
+    mine = jp.read_recipe(written(tmp_path, "[network]\nhidden = [8]\n[training]\nepochs = 3\n"))
+    assert mine == jp.NetworkRecipe(hidden=(8,), epochs=3, name="mine")
+    with pytest.raises(jp.JaxpotError, match="train them with jp.train"):
+        jp.fit(frames(bulk("Si", cubic=True)), "behler-parrinello")
+    with pytest.raises(jp.JaxpotError, match="expected networks"):
+        jp.train(frames(bulk("Si", cubic=True)), "gap")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("[network]\ncutof = 2\n", "expected activation, angular"),
+    ("[network]\ncutoff = -2\n", "network, cutoff: expected a positive number"),
+    ("[network]\nradial = 0\n", "network, radial: expected a whole number of at least 1"),
+    ("[network]\nhidden = []\n", "widths of one layer"),
+    ("[network]\nhidden = [0]\n", "hidden"),
+    ('[network]\nactivation = "step"\n', "activation: expected one of tanh"),
+    ("[network]\n[training]\nvalidation = 1.0\n", "validation: expected a number from 0 to below 1"),
+    ("[network]\n[training]\nepochs = 0.5\n", "epochs"),
+    ("[network]\n[sigma]\nforces = 0\n", "sigma.forces: expected a positive number"),
+    ("[network]\n[choice]\nfolds = 3\n", "expected [network], [training] and [sigma]"),
+])
+def test_wrong_recipes_of_networks_are_refused(text, message, tmp_path):
+    with pytest.raises(jp.errors.FormatError) as caught:
+        jp.read_recipe(written(tmp_path, text))
+    assert message in str(caught.value)
 
 
 def test_lengths_follow_the_bond_of_the_data():

@@ -11,9 +11,10 @@ import jaxpot as jp
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting import descent
 from jaxpot.fitting.gap import Sigmas
+from jaxpot.fitting.network_recipe import NetworkRecipe
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.seen import batches, describe_frame, predicted
-from jaxpot.fitting.training import NetworkRecipe, train
+from jaxpot.fitting.training import train
 from jaxpot.potentials import Described
 from jaxpot.readouts import MLP, Neural
 

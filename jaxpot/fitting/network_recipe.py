@@ -1,0 +1,73 @@
+"""What a training of neural networks is made of."""
+
+from dataclasses import dataclass
+
+from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.descriptors import SymmetryFunctions
+from jaxpot.errors import DataError
+from jaxpot.fitting.gap import Sigmas
+from jaxpot.readouts.network import ACTIVATIONS
+
+ARCHITECTURE = ("cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
+TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average")
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """What a training is made of.
+
+    Attributes:
+        cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data).
+        radial, angular: of `SymmetryFunctions.automatic`.
+        hidden: widths of the hidden layers.
+        activation: of these.
+        sigmas: what each error is divided by in the loss, where frames give none.
+        epochs: passes over the training set.
+        batch: frames in a step.
+        rate: of Adam, at the beginning; it falls to zero like a cosine.
+        validation: part of the training set that is not trained on, and tells when to stop.
+        patience: epochs without a better error on these after which it stops.
+        average: of the weights, exponential: how much of it stays from step to step.
+        members: how many networks are trained at once.
+        name: of the file.
+    """
+
+    cutoff: float = 2.2
+    nearest: float = 0.8
+    radial: int = 10
+    angular: int = 4
+    hidden: tuple = (32, 32)
+    activation: str = "silu"
+    sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
+    epochs: int = 500
+    batch: int = 8
+    rate: float = 2e-3
+    validation: float = 0.1
+    patience: int = 200
+    average: float = 0.99
+    members: int = 4
+    name: str = ""
+
+    def __post_init__(self):
+        for name, most in (("epochs", 10**7), ("batch", 10**6), ("members", 1000), ("patience", 10**7)):
+            as_whole(getattr(self, name), name, 1, most)
+        as_positive(self.rate, "rate")
+        for name in ("validation", "average"):
+            value = as_number(getattr(self, name), name)
+            if not 0.0 <= value < 1.0:
+                raise DataError(f"{name}: expected a number from 0 to below 1, got {value:g}")
+        widths = self.hidden if isinstance(self.hidden, tuple | list) else ()
+        if not widths:
+            raise DataError(f"hidden: expected the widths of one layer or more, got {self.hidden!r}")
+        object.__setattr__(self, "hidden", tuple(as_whole(width, "hidden", 1, 10**6) for width in widths))
+        if self.activation not in ACTIVATIONS:
+            raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+
+    def descriptors(self, species, bond):
+        """The symmetry functions of each element."""
+        return [
+            SymmetryFunctions.automatic(
+                species, self.cutoff * bond, self.radial, self.angular, z, self.nearest * bond
+            )
+            for z in species
+        ]
