@@ -113,9 +113,33 @@ def check_other_meshes_are_left_alone():
     np.testing.assert_allclose(jax.jit(each)(scales, structure, neighbors), expected, rtol=1e-13)
 
 
+def check_training():
+    """Batches of three, and a last one of one frame: some devices have nothing to do then."""
+    oracle = jp.potentials.StillingerWeber.silicon()
+    pair = jp.Structure([[0, 0, 0], [1.36, 1.36, 1.36]], 2.72 * (1 - np.eye(3)), ["Si", "Si"])
+    data = jp.draw_dataset(oracle, pair.repeated((2, 1, 1)), 10, displacements=(0.1,))
+    vector = np.random.default_rng(0).normal(size=(4, 3))
+    product = jp.hessian_vector_product(oracle, data[0].structure, vector)
+    recipe = jp.NetworkRecipe(
+        cutoff=1.6, radial=3, angular=2, hidden=(6,), epochs=5, batch=3, validation=0.3, rate=0.01, members=2
+    )
+
+    def trained():
+        products = [jp.HessianProduct(data[0].structure, vector, product, 1.0)]
+        return jp.train(data, recipe, seed=1, curvatures=products)
+
+    one = trained()
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        with jax.set_mesh(mesh(kind)):
+            shared = trained()
+        assert differ(one.potential, shared.potential) < 1e-4  # single precision
+        np.testing.assert_allclose(one.history, shared.history, rtol=1e-4)
+
+
 if __name__ == "__main__":
     assert jax.device_count() == DEVICES
     check_equal_numbers()
     check_fewer_atoms_than_devices()
     check_bad_values_reach_every_result()
     check_other_meshes_are_left_alone()
+    check_training()

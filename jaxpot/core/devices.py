@@ -7,8 +7,8 @@ the user says so, before anything else is done with JAX:
     jax.set_mesh(jax.make_mesh((2,), ("atoms",)))
 
 From then on, `jp.evaluate`, `jp.forces`, `jp.stress`, `jp.virials` and `jp.heat_flux` of local potentials give each
-device its part of the rows. Everything else runs as before, on every device. Sums are those of one device in another
-order, and always in the same one.
+device its part of the rows, and `jp.train` its part of every batch. Everything else runs as before, on every device.
+Sums are those of one device in another order, and always in the same one.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Gradient descent of networks on what they see: epochs, validation, checkpoints."""
+"""Gradient descent of networks on what they see: epochs, validation, checkpoints; on one device or several."""
 
 import math
 import os
@@ -8,15 +8,18 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxpot.core.devices import AXIS, sharing
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting.seen import predicted
+from jaxpot.fitting.seen import bent, predicted
 
 _EVERY = 60.0  # s between two checkpoints
 _SAY = 5.0  # s between two lines of progress
 _CLIP = 10.0  # largest norm of a gradient, in units of the loss
+_ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have; what each has its part of
 
 
 @pytree
@@ -41,13 +44,18 @@ class _Kept:
 
 
 class Descent:
-    """The epochs."""
+    """The epochs.
 
-    def __init__(self, recipe, networks, scales, made, frozen, seed, say, checkpoint, run, validated):
+    Args:
+        names: frames of each batch of the training set, for messages.
+        made: batches of the training set, of the validation frames, and of Hessian products: lists of lists with the
+            part of each device.
+    """
+
+    def __init__(self, recipe, networks, scales, names, made, frozen, seed, say, checkpoint, run):
         self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
-        self.training, self.validation = (_together(own) for own in made)
-        self.names = [b.frames for b in made[0]]
-        self.key, self.validated = jax.random.key(seed), validated
+        self.training, self.validation, self.curved = map(_together, made)
+        self.names, self.key, self.validated = names, jax.random.key(seed), bool(made[1])
         import optax  # half a second, which only who trains has to wait
 
         schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(made[0]))
@@ -55,8 +63,9 @@ class Descent:
         self.optimiser = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
         self.scales = scales
         first = _State(networks, jax.vmap(self.optimiser.init)(networks), networks, jnp.zeros((), jnp.float32))
-        self.epoch_of = jax.jit(partial(_epoch, self.optimiser, scales, recipe.average, moving))
-        self.errors_of = jax.jit(partial(_errors, scales))
+        epoch = partial(_epoch, self.optimiser, scales, recipe.average, moving)
+        self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
+        self.errors_of = _divided(partial(_errors, scales), (_ALL, _OWN))
         self.state, self.best, self.history, self.epoch, self.record = first, networks, [], 0, (math.inf, 0)
         self._resume()
 
@@ -66,7 +75,7 @@ class Descent:
         members, begun, first = self.recipe.members, time.monotonic(), self.epoch
         while self.epoch < self.recipe.epochs and self.epoch - self.record[1] < self.recipe.patience:
             order = jax.random.permutation(jax.random.fold_in(self.key, self.epoch), len(self.names))
-            state, losses = self.epoch_of(self.state, self.training, order)
+            state, losses = self.epoch_of(self.state, self.training, self.curved, order)
             losses = np.asarray(losses)  # (batches, members)
             if not np.isfinite(losses).all():
                 place = int(np.flatnonzero(~np.isfinite(losses).all(1))[0])
@@ -121,8 +130,23 @@ class Descent:
 
 
 def _together(made):
-    """Batches of one shape as one tree, stacked."""
-    return jax.tree.map(lambda *a: jnp.stack(a), *(b.replace(frames=()) for b in made)) if made else None
+    """Batches of one shape as one tree with axes of batches and of parts in front, each part on its device."""
+    if not made:
+        return None
+    whole = jax.tree.map(lambda *a: np.stack(a).reshape(len(made), -1, *a[0].shape), *sum(made, []))
+    return jax.device_put(whole, None if sharing() == 1 else NamedSharding(jax.sharding.get_mesh(), _OWN))
+
+
+def _divided(function, specs):
+    """A compiled function that each device calls with its part of what is divided, and that says the same to all."""
+    if sharing() == 1:
+        return jax.jit(function)
+    return jax.jit(jax.shard_map(function, in_specs=specs, out_specs=_ALL, axis_names={AXIS}))
+
+
+def _total(number):
+    """The sum over the devices that share the batches."""
+    return number if AXIS not in jax.sharding.get_abstract_mesh().manual_axes else jax.lax.psum(number, AXIS)
 
 
 def _moving(network, frozen):
@@ -138,27 +162,39 @@ def _energies_of(networks, scales):
     ]
 
 
-def _loss(scales, networks, batch):
-    energies, forces, stresses = predicted(_energies_of(networks, scales), batch)
+def _mean(squares, count):
+    """The mean over all parts of a batch of squares, where count is not zero."""
+    return _total(jnp.sum(squares)) / jnp.maximum(_total(count), 1)
+
+
+def _loss(scales, networks, batch, curved=None):
+    functions = _energies_of(networks, scales)
+    energies, forces, stresses = predicted(functions, batch)
     by_energy = (batch.energy_weights * (energies - batch.energies)) ** 2
     by_force = (batch.force_weights[:, None] * (forces - batch.forces)) ** 2
     by_stress = (batch.stress_weights[:, None, None] * (stresses - batch.stresses)) ** 2
-    return (
-        jnp.sum(by_energy) / jnp.maximum(jnp.sum(batch.energy_weights > 0), 1)
-        + jnp.sum(by_force) / jnp.maximum(3 * jnp.sum(batch.force_weights > 0), 1)
-        + jnp.sum(by_stress) / jnp.maximum(9 * jnp.sum(batch.stress_weights > 0), 1)
+    loss = (
+        _mean(by_energy, jnp.sum(batch.energy_weights > 0))
+        + _mean(by_force, 3 * jnp.sum(batch.force_weights > 0))
+        + _mean(by_stress, 9 * jnp.sum(batch.stress_weights > 0))
     )
+    if curved is None:
+        return loss
+    by_product = (curved.weights[:, None] * (bent(functions, curved) - curved.products)) ** 2
+    return loss + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
 
 
-def _epoch(optimiser, scales, average, moving, state, made, order):
+def _epoch(optimiser, scales, average, moving, state, made, curved, order):
     """One pass over the batches; the new state, and the losses (batches, members)."""
 
     def step(state, place):
-        batch = jax.tree.map(lambda a: a[place], made)
+        batch = jax.tree.map(lambda a: a[place, 0], made)
         keep = jnp.minimum(average, (1.0 + state.steps) / (10.0 + state.steps))  # forgets the first weights soon
+        turn = state.steps.astype(jnp.int32)  # each step sees the next of the products
+        bends = jax.tree.map(lambda a: a[turn % len(a), 0], curved)
 
         def member(networks, own, mean):
-            loss, gradient = jax.value_and_grad(partial(_loss, scales))(networks, batch)
+            loss, gradient = jax.value_and_grad(partial(_loss, scales))(networks, batch, bends)
             gradient = jax.tree.map(jnp.multiply, gradient, moving)
             change, own = optimiser.update(gradient, own, networks)
             networks = jax.tree.map(lambda w, d, on: w + on * d, networks, change, moving)
@@ -174,15 +210,16 @@ def _epoch(optimiser, scales, average, moving, state, made, order):
 def _errors(scales, networks, made):
     """Of each member: the loss, and mean absolute errors of energies (eV/atom) and forces (eV/A)."""
 
-    def of_batch(batch):
+    def of_batch(parts):
+        batch = jax.tree.map(lambda a: a[0], parts)
+
         def member(networks):
             energies, forces, _ = predicted(_energies_of(networks, scales), batch)
             has_energy, has_forces = batch.energy_weights > 0, batch.force_weights > 0
-            return (
-                _loss(scales, networks, batch),
+            return _loss(scales, networks, batch), *map(_total, (
                 jnp.sum(jnp.where(has_energy, jnp.abs(energies - batch.energies), 0.0)), jnp.sum(has_energy),
                 jnp.sum(jnp.where(has_forces[:, None], jnp.abs(forces - batch.forces), 0.0)), 3 * jnp.sum(has_forces),
-            )
+            ))
 
         return jax.vmap(member)(networks)
 

@@ -136,14 +136,24 @@ _MOST_VECTORS = 200_000
 def residuals(dataset, baseline=None):
     """Targets less e0 and the baseline: lists of energies (eV, or None), forces and stresses (or None)."""
     e0 = np.array([sum(dataset.e0[int(z)] for z in f.numbers) for f in dataset])
-    energies = [None if f.energy is None else f.energy - e for f, e in zip(dataset, e0, strict=True)]
-    forces, stresses = [f.forces for f in dataset], [f.stress for f in dataset]
-    if baseline is not None:
-        for k, found in enumerate(evaluate_many(baseline, [f.structure for f in dataset])):
-            energies[k] = None if energies[k] is None else energies[k] - float(found.energy)
-            forces[k] = None if forces[k] is None else forces[k] - found.forces
-            stresses[k] = None if stresses[k] is None else stresses[k] - found.stress
-    return energies, forces, stresses
+    energies, *others = (
+        ([f.energy for f in dataset], [f.forces for f in dataset], [f.stress for f in dataset])
+        if baseline is None else less(dataset, baseline)
+    )
+    return [None if energy is None else energy - e for energy, e in zip(energies, e0, strict=True)], *others
+
+
+def less(dataset, potential):
+    """Labels less what a potential makes of them: lists of energies (eV, or None), forces and stresses (or None)."""
+    found = evaluate_many(potential, [f.structure for f in dataset])
+
+    def differences(kind):
+        return [
+            None if label is None else label - np.asarray(getattr(own, kind))
+            for label, own in zip((getattr(f, kind) for f in dataset), found, strict=True)
+        ]
+
+    return differences("energy"), differences("forces"), differences("stress")
 
 
 def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.graph import connect_rows
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import pytree
 from jaxpot.potentials.base import cut
 from jaxpot.potentials.terms import nearest
 
@@ -44,7 +44,16 @@ class Batch:
     stress_weights: jax.Array  # (B,)
     per_atom: jax.Array  # (B,), 1 / atoms
     per_volume: jax.Array  # (B,) 1/A^3
-    frames: tuple = static(default=())  # which of the data set
+
+
+@pytree
+class Bent:
+    """Frames with A atoms together and products of their Hessians with displacements, 0 / sigma where there is none."""
+
+    seen: tuple
+    turns: tuple  # of each network: how vectors (R, d) and slopes (R, K, 3, d) change along the displacements
+    products: jax.Array  # (A, 3) eV/A
+    weights: jax.Array  # (A,), 1 / sigma
 
 
 @dataclass(frozen=True)
@@ -56,19 +65,31 @@ class SeenFrame:
     others: np.ndarray
     centers: np.ndarray
     ties: np.ndarray
+    turns: tuple | None = None  # along a displacement of the atoms
 
 
-def describe_frame(descriptor, structure, neighbors, dtype):
-    """`SeenFrame` of a prepared frame: the atoms that the descriptor describes."""
-    vectors, slopes, ties, weights = map(np.asarray, _rows(descriptor, structure, neighbors))
+def describe_frame(descriptor, structure, neighbors, dtype, vector=None):
+    """`SeenFrame` of a prepared frame: the atoms that the descriptor describes, moved along a vector (n, 3) or not."""
+    arguments = descriptor, structure, neighbors
+    if vector is None:
+        found, turns = _rows(*arguments), None
+    else:
+        along = np.zeros(structure.positions.shape)
+        along[: len(vector)] = vector
+        found, turns = _turned(*arguments, along)
+    vectors, slopes, ties, weights = map(np.asarray, found)
     rows = np.flatnonzero(weights)
     filled = np.arange(slopes.shape[1]) < np.asarray(neighbors.counts)[rows, None]
     centers = np.asarray(neighbors.centers)[rows]
     others = np.where(filled, np.asarray(neighbors.others)[rows, : slopes.shape[1]], centers[:, None])
     keep = filled[:, :, None]
+
+    def kept(slopes):
+        return np.where(keep[..., None], np.asarray(slopes)[rows], 0.0).astype(dtype)
+
     return SeenFrame(
-        vectors[rows], np.where(keep[..., None], slopes[rows], 0.0).astype(dtype), others, centers,
-        np.where(keep, ties[rows], 0.0),
+        vectors[rows], kept(slopes), others, centers, np.where(keep, ties[rows], 0.0),
+        None if turns is None else (np.asarray(turns[0])[rows], kept(turns[1])),
     )
 
 
@@ -87,88 +108,12 @@ def _rows(descriptor, structure, neighbors):
     return jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], found)
 
 
-def batches(members, described, frames, targets, sigmas, scalings, dtype):
-    """`Batch`es of one shape.
+@jax.jit
+def _turned(descriptor, structure, neighbors, vector):
+    def rows(positions):
+        return _rows(descriptor, structure.moved(positions), neighbors)
 
-    Args:
-        members: for each batch, which frames.
-        described: for each network, a `SeenFrame` for each frame.
-        frames: `Frame`s.
-        targets: energies (eV), forces and stresses of all frames, or None, less all that is not fitted.
-        sigmas: `Sigmas`.
-        scalings: for each network the shift (d,) of its vectors, and the matrix (d, d) they are multiplied with then.
-        dtype: of the arrays.
-    """
-    if not members:
-        return []
-    atoms = max(sum(len(frames[k]) for k in own) for own in members)
-    count = max(len(own) for own in members)
-    rows = [max(sum(len(part[k].vectors) for k in own) for own in members) for part in described]
-    places = [max(entry.others.shape[1] for entry in part) for part in described]
-    most = (atoms, count, rows, places)
-    return [_batch(own, described, frames, targets, sigmas, scalings, dtype, most) for own in members]
-
-
-def _batch(own, described, frames, targets, sigmas, scalings, dtype, shape):
-    atoms, count, rows, places = shape
-    first = np.concatenate([[0], np.cumsum([len(frames[k]) for k in own])])[:-1]
-    seen = []
-    for part, (shift, mixing), most, width in zip(described, scalings, rows, places, strict=True):
-        parts = [part[k] for k in own]
-        numbers = np.concatenate([np.full(len(p.vectors), n) for n, p in enumerate(parts)])
-
-        def gathered(name, fill=0, parts=parts, most=most, width=width):
-            arrays = []
-            for n, entry in enumerate(parts):
-                array = getattr(entry, name)
-                if name in ("others", "centers"):
-                    array = array + first[n]
-                if name in ("slopes", "others", "ties"):
-                    spare = [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-                    array = np.pad(array, spare, constant_values=fill)
-                arrays.append(array)
-            joined = np.concatenate(arrays)
-            return np.pad(joined, [(0, most - len(joined))] + [(0, 0)] * (joined.ndim - 1), constant_values=fill)
-
-        vectors = (gathered("vectors") - shift) @ mixing
-        seen.append(Seen(
-            vectors.astype(dtype), gathered("slopes") @ mixing.astype(dtype), gathered("others").astype(np.int32),
-            gathered("centers").astype(np.int32), np.pad(numbers, (0, most - len(numbers))).astype(np.int32),
-            gathered("ties").astype(dtype), (np.arange(most) < len(numbers)).astype(dtype),
-        ))
-    energies, forces, stresses = targets
-    sizes = np.array([len(frames[k]) for k in own], float)
-
-    def column(values, weights, shape):
-        found, weight = np.zeros((count, *shape)), np.zeros(count)
-        for n, (value, own_weight) in enumerate(zip(values, weights, strict=True)):
-            if value is not None and own_weight is not None:
-                found[n], weight[n] = value, own_weight
-        return found.astype(dtype), weight.astype(dtype)
-
-    e, e_weights = column(
-        [None if energies[k] is None else energies[k] / len(frames[k]) for k in own],
-        [1.0 / (frames[k].sigma_energy or sigmas.energy) for k in own], (),
-    )
-    s, s_weights = column(
-        [stresses[k] for k in own], [_inverse(frames[k].sigma_stress or sigmas.stress) for k in own], (3, 3)
-    )
-    f, f_weights = np.zeros((atoms, 3)), np.zeros(atoms)
-    for start, k in zip(first, own, strict=True):
-        if forces[k] is not None:
-            f[start : start + len(frames[k])] = forces[k]
-            f_weights[start : start + len(frames[k])] = 1.0 / (frames[k].sigma_forces or sigmas.forces)
-    volumes = [frames[k].volume or np.inf for k in own]
-    spare = count - len(own)
-    return Batch(
-        tuple(seen), e, f.astype(dtype), s, e_weights, f_weights.astype(dtype), s_weights,
-        np.pad(1.0 / sizes, (0, spare)).astype(dtype), np.pad(1.0 / np.array(volumes), (0, spare)).astype(dtype),
-        tuple(int(k) for k in own),
-    )
-
-
-def _inverse(sigma):
-    return None if sigma is None else 1.0 / sigma
+    return jax.jvp(rows, (structure.positions,), (vector,))
 
 
 def predicted(energies_of, batch):
@@ -188,3 +133,19 @@ def predicted(energies_of, batch):
         forces = forces.at[seen.others].add(-pulls).at[seen.centers].add(pulls.sum(1))
         virials = virials.at[seen.frames].add(jnp.einsum("rkx,rky->rxy", seen.ties, pulls))
     return energies * batch.per_atom, forces, virials * batch.per_volume[:, None, None]
+
+
+def bent(energies_of, batch):
+    """Products of the Hessian with the displacements, (A, 3) eV/A, of what the networks make of a `Bent` batch.
+
+    Along a displacement u the derivative of the forces J^T g, with J the slopes and g the gradient of the networks by
+    their vectors, is (dJ/du)^T g + J^T (dg/dx) (J u).
+    """
+    products = jnp.zeros_like(batch.products)
+    for function, seen, (vectors, slopes) in zip(energies_of, batch.seen, batch.turns, strict=True):
+        gradients, turned = jax.jvp(jax.vmap(jax.grad(function)), (seen.vectors,), (vectors,))
+        weights = seen.weights[:, None]
+        pulls = jnp.einsum("rkxd,rd->rkx", slopes, gradients * weights)
+        pulls = pulls + jnp.einsum("rkxd,rd->rkx", seen.slopes, turned * weights)
+        products = products.at[seen.others].add(pulls).at[seen.centers].add(-pulls.sum(1))
+    return products

@@ -3,26 +3,32 @@
 import hashlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.devices import sharing
 from jaxpot.core.elements import name_species, symbol
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.versions import versions
 from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.fitting.batching import batches, bent_batches
 from jaxpot.fitting.clock import Clock
+from jaxpot.fitting.curvature import HessianProduct
 from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.descent import Descent
+from jaxpot.fitting.frame import Frame
 from jaxpot.fitting.gap import check_data, residuals
+from jaxpot.fitting.last_layer import last_layer_posterior
 from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of, posterior_of
 from jaxpot.fitting.metrics import KINDS, predict
 from jaxpot.fitting.network_recipe import NetworkRecipe
 from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import bond_length, read_recipe
-from jaxpot.fitting.seen import batches, describe_frame
+from jaxpot.fitting.seen import describe_frame
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
@@ -40,8 +46,9 @@ class Trained:
         potential: e0 + the networks + the baseline; where there are several members, with the mean of their
             networks.
         committee: `Committee` of all members.
-        posterior: `Posterior` of `potential`, the spread of its members, for error bars of all that follows from it
-            (`jp.std`, `jp.propagate`); `jp.calibrate` compares it with the validation frames. None of a single network.
+        posterior: `Posterior` of `potential`, for error bars of all that follows from it (`jp.std`, `jp.propagate`):
+            the spread of its members, or what data leave uncertain of the last layers of a single one
+            (`last_layer_posterior`; None without `predictions`). `jp.calibrate` compares it with the validation frames.
         history: epoch, training loss, validation errors of energy (eV/atom) and forces (eV/A): a list of tuples.
         best: the epoch that the weights are of.
         validation: numbers of the frames that no gradient has seen.
@@ -72,22 +79,24 @@ class Trained:
         """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
 
         Raises:
-            DataError: a single network, or no validation frames.
+            DataError: no bars, or no validation frames.
         """
         if self.posterior is None or not self.validation:
-            raise DataError("bars need at least two members, and frames that they were not trained on (validation)")
+            raise DataError("a calibration needs error bars, and frames that were not trained on (validation)")
         return [(np.array(self.validation), self.posterior)]
 
 
 def train(
-    dataset, recipe="behler-parrinello", *, start=None, frozen=(), baseline=None, test=None, seed=0, progress=None,
-    predictions=True, checkpoint=None,
+    dataset, recipe="behler-parrinello", *, start=None, frozen=(), curvatures=(), baseline=None, test=None, seed=0,
+    progress=None, predictions=True, checkpoint=None,
 ):
     """Train a neural network potential.
 
     Minimises the mean over frames of (dE / n sigma_E)^2, plus the means over components of (dF / sigma_F)^2 and, with a
-    sigma, (dstress / sigma_S)^2, by Adam with a cosine schedule and an exponential average of the weights. A part of
-    the training set tells when to stop. In single precision; the potential is one in double precision.
+    sigma, (dstress / sigma_S)^2, and of Hessian products that are given, by Adam with a cosine schedule and an
+    exponential average of the weights. A part of the training set tells when to stop. In single precision; the
+    potential is one in double precision. Devices that share a mesh (`jaxpot.core.devices`) divide each batch, and the
+    result is that of one device but for rounding.
 
     Args:
         dataset: `Dataset`.
@@ -95,11 +104,12 @@ def train(
         start: `Trained`, or a potential with networks, whose weights the training begins with (fine-tuning): symmetry
             functions, layers, shifts, offsets and scales are its own.
         frozen: numbers of the layers that stay as they are, from 0; of `start`.
+        curvatures: `HessianProduct`s: each step of the descent sees some of them, in turn.
         baseline: any potential; what is trained is the rest, and the result is their sum.
         test: a `Dataset` that takes no part, for the errors reported.
         seed: of first weights, batches and validation frames.
         progress: called with a sentence about what is being done.
-        predictions: False: do not evaluate the training set in the end.
+        predictions: False: do not evaluate the training set in the end, and give a single network no bars.
         checkpoint: path of a file that is written about once a minute: the same call goes on from there after an
             interruption, to the same result to the last bit. In the end it is removed.
 
@@ -117,7 +127,7 @@ def train(
     check_data(dataset, baseline)
     recipe = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     say, clock = progress or (lambda text: None), Clock()
-    _check(dataset, recipe, test)
+    _check(dataset, recipe, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
     species = tuple(int(z) for z in dataset.species)
     given = None if start is None else _networks_of(start, species)
@@ -126,7 +136,8 @@ def train(
     )
     frames = list(dataset)
     say(f"{len(frames)} frames, {dataset.n_atoms} atoms, {name_species(species)}; e0: {dataset.e0_origin}")
-    described = _described(descriptors, frames, say)
+    described = _described(descriptors, [(frame.structure, None) for frame in frames], say)
+    turned = _described(descriptors, [(target.structure, target.vector) for target in curvatures], say)
     clock.step("descriptors")
     targets = residuals(dataset, baseline)
     if given is None:
@@ -142,14 +153,22 @@ def train(
     ]
     if given is not None:
         readouts = [mixed(r, np.linalg.inv(mixing)) for r, mixing in zip(readouts, mixings, strict=True)]
-    made = [
-        batches(own, described, frames, targets, recipe.sigmas, scalings, np.float32)
-        for own in (_dealt(training, recipe.batch, seed), _dealt(validation, recipe.batch, seed))
-    ]
-    run = _identity(dataset, recipe, baseline, readouts, seed, frozen) if checkpoint is not None else ""
+    dealt, held, turns = (
+        _dealt(own, recipe.batch, seed) for own in (training, validation, range(len(curvatures)))
+    )
+    common = {"scalings": scalings, "dtype": np.float32}
+    seen = partial(batches, described=described, frames=frames, targets=targets, sigmas=recipe.sigmas, **common)
+    bends = partial(
+        bent_batches, described=turned, frames=[Frame(c.structure) for c in curvatures],
+        targets=[(_less_baseline(c, baseline), c.sigma) for c in curvatures], **common,
+    )
+    made = [_by_device(make, own, sharing()) for make, own in ((seen, dealt), (seen, held), (bends, turns))]
+    run = ""
+    if checkpoint is not None:
+        run = _identity(dataset, curvatures, recipe, baseline, readouts, seed, frozen)
     scales = [(np.float32(r.offset[0]), np.float32(r.scale[0])) for r in readouts]
     weights = tuple(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), r.network) for r in readouts)
-    loop = Descent(recipe, weights, scales, made, frozen, seed, say, checkpoint, run, bool(validation))
+    loop = Descent(recipe, weights, scales, dealt, made, frozen, seed, say, checkpoint, run)
 
     def assembled(weights):
         """The committee, and the mean of it, in double precision."""
@@ -172,8 +191,12 @@ def train(
     tested = None if test is None else predict(potential, test)
     clock.step("errors")
     loop.remove()
-    sigmas = _noise(recipe.sigmas, targets)
-    spread = None if recipe.members == 1 else posterior_of(potential, sigmas)
+    sigmas, spread = _noise(recipe.sigmas, targets), None
+    if recipe.members > 1:
+        spread = posterior_of(potential, sigmas)
+    elif predictions:
+        spread = last_layer_posterior(potential, dataset[np.array(training)], recipe.sigmas, progress=say)
+        clock.step("bars")
     return Trained(
         potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds, recipe, sigmas,
         dataset.e0, dataset.e0_origin,
@@ -187,9 +210,14 @@ def _noise(sigmas, targets):
     return {kind: given[kind] for kind in there if given[kind]}
 
 
-def _check(dataset, recipe, test):
+def _check(dataset, recipe, test, curvatures):
     if not isinstance(recipe, NetworkRecipe):
         raise DataError(f"recipe: expected networks, such as behler-parrinello, got a {type(recipe).__name__}")
+    for target in curvatures:
+        if not isinstance(target, HessianProduct):
+            raise DataError(f"curvatures: expected HessianProducts, got {type(target).__name__}")
+        if not set(target.structure.numbers.tolist()) <= set(dataset.species):
+            raise DataError(f"curvatures: elements {target.structure.numbers} that the training set does not have")
     if test is not None:
         if not isinstance(test, Dataset):
             raise DataError(f"test: expected a Dataset, got {type(test).__name__}")
@@ -218,16 +246,31 @@ def _networks_of(start, species):
     return [found[z] for z in species]
 
 
-def _described(descriptors, frames, say):
+def _described(descriptors, given, say):
+    """`SeenFrame`s of each descriptor, of pairs (structure, vector that its atoms are displaced along or None)."""
     cutoff = max(descriptor.cutoff for descriptor in descriptors)
-    prepared, found, last = prepare_frames([f.structure for f in frames], cutoff), [[] for _ in descriptors], 0.0
-    for k, pair in enumerate(prepared):
+    prepared, found = prepare_frames([structure for structure, _ in given], cutoff), [[] for _ in descriptors]
+    last = 0.0
+    for k, (pair, (_, vector)) in enumerate(zip(prepared, given, strict=True)):
         for parts, descriptor in zip(found, descriptors, strict=True):
-            parts.append(describe_frame(descriptor, *pair, np.float32))
+            parts.append(describe_frame(descriptor, *pair, np.float32, vector))
         if time.monotonic() - last > _SAY:
             last = time.monotonic()
-            say(f"descriptors of {k + 1} of {len(frames)} frames")
+            say(f"descriptors of {k + 1} of {len(given)} frames")
     return found
+
+
+def _less_baseline(target, baseline):
+    """The product of a `HessianProduct` (n, 3) without what the baseline contributes."""
+    return target.product if baseline is None else target.product - target.baseline(baseline).reshape(-1, 3)
+
+
+def _by_device(make, dealt, count):
+    """Batches that are divided between devices: lists with the part of each."""
+    if not dealt:
+        return []
+    made = make([own[k::count] for own in dealt for k in range(count)])
+    return [made[begin : begin + count] for begin in range(0, len(made), count)]
 
 
 def _parts(dataset, recipe, seed):
@@ -246,10 +289,10 @@ def _dealt(frames, size, seed):
     return [order[start : start + size].tolist() for start in range(0, len(order), size)]
 
 
-def _identity(dataset, recipe, baseline, readouts, seed, frozen):
+def _identity(dataset, curvatures, recipe, baseline, readouts, seed, frozen):
     found = hashlib.sha256()
-    found.update(repr((recipe, seed, tuple(frozen), sorted(versions().items()))).encode())
-    trees = [baseline, [r.stacked for r in readouts]]
+    found.update(repr((recipe, seed, tuple(frozen), sharing(), sorted(versions().items()))).encode())
+    trees = [baseline, [r.stacked for r in readouts], [(c.structure, c.vector, c.product, c.sigma) for c in curvatures]]
     for frame in dataset:
         trees.append([frame.structure, frame.energy, frame.forces, frame.stress, frame.sigma_energy,
                       frame.sigma_forces, frame.sigma_stress])

@@ -46,7 +46,7 @@ class Described(Potential):
         return described
 
     one_vector = property(lambda self: self.descriptor.one_vector)
-    n_features = property(lambda self: len(self.readout.points))
+    n_features = property(lambda self: self.readout.n_features)
     smoothness = property(lambda self: min(self.descriptor.smoothness, self.readout.smoothness))
     kinks = property(lambda self: self.descriptor.kinks)
 

@@ -88,12 +88,21 @@ class MLP:
 
     def __call__(self, x):
         """y of x (inputs,), ()."""
-        for kernel, bias, name in zip(self.kernels, self.biases, self.activations, strict=True):
+        return self._through(x, len(self.kernels))[0]
+
+    def last_inputs(self, x):
+        """What the last layer reads, (H,)."""
+        return self._through(x, len(self.kernels) - 1)
+
+    def _through(self, x, count):
+        """What comes out of the first layers."""
+        layers = zip(self.kernels[:count], self.biases[:count], self.activations[:count], strict=True)
+        for kernel, bias, name in layers:
             x = x @ kernel + bias
             if self.normalised:
                 x = x * (1.0 / kernel.shape[0])
             x = ACTIVATIONS[name][0](x)
-        return x[0]
+        return x
 
     def __repr__(self):
         sizes = "-".join(str(kernel.shape[0]) for kernel in self.kernels)

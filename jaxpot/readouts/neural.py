@@ -68,3 +68,30 @@ class Neural:
         """E of weighted vectors (m, d), (m,): () eV."""
         values = jax.vmap(self.network)((vectors - self.shift) * self.factor)
         return jnp.sum(weights * (self.offset + self.scale * values.reshape(len(weights))))
+
+    @property
+    def n_features(self):
+        """How many parameters the last layer has."""
+        return self.network.kernels[-1].shape[0] + 1
+
+    def features(self, vectors, weights):
+        """What E is linear in, (H + 1,) eV: the inputs of the last layer of an `MLP`, and 1, times the scale."""
+        return weights @ self._last_inputs(vectors)
+
+    def feature_changes(self, vectors, weights, changes, weight_changes):
+        """The features, and their derivatives instance by instance.
+
+        Args:
+            vectors, weights: of a descriptor, (m, d) and (m,).
+            changes, weight_changes: their derivatives by q coordinates each, (m, q, d) and (m, q).
+
+        Returns:
+            (H + 1,) eV and (m, q, H + 1).
+        """
+        inputs, push = jax.linearize(self._last_inputs, vectors)
+        found = jax.vmap(push, in_axes=1, out_axes=1)(changes)
+        return weights @ inputs, weights[:, None, None] * found + weight_changes[:, :, None] * inputs[:, None]
+
+    def _last_inputs(self, vectors):
+        found = jax.vmap(self.network.last_inputs)((vectors - self.shift) * self.factor)
+        return self.scale * jnp.concatenate([found, jnp.ones((len(found), 1), found.dtype)], axis=1)

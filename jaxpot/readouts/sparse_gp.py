@@ -58,6 +58,11 @@ class SparseGP:
         return self.points.shape[1]
 
     @property
+    def n_features(self):
+        """How many weights there are."""
+        return len(self.points)
+
+    @property
     def chunk_elements(self):
         """Each neighbour brings a hundred numbers or more; points beyond the cache are read once a chunk."""
         return 2560 if self.points.size < 1 << 19 else 4096

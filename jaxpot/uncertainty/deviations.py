@@ -153,6 +153,7 @@ def _square_sum(array):
     return jnp.sum(array * array, axis=-1)
 
 
+@jax.jit
 def _spread_of_any(posterior, structure, neighbors):
     """Derivatives of an `Evaluation` by z, an axis (R,) behind each array."""
     def along(direction):

@@ -10,10 +10,12 @@ import pytest
 import jaxpot as jp
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting import descent
+from jaxpot.fitting.batching import batches, bent_batches
 from jaxpot.fitting.gap import Sigmas
+from jaxpot.fitting.last_layer import last_layer_posterior
 from jaxpot.fitting.network_recipe import NetworkRecipe
 from jaxpot.fitting.prepared import prepare_frames
-from jaxpot.fitting.seen import batches, describe_frame, predicted
+from jaxpot.fitting.seen import bent, describe_frame, predicted
 from jaxpot.fitting.training import train
 from jaxpot.potentials import Described
 from jaxpot.readouts import MLP, Neural
@@ -130,7 +132,7 @@ def test_bars_of_networks_are_the_spread_of_their_members(data, several):
     assert float(found.std) == pytest.approx(np.std(single, ddof=1), rel=1e-8)
 
 
-def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several, trained):
+def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several):
     assert len(several.validation) == 3
     with pytest.raises(DataError, match="four frames"):
         jp.calibrate(several, data)
@@ -141,8 +143,84 @@ def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several,
     off = [np.asarray(jp.forces(found.potential, f.structure)) - f.forces for f in own]
     inside = [np.abs(d) < 1.645 * b.total.forces for d, b in zip(off, bars, strict=True)]
     assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
-    with pytest.raises(DataError, match="at least two members"):
-        jp.calibrate(trained, data)
+    single = train(data, replace(TINY, epochs=1), seed=1, predictions=False)
+    with pytest.raises(DataError, match="a calibration needs error bars"):
+        jp.calibrate(single, data)
+
+
+def test_bars_of_a_single_network_are_those_of_its_last_layer(data, trained):
+    """The precision less that of the data, by derivatives of what is predicted, is a multiple of the unit matrix."""
+    posterior = trained.posterior
+    assert posterior.parameters == tuple(f"terms[0].readout.network.{name}[1]" for name in ("kernels", "biases"))
+    rows = []
+    for k in set(range(len(data))) - set(trained.validation):
+        frame = data[k]
+        listed = jp.neighbors(frame.structure, trained.potential.cutoff)
+        slopes = jax.jacfwd(lambda theta, s=frame.structure, n=listed: jp.evaluate(posterior.with_parameters(theta), s, n))(
+            posterior.mean
+        )
+        sigma = posterior.sigmas
+        rows.append(np.asarray(slopes.energy)[None] / sigma["energy"] / np.sqrt(len(frame)))
+        rows.append(np.asarray(slopes.forces).reshape(-1, 7) / sigma["forces"])
+        rows.append(np.asarray(slopes.stress)[np.triu_indices(3)] / sigma["stress"])
+    rows = np.concatenate(rows)
+    factor = np.asarray(posterior.factor)
+    prior = np.linalg.inv(factor @ factor.T) - rows.T @ rows
+    np.testing.assert_allclose(prior, prior[0, 0] * np.eye(7), atol=1e-6 * prior[0, 0])
+    assert prior[0, 0] > 0.0
+    found = jp.std(posterior, data[0].structure)
+    assert (found.parametric.forces > 0.0).all() and found.noise.forces[0, 0] == pytest.approx(sigma["forces"])
+
+
+def test_last_layers_that_are_not_linear_have_no_bars(data, several):
+    with pytest.raises(DataError, match="whose last layer is linear"):
+        last_layer_posterior(several.potential, data)
+    with pytest.raises(DataError, match="has no neural networks"):
+        last_layer_posterior(jp.potentials.StillingerWeber.silicon(), data)
+
+
+def test_products_with_hessians_are_those_of_the_potential():
+    terms, structures = two_kinds()
+    potential = terms[0] + terms[1]
+    rng = np.random.default_rng(5)
+    targets = [
+        (np.asarray(jp.hessian_vector_product(potential, s, u)), 0.5)
+        for s, u in ((s, rng.normal(size=s.positions.shape)) for s in structures)
+    ]
+    rng = np.random.default_rng(5)
+    described = [
+        [
+            describe_frame(t.descriptor, *pair, np.float64, rng.normal(size=s.positions.shape))
+            for s, pair in zip(structures, prepare_frames(structures, potential.cutoff), strict=True)
+        ]
+        for rng, t in ((np.random.default_rng(5), t) for t in terms)
+    ]
+    scalings = [(np.asarray(t.readout.shift), np.diag(t.readout.factor)) for t in terms]
+    made = bent_batches([[2, 0], [1], []], described, structures, targets, scalings, np.float64)
+    functions = [lambda x, own=t.readout: own.offset + own.scale * own.network(x) for t in terms]
+    for batch in made:
+        np.testing.assert_allclose(bent(functions, batch), batch.products, atol=1e-11)
+    assert np.abs(made[0].products).max() > 0.1 and not made[2].weights.any()
+
+
+def test_products_with_hessians_can_be_trained_on(data):
+    oracle = jp.potentials.StillingerWeber.silicon()
+    rng = np.random.default_rng(0)
+    targets = []
+    for k in range(3):
+        structure, vector = data[k].structure, rng.normal(size=(4, 3))
+        product = np.asarray(jp.hessian_vector_product(oracle, structure, vector))
+        targets.append(jp.HessianProduct(structure, vector, product, 0.2))
+
+    def error(found):
+        differences = [jp.hessian_vector_product(found.potential, t.structure, t.vector) - t.product for t in targets]
+        return float(np.mean(np.square(differences)))
+
+    recipe = replace(TINY, epochs=60, rate=0.02, patience=100)
+    without, found = (train(data, recipe, seed=1, predictions=False, curvatures=c) for c in ((), targets))
+    assert error(found) < 0.5 * error(without)
+    with pytest.raises(DataError, match="expected HessianProducts, got StrainCurvature"):
+        train(data, TINY, curvatures=[jp.StrainCurvature(data[0].structure, np.eye(3), np.eye(3), 1.0, 1.0)])
 
 
 @pytest.mark.parametrize("after", [1, 3])
@@ -226,7 +304,7 @@ def test_a_loss_that_is_not_a_number_names_the_frames(data):
     [
         ({"epochs": 0}, "epochs"), ({"rate": -1.0}, "rate"), ({"validation": 1.0}, "validation"),
         ({"average": -0.1}, "average"), ({"members": 0}, "members"), ({"batch": 1.5}, "batch"),
-        ({"radial": 0}, "radial"), ({"activation": "sine"}, "activations"),
+        ({"radial": 0}, "radial"), ({"activation": "sine"}, "activation: expected one of"),
     ],
 )
 def test_what_cannot_be_trained(data, change, said):
@@ -235,7 +313,7 @@ def test_what_cannot_be_trained(data, change, said):
 
 
 def test_other_wrong_arguments(data, trained):
-    with pytest.raises(DataError, match="NetworkRecipe"):
+    with pytest.raises(DataError, match="expected networks, such as behler-parrinello"):
         train(data, "gap")
     with pytest.raises(DataError, match="has no network of Si"):
         train(data, TINY, start=jp.potentials.StillingerWeber.silicon())

@@ -1,0 +1,124 @@
+"""Batches of frames, all of one shape, of what networks see of them."""
+
+import jax
+import numpy as np
+
+from jaxpot.fitting.seen import Batch, Bent, Seen
+
+
+def batches(members, described, frames, targets, sigmas, scalings, dtype):
+    """`Batch`es of one shape.
+
+    Args:
+        members: for each batch, which frames: some in the first; a batch without any has weights zero.
+        described: for each network, a `SeenFrame` for each frame.
+        frames: `Frame`s.
+        targets: energies (eV), forces and stresses of all frames, or None, less all that is not fitted.
+        sigmas: `Sigmas`.
+        scalings: for each network the shift (d,) of its vectors, and the matrix (d, d) they are multiplied with then.
+        dtype: of the arrays.
+    """
+    shape, count = _shape(members, described, frames), max(map(len, members))
+    made = []
+    for own in members:
+        batch = _batch(own or members[0], described, frames, targets, sigmas, scalings, dtype, shape, count)
+        made.append(batch if own else jax.tree.map(np.zeros_like, batch))
+    return made
+
+
+def bent_batches(members, described, frames, targets, scalings, dtype):
+    """`Bent`s of one shape.
+
+    Args:
+        targets: for each frame, its products (n, 3) and their sigma.
+        members, described, frames, scalings, dtype: as for `batches`.
+    """
+    shape, made = _shape(members, described, frames), []
+    for own in members:
+        some = own or members[0]
+        products, weights = np.zeros((shape[0], 3)), np.zeros(shape[0])
+        for start, k in zip(_firsts(some, frames), some, strict=True):
+            part = slice(start, start + len(frames[k]))
+            products[part], weights[part] = targets[k][0], 1.0 / targets[k][1]
+        seen = _seen(some, described, frames, scalings, dtype, shape)
+        turns = tuple(
+            tuple(_joined([part[k].turns[i] for k in some], most, width if i else None) @ mixing for i in range(2))
+            for part, (_, mixing), most, width in zip(described, scalings, *shape[1:], strict=True)
+        )
+        batch = Bent(seen, *jax.tree.map(lambda a: a.astype(dtype), (turns, products, weights)))
+        made.append(batch if own else jax.tree.map(np.zeros_like, batch))
+    return made
+
+
+def _shape(members, described, frames):
+    """Atoms, and of each network rows and places, that are enough for all batches."""
+    atoms = max(sum(len(frames[k]) for k in own) for own in members)
+    rows = [max(sum(len(part[k].vectors) for k in own) for own in members) for part in described]
+    return atoms, rows, [max(entry.others.shape[1] for entry in part) for part in described]
+
+
+def _firsts(own, frames):
+    """Which atom of a batch is the first of each frame."""
+    return np.concatenate([[0], np.cumsum([len(frames[k]) for k in own])])[:-1].astype(int)
+
+
+def _joined(arrays, most, width=None):
+    """Arrays of rows one after the other, padded to so many rows, and to so many places if a width is given."""
+    if width is not None:
+        arrays = [np.pad(a, [(0, 0), (0, width - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays]
+    joined = np.concatenate(arrays)
+    return np.pad(joined, [(0, most - len(joined))] + [(0, 0)] * (joined.ndim - 1))
+
+
+def _seen(own, described, frames, scalings, dtype, shape):
+    """`Seen` of each network."""
+    first, found = _firsts(own, frames), []
+    for part, (shift, mixing), most, width in zip(described, scalings, *shape[1:], strict=True):
+        parts = [part[k] for k in own]
+        counts = [len(p.vectors) for p in parts]
+        vectors = (_joined([p.vectors for p in parts], most) - shift) @ mixing
+        slopes = _joined([p.slopes for p in parts], most, width)
+        others = _joined([p.others + start for p, start in zip(parts, first, strict=True)], most, width)
+        centers = _joined([p.centers + start for p, start in zip(parts, first, strict=True)], most)
+        found.append(Seen(
+            vectors.astype(dtype), slopes @ mixing.astype(dtype), others.astype(np.int32), centers.astype(np.int32),
+            _joined([np.repeat(np.arange(len(own)), counts)], most).astype(np.int32),
+            _joined([p.ties for p in parts], most, width).astype(dtype), (np.arange(most) < sum(counts)).astype(dtype),
+        ))
+    return tuple(found)
+
+
+def _batch(own, described, frames, targets, sigmas, scalings, dtype, shape, count):
+    seen, atoms = _seen(own, described, frames, scalings, dtype, shape), shape[0]
+    energies, forces, stresses = targets
+    sizes = np.array([len(frames[k]) for k in own], float)
+
+    def column(values, weights, shape):
+        found, weight = np.zeros((count, *shape)), np.zeros(count)
+        for n, (value, own_weight) in enumerate(zip(values, weights, strict=True)):
+            if value is not None and own_weight is not None:
+                found[n], weight[n] = value, own_weight
+        return found.astype(dtype), weight.astype(dtype)
+
+    e, e_weights = column(
+        [None if energies[k] is None else energies[k] / len(frames[k]) for k in own],
+        [1.0 / (frames[k].sigma_energy or sigmas.energy) for k in own], (),
+    )
+    s, s_weights = column(
+        [stresses[k] for k in own], [_inverse(frames[k].sigma_stress or sigmas.stress) for k in own], (3, 3)
+    )
+    f, f_weights = np.zeros((atoms, 3)), np.zeros(atoms)
+    for start, k in zip(_firsts(own, frames), own, strict=True):
+        if forces[k] is not None:
+            f[start : start + len(frames[k])] = forces[k]
+            f_weights[start : start + len(frames[k])] = 1.0 / (frames[k].sigma_forces or sigmas.forces)
+    volumes = [frames[k].volume or np.inf for k in own]
+    spare = count - len(own)
+    return Batch(
+        seen, e, f.astype(dtype), s, e_weights, f_weights.astype(dtype), s_weights,
+        np.pad(1.0 / sizes, (0, spare)).astype(dtype), np.pad(1.0 / np.array(volumes), (0, spare)).astype(dtype),
+    )
+
+
+def _inverse(sigma):
+    return None if sigma is None else 1.0 / sigma
