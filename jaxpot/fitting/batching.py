@@ -42,7 +42,7 @@ def bent_batches(members, described, frames, targets, scalings, dtype):
             products[part], weights[part] = targets[k][0], 1.0 / targets[k][1]
         seen = _seen(some, described, frames, scalings, dtype, shape)
         turns = tuple(
-            tuple(_joined([part[k].turns[i] for k in some], most, width if i else None) @ mixing for i in range(2))
+            _changes([part[k].turns for k in some], mixing, most, width)
             for part, (_, mixing), most, width in zip(described, scalings, *shape[1:], strict=True)
         )
         batch = Bent(seen, *jax.tree.map(lambda a: a.astype(dtype), (turns, products, weights)))
@@ -70,21 +70,28 @@ def _joined(arrays, most, width=None):
     return np.pad(joined, [(0, most - len(joined))] + [(0, 0)] * (joined.ndim - 1))
 
 
+def _changes(parts, mixing, most, width):
+    """Vectors that are not shifted, slopes, weights and their slopes of some frames, joined and mixed."""
+    vectors, slopes, weights, weight_slopes = zip(*parts, strict=True)
+    return (
+        _joined(vectors, most) @ mixing, _joined(slopes, most, width) @ mixing.astype(slopes[0].dtype),
+        _joined(weights, most), None if weight_slopes[0] is None else _joined(weight_slopes, most, width),
+    )
+
+
 def _seen(own, described, frames, scalings, dtype, shape):
     """`Seen` of each network."""
     first, found = _firsts(own, frames), []
     for part, (shift, mixing), most, width in zip(described, scalings, *shape[1:], strict=True):
         parts = [part[k] for k in own]
-        counts = [len(p.vectors) for p in parts]
-        vectors = (_joined([p.vectors for p in parts], most) - shift) @ mixing
-        slopes = _joined([p.slopes for p in parts], most, width)
+        shifted = [(p.vectors - shift, p.slopes, p.weights, p.weight_slopes) for p in parts]
+        vectors, slopes, weights, weight_slopes = _changes(shifted, mixing, most, width)
         others = _joined([p.others + start for p, start in zip(parts, first, strict=True)], most, width)
         centers = _joined([p.centers + start for p, start in zip(parts, first, strict=True)], most)
-        found.append(Seen(
-            vectors.astype(dtype), slopes @ mixing.astype(dtype), others.astype(np.int32), centers.astype(np.int32),
-            _joined([np.repeat(np.arange(len(own)), counts)], most).astype(np.int32),
-            _joined([p.ties for p in parts], most, width).astype(dtype), (np.arange(most) < sum(counts)).astype(dtype),
-        ))
+        numbers = _joined([np.full(len(p.vectors), n) for n, p in enumerate(parts)], most)
+        ties = _joined([p.ties for p in parts], most, width)
+        arrays = Seen(vectors, slopes, others, centers, numbers, ties, weights, weight_slopes)
+        found.append(jax.tree.map(lambda a: a.astype(np.int32 if a.dtype.kind == "i" else dtype), arrays))
     return tuple(found)
 
 

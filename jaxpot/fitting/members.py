@@ -22,10 +22,12 @@ _FURTHEST = 6.0  # the largest component of an input that networks of the traini
 def first_readouts(descriptors, described, targets, frames, recipe, seed):
     """Random networks whose inputs have mean 0 and deviation 1, and whose output is of the size of the forces."""
     energies, forces, _ = targets
-    per_atom = [e / len(f) for e, f in zip(energies, frames, strict=True) if e is not None]
+    # Each atom has the weight 1, but where networks read its bonds.
+    weights = [sum(parts[k].weights.sum() for parts in described) for k in range(len(frames))]
+    shares = [e / w for e, w in zip(energies, weights, strict=True) if e is not None and w > 0.0]
     known = [np.ravel(f) for f in forces if f is not None]
-    offset = float(np.mean(per_atom)) if per_atom else 0.0
-    scale = float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if known else float(np.std(per_atom))
+    offset = float(np.mean(shares)) if shares else 0.0
+    scale = float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if known else float(np.std(shares))
     readouts = []
     for k, (descriptor, parts) in enumerate(zip(descriptors, described, strict=True)):
         vectors = np.concatenate([p.vectors for p in parts])

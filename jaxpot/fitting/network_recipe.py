@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from jaxpot.core.numbers import as_number, as_positive, as_whole
-from jaxpot.descriptors import SymmetryFunctions
+from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import DataError
 from jaxpot.fitting.gap import Sigmas
 from jaxpot.readouts.network import ACTIVATIONS
 
-ARCHITECTURE = ("cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
+ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
 TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average")
 
 
@@ -17,8 +17,11 @@ class NetworkRecipe:
     """What a training is made of.
 
     Attributes:
+        reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; or "bonds", a network
+            for each two elements that reads their `Bond`s.
         cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data).
-        radial, angular: of `SymmetryFunctions.automatic`.
+        radial, angular: how many functions: `radial` and `angular` of symmetry functions, `radial` and `around` of
+            bonds.
         hidden: widths of the hidden layers.
         activation: of these.
         sigmas: what each error is divided by in the loss, where frames give none.
@@ -32,6 +35,7 @@ class NetworkRecipe:
         name: of the file.
     """
 
+    reads: str = "atoms"
     cutoff: float = 2.2
     nearest: float = 0.8
     radial: int = 10
@@ -49,6 +53,8 @@ class NetworkRecipe:
     name: str = ""
 
     def __post_init__(self):
+        if self.reads not in ("atoms", "bonds"):
+            raise DataError(f"reads: expected atoms or bonds, got {self.reads!r}")
         for name, most in (("epochs", 10**7), ("batch", 10**6), ("members", 1000), ("patience", 10**7)):
             as_whole(getattr(self, name), name, 1, most)
         as_positive(self.rate, "rate")
@@ -64,10 +70,11 @@ class NetworkRecipe:
             raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
 
     def descriptors(self, species, bond):
-        """The symmetry functions of each element."""
+        """What each network reads, for a bond length in A."""
+        cutoff, nearest = self.cutoff * bond, self.nearest * bond
+        if self.reads == "bonds":
+            pairs = [(one, two) for one in species for two in species]
+            return [Bond(cutoff, species, pair, self.radial, self.angular, nearest=nearest) for pair in pairs]
         return [
-            SymmetryFunctions.automatic(
-                species, self.cutoff * bond, self.radial, self.angular, z, self.nearest * bond
-            )
-            for z in species
+            SymmetryFunctions.automatic(species, cutoff, self.radial, self.angular, z, nearest) for z in species
         ]

@@ -20,15 +20,16 @@ _ROWS = 8  # atoms whose derivatives are computed at once
 
 @pytree
 class Seen:
-    """What one network sees of a batch: R atoms of one element with K neighbours; spare ones have weight 0."""
+    """What one network sees of a batch: R vectors that q neighbours change each; spare ones have weight 0."""
 
     vectors: jax.Array  # (R, d), shifted and mixed
-    slopes: jax.Array  # (R, K, 3, d), their derivatives by the neighbours' positions, mixed likewise, per A
-    others: jax.Array  # (R, K), which atom of the batch each neighbour is
-    centers: jax.Array  # (R,), which atom it is
+    slopes: jax.Array  # (R, q, 3, d), their derivatives by the neighbours' positions, mixed likewise, per A
+    others: jax.Array  # (R, q), which atom of the batch each neighbour is
+    centers: jax.Array  # (R,), which atom sees it
     frames: jax.Array  # (R,), which frame of the batch it is in
-    ties: jax.Array  # (R, K, 3) A, vectors to the neighbours
-    weights: jax.Array  # (R,), 1 or 0
+    ties: jax.Array  # (R, q, 3) A, vectors to the neighbours
+    weights: jax.Array  # (R,)
+    weight_slopes: jax.Array | None  # (R, q, 3) 1/A; None where weights are 1
 
 
 @pytree
@@ -51,21 +52,23 @@ class Bent:
     """Frames with A atoms together and products of their Hessians with displacements, 0 / sigma where there is none."""
 
     seen: tuple
-    turns: tuple  # of each network: how vectors (R, d) and slopes (R, K, 3, d) change along the displacements
+    turns: tuple  # of each network: how vectors, slopes, weights and their slopes change along the displacements
     products: jax.Array  # (A, 3) eV/A
     weights: jax.Array  # (A,), 1 / sigma
 
 
 @dataclass(frozen=True)
 class SeenFrame:
-    """One frame as one network sees it: rows of NumPy arrays."""
+    """One frame as one network sees it: the arrays of `Seen`, for the vectors that count."""
 
     vectors: np.ndarray
     slopes: np.ndarray
+    weights: np.ndarray
+    weight_slopes: np.ndarray | None
     others: np.ndarray
     centers: np.ndarray
     ties: np.ndarray
-    turns: tuple | None = None  # along a displacement of the atoms
+    turns: tuple | None = None  # of the first four along a displacement of the atoms
 
 
 def describe_frame(descriptor, structure, neighbors, dtype, vector=None):
@@ -77,43 +80,49 @@ def describe_frame(descriptor, structure, neighbors, dtype, vector=None):
         along = np.zeros(structure.positions.shape)
         along[: len(vector)] = vector
         found, turns = _turned(*arguments, along)
-    vectors, slopes, ties, weights = map(np.asarray, found)
-    rows = np.flatnonzero(weights)
-    filled = np.arange(slopes.shape[1]) < np.asarray(neighbors.counts)[rows, None]
+    weights, places, ties = (np.asarray(found[k]) for k in (2, 4, 5))
+    rows, which = np.nonzero(weights)  # atoms, and which of their vectors
+    places = places[which]  # (R, q)
+    filled = places < np.asarray(neighbors.counts)[rows, None]
     centers = np.asarray(neighbors.centers)[rows]
-    others = np.where(filled, np.asarray(neighbors.others)[rows, : slopes.shape[1]], centers[:, None])
-    keep = filled[:, :, None]
+    others = np.where(filled, np.asarray(neighbors.others)[rows[:, None], places], centers[:, None])
 
-    def kept(slopes):
-        return np.where(keep[..., None], np.asarray(slopes)[rows], 0.0).astype(dtype)
+    def kept(found):
+        """Vectors, slopes, weights and their slopes, without what empty places add."""
+        vectors, slopes, weights, weight_slopes = (np.asarray(a)[rows, which] for a in found[:4])
+        slopes = np.where(filled[..., None, None], slopes, 0.0).astype(dtype)
+        weight_slopes = np.where(filled[..., None], weight_slopes, 0.0)
+        return vectors, slopes, weights, None if descriptor.one_vector else weight_slopes
 
-    return SeenFrame(
-        vectors[rows], kept(slopes), others, centers, np.where(keep, ties[rows], 0.0),
-        None if turns is None else (np.asarray(turns[0])[rows], kept(turns[1])),
-    )
+    ties = np.where(filled[..., None], ties[rows[:, None], places], 0.0)
+    return SeenFrame(*kept(found), others, centers, ties, None if turns is None else kept(turns))
 
 
 @jax.jit
 def _rows(descriptor, structure, neighbors):
+    """Vectors (n, m, d), slopes (n, m, q, 3, d), weights (n, m), their slopes, places (m, q), ties (n, K, 3)."""
     def chunk(_, rows):
         graph = connect_rows(structure, neighbors, rows)
-        environments = nearest(graph.environments(), places)
-        vectors, weights, _, changes, _ = jax.vmap(descriptor.jacobian)(environments)
-        ties = jnp.stack([environments.x, environments.y, environments.z], axis=-1)
-        return None, (vectors[:, 0], changes[:, 0], ties, jnp.where(graph.real, weights[:, 0], 0.0))
+        environments = nearest(graph.environments(), width)
+        vectors, weights, places, changes, weight_changes = jax.vmap(descriptor.jacobian)(environments)
+        weights = jnp.where(graph.real[:, None], weights, 0.0)
+        return None, (vectors, changes, weights, weight_changes, environments.vectors, places)
 
-    rows, places = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)
+    rows, width = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)
     count = -(-rows // _ROWS)
     _, found = jax.lax.scan(chunk, None, cut(neighbors, count, _ROWS))
-    return jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], found)
+    *found, ties, places = jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], found)
+    return *found, places[0], ties
 
 
 @jax.jit
 def _turned(descriptor, structure, neighbors, vector):
     def rows(positions):
-        return _rows(descriptor, structure.moved(positions), neighbors)
+        *found, places, ties = _rows(descriptor, structure.moved(positions), neighbors)
+        return tuple(found), (places, ties)
 
-    return jax.jvp(rows, (structure.positions,), (vector,))
+    found, turns, (places, ties) = jax.jvp(rows, (structure.positions,), (vector,), has_aux=True)
+    return (*found, places, ties), turns
 
 
 def predicted(energies_of, batch):
@@ -127,8 +136,9 @@ def predicted(energies_of, batch):
     virials = jnp.zeros_like(batch.stresses)
     for function, seen in zip(energies_of, batch.seen, strict=True):
         values, gradients = jax.vmap(jax.value_and_grad(function))(seen.vectors)
-        gradients = gradients * seen.weights[:, None]
-        pulls = jnp.einsum("rkxd,rd->rkx", seen.slopes, gradients)  # dE_i / dr_ik
+        pulls = jnp.einsum("rkxd,rd->rkx", seen.slopes, gradients * seen.weights[:, None])  # dE_i / dr_ik
+        if seen.weight_slopes is not None:
+            pulls = pulls + seen.weight_slopes * values[:, None, None]
         energies = energies.at[seen.frames].add(values * seen.weights)
         forces = forces.at[seen.others].add(-pulls).at[seen.centers].add(pulls.sum(1))
         virials = virials.at[seen.frames].add(jnp.einsum("rkx,rky->rxy", seen.ties, pulls))
@@ -138,14 +148,19 @@ def predicted(energies_of, batch):
 def bent(energies_of, batch):
     """Products of the Hessian with the displacements, (A, 3) eV/A, of what the networks make of a `Bent` batch.
 
-    Along a displacement u the derivative of the forces J^T g, with J the slopes and g the gradient of the networks by
-    their vectors, is (dJ/du)^T g + J^T (dg/dx) (J u).
+    Along a displacement u the derivative of the forces w J^T g, with J the slopes, g the gradient of a network by its
+    vectors x, and w their weights, is w (dJ/du)^T g + w J^T (dg/dx) (J u) + (dw/du) J^T g; that of y dw/dr likewise.
     """
     products = jnp.zeros_like(batch.products)
-    for function, seen, (vectors, slopes) in zip(energies_of, batch.seen, batch.turns, strict=True):
-        gradients, turned = jax.jvp(jax.vmap(jax.grad(function)), (seen.vectors,), (vectors,))
-        weights = seen.weights[:, None]
-        pulls = jnp.einsum("rkxd,rd->rkx", slopes, gradients * weights)
-        pulls = pulls + jnp.einsum("rkxd,rd->rkx", seen.slopes, turned * weights)
+    for function, seen, turns in zip(energies_of, batch.seen, batch.turns, strict=True):
+        vectors, slopes, weights, weight_slopes = turns
+        (values, gradients), (turned_values, turned) = jax.jvp(
+            jax.vmap(jax.value_and_grad(function)), (seen.vectors,), (vectors,)
+        )
+        own = seen.weights[:, None]
+        pulls = jnp.einsum("rkxd,rd->rkx", slopes, gradients * own)
+        pulls = pulls + jnp.einsum("rkxd,rd->rkx", seen.slopes, turned * own + gradients * weights[:, None])
+        if seen.weight_slopes is not None:
+            pulls = pulls + weight_slopes * values[:, None, None] + seen.weight_slopes * turned_values[:, None, None]
         products = products.at[seen.others].add(pulls).at[seen.centers].add(-pulls.sum(1))
     return products

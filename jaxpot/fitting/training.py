@@ -233,17 +233,22 @@ def _check_frozen(frozen, readouts):
 
 
 def _networks_of(start, species):
-    """The term of each element, in their order."""
+    """The terms with networks that are about these elements."""
     potential = start.potential if isinstance(start, Trained) else start
     terms = getattr(potential, "terms", (potential,))
-    found = {}
-    for term in terms:
-        if isinstance(term, Described) and isinstance(term.readout, Neural) and term.descriptor.centers:
-            found[term.descriptor.centers[0]] = term
-    missing = [symbol(z) for z in species if z not in found]
+    found = [
+        term for term in terms
+        if isinstance(term, Described) and isinstance(term.readout, Neural) and set(_elements(term)) <= set(species)
+    ]
+    missing = [symbol(z) for z in species if z not in {_elements(term)[0] for term in found}]
     if missing:
         raise DataError(f"start: {potential!r} has no network of {', '.join(missing)}")
-    return [found[z] for z in species]
+    return found
+
+
+def _elements(term):
+    """Of the atoms that a term describes, and of the bonds if it reads bonds."""
+    return getattr(term.descriptor, "elements", None) or term.descriptor.centers or (None,)
 
 
 def _described(descriptors, given, say):

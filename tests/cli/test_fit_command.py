@@ -263,7 +263,7 @@ MISTAKES = [
     ([*FIT, "--energy", "dft", "--out", "x.model"], "no frame has energy='dft'; the keys that are there"),
     ([*FIT, "--test", "missing.xyz", "--out", "x.model"], "missing.xyz"),
     ([*FIT, "--test", "copper.xyz", "--out", "x.model"], "the test set contains"),
-    (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes behler-parrinello, gap"),
+    (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes behler-parrinello, bond-networks, gap"),
     (["fit", "train.xyz", "--recipe", "wrong.toml", "--out", "x.model"], "distance_2b has no tetha"),
     (["fit", "train.xyz", "--recipe", "torn.toml", "--out", "x.model"], "torn.toml: is not TOML"),
     ([*FIT, "--out", "nowhere/x.model"], "does not exist"),

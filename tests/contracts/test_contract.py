@@ -11,7 +11,7 @@ import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors import SOAP, Angular, Pair, Radial, SymmetryFunctions, Triangle, Triplet
+from jaxpot.descriptors import SOAP, Angular, Bond, Pair, Radial, SymmetryFunctions, Triangle, Triplet
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
     EAM,
@@ -137,6 +137,14 @@ def two_networks():
     )
 
 
+def two_bond_networks():
+    """One for each two elements that are bound."""
+    both = ("Si", "C")
+    pairs = [("Si", "Si"), ("Si", "C"), ("C", "Si"), ("C", "C")]
+    terms = (neural(Bond(3.2, both, pair, 2, 1, 1, fade="poly3"), *both) for pair in pairs)
+    return sum(terms, Constants({"Si": -1.5, "C": -2.0}))
+
+
 MIXED = {"epsilon": {"Ar": 0.0104, "Kr": 0.0140}, "sigma": {"Ar": 3.4, "Kr": 3.65}}
 SILICON = StillingerWeber.silicon()
 
@@ -183,6 +191,8 @@ MODELS = {
         lambda: neural(SymmetryFunctions.automatic(None, 3.8, 3, 2, fade="cosine"), "Si"), diamond(5.43, ["Si", "Si"])
     ),
     "networks, symmetry functions, two elements": (two_networks, diamond(4.6, ["Si", "C"])),
+    "network of bonds": (lambda: neural(Bond(3.4, None, None, 3, 2, 2), "Si"), diamond(5.43, ["Si", "Si"])),
+    "networks of bonds, two elements": (two_bond_networks, diamond(4.6, ["Si", "C"])),
     "network, soap": (lambda: neural(SOAP(3, 2, 3.8, 0.8, compact=True), "Si"), diamond(5.43, ["Si", "Si"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),

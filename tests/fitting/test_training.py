@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
+from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting import descent
 from jaxpot.fitting.batching import batches, bent_batches
@@ -38,13 +39,14 @@ def trained(data):
     return train(data, TINY, test=data[:3], seed=1)
 
 
-def two_kinds():
-    """A network for each of two elements, and frames of several sizes."""
-    from jaxpot.descriptors import SymmetryFunctions
+ATOMS = [SymmetryFunctions.automatic((6, 14), 3.2, 2, 1, z) for z in (6, 14)]
+BONDS = [Bond(3.2, (6, 14), pair, 2, 1, 1) for pair in ((6, 6), (6, 14), (14, 6), (14, 14))]
 
+
+def several_kinds(descriptors):
+    """A network for each descriptor, and frames of several sizes."""
     terms = []
-    for k, z in enumerate((6, 14)):
-        descriptor = SymmetryFunctions.automatic((6, 14), 3.2, 2, 1, z)
+    for k, descriptor in enumerate(descriptors):
         rng = np.random.default_rng(k)
         width = descriptor.dimension
         readout = Neural(MLP.random(k, width, (5,)), rng.normal(size=width), rng.uniform(0.5, 1.0, width), -1.0, 0.3)
@@ -58,9 +60,10 @@ def two_kinds():
     return terms, frames
 
 
-def test_what_is_seen_gives_the_numbers_of_the_potential():
-    terms, structures = two_kinds()
-    potential = terms[0] + terms[1]
+@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
+def test_what_is_seen_gives_the_numbers_of_the_potential(descriptors):
+    terms, structures = several_kinds(descriptors)
+    potential = sum(terms[1:], terms[0])
     found = [jp.evaluate(potential, s) for s in structures]
     frames = [
         jp.Frame(s, float(v.energy), np.asarray(v.forces), np.asarray(v.stress))
@@ -179,15 +182,15 @@ def test_last_layers_that_are_not_linear_have_no_bars(data, several):
         last_layer_posterior(jp.potentials.StillingerWeber.silicon(), data)
 
 
-def test_products_with_hessians_are_those_of_the_potential():
-    terms, structures = two_kinds()
-    potential = terms[0] + terms[1]
+@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
+def test_products_with_hessians_are_those_of_the_potential(descriptors):
+    terms, structures = several_kinds(descriptors)
+    potential = sum(terms[1:], terms[0])
     rng = np.random.default_rng(5)
     targets = [
         (np.asarray(jp.hessian_vector_product(potential, s, u)), 0.5)
         for s, u in ((s, rng.normal(size=s.positions.shape)) for s in structures)
     ]
-    rng = np.random.default_rng(5)
     described = [
         [
             describe_frame(t.descriptor, *pair, np.float64, rng.normal(size=s.positions.shape))
@@ -285,6 +288,19 @@ def test_several_members_go_on_each_from_its_own(data):
         train(data, two, start=several, frozen=(7,))
 
 
+def test_networks_of_bonds_are_trained(data):
+    recipe = replace(TINY, reads="bonds", radial=4, epochs=60, rate=0.02)
+    found = train(data, recipe, seed=1)
+    assert isinstance(found.potential.terms[0].descriptor, Bond) and found.posterior is not None
+    assert found.history[-1][1] < 0.3 * found.history[0][1]
+    again = train(data, replace(recipe, epochs=1, rate=1e-12), start=found, seed=1)
+    assert float(jp.energy(again.potential, data[0].structure)) == pytest.approx(
+        float(jp.energy(found.potential, data[0].structure)), rel=1e-6
+    )
+    with pytest.raises(DataError, match="reads: expected atoms or bonds"):
+        replace(TINY, reads="pairs")
+
+
 def test_a_baseline_is_added(data):
     baseline = jp.potentials.ZBL(1.5, 2.6)
     found = train(data, TINY, baseline=baseline, seed=1)
@@ -331,8 +347,6 @@ def test_networks_of_flax_can_be_read(data):
 
         def __call__(self, x):
             return self.last(jnp.tanh(self.first(x)))[0]
-
-    from jaxpot.descriptors import SymmetryFunctions
 
     descriptor = SymmetryFunctions.automatic(None, 3.4, 3, 2)
     width = descriptor.dimension
