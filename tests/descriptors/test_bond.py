@@ -16,7 +16,7 @@ def test_its_components_are_the_sums_written_out():
     atoms.rattle(0.1, seed=0)
     structure, bond = jp.Structure.of(atoms), Bond(3.4, ("Si", "C"), ("Si", "C"), 3, 2, 2, nearest=1.2)
     found = connect(structure, jp.neighbors(structure, 3.4)).environments()
-    one = next(k for k in range(len(atoms)) if atoms.numbers[k] == 14)
+    one = int(np.flatnonzero(np.asarray(found.number) == 14)[0])
     row = [np.asarray(a)[one] for a in (found.x, found.y, found.z, found.distances, found.numbers)]
     environment = jp.Environment(*row, np.asarray(found.number)[one])
     vectors, weights = map(np.asarray, bond.instances(environment))
