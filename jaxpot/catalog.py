@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
+from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.n2p2 import SETTINGS, read_n2p2
 from jaxpot.formats.n2p2_write import write_n2p2
 from jaxpot.formats.quip_write import write_quip_xml
 from jaxpot.formats.quip_xml import read_quip_xml
-from jaxpot.formats.setfl import read_setfl
+from jaxpot.formats.setfl import read_setfl, read_setfl_fs
+from jaxpot.formats.unread import unread
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.second_moment import SecondMoment
@@ -64,6 +66,17 @@ def _is_setfl(head, name):
     return len(words) == 2 and len(words[1]) == 5 and words[0][:1] == [str(len(words[0]) - 1)]
 
 
+def _is_setfl_fs(head, name):
+    return name.endswith((".eam.fs", ".fs"))
+
+
+def _is_funcfl(head, name):
+    if name.endswith((".eam", ".funcfl")):
+        return True
+    words = [line.split() for line in head.decode("latin-1").splitlines()[1:3]]
+    return [len(line) for line in words] == [4, 5] and words[1][0].isdigit() and words[1][2].isdigit()
+
+
 def _is_quip_xml(head, name):
     return head.lstrip().startswith(b"<") and (name.endswith(".xml") or b"<GAP" in head)
 
@@ -75,7 +88,9 @@ def _is_n2p2(head, name):
 FORMATS = (
     ("a potential or posterior saved by jaxpot.save", _is_saved, load_tree),
     ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
+    ("EAM setfl with densities of pairs (.eam.fs)", _is_setfl_fs, read_setfl_fs),
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
+    ("EAM funcfl (.eam), or a list of them for an alloy", _is_funcfl, read_funcfl),
     ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
     (f"n2p2 or RuNNer (a folder with {SETTINGS})", _is_n2p2, read_n2p2),
 )
@@ -96,7 +111,7 @@ def load(model, species=None, tolerance=None, units=None):
     The format is recognised by the contents or, where those say nothing, by the ending of the name.
 
     Args:
-        model: path or name.
+        model: path or name; or a list of paths of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy.
         species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
             for GAPs that name more.
         tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
@@ -109,9 +124,11 @@ def load(model, species=None, tolerance=None, units=None):
         DataError: a file names no elements, or no units, and none are given; others are given than those that it
             names; or something is given for a format that has no use for it.
     """
-    path = os.fspath(model)
     options = {"species": species, "tolerance": tolerance, "units": units}
     options = {name: value for name, value in options.items() if value is not None}
+    if isinstance(model, list | tuple):
+        return _load_alloy([os.fspath(path) for path in model], options)
+    path = os.fspath(model)
     for entry in MODELS:
         if path == entry.name:
             if options:
@@ -122,10 +139,10 @@ def load(model, species=None, tolerance=None, units=None):
         names = ", ".join(entry.name for entry in MODELS)
         raise FormatError(f"there is no such file, and no built-in model of that name (built in: {names})", path)
     folder = os.path.isdir(path)
-    head = b""
-    if not folder:
-        with open(path, "rb") as file:
-            head = file.read(4096)
+    head = b"" if folder else _head(path)
+    not_read = None if folder or _is_saved(head, path) else unread(path)
+    if not_read:
+        raise FormatError(not_read, path)
     for _, recognises, read in FORMATS:
         if recognises(head, path):
             unused = {name: value for name, value in options.items() if name not in _OPTIONS.get(read, ())}
@@ -137,6 +154,20 @@ def load(model, species=None, tolerance=None, units=None):
             return loaded
     what = "this is a folder without a potential" if folder else "the format is not recognised"
     raise FormatError(f"{what}; known are: {known}", path)
+
+
+def _load_alloy(paths, options):
+    others = [path for path in paths if not (os.path.isfile(path) and _is_funcfl(_head(path), path))]
+    if others:
+        raise DataError(f"a list is for EAM funcfl files (.eam), one for each element; {others[0]} is not one")
+    if options:
+        raise DataError(f"EAM funcfl files have no use for {_listed(options)}: leave that out")
+    return read_funcfl(*paths)
+
+
+def _head(path):
+    with open(path, "rb") as file:
+        return file.read(4096)
 
 
 def _listed(options):

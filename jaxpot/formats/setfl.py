@@ -1,4 +1,4 @@
-"""EAM potentials in the setfl format (LAMMPS `eam/alloy`)."""
+"""EAM potentials in the setfl format (LAMMPS `eam/alloy`), and with densities of pairs (`eam/fs`)."""
 
 import numpy as np
 
@@ -28,21 +28,38 @@ def read_setfl(path):
     Raises:
         FormatError: not such a file, truncated, numbers missing, left over or not finite, an impossible grid.
     """
+    return _read(path, of_pairs=False)
+
+
+def read_setfl_fs(path):
+    """Read an `eam/fs` file: as `read_setfl`, but F of an element is followed by its density at each element.
+
+    Returns:
+        `EAM` with the densities of pairs.
+    """
+    return _read(path, of_pairs=True)
+
+
+def _read(path, of_pairs):
     lines = Lines(path)
     lines.check_units()
     for _ in range(3):
         lines.skip("title")
     symbols = _elements(lines)
-    n_rho, drho, n_r, dr, cutoff = _grid(lines, len(symbols))
+    sites = symbols if of_pairs else [None]
     pairs = [f"{symbols[i]}-{symbols[j]}" for i in range(len(symbols)) for j in range(i + 1)]
+    n_rho, drho, n_r, dr, cutoff = read_grid(
+        lines, lambda n_rho, n_r: len(symbols) * (n_rho + len(sites) * n_r) + len(pairs) * n_r
+    )
 
     embedding, density, pair = [], [], []
     for name in symbols:
         _element_line(lines, name)
-        embedding.append(_table(lines, n_rho, f"embedding of {name}"))
-        density.append(_table(lines, n_r, f"density of {name}"))
+        embedding.append(lines.numbers(n_rho, f"embedding of {name}"))
+        for site in sites:
+            density.append(lines.numbers(n_r, f"density of {name}" + (f" at {site}" if site else "")))
     for name in pairs:
-        pair.append(_table(lines, n_r, f"pair term of {name}"))
+        pair.append(lines.numbers(n_r, f"pair term of {name}"))
     if lines.more():
         lines.next("end")
         raise lines.error("expected the end of the file, but there is more", "end")
@@ -55,9 +72,10 @@ def read_setfl(path):
             "cutoff",
             line=5,
         )
+    count = len(symbols)
     return EAM(
         embedding=np.array(embedding),
-        density=np.array(density),
+        density=np.array(density).reshape((count, count, n_r) if of_pairs else (count, n_r)),
         pair=np.array(pair),
         drho=drho,
         dr=dr,
@@ -83,7 +101,8 @@ def _elements(lines):
     return symbols
 
 
-def _grid(lines, count):
+def read_grid(lines, needed):
+    """n_rho, drho, n_r, dr and the cutoff; `needed(n_rho, n_r)` is how many numbers must follow."""
     words = lines.next("grid")
     if len(words) != 5:
         line = " ".join(words)
@@ -91,10 +110,9 @@ def _grid(lines, count):
     # A number and the space after it take two bytes: what the file cannot hold is not asked for.
     n_rho = lines.count(words[0], "n_rho", 5, lines.size)
     n_r = lines.count(words[2], "n_r", 5, lines.size)
-    needed = count * (n_rho + n_r) + count * (count + 1) // 2 * n_r
-    if 2 * needed > lines.size + 1:
+    if 2 * needed(n_rho, n_r) > lines.size + 1:
         raise lines.error(
-            f"the tables would hold {needed} numbers, more than fit into the {lines.size} bytes of this "
+            f"the tables would hold {needed(n_rho, n_r)} numbers, more than fit into the {lines.size} bytes of this "
             "file: it is truncated, or the grid is wrong",
             "grid",
         )
@@ -113,15 +131,9 @@ def _element_line(lines, name):
         raise lines.error(
             f"expected atomic number, mass, lattice constant and type, got {' '.join(words)!r}", field
         )
+    if "." in words[0]:
+        hint = "if this is an eam/fs file, with densities of pairs, its name must end with .fs"
+        raise lines.error(f"expected a whole number, the atomic number, got {words[0]!r}; {hint}", field)
     lines.count(words[0], field, 0, 10**6)
     for word in words[1:3]:
         lines.number(word, field)
-
-
-def _table(lines, count, field):
-    values = []
-    while len(values) < count:
-        values += [lines.number(word, field) for word in lines.next(field)]
-    if len(values) > count:
-        raise lines.error(f"expected {count} numbers; this line holds {len(values) - count} too many", field)
-    return values

@@ -82,6 +82,15 @@ class Lines:
             raise self.error(f"expected a number from {smallest} to {largest}, got {value}", field)
         return value
 
+    def numbers(self, count, field):
+        """A table of numbers that begins on the next line and may stand on lines of any length."""
+        values = []
+        while len(values) < count:
+            values += [self.number(word, field) for word in self.next(field)]
+        if len(values) > count:
+            raise self.error(f"expected {count} numbers; this line holds {len(values) - count} too many", field)
+        return values
+
     def check_units(self):
         """Refuse a file whose first line names units other than eV and A."""
         found = re.search(r"UNITS:\s*(\S+)", self._lines[0]) if self._lines else None

@@ -23,7 +23,8 @@ class EAM(Potential):
     """Embedded-atom method: E = sum_i F_i(rho_i) + sum over pairs phi_ij(r), rho_i = sum_j f_j(r_ij).
 
     The functions are given as tables on uniform grids, which are the parameters, and are interpolated by
-    the cubics of `basis.splines` (LAMMPS's `eam/alloy`). Of the pair term z = r phi is tabulated.
+    the cubics of `basis.splines` (LAMMPS's `eam/alloy`). Of the pair term z = r phi is tabulated. A neighbour may
+    bring another density to each species (Finnis-Sinclair alloys, LAMMPS's `eam/fs`): rho_i = sum_j f_ji(r_ij).
 
     The ends belong to the definition. Only pairs with r < cutoff count. Above the last tabulated density F
     continues as a straight line; below the first its first cubic continues. Distances beyond the last point
@@ -32,7 +33,8 @@ class EAM(Potential):
 
     Args:
         embedding: F, (S, n_rho) eV, on rho = 0, drho, 2 drho, ...
-        density: f of each species as a neighbour, (S, n_r), on r = 0, dr, 2 dr, ...
+        density: f of each species as a neighbour, (S, n_r), on r = 0, dr, 2 dr, ...; or (S, S, n_r), of each species
+            as a neighbour (first index) at each species.
         pair: z = r phi, (S (S + 1) / 2, n_r) eV A; unordered pairs as 00, 10, 11, 20, 21, 22, ...
         drho: step in density (its unit is arbitrary).
         dr: step in distance, A.
@@ -44,6 +46,7 @@ class EAM(Potential):
 
     References:
         M. S. Daw, M. I. Baskes, Phys. Rev. B 29, 6443 (1984).
+        M. W. Finnis, J. E. Sinclair, Philos. Mag. A 50, 45 (1984): densities of pairs.
         Interpolation and ends: documentation of LAMMPS, `pair_style eam/alloy`, and comparison with it.
     """
 
@@ -66,11 +69,12 @@ class EAM(Potential):
         count = len(species)
         for name, rows in (("embedding", count), ("density", count), ("pair", count * (count + 1) // 2)):
             table = as_float(getattr(self, name), name)
-            if table.ndim != 2 or table.shape[0] != rows or table.shape[1] < 5:
+            shapes = [(rows,), (count, count)] if name == "density" else [(rows,)]
+            if table.shape[:-1] not in shapes or table.shape[-1] < 5:
                 raise DataError(f"{name}: expected {rows} tables of at least 5 points, got {table.shape}")
             object.__setattr__(self, name, table)
-        if self.density.shape[1] != self.pair.shape[1]:
-            lengths = f"{self.density.shape[1]} and {self.pair.shape[1]}"
+        if self.density.shape[-1] != self.pair.shape[1]:
+            lengths = f"{self.density.shape[-1]} and {self.pair.shape[1]}"
             raise DataError(f"density and pair tables must have the same grid, but have {lengths} points")
         tables = [concrete(table) for table in (self.embedding, self.density, self.pair)]
         if all(table is not None for table in tables):
@@ -80,14 +84,15 @@ class EAM(Potential):
         """Embedding energy of the atom and half its pair energy, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
-        n_r, n_rho = self.density.shape[1], self.embedding.shape[1]
+        n_r, n_rho = self.pair.shape[1], self.embedding.shape[1]
 
         mask, r = inside(environment.distances, self.cutoff)
         m, p = locate(r, self.dr, n_r, largest=self.cutoff)
         if len(self.species) == 1:
             at_density, at_pair = m, m
         else:
-            at_density, at_pair = m + j * n_r, m + self._pair_row(i, j) * n_r
+            row = j if self.density.ndim == 2 else j * len(self.species) + i
+            at_density, at_pair = m + row * n_r, m + self._pair_row(i, j) * n_r
         # Coefficients depend on parameters alone: XLA moves them out of the loop over chunks.
         density = evaluate(coefficients(self.density), at_density, p)
         pair = evaluate(coefficients(self.pair), at_pair, p) / r
@@ -116,12 +121,12 @@ class EAM(Potential):
 def _smoothness(embedding, density, pair, drho, dr, cutoff):
     """1, or less if the tables end with a jump of the energy or of the force that somebody could notice."""
     steepest = np.abs(np.diff(embedding)).max() / drho  # turns densities into energies
-    m = min(int(cutoff / dr), density.shape[1] - 2)
+    m = min(int(cutoff / dr), pair.shape[1] - 2)
     p = min(cutoff / dr - m, 1.0)
     pair = pair / np.maximum(dr * np.arange(pair.shape[1]), dr)
     value, slope = 0.0, 0.0
     for table in (steepest * density, pair):
-        before, after = table[:, m], table[:, m + 1]
+        before, after = table[..., m], table[..., m + 1]
         value = max(value, np.abs(before + p * (after - before)).max())
         slope = max(slope, np.abs(after - before).max() / dr)
     if value > _JUMP_ENERGY:

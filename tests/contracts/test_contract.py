@@ -169,6 +169,10 @@ MODELS = {
     "second moment": (SecondMoment.copper, fcc(3.615, "Cu")),
     "eam": (lambda: small_eam("Cu"), fcc(3.6, "Cu")),
     "eam, two elements": (lambda: small_eam("Ni", "Al"), rocksalt(5.0, ["Ni", "Al"])),
+    "eam, densities of pairs": (lambda: jp.load(FILES / "two_metals.eam.fs"), rocksalt(5.0, ["Fe", "Zr"])),
+    "eam, mixed from two files": (
+        lambda: jp.load([FILES / "copper.eam", FILES / "nickel.eam"]), rocksalt(5.0, ["Cu", "Ni"])
+    ),
     "glue": (lambda: small_glue(), diamond(4.2, ["Si", "C"])),
     "morse, two elements": (
         lambda: Morse([[0.6, 0.5], [0.5, 0.8]], [[1.3, 1.5], [1.5, 1.7]], [[2.4, 2.1], [2.1, 1.8]], 5.0, ("Si", "C")),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxpot.errors import FormatError
+from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
-from jaxpot.formats.setfl import read_setfl
+from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 
 FILES = Path(__file__).parent / "files"
 
@@ -31,8 +32,16 @@ def damaged(data, rng):
     return bytes(data)
 
 
-@pytest.mark.parametrize("name, read", [("two_metals.eam.alloy", read_setfl), ("two_kinds.sw", read_sw)])
-def test_damage(tmp_path, name, read):
+READERS = {
+    "two_metals.eam.alloy": read_setfl,
+    "two_metals.eam.fs": read_setfl_fs,
+    "copper.eam": read_funcfl,
+    "two_kinds.sw": read_sw,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_damage(tmp_path, name):
     rng = np.random.default_rng(11)
     whole = (FILES / name).read_bytes()
     path = tmp_path / name
@@ -40,7 +49,7 @@ def test_damage(tmp_path, name, read):
     for _ in range(150):
         path.write_bytes(damaged(whole, rng))
         try:
-            potential = read(path)
+            potential = READERS[name](path)
         except FormatError as error:
             refused += 1
             assert name in str(error)

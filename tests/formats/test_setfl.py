@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jaxpot as jp
 from jaxpot.errors import FormatError
-from jaxpot.formats.setfl import read_setfl
+from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 
 FILE = Path(__file__).parent / "files" / "two_metals.eam.alloy"
 
@@ -127,3 +128,18 @@ def test_files_that_are_not_text(tmp_path):
     path.write_bytes(bytes(range(256)) * 20)
     with pytest.raises(FormatError, match="zero bytes"):
         read_setfl(path)
+
+
+def test_densities_of_pairs():
+    path = FILE.parent / "two_metals.eam.fs"
+    potential = jp.load(path)
+    assert potential.species == (26, 40)
+    assert potential.density.shape == (2, 2, 100)
+    r = 0.052 * np.arange(100)
+    tail = np.clip(1 - r / 5.05, 0, None) ** 4
+    # What zirconium brings to iron: the first table after the embedding energy of zirconium.
+    assert np.allclose(potential.density[1, 0], 6.0 * np.exp(-2.0 * (r / 2.8 - 1)) * tail, rtol=1e-8)
+    with pytest.raises(FormatError, match="its name must end with .fs"):
+        read_setfl(path)
+    with pytest.raises(FormatError, match="density of Ni at Al: expected a number, got 'fcc'"):
+        read_setfl_fs(FILE)

@@ -9,8 +9,9 @@ import pytest
 
 from jaxpot.core.neighbors import neighbors
 from jaxpot.core.structure import Structure
+from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
-from jaxpot.formats.setfl import read_setfl
+from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 from jaxpot.observables import evaluate
 from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.stillinger_weber import StillingerWeber
@@ -30,6 +31,9 @@ POTENTIALS = {
     "sw Si": StillingerWeber.silicon,
     "sw made-up": lambda: read_sw(FILES / "two_kinds.sw"),
     "eam/alloy made-up": lambda: read_setfl(FILES / "two_metals.eam.alloy"),
+    "eam/fs made-up": lambda: read_setfl_fs(FILES / "two_metals.eam.fs"),
+    "eam made-up": lambda: read_funcfl(FILES / "copper.eam"),
+    "eam made-up, alloy": lambda: read_funcfl(FILES / "copper.eam", FILES / "nickel.eam"),
 }
 
 

@@ -42,6 +42,42 @@ def alloy(path):
     path.write_text("\n".join(lines) + "\n")
 
 
+def densities_of_pairs(path):
+    """Two metals, each of which brings another density to each of them; tables that dense cells leave."""
+    n_rho, n_r, drho, dr, cutoff = 50, 100, 0.4, 0.052, 5.1
+    r, rho = dr * np.arange(n_r), drho * np.arange(n_rho)
+    tail = np.clip(1.0 - r / 5.05, 0.0, None) ** 4
+    lines = ["Two made-up metals with densities of pairs", "for the tests of jaxpot", "", "2 Fe Zr",
+             f"{n_rho} {drho} {n_r} {dr} {cutoff}"]
+
+    def add(values):
+        words = [f"{v:.8e}" for v in values]
+        lines.extend(" ".join(words[i:i + 5]) for i in range(0, len(words), 5))
+
+    for k, (number, mass) in enumerate(((26, 55.8), (40, 91.2))):
+        lines.append(f"{number} {mass} 2.9 bcc")
+        add(-(1.5 - 0.3 * k) * np.sqrt(rho) + 0.02 * rho)
+        for m in range(2):
+            add((5.0 + k - 2.0 * m) * np.exp(-(2.0 + 0.3 * m) * (r / (2.5 + 0.3 * k) - 1.0)) * tail)
+    for size, strength in ((2.5, 6.0), (2.7, 7.0), (3.0, 5.0)):
+        add(r * strength * (np.exp(-4.0 * (r / size - 1.0)) - 1.6 * np.exp(-2.0 * (r / size - 1.0))) * tail)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def one_metal(path, number, mass, n_rho, drho, n_r, dr, cutoff, size):
+    """A metal on a grid of its own: embedding energy, effective charge and density."""
+    r, rho = dr * np.arange(n_r), drho * np.arange(n_rho)
+    tail = np.clip(1.0 - r / (cutoff - 4 * dr), 0.0, None) ** 4  # zero where the last slopes are found
+    lines = [f"A made-up metal of size {size}", f"{number} {mass} 3.6 fcc", f"{n_rho} {drho} {n_r} {dr} {cutoff}"]
+    for values in (
+        -1.4 * np.sqrt(rho) + 0.02 * rho, 11.0 * np.exp(-1.7 * (r / size)) * tail,
+        6.0 * np.exp(-2.2 * (r / size - 1.0)) * tail,
+    ):
+        words = [f"{v:.8e}" for v in values]
+        lines += [" ".join(words[i:i + 5]) for i in range(0, len(words), 5)]
+    path.write_text("\n".join(lines) + "\n")
+
+
 def pairs_and_angles(path):
     """Two kinds of atoms whose every Stillinger-Weber parameter differs."""
     kinds = ("Si", "Ge")
@@ -76,4 +112,7 @@ def pairs_and_angles(path):
 
 if __name__ == "__main__":
     alloy(HERE / "two_metals.eam.alloy")
+    densities_of_pairs(HERE / "two_metals.eam.fs")
+    one_metal(HERE / "copper.eam", 29, 63.5, 60, 0.9, 90, 0.06, 5.1, 2.5)
+    one_metal(HERE / "nickel.eam", 28, 58.7, 75, 0.7, 100, 0.05, 4.7, 2.4)
     pairs_and_angles(HERE / "two_kinds.sw")
