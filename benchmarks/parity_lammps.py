@@ -29,6 +29,7 @@ from ase.build import bulk
 from jaxpot.core.neighbors import neighbors
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
@@ -80,6 +81,8 @@ def cases(scratch):
              "diamond", 5.431, stored=True),
         Case("sw made-up", read_sw(FILES / "two_kinds.sw"), "sw", [f"* * {FILES}/two_kinds.sw Si Ge"],
              ["Si", "Ge"], "diamond", 5.5, stored=True),
+        Case("tersoff made-up", read_tersoff(FILES / "two_kinds.tersoff"), "tersoff",
+             [f"* * {FILES}/two_kinds.tersoff Si C"], ["Si", "C"], "diamond", 4.6, stored=True),
         Case("eam/alloy made-up", read_setfl(FILES / "two_metals.eam.alloy"), "eam/alloy",
              [f"* * {FILES}/two_metals.eam.alloy Ni Al"], ["Ni", "Al"], a=3.7, stored=True),
         Case("eam/fs made-up", read_setfl_fs(FILES / "two_metals.eam.fs"), "eam/fs",

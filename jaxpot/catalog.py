@@ -11,6 +11,7 @@ from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.n2p2 import SETTINGS, read_n2p2
 from jaxpot.formats.n2p2_write import write_n2p2
 from jaxpot.formats.quip_write import write_quip_xml
@@ -58,6 +59,10 @@ def _is_sw(head, name):
     return name.endswith(".sw")
 
 
+def _is_tersoff(head, name):
+    return name.endswith(".tersoff")
+
+
 def _is_setfl(head, name):
     if name.endswith((".eam.alloy", ".alloy", ".setfl")):
         return True
@@ -88,13 +93,16 @@ def _is_n2p2(head, name):
 FORMATS = (
     ("a potential or posterior saved by jaxpot.save", _is_saved, load_tree),
     ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
+    ("LAMMPS Tersoff (.tersoff)", _is_tersoff, read_tersoff),
     ("EAM setfl with densities of pairs (.eam.fs)", _is_setfl_fs, read_setfl_fs),
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
     ("EAM funcfl (.eam), or a list of them for an alloy", _is_funcfl, read_funcfl),
     ("GAP (QUIP's .xml)", _is_quip_xml, read_quip_xml),
     (f"n2p2 or RuNNer (a folder with {SETTINGS})", _is_n2p2, read_n2p2),
 )
-_OPTIONS = {read_quip_xml: ("species", "tolerance"), read_n2p2: ("units",)}  # what a reader takes beside the path
+_OPTIONS = {  # what a reader takes beside the path
+    read_quip_xml: ("species", "tolerance"), read_n2p2: ("units",), read_sw: ("species",), read_tersoff: ("species",),
+}
 _WRITE = {".xml": write_quip_xml}  # by the ending of the name; everything else is jaxpot's own format
 
 
@@ -113,7 +121,8 @@ def load(model, species=None, tolerance=None, units=None):
     Args:
         model: path or name; or a list of paths of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy.
         species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
-            for GAPs that name more.
+            for GAPs, .sw and .tersoff files that name more; which sets, where a .tersoff file has several of an
+            element: ("C", "Si(D)").
         tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
             term, checked at its sparse points; the change is told in a warning). By default only by rounding.
         units: of formats that do not name theirs (n2p2's folders): "Bohr Hartree", "Angstrom eV", or how many A and eV

@@ -6,12 +6,12 @@ import numpy as np
 
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.errors import DataError
+from jaxpot.formats.lammps_triplets import check_complete, read_entries
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.parameters import ASYMMETRY, species_numbers
 from jaxpot.potentials.stillinger_weber import StillingerWeber
 
 _FIELDS = ("epsilon", "sigma", "a", "lambda", "gamma", "costheta0", "A", "B", "p", "q", "tol")
-_WORDS = 3 + len(_FIELDS)
 _NOT_NEGATIVE = ("epsilon", "sigma", "a", "lambda", "gamma", "p", "q", "tol")
 
 
@@ -35,19 +35,12 @@ def read_sw(path, species=None):
     """
     lines = Lines(path)
     lines.check_units()
-    entries, where = _entries(lines)
+    entries, where = read_entries(lines, _FIELDS, _NOT_NEGATIVE, atomic_number)
     if species is None:
         species = tuple(dict.fromkeys(z for triplet in entries for z in triplet))
     else:
         species = species_numbers(species)
-    missing = [t for t in itertools.product(species, repeat=3) if t not in entries]
-    if missing:
-        named = ", ".join(map(_name, missing[:4])) + (", ..." if len(missing) > 4 else "")
-        raise lines.error(
-            f"{len(missing)} of {len(species) ** 3} entries are missing: {named}; "
-            "every ordered triplet of elements needs one",
-            "entries",
-        )
+    check_complete(lines, entries, list(itertools.product(species, repeat=3)), _name)
     _check_exchange(lines, entries, where, species)
 
     def pairs(field):
@@ -77,34 +70,6 @@ def read_sw(path, species=None):
         )
     except DataError as error:
         raise lines.error(str(error)) from error
-
-
-def _entries(lines):
-    """Entries by atomic numbers, and the line each begins on."""
-    entries, where = {}, {}
-    while lines.more():
-        words = lines.next("entry")
-        start = lines.line
-        while len(words) < _WORDS:
-            words += lines.next("entry")
-        if len(words) > _WORDS:
-            raise lines.error(f"expected {_WORDS} words in an entry, got {len(words)}", "entry")
-        try:
-            triplet = tuple(atomic_number(word) for word in words[:3])
-        except DataError as error:
-            raise lines.error(str(error), "elements", line=start) from error
-        if triplet in entries:
-            message = f"{_name(triplet)} was given before, on line {where[triplet]}"
-            raise lines.error(message, "entry", line=start)
-        values = {field: lines.number(word, field) for field, word in zip(_FIELDS, words[3:], strict=True)}
-        for field in _NOT_NEGATIVE:
-            if values[field] < 0.0:
-                message = f"expected a number that is not negative, got {values[field]}"
-                raise lines.error(message, field, line=start)
-        entries[triplet], where[triplet] = values, start
-    if not entries:
-        raise lines.error("there is no entry in this file", "entries")
-    return entries, where
 
 
 def _check_exchange(lines, entries, where, species):

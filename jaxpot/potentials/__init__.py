@@ -10,9 +10,10 @@ from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.stillinger_weber import StillingerWeber
 from jaxpot.potentials.tersoff import Tersoff
+from jaxpot.potentials.tersoff_triplets import TersoffTriplets
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
     "EAM", "ZBL", "Constants", "Described", "Glue", "LennardJones", "Morse", "Potential", "Scaled", "SecondMoment",
-    "StillingerWeber", "Sum", "Tersoff",
+    "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets",
 ]

@@ -180,6 +180,9 @@ MODELS = {
     ),
     # The energy at the cutoff goes with the power 1.45 of the distance from it, which looks like a small jump.
     "tersoff, two elements": (silicon_carbide, diamond(5.4, ["Si", "C"]), {"jump": 1e-9}),
+    "tersoff, triplets of two elements": (
+        lambda: jp.load(FILES / "two_kinds.tersoff"), diamond(5.1, ["Si", "C"]), {"jump": 1e-9}
+    ),
     "gap, soap": (
         lambda: gaussian_process(SOAP(3, 2, 3.8, 0.8, compact=True), DotProduct(3), "Si"), diamond(5.43, ["Si", "Si"])
     ),

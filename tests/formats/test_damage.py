@@ -8,6 +8,7 @@ import pytest
 from jaxpot.errors import FormatError
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 
 FILES = Path(__file__).parent / "files"
@@ -37,6 +38,7 @@ READERS = {
     "two_metals.eam.fs": read_setfl_fs,
     "copper.eam": read_funcfl,
     "two_kinds.sw": read_sw,
+    "two_kinds.tersoff": read_tersoff,
 }
 
 

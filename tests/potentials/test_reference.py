@@ -11,6 +11,7 @@ from jaxpot.core.neighbors import neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
+from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 from jaxpot.observables import evaluate
 from jaxpot.potentials.lennard_jones import LennardJones
@@ -30,6 +31,7 @@ POTENTIALS = {
     "zbl": lambda: ZBL(2.0, 3.5),
     "sw Si": StillingerWeber.silicon,
     "sw made-up": lambda: read_sw(FILES / "two_kinds.sw"),
+    "tersoff made-up": lambda: read_tersoff(FILES / "two_kinds.tersoff"),
     "eam/alloy made-up": lambda: read_setfl(FILES / "two_metals.eam.alloy"),
     "eam/fs made-up": lambda: read_setfl_fs(FILES / "two_metals.eam.fs"),
     "eam made-up": lambda: read_funcfl(FILES / "copper.eam"),

@@ -110,9 +110,28 @@ def pairs_and_angles(path):
     path.write_text("\n".join(lines) + "\n")
 
 
+def bond_orders(path):
+    """Two kinds of atoms whose every Tersoff parameter differs; triplets that end elsewhere than their pairs."""
+    kinds = ("Si", "C")
+    pair = {"SiSi": (1800.0, 2.5, 2.6, 0.2), "SiC": (1600.0, 2.9, 2.3, 0.15), "CC": (1400.0, 3.4, 2.0, 0.12)}
+    lines = ["# Made-up parameters for the tests of jaxpot", ""]
+    for s, (i, j, k) in enumerate((i, j, k) for i in kinds for j in kinds for k in kinds):
+        a, lam1, middle, half = pair.get(i + j, pair.get(j + i))
+        if j == k:
+            bond = (0.7 + 0.3 * (i == "C") + 0.1 * (i != j), 0.02 + 0.01 * s, 1.7 + 0.05 * s, 300.0 + 20.0 * s)
+            ends = (middle, half, lam1, a)
+        else:
+            bond, ends = (0.0, 0.0, 0.0, 0.0), (2.25 + 0.03 * s, 0.2, 0.0, 0.0)
+        angle = (3.0 if s % 3 else 1.0, 0.8 + 0.05 * s, 0.9 + 0.1 * s, 9.0 + s, 5.0 - 0.3 * s, round(-0.6 + 0.1 * s, 6))
+        words = [f"{v:.9g}" for v in (*angle, *bond, *ends)]
+        lines += [f"{i} {j} {k} " + " ".join(words[:7]) + "  # centre, bond, neighbour", "     " + " ".join(words[7:])]
+    path.write_text("\n".join(lines) + "\n")
+
+
 if __name__ == "__main__":
     alloy(HERE / "two_metals.eam.alloy")
     densities_of_pairs(HERE / "two_metals.eam.fs")
     one_metal(HERE / "copper.eam", 29, 63.5, 60, 0.9, 90, 0.06, 5.1, 2.5)
     one_metal(HERE / "nickel.eam", 28, 58.7, 75, 0.7, 100, 0.05, 4.7, 2.4)
     pairs_and_angles(HERE / "two_kinds.sw")
+    bond_orders(HERE / "two_kinds.tersoff")
