@@ -33,8 +33,11 @@ from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.buckingham import Buckingham
 from jaxpot.potentials.lennard_jones import LennardJones
+from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +75,26 @@ def cases(scratch):
             ["Cu", "Ag"],
             a=3.8,
             stored=True,
+        ),
+        Case(
+            "buck, two species",
+            Buckingham([[900.0, 1300.0], [1300.0, 2000.0]], [[0.29, 0.30], [0.30, 0.31]], [[9.0, 15.0], [15.0, 27.0]],
+                       5.5, species=("Mg", "O")),
+            "buck 5.5", ["1 1 900.0 0.29 9.0", "1 2 1300.0 0.30 15.0", "2 2 2000.0 0.31 27.0"], ["Mg", "O"],
+            a=4.2, stored=True,
+        ),
+        Case(
+            "wf/cut, two species",
+            WangFrenkel([[0.40, 0.35], [0.35, 0.30]], [[2.3, 2.4], [2.4, 2.5]], [[4.6, 4.9], [4.9, 5.2]], nu=1, mu=2,
+                        species=("Cu", "Ag")),
+            "wf/cut 5.2", ["1 1 0.40 2.3 1 2 4.6", "1 2 0.35 2.4 1 2 4.9", "2 2 0.30 2.5 1 2 5.2"], ["Cu", "Ag"],
+            a=3.8, stored=True,
+        ),
+        Case(
+            "morse, two species",
+            Morse([[0.40, 0.35], [0.35, 0.30]], [[1.3, 1.4], [1.4, 1.5]], [[2.5, 2.6], [2.6, 2.7]], 5.5,
+                  species=("Cu", "Ag")),
+            "morse 5.5", ["1 1 0.40 1.3 2.5", "1 2 0.35 1.4 2.6", "2 2 0.30 1.5 2.7"], ["Cu", "Ag"], a=3.8, stored=True,
         ),
         Case("zbl", ZBL(2.0, 3.5), "zbl 2.0 3.5", ["1 1 14 14", "1 2 14 29", "2 2 29 29"], ["Si", "Cu"],
              a=3.4, stored=True),

@@ -6,6 +6,7 @@ A new built-in model is one row of `MODELS`; a new file format is one row of `FO
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
@@ -19,6 +20,7 @@ from jaxpot.formats.quip_xml import read_quip_xml
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 from jaxpot.formats.unread import unread
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.stillinger_weber import StillingerWeber
@@ -47,6 +49,18 @@ MODELS = (
         "F. Cleri and V. Rosato, Tight-binding potentials for transition metals and alloys, "
         "Phys. Rev. B 48, 22 (1993)",
         SecondMoment.copper,
+    ),
+    *(
+        Model(
+            f"finnis-sinclair-{name}", (element,), "Finnis-Sinclair",
+            "M. W. Finnis and J. E. Sinclair, A simple empirical N-body potential for transition metals, "
+            "Philos. Mag. A 50, 45 (1984)",
+            partial(FinnisSinclair.metal, element),
+        )
+        for name, element in (
+            ("vanadium", "V"), ("niobium", "Nb"), ("tantalum", "Ta"), ("chromium", "Cr"), ("molybdenum", "Mo"),
+            ("tungsten", "W"), ("iron", "Fe"),
+        )
     ),
 )
 

@@ -1,30 +1,18 @@
 """The Lennard-Jones potential, with the ways of ending it that are in use."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.cutoffs import inside, switch
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import species_index
-from jaxpot.core.numbers import as_length
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential
-from jaxpot.potentials.parameters import (
-    check_positive,
-    check_symmetric,
-    pair_table,
-    per_species,
-    pick,
-    species_numbers,
-)
-
-_SMOOTHNESS = {"none": -1, "energy": 0, "slope": -1, "force": 1, "smooth": 3}
+from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
+from jaxpot.potentials.parameters import check_positive, pair_table, pick
 
 
 @pytree
-class LennardJones(Potential):
+class LennardJones(EndedPair):
     """Lennard-Jones pairs, and how they end.
 
     E = sum over pairs with r < cutoff of v(r),  v(r) = 4 epsilon [(sigma/r)^12 - (sigma/r)^6]
@@ -61,56 +49,26 @@ class LennardJones(Potential):
     mixing: str | None = static(default=None)
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("cutoff", as_length(self.cutoff, "cutoff"))
-        if self.shift not in _SMOOTHNESS:
-            raise DataError(f"shift: expected one of {list(_SMOOTHNESS)}, got {self.shift!r}")
-        put("onset", as_length(0.8 * self.cutoff if self.onset is None else self.onset, "onset"))
-        if self.onset >= self.cutoff:
-            raise DataError(f"onset ({self.onset} A) must lie below the cutoff ({self.cutoff} A)")
+        put_end(self)
         if isinstance(self.epsilon, dict) or isinstance(self.sigma, dict):
-            species, epsilon, sigma = _from_dicts(self.epsilon, self.sigma, self.mixing)
-            put("species", species)
-            put("epsilon", epsilon)
-            put("sigma", sigma)
-        put("species", species_numbers(self.species))
-        for name in ("epsilon", "sigma"):
-            put(name, per_species(getattr(self, name), self.species, 2, name))
-            check_symmetric(getattr(self, name), self.species, name)
+            found = _from_dicts(self.epsilon, self.sigma, self.mixing)
+            for name, value in zip(("species", "epsilon", "sigma"), found, strict=True):
+                object.__setattr__(self, name, value)
+        put_pairs(self, ("epsilon", "sigma"))
         check_positive(self.sigma, "sigma", "A")
-
-    @property
-    def smoothness(self):
-        return _SMOOTHNESS[self.shift]
 
     def site_energy(self, environment):
         """Half the energy of the atom's pairs, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
         epsilon, sigma = pick(self.epsilon, i, j), pick(self.sigma, i, j)
-        mask, r = inside(environment.distances, self.cutoff)
-        pair = _pair(r, epsilon, sigma)
-        if self.shift in ("energy", "force"):
-            pair = pair - _pair(self.cutoff, epsilon, sigma)
-        if self.shift in ("slope", "force"):
-            pair = pair - (r - self.cutoff) * _slope(self.cutoff, epsilon, sigma)
-        if self.shift == "smooth":
-            pair = pair * switch(r, self.onset, self.cutoff)
-        return 0.5 * jnp.sum(jnp.where(mask, pair, 0.0))
 
+        def pair(r):
+            q = sigma / r
+            q6 = (q * q * q) * (q * q * q)
+            return 4.0 * epsilon * (q6 * q6 - q6)
 
-def _pair(r, epsilon, sigma):
-    q = sigma / r
-    q6 = (q * q * q) * (q * q * q)
-    return 4.0 * epsilon * (q6 * q6 - q6)
-
-
-def _slope(r, epsilon, sigma):
-    q = sigma / r
-    q6 = (q * q * q) * (q * q * q)
-    return 24.0 * epsilon * (q6 - 2.0 * q6 * q6) / r
+        return self.half_sum(environment, pair)
 
 
 def _from_dicts(epsilon, sigma, mixing):

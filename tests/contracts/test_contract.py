@@ -16,15 +16,19 @@ from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
     EAM,
     ZBL,
+    Buckingham,
     Constants,
     Described,
+    FinnisSinclair,
     Glue,
     LennardJones,
     Morse,
     Potential,
     SecondMoment,
+    SoftSphere,
     StillingerWeber,
     Tersoff,
+    WangFrenkel,
 )
 from jaxpot.readouts import MLP, Neural, SparseGP
 from jaxpot.testing import CHECKS, ContractError, check
@@ -38,6 +42,10 @@ def diamond(a, species):
 
 def fcc(a, element):
     return jp.Structure(np.zeros((1, 3)), a / 2 * (1 - np.eye(3)), [element])
+
+
+def bcc(a, element):
+    return jp.Structure(np.zeros((1, 3)), a / 2 * (np.ones((3, 3)) - 2 * np.eye(3)), [element])
 
 
 def rocksalt(a, species):
@@ -167,6 +175,21 @@ MODELS = {
         diamond(5.55, ["Si", "Ge"]),
     ),
     "second moment": (SecondMoment.copper, fcc(3.615, "Cu")),
+    "second moment, two elements": (
+        lambda: SecondMoment(
+            [[0.09, 0.15], [0.15, 0.2]], [[1.2, 1.5], [1.5, 1.8]], [[11, 10.8], [10.8, 10.2]], [[2.3, 3.0], [3.0, 4.0]],
+            [[2.55, 2.7], [2.7, 2.88]], 5.6, species=("Cu", "Au"),
+        ),
+        rocksalt(5.0, ["Cu", "Au"]),
+    ),
+    "finnis-sinclair": (lambda: FinnisSinclair.metal("Fe"), bcc(2.8, "Fe")),
+    "finnis-sinclair, two elements": (
+        lambda: FinnisSinclair(
+            [1.9, 2.6], [[4.4, 4.2], [4.2, 4.0]], [[0.1, 0.0], [0.0, 0.3]], [[3.3, 3.6], [3.6, 4.1]],
+            [[47.0, 9.0], [9.0, 1.2]], [[-33.0, -5.0], [-5.0, 0.1]], [[6.2, 1.0], [1.0, -0.1]], ("W", "Ta"),
+        ),
+        rocksalt(5.2, ["W", "Ta"]),
+    ),
     "eam": (lambda: small_eam("Cu"), fcc(3.6, "Cu")),
     "eam, two elements": (lambda: small_eam("Ni", "Al"), rocksalt(5.0, ["Ni", "Al"])),
     "eam, densities of pairs": (lambda: jp.load(FILES / "two_metals.eam.fs"), rocksalt(5.0, ["Fe", "Zr"])),
@@ -178,6 +201,29 @@ MODELS = {
         lambda: Morse([[0.6, 0.5], [0.5, 0.8]], [[1.3, 1.5], [1.5, 1.7]], [[2.4, 2.1], [2.1, 1.8]], 5.0, ("Si", "C")),
         diamond(4.6, ["Si", "C"]),
     ),
+    "morse, smooth": (lambda: Morse(0.6, 1.3, 2.4, 5.0, shift="smooth"), fcc(3.6, "Cu")),
+    "buckingham, force shifted, two elements": (
+        lambda: Buckingham(
+            {("Mg", "Mg"): 900.0, ("Mg", "O"): 1300.0, ("O", "O"): 2000.0},
+            {("Mg", "Mg"): 0.29, ("Mg", "O"): 0.3, ("O", "O"): 0.31},
+            {("Mg", "Mg"): 1.0, ("Mg", "O"): 5.0, ("O", "O"): 27.0}, 6.0, "force",
+        ),
+        rocksalt(4.2, ["Mg", "O"]),
+    ),
+    "soft spheres, smooth": (lambda: SoftSphere(0.01, 3.4, 6.0, 12, "smooth"), fcc(5.0, "Ar")),
+    "soft spheres, two elements": (
+        lambda: SoftSphere(
+            [[0.01, 0.02], [0.02, 0.03]], [[3.4, 3.5], [3.5, 3.6]], 6.0, [[9, 10], [10, 12.5]], "energy", ("Ar", "Kr")
+        ),
+        rocksalt(7.0, ["Ar", "Kr"]),
+    ),
+    "wang-frenkel, two elements": (
+        lambda: WangFrenkel(
+            [[0.01, 0.012], [0.012, 0.015]], [[3.4, 3.5], [3.5, 3.6]], [[6.8, 6.5], [6.5, 7.0]], species=("Ar", "Kr")
+        ),
+        rocksalt(7.0, ["Ar", "Kr"]),
+    ),
+    "wang-frenkel, smoother": (lambda: WangFrenkel(0.01, 3.4, 7.0, nu=2, mu=2), fcc(5.2, "Ar")),
     # The energy at the cutoff goes with the power 1.45 of the distance from it, which looks like a small jump.
     "tersoff, two elements": (silicon_carbide, diamond(5.4, ["Si", "C"]), {"jump": 1e-9}),
     "tersoff, triplets of two elements": (

@@ -14,8 +14,11 @@ from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 from jaxpot.observables import evaluate
+from jaxpot.potentials.buckingham import Buckingham
 from jaxpot.potentials.lennard_jones import LennardJones
+from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 HERE = Path(__file__).parent
@@ -27,6 +30,16 @@ POTENTIALS = {
     "lj/cut": lambda: LennardJones(0.4, 2.3, 6.0),
     "lj/cut, two species": lambda: LennardJones(
         [[0.40, 0.35], [0.35, 0.30]], [[2.3, 2.4], [2.4, 2.5]], 5.5, species=("Cu", "Ag")
+    ),
+    "buck, two species": lambda: Buckingham(
+        [[900.0, 1300.0], [1300.0, 2000.0]], [[0.29, 0.30], [0.30, 0.31]], [[9.0, 15.0], [15.0, 27.0]], 5.5,
+        species=("Mg", "O"),
+    ),
+    "wf/cut, two species": lambda: WangFrenkel(
+        [[0.40, 0.35], [0.35, 0.30]], [[2.3, 2.4], [2.4, 2.5]], [[4.6, 4.9], [4.9, 5.2]], nu=1, mu=2, species=("Cu", "Ag")
+    ),
+    "morse, two species": lambda: Morse(
+        [[0.40, 0.35], [0.35, 0.30]], [[1.3, 1.4], [1.4, 1.5]], [[2.5, 2.6], [2.6, 2.7]], 5.5, species=("Cu", "Ag")
     ),
     "zbl": lambda: ZBL(2.0, 3.5),
     "sw Si": StillingerWeber.silicon,
