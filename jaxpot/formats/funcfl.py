@@ -20,9 +20,8 @@ def read_funcfl(*paths):
 
     As in LAMMPS, all tables are interpolated (by cubics through four points) onto the coarsest steps and up to the
     largest ends among the files, one point short of these; the cutoff is the longest. One file is taken as it is,
-    without its last points. Between there and the end of a file LAMMPS holds the embedding energy constant, but not
-    the forces; here both go on as straight lines (see `EAM`), so that energies of atoms in a density beyond the
-    table differ by a constant.
+    without its last points. From the last point kept to the end of the file the embedding energy is constant, and
+    goes on from there as a straight line. (In that one step LAMMPS's forces are not the derivatives of its energy.)
 
     Args:
         paths: the files; their order is that of the elements.
@@ -40,7 +39,8 @@ def read_funcfl(*paths):
         named = ", ".join(f"{path} ({symbol(z)})" for path, z in zip(paths, species, strict=True))
         raise DataError(f"expected files of distinct elements, got {named or 'none'}")
     drho, dr = (max(file[step] for file in files) for step in ("drho", "dr"))
-    n_rho = int(max((file["F"].size - 1) * file["drho"] for file in files) / drho + 0.5)
+    densest = max((file["F"].size - 1) * file["drho"] for file in files)
+    n_rho = int(densest / drho + 0.5)
     n_r = int(max((file["Z"].size - 1) * file["dr"] for file in files) / dr + 0.5)
     charges = [_resampled(file["Z"], file["dr"], n_r, dr) for file in files]
     return EAM(
@@ -51,6 +51,7 @@ def read_funcfl(*paths):
         dr=dr,
         cutoff=max(file["cutoff"] for file in files),
         species=species,
+        line_from=max(densest, drho * (n_rho - 1)),
     )
 
 

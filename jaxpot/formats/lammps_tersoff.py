@@ -11,7 +11,7 @@ from jaxpot.formats.lammps_triplets import check_complete, read_entries
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.tersoff_triplets import TersoffTriplets
 
-_FIELDS = ("m", "gamma", "lambda3", "c", "d", "costheta0", "n", "beta", "lambda2", "B", "R", "D", "lambda1", "A")
+FIELDS = ("m", "gamma", "lambda3", "c", "d", "costheta0", "n", "beta", "lambda2", "B", "R", "D", "lambda1", "A")
 _NOT_NEGATIVE = ("gamma", "c", "d", "n", "beta", "lambda2", "B", "R", "D", "lambda1", "A")
 _PAIRS = {"A": "A", "lambda1": "lam", "B": "B", "lambda2": "mu", "beta": "beta", "n": "n"}
 _TRIPLETS = {"R": "R", "D": "D", "gamma": "gamma", "lambda3": "lam3", "c": "c", "d": "d", "costheta0": "h", "m": "m"}
@@ -42,7 +42,7 @@ def read_tersoff(path, species=None):
     """
     lines = Lines(path)
     lines.check_units()
-    entries, where = read_entries(lines, _FIELDS, _NOT_NEGATIVE, _name)
+    entries, where = read_entries(lines, FIELDS, _NOT_NEGATIVE, _name)
     names = _chosen(lines, tuple(dict.fromkeys(name for triplet in entries for name in triplet)), species)
     triplets = list(itertools.product(names, repeat=3))
     check_complete(lines, entries, triplets, "-".join)

@@ -40,9 +40,11 @@ class EAM(Potential):
         dr: step in distance, A.
         cutoff: A.
         species: the elements, by symbol or number.
+        line_from: the density above which F continues as a straight line; by default the last one. Between the last
+            and this F is constant (LAMMPS's `eam`, by one step).
         smoothness: found from the tables. The curves are C1, second derivatives jump at the knots; but many
             published tables are cut off before they have fallen to zero, and then the energy, or the
-            force, jumps at the cutoff (-1 or 0).
+            force, jumps at the cutoff (-1 or 0). The corner at `line_from`, beyond the tables, is not counted.
 
     References:
         M. S. Daw, M. I. Baskes, Phys. Rev. B 29, 6443 (1984).
@@ -57,6 +59,7 @@ class EAM(Potential):
     dr: float = static()
     cutoff: float = static()
     species: tuple = static()
+    line_from: float | None = static(default=None)
     smoothness: int = static(default=-1)
 
     def __post_init__(self):
@@ -76,6 +79,9 @@ class EAM(Potential):
         if self.density.shape[-1] != self.pair.shape[1]:
             lengths = f"{self.density.shape[-1]} and {self.pair.shape[1]}"
             raise DataError(f"density and pair tables must have the same grid, but have {lengths} points")
+        end = self.drho * (self.embedding.shape[1] - 1)
+        if self.line_from is not None and not end * (1.0 - 1e-12) <= self.line_from < np.inf:
+            raise DataError(f"line_from: expected a density from {end:.8g} on, where tables end, got {self.line_from}")
         tables = [concrete(table) for table in (self.embedding, self.density, self.pair)]
         if all(table is not None for table in tables):
             object.__setattr__(self, "smoothness", _smoothness(*tables, self.drho, self.dr, self.cutoff))
@@ -106,7 +112,8 @@ class EAM(Potential):
         flat = self.embedding.reshape(-1)
         last = n_rho - 1 + (i * n_rho if len(self.species) > 1 else 0)
         slope = flat.at[last].get(mode="promise_in_bounds") - flat.at[last - 1].get(mode="promise_in_bounds")
-        excess = jnp.maximum(rho * (1.0 / self.drho) - (n_rho - 1), 0.0)
+        start = n_rho - 1 if self.line_from is None else self.line_from / self.drho
+        excess = jnp.maximum(rho * (1.0 / self.drho) - start, 0.0)
         return evaluate(coefficients(self.embedding), m, p) + slope * excess
 
     def _pair_row(self, i, j):

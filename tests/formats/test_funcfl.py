@@ -16,6 +16,7 @@ def test_one_file_is_taken_as_it_is():
     assert potential.species == (29,)
     assert (potential.drho, potential.dr, potential.cutoff) == (0.9, 0.06, 5.1)
     assert potential.embedding.shape == (1, 59) and potential.density.shape == potential.pair.shape == (1, 89)
+    assert potential.line_from == pytest.approx(0.9 * 59)
     rho, r = 0.9 * np.arange(59), 0.06 * np.arange(89)
     assert np.allclose(potential.embedding[0], -1.4 * np.sqrt(rho) + 0.02 * rho, rtol=1e-8)
     charge = 11.0 * np.exp(-1.7 * (r / 2.5)) * np.clip(1.0 - r / 4.86, 0.0, None) ** 4

@@ -43,6 +43,15 @@ def test_beyond_the_last_density_the_embedding_is_a_straight_line():
         assert pair_energy(dense, 2.5) == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_line_may_begin_later():
+    potential = simple().replace(line_from=DRHO * 40)
+    embedding, density, pair = tables()
+    end, slope = embedding[-1], (embedding[-1] - embedding[-2]) / DRHO
+    for rho, expected in ((DRHO * 39.5, end), (DRHO * 40, end), (DRHO * 42, end + 2 * DRHO * slope)):
+        dense = potential.replace(density=potential.density * (rho / density[25]))
+        assert pair_energy(dense, 2.5) == pytest.approx(expected + 0.5 * pair[25] / 2.5, rel=1e-12)
+
+
 def test_only_pairs_within_the_cutoff_count():
     potential = simple(cutoff=3.0)
     assert pair_energy(potential, 3.0) == 0.0
@@ -106,6 +115,7 @@ def test_pairs_and_densities_of_an_alloy_are_told_apart():
         (dict(species=None), "name the elements"),
         (dict(species=("Cu", "Ni")), "expected 2 tables"),
         (dict(dr=0.0), "dr: expected a positive"),
+        (dict(line_from=19.0), "line_from: expected a density from 19.5 on"),
         (dict(pair=np.zeros((1, 50))), "same grid"),
         (dict(density=np.zeros((1, 4))), "at least 5 points"),
         (dict(embedding=np.full((1, 40), np.nan)), "not finite"),
