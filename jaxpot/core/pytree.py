@@ -60,6 +60,15 @@ def static_fields(node):
     return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.metadata.get(_STATIC)}
 
 
+def static_defaults(cls):
+    """The defaults of the static fields that have one."""
+    return {
+        f.name: f.default
+        for f in dataclasses.fields(cls)
+        if f.metadata.get(_STATIC) and f.default is not dataclasses.MISSING
+    }
+
+
 def leaf_fields(node):
     """The child fields of a pytree made here, as a dict."""
     return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if not f.metadata.get(_STATIC)}

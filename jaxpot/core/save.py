@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.pytree import REGISTRY, class_name, leaf_fields, static_fields
+from jaxpot.core.pytree import REGISTRY, class_name, leaf_fields, static_defaults, static_fields
 from jaxpot.errors import DataError, FormatError, PrecisionError
 
 MAGIC = b"jaxpot-tree 1\n"
@@ -173,7 +173,10 @@ def _rebuild(body, blob, path, on_host):
             f"the file holds a {body['class']}, which no imported module defines: import that module first", path
         )
     node = object.__new__(cls)
-    values = {key: _rebuild(value, blob, path, on_host) for key, value in body["fields"].items()}
+    # A file may be older than a static field: its default is what the class meant before.
+    values = static_defaults(cls) | {
+        key: _rebuild(value, blob, path, on_host) for key, value in body["fields"].items()
+    }
     values.update({key: _unplain(value) for key, value in body["static"].items()})
     expected = set(cls.__dataclass_fields__)
     if set(values) != expected:
