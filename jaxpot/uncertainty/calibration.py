@@ -102,6 +102,7 @@ def calibrate(fit, dataset, progress=None, most=300, seed=0):
     References:
         T. Gneiting, A. E. Raftery, J. Am. Stat. Assoc. 102, 359 (2007), equation 21 (CRPS).
         V. Kuleshov, N. Fenner, S. Ermon, Proc. ICML (2018) (recalibration on held-out data).
+        J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), algorithm 2 (which of few errors the last factor is).
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
     parts, most = fit.left_out(), as_whole(most, "most", 4, 10**9)
@@ -179,8 +180,13 @@ def calibration_of(found):
 
 
 def _factor_of(ratios):
-    """What bars have to be multiplied with so that 90 % intervals cover 90 % of the errors, given over bars."""
-    return float(np.quantile(ratios, 0.9) / normal_quantile(0.9)) if len(ratios) else 1.0
+    """What bars have to be multiplied with so that 90 % intervals cover 90 % of errors to come, these given over bars.
+
+    The next error is as likely to come before, between or after n known ones: the ceil(0.9 (n + 1))th of them.
+    """
+    count = len(ratios)
+    place = min(math.ceil(0.9 * (count + 1)), count)
+    return float(np.sort(ratios)[place - 1] / normal_quantile(0.9)) if count else 1.0
 
 
 def score(differences, deviations):
