@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/neural.py FOLDER [--atoms 216] [--rounds 5]
 
 FOLDER holds a network of n2p2, with units (Bohr, Hartree) as mlearn's. Beside it: jax-md's symmetry functions with the
-same angular functions (and the same number of radial ones: it has no shifts) and a network of the same size.
+same angular functions (and the same number of radial ones: it has no shifts) and a network of the same size; and a
+committee of four networks of that size, with the mean and the spread of energy and forces.
 
 The floor counts, for each pair of neighbours within the cutoff: as many exponentials as there are different eta and one
 for the cutoff function, at the rate of XLA's; 3 multiply-adds for each function (its value, and the derivatives by its
@@ -25,6 +26,7 @@ from gap import product_rate
 
 import jaxpot as jp
 from jaxpot.descriptors import Angular
+from jaxpot.potentials.base import parameter_names
 
 
 def with_jax_md(potential, atoms):
@@ -84,7 +86,18 @@ def main():
     def ours():
         return jax.block_until_ready(program(potential, structure.positions))
 
-    runs = {"ours": ours, "jax-md": with_jax_md(potential, atoms)}
+    weights = [name for name in parameter_names(potential) if ".network.kernels" in name or ".network.biases" in name]
+    committee = jp.Posterior.of(potential, dict.fromkeys(weights, 0.01)).sample(0, 4)
+
+    @jax.jit
+    def of_members(committee, x):
+        found = jp.evaluate(committee, structure.moved(x), listed)
+        return jax.tree.map(lambda a: (a.mean(0), a.std(0, ddof=1)), found)
+
+    def members():
+        return jax.block_until_ready(of_members(committee, structure.positions))
+
+    runs = {"ours": ours, "committee": members, "jax-md": with_jax_md(potential, atoms)}
     times, rates = {name: [] for name in runs}, []
     rate = product_rate()
     for run in runs.values():
@@ -108,7 +121,8 @@ def main():
     print(f"{len(atoms)} atoms, {neighbours:.1f} neighbours: jax-md / ours {median['jax-md'] / median['ours']:.1f}; "
           f"floor {1e6 * floor:.2f} us/atom ({exponentials:.0f} exponentials at "
           f"{1e-9 * exponentials_per_second():.2f} G/s, "
-          f"{products:.0f} multiply-adds at {1e-9 * statistics.median(rates):.1f} G/s): {median['ours'] / floor:.1f} x")
+          f"{products:.0f} multiply-adds at {1e-9 * statistics.median(rates):.1f} G/s): "
+          f"{median['ours'] / floor:.1f} x; committee of 4 / one {median['committee'] / median['ours']:.2f}")
 
 
 if __name__ == "__main__":
