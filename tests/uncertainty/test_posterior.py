@@ -335,6 +335,16 @@ def test_the_calibration_covers_what_it_should():
     assert after["nll"] < before["nll"] and after["crps"] < before["crps"]
 
 
+def test_few_errors_calibrate_for_errors_to_come():
+    """The 19th of 20 errors is the interval for the next: it is as likely to be the 21st as any of them."""
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(1000):
+        errors, ones = rng.standard_t(4, 21), {"energy": np.ones(20)}
+        kept = HeldOut({"energy": errors[:20]}, ones, {"energy": np.zeros(20)}, {"energy": np.arange(20)}, np.full(20, 1))
+        inside.append(abs(errors[20]) < 1.645 * calibration_of(kept).epistemic["energy"])
+    assert np.mean(inside) == pytest.approx(19 / 21, abs=0.02)
+
+
 def test_calibrated_bars_cover_frames_of_another_draw(found, train, oracle, crystal):
     posterior = jp.calibrate(found, train).apply(found.posterior)
     assert float(posterior.property_factor) > 0.0
