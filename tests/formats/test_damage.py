@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from jaxpot.errors import FormatError
+import jaxpot as jp
+from jaxpot.descriptors import SymmetryFunctions
+from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
+from jaxpot.potentials import Constants, Described
+from jaxpot.readouts import MLP, Neural
 
 FILES = Path(__file__).parent / "files"
 
@@ -57,4 +62,26 @@ def test_damage(tmp_path, name):
             assert name in str(error)
         else:
             assert np.isfinite(potential.cutoff)
+    assert refused > 50
+
+
+def test_damage_of_a_folder(tmp_path):
+    descriptor = SymmetryFunctions.automatic(("Si",), 4.0, 2, 1, "Si")
+    width = descriptor.dimension
+    lower, upper = np.zeros(width), np.linspace(1.0, 2.0, width)
+    readout = Neural(MLP.random(0, width, (4,)), lower, 1.0 / upper, -1.0, 0.5, tuple(lower), tuple(upper))
+    jp.save(Described(descriptor, readout, ("Si",)) + Constants({"Si": -5.0}), f"{tmp_path}/network/")
+    folder, rng, refused = tmp_path / "network", np.random.default_rng(11), 0
+    whole = {path: path.read_bytes() for path in sorted(folder.iterdir())}
+    for k in range(150):
+        path = list(whole)[k % len(whole)]
+        path.write_bytes(damaged(whole[path], rng))
+        try:
+            potential = jp.load(folder, units=None if k % 2 else "Angstrom eV")
+        except (FormatError, DataError) as error:
+            refused += 1
+            assert "units" in str(error) or folder.name in str(error)
+        else:
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(potential))
+        path.write_bytes(whole[path])
     assert refused > 50
