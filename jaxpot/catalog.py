@@ -11,6 +11,7 @@ from functools import partial
 from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.funcfl import read_funcfl
+from jaxpot.formats.lammps_meam import read_meam
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.n2p2 import SETTINGS, read_n2p2
@@ -77,6 +78,10 @@ def _is_tersoff(head, name):
     return name.endswith(".tersoff")
 
 
+def _is_meam(head, name):
+    return name.endswith(".meam")
+
+
 def _is_setfl(head, name):
     if name.endswith((".eam.alloy", ".alloy", ".setfl")):
         return True
@@ -108,6 +113,7 @@ FORMATS = (
     ("a potential or posterior saved by jaxpot.save", _is_saved, load_tree),
     ("LAMMPS Stillinger-Weber (.sw)", _is_sw, read_sw),
     ("LAMMPS Tersoff (.tersoff)", _is_tersoff, read_tersoff),
+    ("LAMMPS MEAM (.meam): a library, or a list of a library and a file of parameters", _is_meam, read_meam),
     ("EAM setfl with densities of pairs (.eam.fs)", _is_setfl_fs, read_setfl_fs),
     ("EAM setfl (.eam.alloy)", _is_setfl, read_setfl),
     ("EAM funcfl (.eam), or a list of them for an alloy", _is_funcfl, read_funcfl),
@@ -116,6 +122,7 @@ FORMATS = (
 )
 _OPTIONS = {  # what a reader takes beside the path
     read_quip_xml: ("species", "tolerance"), read_n2p2: ("units",), read_sw: ("species",), read_tersoff: ("species",),
+    read_meam: ("species",),
 }
 _WRITE = {".xml": write_quip_xml}  # by the ending of the name; everything else is jaxpot's own format
 
@@ -133,10 +140,11 @@ def load(model, species=None, tolerance=None, units=None):
     The format is recognised by the contents or, where those say nothing, by the ending of the name.
 
     Args:
-        model: path or name; or a list of paths of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy.
+        model: path or name; or a list of paths: of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy, or of
+            the library and the file of parameters of MEAM (.meam).
         species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
             for GAPs, .sw and .tersoff files that name more; which sets, where a .tersoff file has several of an
-            element: ("C", "Si(D)").
+            element: ("C", "Si(D)"); the names in a MEAM library, in the order of the parameters.
         tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
             term, checked at its sparse points; the change is told in a warning). By default only by rounding.
         units: of formats that do not name theirs (n2p2's folders): "Bohr Hartree", "Angstrom eV", or how many A and eV
@@ -150,7 +158,7 @@ def load(model, species=None, tolerance=None, units=None):
     options = {"species": species, "tolerance": tolerance, "units": units}
     options = {name: value for name, value in options.items() if value is not None}
     if isinstance(model, list | tuple):
-        return _load_alloy([os.fspath(path) for path in model], options)
+        return _load_list([os.fspath(path) for path in model], options)
     path = os.fspath(model)
     for entry in MODELS:
         if path == entry.name:
@@ -168,9 +176,7 @@ def load(model, species=None, tolerance=None, units=None):
         raise FormatError(not_read, path)
     for _, recognises, read in FORMATS:
         if recognises(head, path):
-            unused = {name: value for name, value in options.items() if name not in _OPTIONS.get(read, ())}
-            if unused:
-                raise DataError(f"{path}: this format has no use for {_listed(unused)}: leave that out")
+            _check_options(path, read, options)
             loaded = read(path, **options)
             if not isinstance(loaded, Potential | Posterior):
                 raise DataError(f"{path} holds a {type(loaded).__name__}, neither a potential nor a posterior")
@@ -179,13 +185,24 @@ def load(model, species=None, tolerance=None, units=None):
     raise FormatError(f"{what}; known are: {known}", path)
 
 
-def _load_alloy(paths, options):
+def _load_list(paths, options):
+    if len(paths) == 2 and all(map(partial(_is_meam, b""), paths)):
+        _check_options("these files", read_meam, options)
+        return read_meam(*paths, **options)
     others = [path for path in paths if not (os.path.isfile(path) and _is_funcfl(_head(path), path))]
     if others:
-        raise DataError(f"a list is for EAM funcfl files (.eam), one for each element; {others[0]} is not one")
-    if options:
-        raise DataError(f"EAM funcfl files have no use for {_listed(options)}: leave that out")
+        raise DataError(
+            f"a list is for EAM funcfl files (.eam), one for each element, of which {others[0]} is not one; or for the "
+            "library and the parameters of MEAM (two files .meam)"
+        )
+    _check_options("these files", read_funcfl, options)
     return read_funcfl(*paths)
+
+
+def _check_options(path, read, options):
+    unused = {name: value for name, value in options.items() if name not in _OPTIONS.get(read, ())}
+    if unused:
+        raise DataError(f"{path}: this format has no use for {_listed(unused)}: leave that out")
 
 
 def _head(path):

@@ -34,7 +34,6 @@ _UNREAD = (
     (".cdeam", "the concentration-dependent embedded-atom method (LAMMPS `eam/cd`)", "eam"),
     (".eim", "the embedded-ion method (LAMMPS `eim`)", "eam"),
     (".adp", "the angular-dependent potential (LAMMPS `adp`)", "eam"),
-    (".meam", "the modified embedded-atom method (LAMMPS `meam`)", "eam"),
     (".msmeam", "the multi-state modified embedded-atom method (LAMMPS `meam/ms`)", "eam"),
     (".meam.spline", "the spline form of the modified embedded-atom method (LAMMPS `meam/spline`)", "eam"),
     (".meam.sw.spline", "a spline form of MEAM with Stillinger-Weber (LAMMPS `meam/sw/spline`)", "eam"),

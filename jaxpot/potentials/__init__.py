@@ -8,6 +8,7 @@ from jaxpot.potentials.eam import EAM
 from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
+from jaxpot.potentials.meam import MEAM
 from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.soft_sphere import SoftSphere
@@ -18,7 +19,7 @@ from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
-    "EAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones", "Morse",
+    "EAM", "MEAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones", "Morse",
     "Potential", "Scaled", "SecondMoment", "SoftSphere", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets",
     "WangFrenkel",
 ]
