@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxpot.core.elements import symbol
 from jaxpot.formats.funcfl import read_funcfl
+from jaxpot.formats.lammps_meam import read_library, read_meam
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import FIELDS, read_tersoff
 from jaxpot.formats.lammps_triplets import read_entries
@@ -27,6 +28,17 @@ TOLERANCE = 1e-10
 ROUNDED = {"CdTeZnSeHgS0.sw": 1e-6, "SiC_1989.tersoff": 1e-6, "SiC_1994.tersoff": 1e-4}  # of files as published
 SETS = {"SiCGe.tersoff": [("Si(B)",), ("Si(C)",), ("C",), ("Ge",), ("C", "Si(D)"), ("Si(D)", "Ge")]}
 ALLOYS = [("Cu_u3.eam", "Ni_u3.eam", "Al_jnp.eam"), ("Ag_u3.eam", "Au_u3.eam", "Pd_u3.eam", "Pt_u3.eam")]
+# Files of parameters of MEAM: the library, the names they count, a crystal.
+MEAM_FILES = {
+    "Cu.meam": ("library.meam", ("Cu",), "fcc", 3.62),
+    "Ni.meam": ("library.meam", ("Ni",), "fcc", 3.52),
+    "WL.meam": ("library.meam", ("WL",), "bcc", 3.16),
+    "Bi.meam": ("library.meam", ("Bi",), "sc", 3.27),
+    "SiC.meam": ("library.meam", ("Si", "C"), "diamond", 4.4),
+    "AlSiMgCuFe.meam": ("library.meam", ("AlS", "SiS", "MgS", "CuS", "FeS"), "fcc", 4.0),
+    "MoCoNiVFeAlCr_2nn.meam": ("library_2nn.meam", ("Mo", "Co", "Ni", "V", "Fe", "Al", "Cr"), "fcc", 3.6),
+}
+MEAM_CRYSTALS = {"dia": ("diamond", 1.0), "hcp": ("fcc", 2.0**0.5), "dim": ("diamond", 4.0)}
 
 
 @dataclass
@@ -96,6 +108,11 @@ def own_cases():
         Case("eam made-up", read_funcfl(FILES / "copper.eam"), "eam", [f"1 1 {FILES}/copper.eam"], ["Cu"], stored=True),
         Case("eam made-up, alloy", read_funcfl(FILES / "copper.eam", FILES / "nickel.eam"), "eam",
              [f"1 1 {FILES}/copper.eam", f"2 2 {FILES}/nickel.eam"], ["Cu", "Ni"], stored=True),
+        _meam("meam made-up, Si", FILES / "made_up.library.meam", None, ("Si",), "diamond", 5.4, stored=True),
+        _meam("meam made-up, Si Mg", FILES / "made_up.library.meam", FILES / "two_kinds.meam", ("Si", "Mg"), "fcc", 4.4,
+              stored=True),
+        _meam("meam made-up, AlX Fe H", FILES / "made_up.library.meam", FILES / "three_kinds.meam",
+              ("AlX", "Fe", "H"), "fcc", 3.9, stored=True),
     ]
 
 
@@ -117,7 +134,27 @@ def published_cases(scratch):
             potential = read(path)
             command = [f"* * {path} " + " ".join(_symbols(potential))]
             found.append(Case(f"{style} {path.name}", potential, style, command, _symbols(potential)))
+    for name, (library, names, *crystal) in MEAM_FILES.items():
+        found.append(_meam(f"meam {name}", folder / library, folder / name, names, *crystal))
+    for library in ("library.meam", "library_2nn.meam"):
+        found += _meam_elements(folder / library)
     return found
+
+
+def _meam(name, library, parameters, names, lattice, a, **options):
+    potential = read_meam(library, parameters, names)
+    listed = " ".join(names)
+    command = f"* * {library} {listed} {parameters or 'NULL'} {listed}"
+    return Case(name, potential, "meam", [command], _symbols(potential), lattice, a, **options)
+
+
+def _meam_elements(library):
+    """Every name of a library alone, but for those whose structure or weights have no meaning (LAMMPS refuses them)."""
+    entries, _ = read_library(Lines(library))
+    for name, entry in entries.items():
+        if entry["t0"] == 1.0:
+            lattice, factor = MEAM_CRYSTALS.get(entry["lattice"], (entry["lattice"], 1.0))
+            yield _meam(f"meam {library.name} {name}", library, None, (name,), lattice, factor * entry["alat"])
 
 
 def _symbols(potential):

@@ -140,8 +140,8 @@ def load(model, species=None, tolerance=None, units=None):
     The format is recognised by the contents or, where those say nothing, by the ending of the name.
 
     Args:
-        model: path or name; or a list of paths: of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy, or of
-            the library and the file of parameters of MEAM (.meam).
+        model: path or name; or a list of paths: of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy, or
+            of the library and the file of parameters of MEAM (.meam).
         species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
             for GAPs, .sw and .tersoff files that name more; which sets, where a .tersoff file has several of an
             element: ("C", "Si(D)"); the names in a MEAM library, in the order of the parameters.

@@ -32,10 +32,10 @@ _INDICES = {
 def read_meam(library, parameters=None, species=None):
     """Read MEAM from a library and, if there is one, a file of parameters.
 
-    The library holds, for every name: the name, the reference structure, z, ielement, atwt, alpha, b0 to b3, alat, esub,
-    asub, t0 to t3, rozero and ibar, over one or more lines; of a name given twice the first counts. The parameters are
-    lines such as `rc = 4.0`, `Ec(1,2) = 3.1` or `lattce(1,2) = 'b1'`, whose indices are places in `species`. # begins
-    a comment. What they do not give is LAMMPS's default.
+    The library holds, for every name: the name, the reference structure, z, ielement, atwt, alpha, b0 to b3, alat,
+    esub, asub, t0 to t3, rozero and ibar, over one or more lines; of a name given twice the first counts. The
+    parameters are lines such as `rc = 4.0`, `Ec(1,2) = 3.1` or `lattce(1,2) = 'b1'`, whose indices are places in
+    `species`. # begins a comment. What they do not give is LAMMPS's default.
 
     Structures: fcc, bcc, hcp, dia, sc, dim, and b1, b2, l12 for two elements.
 
@@ -54,7 +54,7 @@ def read_meam(library, parameters=None, species=None):
     """
     lines = Lines(library)
     lines.check_units()
-    entries, where = _read_library(lines)
+    entries, where = read_library(lines)
     names = _chosen(lines, entries, species)
     for name in names:
         _check_element(lines, name, entries[name], where[name])
@@ -71,7 +71,8 @@ def read_meam(library, parameters=None, species=None):
         raise at.error(str(error)) from error
 
 
-def _read_library(lines):
+def read_library(lines):
+    """The entries of a library, {name: {field: number, "lattice": structure}}, and the line each begins on."""
     entries, where = {}, {}
     while lines.more():
         words = _words(lines.next("entry"))

@@ -107,7 +107,7 @@ class Reference:
         return self._with_repulsion(phi, r, a, b) if self.zbl[a, b] else phi
 
     def _with_repulsion(self, phi, r, a, b):
-        """The universal repulsion of nuclei up to three lengths of the equation of state before re, fading in to one."""
+        """The repulsion of nuclei up to three lengths of the equation of state before re, mixed with phi up to one."""
         stretch = self.alpha[a, b] * (r / self.re[a, b] - 1.0)
         part = _fade(0.5 * (stretch + 3.0))
         return part * phi + (1.0 - part) * _zbl(r, self.charge[a], self.charge[b])

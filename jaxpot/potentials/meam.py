@@ -1,14 +1,12 @@
 """The modified embedded-atom method (MEAM), with many-body screening, as LAMMPS defines it."""
 
-import collections
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.splines import coefficients, evaluate, locate
+from jaxpot.core.elements import symbol
 from jaxpot.core.graph import species_index
 from jaxpot.core.numbers import as_length, as_positive, as_whole
 from jaxpot.core.precision import as_float, concrete
@@ -33,12 +31,12 @@ class MEAM(Potential):
     Gamma_i = sum_{l > 0} t_l rho_l^2 / rho_0^2,    n_i = rho_0 G(Gamma_i) / background_i,
     F(n) = strength n ln(n) for n > 0.
 
-    G by its `kind`: 0 and 4: sqrt(1 + Gamma); 1: exp(Gamma / 2); 3: 2 / (1 + exp(-Gamma)); -5: sqrt(|1 + Gamma|) with the
-    sign of 1 + Gamma. Of 0 and 4 the root ends at Gamma = -s / (s + 1), where s is `smoothing`: below,
+    G by its `kind`: 0 and 4: sqrt(1 + Gamma); 1: exp(Gamma / 2); 3: 2 / (1 + exp(-Gamma)); -5: sqrt(|1 + Gamma|) with
+    the sign of 1 + Gamma. Of 0 and 4 the root ends at Gamma = -s / (s + 1), where s is `smoothing`: below,
     G^2 = (s / ((s + 1) |Gamma|))^s / (s + 1).
 
-    The weights t_l of an atom, by `mixing`: 0: the mean of those of its neighbours, with the weights w_0; 1: each w_l,ij
-    is multiplied by t_l,j, and t_l = sum_j w_0 t_l,j / sum_j w_0 t_l,j^2; 2: its own.
+    The weights t_l of an atom, by `mixing`: 0: the mean of those of its neighbours, with the weights w_0; 1: each
+    w_l,ij is multiplied by t_l,j, and t_l = sum_j w_0 t_l,j / sum_j w_0 t_l,j^2; 2: its own.
 
     phi is given as a table, interpolated by the cubics of `basis.splines`. `formats.meam_reference` makes tables of
     an equation of state.
@@ -60,8 +58,8 @@ class MEAM(Potential):
         cutoff: A; how far neighbours must be known. That is more than `end`, if some c_max > 2: an atom may screen a
             pair that is closer to each other than one of the two is to it. Found from `c_max` whenever that is known.
 
-    The energy is C1, but not C2: f has a jump of the second derivative at 0, and n ln(n) of an atom whose only
-    neighbour leaves goes as x^2 ln(x). At Gamma = -1 (kind -5) the force is infinite.
+    The force is continuous, but infinitely steep where the only neighbour of an atom leaves: n ln(n) goes as x^2 ln(x)
+    there. Elsewhere the energy is C1, but for one point of the kind -5: at Gamma = -1 the force is infinite.
 
     References:
         M. I. Baskes, Phys. Rev. B 46, 2727 (1992). Screening: M. I. Baskes, Mater. Chem. Phys. 50, 152 (1997).
@@ -93,7 +91,7 @@ class MEAM(Potential):
     linear_below: bool = static(default=False)
     cutoff: float | None = static(default=None)
 
-    smoothness = 1
+    smoothness = 0
 
     def __post_init__(self):
         def put(name, value):
@@ -125,7 +123,10 @@ class MEAM(Potential):
         put("pair", pair)
         c_min, c_max = concrete(self.c_min), concrete(self.c_max)
         if c_min is not None and c_max is not None and not (c_min < c_max).all():
-            raise DataError("c_min must be less than c_max")
+            low, high = np.broadcast_arrays(c_min, c_max)
+            at = tuple(np.argwhere(low >= high)[0])
+            names = "-".join(symbol(self.species[k]) for k in at) or "all"
+            raise DataError(f"c_min must be less than c_max, got {low[at]:.8g} and {high[at]:.8g} for {names}")
         if c_max is not None:
             put("cutoff", self.end * float(_reach(np.maximum(c_max.max(), 2.0))))
         if self.cutoff is None:
@@ -167,10 +168,9 @@ class MEAM(Potential):
         weights = tuple(pick(t, j) for t in (self.t1, self.t2, self.t3))
         if self.mixing == 1:
             w1, w2, w3 = (t * w for t, w in zip(weights, (w1, w2, w3), strict=True))
-        u = tuple(v / environment.distances for v in (environment.x, environment.y, environment.z))
-        squares = (
-            _moment(w1, u, 1), _moment(w2, u, 2) - jnp.sum(w2) ** 2 / 3.0, _moment(w3, u, 3) - 0.6 * _moment(w3, u, 1)
-        )
+        x, y, z = (v / environment.distances for v in (environment.x, environment.y, environment.z))
+        cos = x[:, None] * x + y[:, None] * y + z[:, None] * z
+        squares = (w1 @ cos @ w1, w2 @ (cos * cos - 1.0 / 3.0) @ w2, w3 @ (cos * (cos * cos - 0.6)) @ w3)
         rho = jnp.sum(w0)
         some = rho > float(jnp.finfo(rho.dtype).tiny) ** 0.25  # nothing is divided by the density of nothing
         safe = jnp.where(some, rho, 1.0)
@@ -227,18 +227,6 @@ def _fade(x):
     x = jnp.clip(x, 0.0, 1.0)
     y = 1.0 - x
     return (x * (1.0 + y) * (1.0 + y * y)) ** 2
-
-
-def _moment(weights, u, order):
-    """sum_jk w_j w_k cos^order: the squares of the Cartesian moments of unit vectors, each as often as it occurs."""
-    counts = collections.Counter(tuple(sorted(axes)) for axes in itertools.product(range(3), repeat=order))
-    total = 0.0
-    for axes, count in counts.items():
-        product = weights
-        for axis in axes:
-            product = product * u[axis]
-        total = total + count * jnp.sum(product) ** 2
-    return total
 
 
 def _n_log_n(n, positive):

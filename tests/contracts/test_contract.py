@@ -229,6 +229,10 @@ MODELS = {
     "tersoff, triplets of two elements": (
         lambda: jp.load(FILES / "two_kinds.tersoff"), diamond(5.1, ["Si", "C"]), {"jump": 1e-9}
     ),
+    "meam, two elements": (
+        lambda: jp.load([FILES / "made_up.library.meam", FILES / "two_kinds.meam"], species=("Si", "Mg")),
+        rocksalt(5.2, ["Si", "Mg"]),
+    ),
     "gap, soap": (
         lambda: gaussian_process(SOAP(3, 2, 3.8, 0.8, compact=True), DotProduct(3), "Si"), diamond(5.43, ["Si", "Si"])
     ),

@@ -1,5 +1,6 @@
 """Files damaged at random are refused with a typed error, or read: nothing else happens."""
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ import jaxpot as jp
 from jaxpot.descriptors import SymmetryFunctions
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.funcfl import read_funcfl
+from jaxpot.formats.lammps_meam import read_meam
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
@@ -44,6 +46,8 @@ READERS = {
     "copper.eam": read_funcfl,
     "two_kinds.sw": read_sw,
     "two_kinds.tersoff": read_tersoff,
+    "made_up.library.meam": partial(read_meam, species=("Si", "Mg", "AlX", "Fe", "H")),
+    "two_kinds.meam": lambda path: read_meam(FILES / "made_up.library.meam", path, ("Si", "Mg")),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from jaxpot.core.neighbors import neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.formats.funcfl import read_funcfl
+from jaxpot.formats.lammps_meam import read_meam
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
@@ -23,6 +24,7 @@ from jaxpot.potentials.zbl import ZBL
 
 HERE = Path(__file__).parent
 FILES = HERE.parent / "formats" / "files"
+LIBRARY = FILES / "made_up.library.meam"
 RECORDS = json.loads((HERE / "reference.json").read_text())
 ROWS = 8
 
@@ -48,6 +50,9 @@ POTENTIALS = {
     "eam/alloy made-up": lambda: read_setfl(FILES / "two_metals.eam.alloy"),
     "eam/fs made-up": lambda: read_setfl_fs(FILES / "two_metals.eam.fs"),
     "eam made-up": lambda: read_funcfl(FILES / "copper.eam"),
+    "meam made-up, Si": lambda: read_meam(LIBRARY, species="Si"),
+    "meam made-up, Si Mg": lambda: read_meam(LIBRARY, FILES / "two_kinds.meam", ("Si", "Mg")),
+    "meam made-up, AlX Fe H": lambda: read_meam(LIBRARY, FILES / "three_kinds.meam", ("AlX", "Fe", "H")),
     "eam made-up, alloy": lambda: read_funcfl(FILES / "copper.eam", FILES / "nickel.eam"),
 }
 
