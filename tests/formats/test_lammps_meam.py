@@ -71,7 +71,7 @@ def test_lists_and_single_files_that_are_not_meant(tmp_path):
         jp.load([LIBRARY, FILES / "two_kinds.meam"], species=("Si", "Mg"), tolerance=1e-3)
     with pytest.raises(FormatError, match="there is nothing for 'Ge'; there are Si, Mg"):
         jp.load(LIBRARY, species="Ge")
-    with pytest.raises(DataError, match="distinct elements"):
+    with pytest.raises(FormatError, match="distinct elements"):
         read_meam(written(tmp_path, ENTRY + "\n" + ENTRY.replace("Cu", "CuX")), species=("Cu", "CuX"))
 
 
