@@ -35,7 +35,8 @@ def read_meam(library, parameters=None, species=None):
     The library holds, for every name: the name, the reference structure, z, ielement, atwt, alpha, b0 to b3, alat,
     esub, asub, t0 to t3, rozero and ibar, over one or more lines; of a name given twice the first counts. The
     parameters are lines such as `rc = 4.0`, `Ec(1,2) = 3.1` or `lattce(1,2) = 'b1'`, whose indices are places in
-    `species`. # begins a comment. What they do not give is LAMMPS's default.
+    `species`. # begins a comment. What they do not give is LAMMPS's default. Of what is given for a pair (i, j) that of
+    i < j counts, as in LAMMPS; nn2 and zbl may be given either way.
 
     Structures: fcc, bcc, hcp, dia, sc, dim, and b1, b2, l12 for two elements.
 

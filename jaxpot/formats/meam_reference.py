@@ -72,11 +72,13 @@ class Reference:
             total = float(rho0 * lattice.neighbors)
             if not self.simple_background:
                 if self.second[a, a]:
-                    outer = rho0 * np.exp(-self.beta[0, a] * (lattice.ratio - 1.0))
+                    with np.errstate(over="ignore"):
+                        outer = rho0 * np.exp(-self.beta[0, a] * (lattice.ratio - 1.0))
                     total += lattice.second * outer * self._shown(lattice, a, a)
                 if self.kind[a] > 0:
                     gamma = np.dot(self.t[:, a], lattice.shape) / lattice.neighbors**2
-                    total *= float(gain(gamma, self.kind[a], self.smoothing, np))
+                    with np.errstate(over="ignore"):
+                        total *= float(gain(gamma, self.kind[a], self.smoothing, np))
             found.append(total)
         return np.array(found)
 

@@ -13,7 +13,7 @@ from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.parameters import check_positive, per_species, pick, species_numbers
+from jaxpot.potentials.parameters import check_positive, check_symmetric, per_species, pick, species_numbers
 
 GAMMA_KINDS = (0, 1, 3, 4, -5)
 _BY_ELEMENT = ("rho0", "re", "beta0", "beta1", "beta2", "beta3", "t1", "t2", "t3", "background", "strength")
@@ -105,6 +105,7 @@ class MEAM(Potential):
             put(name, per_species(getattr(self, name), self.species, 1, name))
         for name in ("c_min", "c_max"):
             put(name, per_species(getattr(self, name), self.species, 3, name))
+            check_symmetric(getattr(self, name), self.species, name, (1, 0, 2))
         for name in ("dr", "end", "width"):
             put(name, as_length(getattr(self, name), name))
         for name, unit in (("rho0", "a number"), ("re", "A"), ("background", "a number")):
