@@ -19,8 +19,9 @@ class NetworkRecipe:
     Attributes:
         reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; or "bonds", a network
             for each two elements that reads their `Bond`s.
-        cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data). Angular functions see
-            only neighbours that are nearer to each other than the cutoff: in diamond those are 1.63 bond lengths apart.
+        cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data). Angular functions
+            see only neighbours that are nearer to each other than the cutoff; in diamond those are 1.63 bond lengths
+            apart.
         radial, angular: how many functions: `radial` and `angular` of symmetry functions, `radial` and `around` of
             bonds.
         hidden: widths of the hidden layers.
