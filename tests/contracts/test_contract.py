@@ -149,7 +149,7 @@ def two_bond_networks():
     """One for each two elements that are bound."""
     both = ("Si", "C")
     pairs = [("Si", "Si"), ("Si", "C"), ("C", "Si"), ("C", "C")]
-    terms = (neural(Bond(3.2, both, pair, 2, 1, 1, fade="poly3"), *both) for pair in pairs)
+    terms = (neural(Bond(3.6, both, pair, 2, 1, 1, fade="poly3"), *both) for pair in pairs)
     return sum(terms, Constants({"Si": -1.5, "C": -2.0}))
 
 
