@@ -70,3 +70,11 @@ def test_what_does_not_hold_is_not_a_number(crystal):
     assert np.isnan(np.asarray(found.forces)).all() and np.isnan(np.asarray(found.energy)).all()
     with pytest.raises(jp.JaxpotError, match="Ge"):
         jp.evaluate(committee, jp.Structure(crystal.positions, crystal.cell, ["Ge"] * 18))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_committee_may_be_a_constant_of_a_program(name, crystal):
+    committee = stacked(*CASES[name])
+    listed = jp.neighbors(crystal, float(committee.widest.extent()))
+    found = jax.jit(lambda x: jp.evaluate(committee, crystal.moved(x), listed).energy)(crystal.positions)
+    np.testing.assert_allclose(found, jp.evaluate(committee, crystal, listed).energy, rtol=1e-12)

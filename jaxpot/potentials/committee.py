@@ -39,9 +39,10 @@ class Committee:
     @property
     def widest(self):
         """A member that sees as far as any other, as far as that is known."""
-        if isinstance(self.potential.extent(), float | int) or is_traced(self):
+        if is_traced(self) or isinstance(self.potential.extent(), float | int):
             return self[0]
-        return max((self[k] for k in range(len(self))), key=lambda member: float(member.extent()))
+        with jax.ensure_compile_time_eval():  # a committee that is known is so under jit over the structure, too
+            return max((self[k] for k in range(len(self))), key=lambda member: float(member.extent()))
 
     def map(self, function):
         """function(potential) of all potentials, as jax.vmap stacks them: pure functions, lists given."""
