@@ -116,4 +116,5 @@ class Bond(Descriptor):
         return jnp.exp(-((distances[:, None] - centers.astype(distances.dtype)) ** 2) * (1.0 / width**2))
 
     def __repr__(self):
-        return f"Bond({self.dimension}, cutoff={self.cutoff:g} A)"
+        named = "" if self.elements is None else "-".join(map(symbol, self.elements)) + ", "
+        return f"Bond({named}{self.dimension}, cutoff={self.cutoff:g} A)"

@@ -31,6 +31,8 @@ def first_readouts(descriptors, described, targets, frames, recipe, seed):
     readouts = []
     for k, (descriptor, parts) in enumerate(zip(descriptors, described, strict=True)):
         vectors = np.concatenate([p.vectors for p in parts])
+        if not len(vectors):
+            raise DataError(f"{descriptor!r} sees nothing in any frame: a longer cutoff, or other data")
         spread = vectors.std(0)
         flat = spread <= 1e-10 * np.abs(vectors).max(0)
         factor = 1.0 / np.where(flat, 1.0, spread)

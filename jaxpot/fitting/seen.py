@@ -49,12 +49,12 @@ class Batch:
 
 @pytree
 class Bent:
-    """Frames with A atoms together and products of their Hessians with displacements, 0 / sigma where there is none."""
+    """Frames with A atoms together and products of their Hessians with displacements."""
 
     seen: tuple
     turns: tuple  # of each network: how vectors, slopes, weights and their slopes change along the displacements
     products: jax.Array  # (A, 3) eV/A
-    weights: jax.Array  # (A,), 1 / sigma
+    weights: jax.Array  # (A,), 1 / sigma; 0 for spare atoms
 
 
 @dataclass(frozen=True)

@@ -216,8 +216,10 @@ def _check(dataset, recipe, test, curvatures):
     for target in curvatures:
         if not isinstance(target, HessianProduct):
             raise DataError(f"curvatures: expected HessianProducts, got {type(target).__name__}")
-        if not set(target.structure.numbers.tolist()) <= set(dataset.species):
-            raise DataError(f"curvatures: elements {target.structure.numbers} that the training set does not have")
+        own = set(target.structure.numbers.tolist())
+        if not own <= set(dataset.species):
+            raise DataError(f"curvatures: a target contains {name_species(own)}, the training set "
+                            f"{name_species(dataset.species)}")
     if test is not None:
         if not isinstance(test, Dataset):
             raise DataError(f"test: expected a Dataset, got {type(test).__name__}")

@@ -301,6 +301,20 @@ def test_networks_of_bonds_are_trained(data):
         replace(TINY, reads="pairs")
 
 
+def test_bonds_that_no_frame_has_cannot_be_trained():
+    dimer = jp.Structure([[0, 0, 0], [1.7, 0, 0]], np.zeros((3, 3)), ["Si", "C"], pbc=False)
+    frames = [jp.Frame(dimer.moved(dimer.positions * s), energy=s, forces=np.zeros((2, 3))) for s in (0.9, 1.0, 1.1)]
+    with pytest.raises(DataError, match=r"Bond\(C-C, .* sees nothing in any frame"):
+        train(jp.Dataset.of(frames, {"Si": 0.0, "C": 0.0}), replace(TINY, reads="bonds"))
+
+
+def test_products_of_other_elements_are_refused(data):
+    carbon = jp.Structure(data[0].structure.positions, data[0].structure.cell, ["C"] * 4)
+    target = jp.HessianProduct(carbon, np.ones((4, 3)), np.ones((4, 3)), 1.0)
+    with pytest.raises(DataError, match="curvatures: a target contains C, the training set Si"):
+        train(data, TINY, curvatures=[target])
+
+
 def test_a_baseline_is_added(data):
     baseline = jp.potentials.ZBL(1.5, 2.6)
     found = train(data, TINY, baseline=baseline, seed=1)
