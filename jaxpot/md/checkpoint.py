@@ -6,12 +6,11 @@ import os
 import jax
 import numpy as np
 
-from jaxpot.checks import checked_neighbors
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError
-from jaxpot.md.lists import Lists
+from jaxpot.md.lists import Lists, wide_list
 from jaxpot.md.state import State
 
 
@@ -46,7 +45,7 @@ class Checkpoint:
     def lists(self, potential):
         """The lists as they were."""
         there = self.state.structure.moved(self.wide_positions, self.wide_cell)
-        wide = checked_neighbors(potential, there, skin=float(self.wide_skin))
+        wide = wide_list(potential, there, float(self.wide_skin))
         wide = jax.device_put(wide.in_rows_of(int(self.wide_capacity)))
         return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
 

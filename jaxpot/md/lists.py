@@ -4,7 +4,7 @@ Rows of the short list are short, so that energies are cheap; it is outgrown aft
 the wide list still holds every pair that it must. Only when the wide list is outgrown does the host search again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -71,46 +71,57 @@ class Room:
         """That of lists which are there."""
         return cls(lists.wide.capacity, lists.short.capacity, lists.short.inner)
 
-    def grown(self, lists):
-        """Enough for what the short list would have had to hold."""
-        short = max(self.short, _roomy(int(1.2 * lists.needed)) if lists.needed > self.short else 0)
+    def grown(self, most, lists):
+        """A fifth more than is needed now, wherever that is more than there is: what outgrows one row will another.
+
+        Args:
+            most: needed in a row of the wide list.
+            lists: `Lists` that say what the short one needs.
+        """
         inner = tuple(
-            (cutoff, min(short, _roomy(int(1.2 * needed)) if needed > places else places))
-            for (cutoff, places), needed in zip(self.inner, lists.inner_needed, strict=True)
+            (cutoff, max(places, _roomy(int(1.2 * needed))))
+            for (cutoff, places), needed in zip(self.inner, lists.inner_needed.tolist(), strict=True)
         )
-        return Room(self.wide, short, inner)
+        short = max(self.short, _roomy(int(1.2 * lists.needed)))
+        return Room(max(self.wide, _roomy(int(1.2 * most))), short, tuple((c, min(short, n)) for c, n in inner))
 
 
 def _roomy(count):
     return round_capacity(max(count + _SLACK, int(1.1 * count)))
 
 
-def build(potential, structure, skin=SKIN, wide_skin=WIDE_SKIN, room=None):
+def build(potential, structure, skin=SKIN, wide_skin=WIDE_SKIN, outgrown=None):
     """Lists of a structure, made on the host.
 
     Args:
         potential, structure: concrete.
         skin, wide_skin: A.
-        room: `Room` of earlier lists: kept, so that programs fit; more where this asks for more.
+        outgrown: `Lists` that these are to follow: rows stay as long, so that programs fit, unless one is too short.
 
     Returns:
         `Lists`.
     """
-    found = checked_neighbors(potential, structure, skin=wide_skin)
-    most = int(np.max(found.counts, initial=0))
-    if room is None:
+    wide = wide_list(potential, structure, wide_skin)
+    most = int(np.max(wide.counts, initial=0))
+    if outgrown is None:
         start = checked_neighbors(potential, structure, skin=skin)
         short = _roomy(int(np.max(start.counts, initial=0)))
-        inner = tuple((cutoff, min(short, _roomy(places))) for cutoff, places in start.inner)
-        room = Room(_roomy(most), short, inner)
-    elif most > room.wide:
-        room = replace(room, wide=_roomy(int(1.2 * most)))
-    wide = jax.device_put(found.in_rows_of(room.wide))
+        room = Room(_roomy(most), short, tuple((cutoff, min(short, _roomy(places))) for cutoff, places in start.inner))
+    else:
+        room = Room.of(outgrown)
+        if most > room.wide or not bool(outgrown.sound):
+            room = room.grown(most, outgrown)
     while True:
-        lists = prune(wide, structure, skin, room.short, room.inner)
+        lists = prune(jax.device_put(wide.in_rows_of(room.wide)), structure, skin, room.short, room.inner)
         if bool(lists.sound):
             return lists
-        room = room.grown(lists)
+        room = room.grown(most, lists)
+
+
+def wide_list(potential, structure, wide_skin):
+    """`Neighbors` within cutoff + wide_skin; only the short list needs to know how many are within shorter cutoffs."""
+    found = checked_neighbors(potential, structure, skin=wide_skin)
+    return found.replace(inner=(), inner_reach=found.inner_reach[:0])
 
 
 @partial(jax.jit, static_argnames=("skin", "capacity", "inner"))

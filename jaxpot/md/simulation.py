@@ -14,7 +14,7 @@ from jaxpot.errors import DataError, SimulationError
 from jaxpot.md import checkpoint as checkpoints
 from jaxpot.md import lists as neighbour_lists
 from jaxpot.md.dynamics import Dynamics, as_key
-from jaxpot.md.loop import BROKEN, GOING, ROOM, WIDE, advance
+from jaxpot.md.loop import BROKEN, GOING, WIDE, advance
 from jaxpot.md.netcdf import NetCDFTrajectory
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
@@ -189,12 +189,9 @@ def _steps(dynamics, state, made, upto, skins):
         step = int(found.state.step)
         if reason == BROKEN or (reason == WIDE and stuck == step):
             raise _broken(dynamics, found.state)
-        room = neighbour_lists.Room.of(found.lists)
-        if reason == ROOM:
-            room = room.grown(found.lists)
         stuck = step if reason == WIDE else None
         state = found.state
-        made = neighbour_lists.build(dynamics.potential, state.structure, *skins, room=room)
+        made = neighbour_lists.build(dynamics.potential, state.structure, *skins, outgrown=found.lists)
 
 
 def _broken(dynamics, state):

@@ -178,6 +178,15 @@ def test_lists_are_made_anew_and_make_no_difference(silicon, crystal):
     assert np.abs(np.asarray(found.structure.positions) - crystal.positions).max() > 0.25  # half the skin
 
 
+def test_a_wide_list_says_nothing_of_shorter_cutoffs(silicon):
+    """Terms of different range: how many pairs the shorter one has changes with every list, programs must not."""
+    gas = bulk("Si", a=6.5, cubic=True)
+    dynamics = ENSEMBLES["rescaling"](silicon + jp.potentials.ZBL(1.0, 1.8)).replace(temperature=4000.0)
+    before = advance._cache_size()
+    jp.md.run(dynamics, gas, 400, key=4, skin=0.4, wide_skin=0.9)
+    assert advance._cache_size() - before <= 2
+
+
 @pytest.mark.slow
 def test_few_programs_are_compiled(silicon, crystal):
     dynamics = ENSEMBLES["cell"](silicon).replace(temperature=2500.0, pressure=jp.md.Ramp(0.0, 0.15, 200))
