@@ -3,7 +3,7 @@
 Interleaved in one process with LAMMPS's MD step (neighbour list included; ours is left out, as it is built on
 the host when the skin is used up) and with jax-md's Stillinger-Weber forces. Ratios of medians.
 
-    taskset -c 0 python benchmarks/speed.py [--rounds 9] [--skip-jax-md]
+    taskset -c 0 python benchmarks/speed.py [--rounds 9] [--skip-jax-md] [--only Tersoff]
 """
 
 import argparse
@@ -19,6 +19,7 @@ import numpy as np
 from ase.build import bulk
 
 import jaxpot as jp
+from jaxpot.formats.lammps_meam import read_meam
 
 
 def timer(call, repeats):
@@ -47,20 +48,30 @@ def jax_md_forces(atoms):
 
 
 def systems():
+    """Name, atoms, potential, LAMMPS's pair style and coefficients, its species, our skin."""
     folder = lammps_peer.potentials_folder()
     silicon = bulk("Si", "diamond", a=5.431, cubic=True) * (10, 10, 10)
     copper = bulk("Cu", "fcc", a=3.615, cubic=True) * (13, 13, 12)
-    eam = folder / "Cu_mishin1.eam.alloy"
+    nickel = bulk("Ni", "fcc", a=3.52, cubic=True) * (13, 13, 12)
+    argon = bulk("Ar", "fcc", a=5.3, cubic=True) * (13, 13, 12)
+    eam, library, alloy = (folder / name for name in ("Cu_mishin1.eam.alloy", "library.meam", "Ni.meam"))
     yield "SW Si", silicon, jp.potentials.StillingerWeber.silicon(), "sw", f"* * {folder / 'Si.sw'} Si", ["Si"], 0.5
     yield "EAM Cu", copper, jp.load(eam), "eam/alloy", f"* * {eam} Cu", ["Cu"], 0.5
+    yield ("LJ Ar", argon, jp.potentials.LennardJones(0.0104, 3.4, 8.5), "lj/cut 8.5", "* * 0.0104 3.4", ["Ar"], 0.5)
+    tersoff = folder / "Si.tersoff"
+    yield "Tersoff Si", silicon, jp.load(tersoff), "tersoff", f"* * {tersoff} Si", ["Si"], 0.5
+    yield ("MEAM Ni", nickel, read_meam(library, alloy, ("Ni",)), "meam", f"* * {library} Ni {alloy} Ni", ["Ni"], 0.5)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--skip-jax-md", action="store_true")
+    parser.add_argument("--only", default="", help="systems whose name contains this")
     options = parser.parse_args()
     for name, atoms, potential, style, coefficients, species, skin in systems():
+        if options.only not in name:
+            continue
         atoms.rattle(0.08, seed=0)
         structure = jp.Structure.of(atoms)
         listed = jp.neighbors(structure, potential.cutoff, skin)

@@ -229,7 +229,7 @@ def _evaluate(potential, structure, neighbors):
     def share(rows, potential, structure, neighbors):
         def chunk(found, rows):
             graph, site, gradient = row_gradients(potential, structure, neighbors, rows)
-            return _added(graph, found, site, gradient)
+            return _added(potential.pairwise, graph, found, site, gradient)
 
         force, found = jax.lax.scan(chunk, jnp.zeros((n, 3), dtype), rows)
         return _summed(force, *found)
@@ -249,7 +249,7 @@ def _evaluate_members(committee, structure, neighbors):
             graph = connect_rows(structure, neighbors, rows)
             gradients = member_gradients(cast(committee, dtype), graph.environments(), neighbors)
             site, gradient = jax.vmap(partial(_in_space, graph))(*gradients)
-            return jax.vmap(partial(_added, graph))(found, site, gradient)
+            return jax.vmap(partial(_added, committee.potential.pairwise, graph))(found, site, gradient)
 
         force, found = jax.lax.scan(chunk, jnp.zeros((len(committee), n, 3), dtype), rows)
         return jax.vmap(_summed, in_axes=(0, 1, 1, 1))(force, *found)
@@ -261,12 +261,14 @@ def _evaluate_members(committee, structure, neighbors):
     return jax.vmap(assembled, in_axes=(committee.axes, 0))(committee.potential, sums)
 
 
-def _added(graph, found, site, gradient):
+def _added(pairwise, graph, found, site, gradient):
     """Forces with those of a chunk; and of the chunk site energies, their atoms, the sum of vectors (x) gradients."""
     gradient = jnp.stack(gradient)
     virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
-    force = found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
-    force = force.at[graph.centers].add(jnp.where(graph.real[:, None], gradient.sum(2).T, 0.0))
+    # What a pair leaves at its other end is in that atom's own row, too; adding it here is slow.
+    force = found if pairwise else found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
+    own = (2.0 if pairwise else 1.0) * gradient.sum(2).T
+    force = force.at[graph.centers].add(jnp.where(graph.real[:, None], own, 0.0))
     return force, (site, graph.centers, virial)
 
 

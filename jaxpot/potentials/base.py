@@ -31,12 +31,15 @@ class Potential:
         centers: atomic numbers of the atoms that have a site energy, where others have none; None: all.
         double_only: whether single precision loses so much that it is refused.
         local: whether the energy is a sum of `site_energy` over environments.
+        pairwise: whether a site energy is a constant and half a sum over pairs, each the same from both ends: the force
+            on an atom follows from its own row then.
     """
 
     species = None
     centers = None
     smoothness = 99
     local = True
+    pairwise = False
     double_only = False
     chunk_elements = CHUNK_ELEMENTS
 
@@ -117,6 +120,10 @@ class Sum(Potential):
         return all(t.local for t in self.terms)
 
     @property
+    def pairwise(self):
+        return all(t.pairwise for t in self.terms)
+
+    @property
     def double_only(self):
         return any(t.double_only for t in self.terms)
 
@@ -161,6 +168,7 @@ class Scaled(Potential):
     smoothness = property(lambda self: self.potential.smoothness)
     kinks = property(lambda self: self.potential.kinks)
     local = property(lambda self: self.potential.local)
+    pairwise = property(lambda self: self.potential.pairwise)
     double_only = property(lambda self: self.potential.double_only)
     chunk_elements = property(lambda self: self.potential.chunk_elements)
 

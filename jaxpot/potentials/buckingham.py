@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.graph import species_index
 from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
-from jaxpot.potentials.parameters import check_positive, pick
+from jaxpot.potentials.parameters import check_positive
 
 
 @pytree
@@ -48,9 +47,7 @@ class Buckingham(EndedPair):
 
     def site_energy(self, environment):
         """Half the energy of the atom's pairs, () eV."""
-        i = species_index(self.species, environment.number)
-        j = species_index(self.species, environment.numbers)
-        A, rho, C = (pick(table, i, j) for table in (self.A, self.rho, self.C))
+        A, rho, C = self.of_pairs(environment, "A", "rho", "C")
 
         def pair(r):
             square = r * r

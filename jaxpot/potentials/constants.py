@@ -30,6 +30,7 @@ class Constants(Potential):
 
     cutoff = 0.0
     smoothness = 99
+    pairwise = True
 
     def __post_init__(self):
         energies, species = self.energies, self.species

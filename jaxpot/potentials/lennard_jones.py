@@ -4,11 +4,10 @@ import jax
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.graph import species_index
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
-from jaxpot.potentials.parameters import check_positive, pair_table, pick
+from jaxpot.potentials.parameters import check_positive, pair_table
 
 
 @pytree
@@ -59,9 +58,7 @@ class LennardJones(EndedPair):
 
     def site_energy(self, environment):
         """Half the energy of the atom's pairs, () eV."""
-        i = species_index(self.species, environment.number)
-        j = species_index(self.species, environment.numbers)
-        epsilon, sigma = pick(self.epsilon, i, j), pick(self.sigma, i, j)
+        epsilon, sigma = self.of_pairs(environment, "epsilon", "sigma")
 
         def pair(r):
             q = sigma / r

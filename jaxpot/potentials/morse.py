@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.graph import species_index
 from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
-from jaxpot.potentials.parameters import check_positive, pick
+from jaxpot.potentials.parameters import check_positive
 
 
 @pytree
@@ -46,9 +45,7 @@ class Morse(EndedPair):
 
     def site_energy(self, environment):
         """Half the energy of the atom's pairs, () eV."""
-        i = species_index(self.species, environment.number)
-        j = species_index(self.species, environment.numbers)
-        depth, alpha, r0 = (pick(table, i, j) for table in (self.depth, self.alpha, self.r0))
+        depth, alpha, r0 = self.of_pairs(environment, "depth", "alpha", "r0")
 
         def pair(r):
             decay = jnp.exp(-alpha * (r - r0))

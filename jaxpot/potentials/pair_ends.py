@@ -13,16 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside, switch
+from jaxpot.core.graph import species_index
 from jaxpot.core.numbers import as_length
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.parameters import check_symmetric, pair_table, per_species, species_numbers
+from jaxpot.potentials.parameters import check_symmetric, pair_table, per_species, pick, species_numbers
 
 SMOOTHNESS = {"none": -1, "energy": 0, "slope": -1, "force": 1, "smooth": 3}
 
 
-class EndedPair(Potential):
-    """A pair potential with `cutoff`, `shift` and `onset`; subclasses check them with `put_end`."""
+class Pairs(Potential):
+    """A pair potential whose tables are those of `put_pairs`."""
+
+    pairwise = True
+
+    def of_pairs(self, environment, *names):
+        """Parameters of the atom's pairs; of a table the mean with its transpose, whatever it has been traced as."""
+        i = species_index(self.species, environment.number)
+        j = species_index(self.species, environment.numbers)
+        tables = (getattr(self, name) for name in names)
+        return tuple(pick(0.5 * (table + table.T) if table.ndim else table, i, j) for table in tables)
+
+
+class EndedPair(Pairs):
+    """One with `cutoff`, `shift` and `onset`; subclasses check them with `put_end`."""
 
     @property
     def smoothness(self):

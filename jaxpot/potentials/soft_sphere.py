@@ -9,7 +9,7 @@ from jaxpot.core.graph import species_index
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
-from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, pick, power
+from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, power
 
 
 @pytree
@@ -53,5 +53,5 @@ class SoftSphere(EndedPair):
         """Half the energy of the atom's pairs, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
-        epsilon, sigma = pick(self.epsilon, i, j), pick(self.sigma, i, j)
+        epsilon, sigma = self.of_pairs(environment, "epsilon", "sigma")
         return self.half_sum(environment, lambda r: epsilon * power(sigma / r, self.n, i, j))

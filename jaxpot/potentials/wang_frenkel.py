@@ -4,18 +4,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.core.graph import species_index
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential
-from jaxpot.potentials.pair_ends import put_pairs
-from jaxpot.potentials.parameters import check_positive, pick
+from jaxpot.potentials.pair_ends import Pairs, put_pairs
+from jaxpot.potentials.parameters import check_positive
 
 
 @pytree
-class WangFrenkel(Potential):
+class WangFrenkel(Pairs):
     """Wang-Ramirez-Hinestrosa-Dobnikar-Frenkel pairs: like Lennard-Jones, but they end by themselves.
 
     E = sum over pairs with r < rc of v(r),
@@ -70,9 +68,7 @@ class WangFrenkel(Potential):
 
     def site_energy(self, environment):
         """Half the energy of the atom's pairs, () eV."""
-        i = species_index(self.species, environment.number)
-        j = species_index(self.species, environment.numbers)
-        epsilon, sigma, rc = (pick(table, i, j) for table in (self.epsilon, self.sigma, self.rc))
+        epsilon, sigma, rc = self.of_pairs(environment, "epsilon", "sigma", "rc")
         mask, r = inside(environment.distances, rc)
         two_mu, two_nu = 2 * self.mu, 2 * self.nu
         ratio = (rc / sigma) ** two_mu

@@ -55,6 +55,7 @@ class ZBL(Potential):
     length: jax.Array = _LENGTH
 
     smoothness = 2
+    pairwise = True
 
     def __post_init__(self):
         object.__setattr__(self, "inner", as_length(self.inner, "inner"))
