@@ -153,19 +153,19 @@ def mixtures(seeds, picoseconds):
     tables = jp.load(lammps_peer.potentials_folder() / TABLES)
     core = jp.potentials.ZBL(1.0, 1.8)
     steps, good = round(1000.0 * picoseconds), True  # 1 fs each
-    for name, potential, seeds in (("tables and repulsive core", tables + core, seeds),
+    for name, potential, count in (("tables and repulsive core", tables + core, seeds),
                                    ("tables alone", tables, max(seeds // 10, 1))):
         heated = jp.md.VelocityRescaling(potential, 1.0 * fs, jp.md.Ramp(300.0, 3000.0, steps), 50 * fs)
         crushed = squeezed(potential, 300.0, 500.0 * GPa, steps)
         for title, dynamics in (("300 to 3000 K", heated), ("0 to 500 GPa", crushed)):
             start, found = time.perf_counter(), Counter()
-            for seed in range(seeds):
+            for seed in range(count):
                 ended = outcome(dynamics, mixture(seed), steps, seed)
                 found[ended] += 1
                 if ended not in ("finished", "stopped"):
                     print(f"  seed {seed}: {ended}", flush=True)
                 if (seed + 1) % 20 == 0:
-                    print(f"  {seed + 1} of {seeds}, {advance._cache_size()} programs", file=sys.stderr, flush=True)
+                    print(f"  {seed + 1} of {count}, {advance._cache_size()} programs", file=sys.stderr, flush=True)
             good = good and set(found) <= {"finished", "stopped"}
             print(f"{name}, {title}: {dict(found)}, {time.perf_counter() - start:.0f} s", flush=True)
     return good

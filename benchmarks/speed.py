@@ -1,7 +1,7 @@
 """How fast is `jax.jit(jp.evaluate)`? Energy, site energies, forces and stress of 8,000 atoms, one core.
 
-Interleaved in one process with LAMMPS's MD step (neighbour list included; ours is left out, as it is built on
-the host when the skin is used up) and with jax-md's Stillinger-Weber forces. Ratios of medians.
+Interleaved in one process with LAMMPS's MD step (neighbour list included; `evaluate` leaves ours out, `md.run` has
+everything in) and with jax-md's Stillinger-Weber forces. Ratios of medians.
 
     taskset -c 0 python benchmarks/speed.py [--rounds 9] [--skip-jax-md] [--only Tersoff]
 """
@@ -20,6 +20,7 @@ from ase.build import bulk
 
 import jaxpot as jp
 from jaxpot.formats.lammps_meam import read_meam
+from jaxpot.units import fs
 
 
 def timer(call, repeats):
@@ -45,6 +46,20 @@ def jax_md_forces(atoms):
     listed = neighbor_fn.allocate(positions)
     force = jax.jit(lambda r, n: (energy_fn(r, neighbor=n), quantity.force(energy_fn)(r, neighbor=n)))
     return lambda: force(positions, listed)
+
+
+def md_step(atoms, potential, steps, temperature):
+    """A function that times a step of `jp.md.run`, everything included."""
+    dynamics = jp.md.NVE(potential, 1.0 * fs)
+    state = jp.md.run(dynamics, atoms, steps, temperature=temperature, key=1).state
+
+    def measure():
+        nonlocal state
+        found = jp.md.run(dynamics, state, steps)
+        state = found.state
+        return found.seconds / steps
+
+    return measure
 
 
 def systems():
@@ -85,8 +100,10 @@ def main():
         }
         if name == "SW Si" and not options.skip_jax_md:
             runs["jax-md"] = timer(jax_md_forces(atoms), 1)
-        runs["LAMMPS"] = lambda a=(atoms, style, coefficients, species): (
-            1e-6 * len(a[0]) * lammps_peer.time_per_step(*a, skin=1.0, steps=20, rounds=1)[0]
+        temperature = 60.0 if name == "LJ Ar" else 600.0
+        runs["md.run"] = md_step(atoms, potential, 200, temperature)
+        runs["LAMMPS"] = lambda a=(atoms, style, coefficients, species), t=temperature: (
+            1e-6 * len(a[0]) * lammps_peer.time_per_step(*a, skin=1.0, steps=20, rounds=1, temperature=t)[0]
         )
         found = {key: [] for key in runs}
         for _ in range(options.rounds):
