@@ -4,7 +4,7 @@
                                                                     a fifth of the volume is squeezed out of silicon
     taskset -c 0 python benchmarks/endurance.py bits [--times 20]   forces and 200 steps of every ensemble, in so many
                                                                     processes: how many different results there are
-    taskset -c 0 python benchmarks/endurance.py mixtures [--seeds 200] [--ps 10]
+    taskset -c 0 python benchmarks/endurance.py mixtures [--seeds 200] [--ps 10] [--only GPa]
                                                                     random mixtures of H, Al and Ni, NVT from 300 to
                                                                     3000 K and squeezed from 0 to 500 GPa: with a
                                                                     repulsive core, and a tenth of them with the
@@ -38,6 +38,7 @@ from jaxpot.units import GPa, fs
 
 TABLES = "NiAlH_jea.eam.alloy"
 ATOMS = 32  # of a mixture
+PROGRAMS = 25  # then they are forgotten: each takes a thousand of the 65,530 pieces of memory that Linux allows
 ALL = []  # seconds of every compilation
 
 jax.monitoring.register_event_duration_secs_listener(
@@ -149,7 +150,7 @@ def sound(potential, state):
     return bool(np.abs(anew.energy - state.energy) <= 1e-9 * scale)
 
 
-def mixtures(seeds, picoseconds):
+def mixtures(seeds, picoseconds, only):
     tables = jp.load(lammps_peer.potentials_folder() / TABLES)
     core = jp.potentials.ZBL(1.0, 1.8)
     steps, good = round(1000.0 * picoseconds), True  # 1 fs each
@@ -158,10 +159,14 @@ def mixtures(seeds, picoseconds):
         heated = jp.md.VelocityRescaling(potential, 1.0 * fs, jp.md.Ramp(300.0, 3000.0, steps), 50 * fs)
         crushed = squeezed(potential, 300.0, 500.0 * GPa, steps)
         for title, dynamics in (("300 to 3000 K", heated), ("0 to 500 GPa", crushed)):
+            if only not in f"{name}, {title}":
+                continue
             start, found = time.perf_counter(), Counter()
             for seed in range(count):
                 ended = outcome(dynamics, mixture(seed), steps, seed)
                 found[ended] += 1
+                if advance._cache_size() > PROGRAMS:
+                    jax.clear_caches()
                 if ended not in ("finished", "stopped"):
                     print(f"  seed {seed}: {ended}", flush=True)
                 if (seed + 1) % 20 == 0:
@@ -177,13 +182,14 @@ def main():
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--ps", type=float, default=10.0)
+    parser.add_argument("--only", default="", help="mixtures whose title contains this")
     options = parser.parse_args()
     if options.what == "digest":
         print(digest())
     elif options.what == "programs":
         programs()
     else:
-        good = bits(options.times) if options.what == "bits" else mixtures(options.seeds, options.ps)
+        good = bits(options.times) if options.what == "bits" else mixtures(options.seeds, options.ps, options.only)
         raise SystemExit(0 if good else 1)
 
 

@@ -101,7 +101,7 @@ def main():
         if name == "SW Si" and not options.skip_jax_md:
             runs["jax-md"] = timer(jax_md_forces(atoms), 1)
         temperature = 60.0 if name == "LJ Ar" else 600.0
-        runs["md.run"] = md_step(atoms, potential, 200, temperature)
+        runs["md.run"] = md_step(atoms, potential, 20 if name == "MEAM Ni" else 200, temperature)
         runs["LAMMPS"] = lambda a=(atoms, style, coefficients, species), t=temperature: (
             1e-6 * len(a[0]) * lammps_peer.time_per_step(*a, skin=1.0, steps=20, rounds=1, temperature=t)[0]
         )

@@ -59,6 +59,8 @@ def read_tersoff(path, species=None):
     values |= {ours: of(field, 3) for field, ours in _TRIPLETS.items()}
     # What n is does not matter where nothing attracts; published files have 0 there.
     values["n"] = np.where(np.asarray(values["n"]) > 0.0, values["n"], 1.0)
+    if not np.any(values["lam3"]):
+        values["lam3"] = None
     try:
         return TersoffTriplets(**values, species=tuple(map(_element, names)))
     except DataError as error:

@@ -41,7 +41,7 @@ def value_at(quantity, step):
 class Dynamics:
     """Base of all ensembles; subclasses are pytrees with `potential` and `time_step` and define the two halves."""
 
-    barostat = False
+    barostat = False  # whether the cell changes and steps read the stress: in a run, others find NaN there
     positive = ()  # names of further fields that must be positive
 
     def __post_init__(self):
@@ -122,9 +122,9 @@ class Dynamics:
         """One step; `neighbors` has to serve the positions at its end (see `md.run`, which takes care)."""
         return self.second(self.forces_at(self.first(state), neighbors))
 
-    def forces_at(self, state, neighbors=None):
+    def forces_at(self, state, neighbors=None, with_stress=True):
         """The state with energy, forces and stress of its positions."""
-        found = evaluate(self.potential, state.structure, neighbors)
+        found = evaluate(self.potential, state.structure, neighbors, with_stress)
         return state.replace(forces=found.forces, energy=found.energy, stress=found.stress)
 
     def first(self, state):

@@ -18,6 +18,7 @@ from jaxpot.md.loop import BROKEN, GOING, WIDE, advance
 from jaxpot.md.netcdf import NetCDFTrajectory
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
+from jaxpot.observables import evaluate
 from jaxpot.units import fs
 
 _EVERY = 60.0  # s between two checkpoints
@@ -188,7 +189,8 @@ def _steps(dynamics, state, made, upto, skins):
             return found.state, found.lists
         step = int(found.state.step)
         if reason == BROKEN or (reason == WIDE and stuck == step):
-            raise _broken(dynamics, found.state)
+            last = found.state
+            raise _broken(dynamics, last.replace(stress=evaluate(dynamics.potential, last.structure).stress))
         stuck = step if reason == WIDE else None
         state = found.state
         made = neighbour_lists.build(dynamics.potential, state.structure, *skins, outgrown=found.lists)

@@ -1,5 +1,8 @@
 """The modified embedded-atom method (MEAM), with many-body screening, as LAMMPS defines it."""
 
+import itertools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +26,8 @@ _BY_ELEMENT = ("rho0", "re", "beta0", "beta1", "beta2", "beta3", "t1", "t2", "t3
 class MEAM(Potential):
     """Modified embedded-atom method: E = sum_i F_i(n_i) + 1/2 sum_{i,j} S_ij phi_ij(r_ij).
 
-    S_ij = f((end - r_ij) / width) prod_k f((C_ikj - c_min_ijk) / (c_max_ijk - c_min_ijk)),    C_ikj = b / a,
-        a = 1 - (x_ik - x_jk)^2,  b = 2 (x_ik + x_jk) + a - 2,  x_ik = (r_ik / r_ij)^2;  only where a > 0,
+    S_ij = f((end - r_ij) / width) prod_k f((C_ikj - c_min_ijk) / (c_max_ijk - c_min_ijk)),
+        C_ikj = (s - t^2) / (t (1 - t)),  s = (r_ik / r_ij)^2,  t = r_ij . r_ik / r_ij^2;  only where 0 < t < 1,
     f(x) = (1 - (1 - x)^4)^2 from 0 at x = 0 to 1 at x = 1,
     w_l,ij = S_ij rho0_j exp(-beta_l,j (r_ij / re_j - 1)),    l = 0 to 3,
     rho_l^2 = sum_{j,k} w_l,ij w_l,ik P_l(cos theta_jik),    P = 1, c, c^2 - 1/3, c^3 - 3 c / 5,
@@ -150,16 +153,17 @@ class MEAM(Potential):
 
     def _screening(self, environment, r, i, j):
         """What the other neighbours k leave of the pairs with j, whose distances are r: products over the columns."""
-        square = environment.distances**2
-        apart = sum((u[:, None] - u) ** 2 for u in (environment.x, environment.y, environment.z))
-        x_ik, x_jk = square / (r * r)[:, None], apart / (r * r)[:, None]
+        inverse = 1.0 / (r * r)
+        vectors = jnp.stack([environment.x, environment.y, environment.z])
+        # A product of matrices: the derivatives by all its entries are computed once then, and not for each component.
+        t = jnp.einsum("aj,ak->jk", vectors, vectors) * inverse[:, None]
+        s = environment.distances**2 * inverse[:, None]
         c_min, c_max = (pick(c, i, j[:, None], j[None, :]) for c in (self.c_min, self.c_max))
-        a = 1.0 - (x_ik - x_jk) ** 2
-        b = 2.0 * (x_ik + x_jk) + a - 2.0
-        # Compared without a division: a may be as small as it likes, beyond the ends of the pair.
-        screens = (a > 0.0) & (b < c_max * a) & ~jnp.eye(r.shape[0], dtype=bool)
-        x = (jnp.where(screens, b, 0.0) / jnp.where(screens, a, 1.0) - c_min) / (c_max - c_min)
-        return jnp.prod(jnp.where(screens, _fade(x), 1.0), axis=1)
+        above, below = s - t * t, t * (1.0 - t)
+        # Compared without a division: t may be as near to 0 or 1 as it likes, beyond the ends of the pair.
+        screens = (below > 0.0) & (above < c_max * below) & ~jnp.eye(r.shape[0], dtype=bool)
+        x = (jnp.where(screens, above, 0.0) * (1.0 / jnp.where(screens, below, 1.0)) - c_min) / (c_max - c_min)
+        return _product(jnp.where(screens, _fade(x), 1.0))
 
     def _embed(self, environment, r, i, j, seen):
         """The embedding energy of an atom whose neighbours count as much as `seen`."""
@@ -169,9 +173,9 @@ class MEAM(Potential):
         weights = tuple(pick(t, j) for t in (self.t1, self.t2, self.t3))
         if self.mixing == 1:
             w1, w2, w3 = (t * w for t, w in zip(weights, (w1, w2, w3), strict=True))
-        x, y, z = (v / environment.distances for v in (environment.x, environment.y, environment.z))
-        cos = x[:, None] * x + y[:, None] * y + z[:, None] * z
-        squares = (w1 @ cos @ w1, w2 @ (cos * cos - 1.0 / 3.0) @ w2, w3 @ (cos * (cos * cos - 0.6)) @ w3)
+        unit = tuple(v / environment.distances for v in (environment.x, environment.y, environment.z))
+        squares = (_moment(w1, unit, 1), _moment(w2, unit, 2) - jnp.sum(w2) ** 2 / 3.0,
+                   _moment(w3, unit, 3) - 0.6 * _moment(w3, unit, 1))
         rho = jnp.sum(w0)
         some = rho > float(jnp.finfo(rho.dtype).tiny) ** 0.25  # nothing is divided by the density of nothing
         safe = jnp.where(some, rho, 1.0)
@@ -228,6 +232,29 @@ def _fade(x):
     x = jnp.clip(x, 0.0, 1.0)
     y = 1.0 - x
     return (x * (1.0 + y) * (1.0 + y * y)) ** 2
+
+
+def _moment(w, unit, order):
+    """sum_jk w_j w_k (u_j . u_k)^order, by sums over the neighbours of w u (x) u ...: linear in their number."""
+    total = 0.0
+    for axes in itertools.combinations_with_replacement(range(3), order):
+        times = math.factorial(order) // math.prod(math.factorial(axes.count(axis)) for axis in range(3))
+        total += times * jnp.sum(math.prod((unit[axis] for axis in axes), start=w)) ** 2
+    return total
+
+
+@jax.custom_jvp
+def _product(factors):
+    """The product over the columns, (K,), of numbers that are not negative and have no slope at zero."""
+    return jnp.prod(factors, axis=1)
+
+
+@_product.defjvp
+def _(primals, tangents):
+    (factors,), (slopes,) = primals, tangents
+    found = _product(factors)
+    some = factors > 0.0
+    return found, found * jnp.sum(jnp.where(some, slopes / jnp.where(some, factors, 1.0), 0.0), axis=1)
 
 
 def _n_log_n(n, positive):

@@ -39,7 +39,7 @@ class TersoffTriplets(Potential):
         beta, n: numbers, or (S, S).
         R, D: A, where f falls; numbers, or (S, S, S). Those of i j j are the pair's. D = 0: the energy jumps.
         gamma, c, d, h: numbers, or (S, S, S).
-        lam3: 1/A; a number, or (S, S, S).
+        lam3: 1/A; a number, or (S, S, S). None: 0 for good, which is faster.
         m: 1 or 3, static; a number, or nested tuples (S, S, S).
         species: elements of the rows; None: every element, all alike.
         cutoff: A; found from R + D whenever that is known, and kept when it is traced.
@@ -64,7 +64,7 @@ class TersoffTriplets(Potential):
     R: jax.Array
     D: jax.Array
     gamma: jax.Array = 1.0
-    lam3: jax.Array = 0.0
+    lam3: jax.Array | None = None
     m: Any = static(default=3)
     species: tuple | None = static(default=None)
     cutoff: float | None = static(default=None)
@@ -77,7 +77,8 @@ class TersoffTriplets(Potential):
         put("species", species_numbers(self.species))
         for names, order in ((_PAIRS, 2), (_TRIPLETS, 3)):
             for name in names:
-                put(name, per_species(getattr(self, name), self.species, order, name))
+                if name != "lam3" or self.lam3 is not None:
+                    put(name, per_species(getattr(self, name), self.species, order, name))
         for name, unit in (("R", "A"), ("d", "a number"), ("n", "a number")):
             check_positive(getattr(self, name), name, unit)
         put("m", as_exponent(self.m))
@@ -106,26 +107,31 @@ class TersoffTriplets(Potential):
         middle, half = pick(self.R, i, j, j), pick(self.D, i, j, j)
         mask, r = inside(environment.distances, middle + half)
         bonded = jnp.where(mask, _fade(r, middle, half), 0.0)
-        order = _bond_order(beta * self._crowding(environment, r, i, j), n)
+        order = _bond_order(beta * self._crowding(environment, r, i, j, bonded), n)
         return 0.5 * jnp.sum(bonded * (a * jnp.exp(-lam * r) - order * b * jnp.exp(-mu * r)))
 
-    def _crowding(self, environment, r, i, j):
+    def _crowding(self, environment, r, i, j, bonded):
         """zeta of the bond to each neighbour j, whose distances are r: sums over the columns, the neighbours k."""
         triplet = (i, j[:, None], j[None, :])
-        middle, half, gamma, lam3, c, d, h = (pick(getattr(self, name), *triplet) for name in _TRIPLETS)
-        mask, r_k = inside(environment.distances[None, :], middle + half)
+        middle, half, gamma, c, d, h = (pick(getattr(self, name), *triplet) for name in _TRIPLETS if name != "lam3")
         x, y, z = (u / environment.distances for u in (environment.x, environment.y, environment.z))
         cos = x[:, None] * x + y[:, None] * y + z[:, None] * z
         square = (h - cos) ** 2
-        g = gamma * (1.0 + (c / d) ** 2 * square / (d * d + square))
-        power = lam3 * (r[:, None] - r_k)
-        if isinstance(self.m, tuple):
-            power = jnp.where(pick(jnp.asarray(self.m), *triplet) == 3, power**3, power)
-        elif self.m == 3:
-            power = power**3
+        g = gamma * (1.0 + (c / d) ** 2 * (square * (1.0 / (d * d + square))))
+        if self.R.size == self.D.size == 1:  # the same for all
+            fade, r_k = bonded, r
+        else:
+            mask, r_k = inside(environment.distances[None, :], middle + half)
+            fade = jnp.where(mask, _fade(r_k, middle, half), 0.0)
+        if self.lam3 is not None:
+            power = pick(self.lam3, *triplet) * (r[:, None] - r_k)
+            if isinstance(self.m, tuple):
+                power = jnp.where(pick(jnp.asarray(self.m), *triplet) == 3, power**3, power)
+            elif self.m == 3:
+                power = power**3
+            g = g * jnp.exp(jnp.minimum(power, _LARGEST))
         others = 1.0 - jnp.eye(r.shape[0], dtype=r.dtype)
-        fade = others * jnp.where(mask, _fade(r_k, middle, half), 0.0)
-        return jnp.sum(fade * g * jnp.exp(jnp.minimum(power, _LARGEST)), axis=1)
+        return jnp.sum(others * fade * g, axis=1)
 
 
 def _fade(r, middle, half):
