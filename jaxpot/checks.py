@@ -5,6 +5,7 @@ lists are refused with a typed error wherever the values are known. Under jit no
 `observables.poison` turns the same violations into NaN.
 """
 
+import jax
 import numpy as np
 
 from jaxpot.core.elements import name_species
@@ -94,7 +95,9 @@ def _check_list(potential, structure, neighbors):
     if not np.isfinite(np.asarray(structure.positions)).all():
         raise DataError("positions: not all numbers are finite")
     extent = concrete(potential.extent())
-    if extent is not None and not bool(neighbors.covers(structure, extent)):
+    with jax.ensure_compile_time_eval():  # a structure that is known is so under jit over the potential, too
+        outgrown = extent is not None and not bool(neighbors.covers(structure, extent))
+    if outgrown:
         raise CapacityError(
             "the neighbour list has been outgrown: atoms or cell have changed too much since it was built, "
             "or it belongs to another structure; build a new one, or one with a larger skin"

@@ -178,6 +178,14 @@ def test_lists_are_made_anew_and_make_no_difference(silicon, crystal):
     assert np.abs(np.asarray(found.structure.positions) - crystal.positions).max() > 0.25  # half the skin
 
 
+def test_the_stress_is_there_where_somebody_looks(dynamics, crystal):
+    """Steps without a barostat compute none."""
+    thermo = jp.md.Thermo(every=8)
+    found = jp.md.run(dynamics, crystal, 20, [thermo], temperature=900.0, key=2).state
+    np.testing.assert_allclose(found.stress, jp.stress(dynamics.potential, found.structure), rtol=1e-9, atol=1e-12)
+    assert np.isfinite(thermo.table["pressure_GPa"]).all()
+
+
 def test_a_wide_list_says_nothing_of_shorter_cutoffs(silicon):
     """Terms of different range: how many pairs the shorter one has changes with every list, programs must not."""
     gas = bulk("Si", a=6.5, cubic=True)
@@ -203,6 +211,7 @@ def test_a_run_that_breaks_names_the_atoms_and_keeps_the_last_good_state(silicon
     with pytest.raises(SimulationError, match="time step") as caught:
         jp.md.run(hot, start, 200)
     assert np.isfinite(np.asarray(caught.value.state.forces)).all()
+    assert np.isfinite(np.asarray(caught.value.state.stress)).all()
 
 
 def test_a_checkpoint_of_another_run_is_refused(silicon, crystal, tmp_path):

@@ -224,6 +224,38 @@ def test_an_atom_of_a_metal_without_neighbours_has_no_energy_and_no_nan():
             function = jax.grad(function)
 
 
+def argon_and_krypton():
+    positions, cell, kinds = crystal()
+    species = [KINDS[k] for k in kinds]
+    return jp.Structure(positions, cell, species), jp.potentials.LennardJones(
+        [[0.01, 0.012], [0.012, 0.014]], [[3.4, 3.5], [3.5, 3.6]], 4.0, shift="force", species=KINDS
+    )
+
+
+def test_a_table_that_is_traced_as_asymmetric_counts_by_its_mean():
+    """So that forces, which are found from one end of each pair, stay derivatives of the energy."""
+    structure, potential = argon_and_krypton()
+    listed = jp.neighbors(structure, potential.cutoff)
+
+    @jax.jit
+    def both(corner):
+        own = potential.replace(epsilon=potential.epsilon.at[0, 1].set(corner))
+        slope = jax.grad(lambda x: jp.energy(own, structure.moved(x), listed))(structure.positions)
+        return jp.forces(own, structure, listed), -slope
+
+    for found in (both(0.05), jax.jacfwd(both)(0.05)):
+        np.testing.assert_allclose(*found, rtol=1e-11, atol=1e-13)
+
+
+def test_the_stress_is_left_out_where_it_is_not_wanted():
+    structure, potential = argon_and_krypton()
+    for own in (potential, potential + jp.load("sw-silicon").replace(species=None)):
+        whole, less = jp.evaluate(own, structure), jp.evaluate(own, structure, with_stress=False)
+        assert np.isfinite(np.asarray(whole.stress)).all() and np.isnan(np.asarray(less.stress)).all()
+        for name in ("energy", "energies", "forces"):
+            np.testing.assert_allclose(getattr(less, name), getattr(whole, name), rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize(
     "make, says",
     [

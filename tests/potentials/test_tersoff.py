@@ -61,6 +61,13 @@ def test_the_rules_of_1989_are_a_case_of_triplets():
         assert energy(triplets, here) == pytest.approx(float(energy(rules, here)), rel=1e-11)
 
 
+def test_without_a_factor_that_is_one():
+    rng = np.random.default_rng(3)
+    here = environment(rng.normal(0.0, 1.8, (4, 3)), ["Si"] * 4, "Si")
+    zero, none = (SILICON.replace(lam3=lam3).site_energy(here) for lam3 in (jnp.zeros(()), None))
+    assert zero != 0.0 and none == pytest.approx(float(zero), rel=1e-14)
+
+
 @jax.jit
 def stretched(potential, third, scale):
     """A long bond and a third atom, and three derivatives by the scale of both."""
