@@ -9,7 +9,7 @@ Concrete values are checked (species, NaN, atoms on top of one another, an outgr
 a typed error. Under jit nothing can be raised: there the same violations turn every result into NaN.
 """
 
-from functools import partial
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,7 @@ def site_energies(potential, structure, neighbors=None):
 def forces(potential, structure, neighbors=None):
     """Forces -dE/dr, (n, 3) eV/A."""
     n, prepared = prepare_padded(potential, structure, neighbors)
-    return _strip(_evaluate(*prepared, with_stress=False).forces, n)
+    return _strip(_evaluate(*prepared, False).forces, n)
 
 
 def stress(potential, structure, neighbors=None):
@@ -82,17 +82,17 @@ def evaluate(potential, structure, neighbors=None, with_stress=True):
     """Energy, site energies, forces and stress at once (`Evaluation`).
 
     Of a `Committee`: those of all members, with an axis in front of each array. Without the stress, which is NaN then,
-    classical potentials are up to a quarter faster.
+    classical potentials are up to a quarter faster; `with_stress` may be traced.
     """
     if isinstance(potential, Committee):
         return _of_members(potential, structure, neighbors, with_stress)
     n, prepared = prepare_padded(potential, structure, neighbors)
-    return _strip_evaluation(_evaluate(*prepared, with_stress=with_stress), n)
+    return _strip_evaluation(_evaluate(*prepared, with_stress), n)
 
 
 def _of_members(committee, structure, neighbors, with_stress):
     n, (_, structure, neighbors) = prepare_padded(committee.widest, structure, neighbors)
-    found = _evaluate_members(committee, structure, neighbors, with_stress=with_stress)
+    found = _evaluate_members(committee, structure, neighbors, with_stress)
     if found.forces.shape[1] == n:
         return found
     return found.replace(energies=np.asarray(found.energies)[:, :n], forces=np.asarray(found.forces)[:, :n])
@@ -221,8 +221,21 @@ def _site_energies(potential, structure, neighbors):
     return jnp.zeros(len(structure), found.dtype).at[centers].add(found)
 
 
-@partial(jax.jit, static_argnames="with_stress")
-def _evaluate(potential, structure, neighbors, with_stress=True):
+def _stress_known(function):
+    """`jax.jit` that compiles two programs, with and without the stress, unless `with_stress` is traced."""
+    compiled = jax.jit(function, static_argnames="with_stress")
+
+    @wraps(function)
+    def call(potential, structure, neighbors, with_stress=True):
+        if isinstance(with_stress, bool):
+            return compiled(potential, structure, neighbors, with_stress=with_stress)
+        return function(potential, structure, neighbors, with_stress)
+
+    return call
+
+
+@_stress_known
+def _evaluate(potential, structure, neighbors, with_stress):
     if not potential.local:
         return _evaluate_general(potential, structure, neighbors)
     rows, n, dtype = chunks(potential, neighbors), len(structure), structure.positions.dtype
@@ -238,8 +251,8 @@ def _evaluate(potential, structure, neighbors, with_stress=True):
     return _assembled(potential, structure, neighbors, sum_shares(share, rows, potential, structure, neighbors))
 
 
-@partial(jax.jit, static_argnames="with_stress")
-def _evaluate_members(committee, structure, neighbors, with_stress=True):
+@_stress_known
+def _evaluate_members(committee, structure, neighbors, with_stress):
     """`_evaluate` of all members, with what they share computed once."""
     if not committee.potential.local:
         return committee.map(lambda potential: _evaluate_general(potential, structure, neighbors))
@@ -266,9 +279,16 @@ def _evaluate_members(committee, structure, neighbors, with_stress=True):
 def _added(pairwise, with_stress, graph, found, site, gradient):
     """Forces with those of a chunk; and of the chunk site energies, their atoms, the sum of vectors (x) gradients."""
     gradient = jnp.stack(gradient)
-    virial = jnp.full((3, 3), jnp.nan, gradient.dtype)
-    if with_stress:
-        virial = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
+    def strained(gradient):
+        return jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
+
+    def nothing(gradient):
+        return jnp.full((3, 3), jnp.nan, gradient.dtype)
+
+    if isinstance(with_stress, bool):
+        virial = (strained if with_stress else nothing)(gradient)
+    else:
+        virial = jax.lax.cond(with_stress, strained, nothing, gradient)
     # What a pair leaves at its other end is in that atom's own row, too; adding it here is slow.
     force = found if pairwise else found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
     own = (2.0 if pairwise else 1.0) * gradient.sum(2).T

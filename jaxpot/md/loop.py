@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree
-from jaxpot.observables import evaluate
 
 GOING, WIDE, ROOM, BROKEN = range(4)
 
@@ -27,40 +26,46 @@ def advance(dynamics, state, lists, target):
     """`Progress` up to the step `target`, or to the last state before something has to be done on the host.
 
     Two loops, one in the other: lists that were carried through the steps would be copied in each. Where steps do not
-    need the stress (`Dynamics.barostat`) it is computed at the end only, and is NaN where there is a `reason`.
+    need the stress (`Dynamics.barostat`) it is that of the last step, and NaN before. Everything that positions follow
+    from stands in one place, so that its rounding does not depend on where a run is interrupted.
     """
     extent = dynamics.potential.extent()
 
     def going(now):
-        return (now.state.step < target) & (now.reason == GOING)
+        return (now[0].state.step < target) & (now[0].reason == GOING)
 
     def until_outgrown(now):
-        """Steps with lists that serve at least one of them, or the reason why there are none."""
+        now, outgrown, pruned_at = now
         structure = dynamics.first(now.state).structure
-        held = now.lists.covers(structure, extent)
-        prunable = ~held & now.lists.may_prune(structure)
+        prunable = outgrown & now.lists.may_prune(structure) & (pruned_at < now.state.step)
         lists = jax.lax.cond(prunable, lambda lists: lists.pruned(structure), lambda lists: lists, now.lists)
-        reason = jnp.where(lists.sound, jnp.where(lists.covers(structure, extent), GOING, WIDE), ROOM)
+        reason = jnp.where(lists.sound, jnp.where(outgrown & ~prunable, WIDE, GOING), ROOM)
+
+        def unbroken(now):
+            state, reason, outgrown = now
+            return (state.step < target) & (reason == GOING) & ~outgrown
 
         def step(now):
-            state, moved, _ = now
-            after = dynamics.second(dynamics.forces_at(moved, lists.short, with_stress=dynamics.barostat))
-            good = _finite(after, moved.structure)
-            state = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
-            return state, dynamics.first(state), jnp.where(good, GOING, BROKEN)
+            state, _, _ = now
+            moved = dynamics.first(state)
+            held = lists.covers(moved.structure, extent)
 
-        def served(now):
-            state, moved, reason = now
-            return (state.step < target) & (reason == GOING) & lists.covers(moved.structure, extent)
+            def taken(state):
+                wanted = dynamics.barostat or state.step + 1 == target
+                after = dynamics.second(dynamics.forces_at(moved, lists.short, with_stress=wanted))
+                good = _finite(after, moved.structure)
+                state = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
+                return state, jnp.where(good, GOING, BROKEN)
 
-        found = jax.lax.while_loop(served, step, (now.state, dynamics.first(now.state), reason))
-        return Progress(found[0], lists, found[2])
+            state, reason = jax.lax.cond(held, taken, lambda state: (state, jnp.asarray(GOING)), state)
+            return state, reason, ~held
 
-    found = jax.lax.while_loop(going, until_outgrown, Progress(state, lists, jnp.asarray(GOING)))
-    if dynamics.barostat:
-        return found
-    stress = evaluate(dynamics.potential, found.state.structure, found.lists.short).stress
-    return found.replace(state=found.state.replace(stress=jnp.where(found.reason == GOING, stress, jnp.nan)))
+        none = jnp.zeros((), bool)
+        found, reason, outgrown = jax.lax.while_loop(unbroken, step, (now.state, reason, none))
+        return Progress(found, lists, reason), outgrown, jnp.where(prunable, now.state.step, pruned_at)
+
+    start = Progress(state, lists, jnp.asarray(GOING)), jnp.zeros((), bool), jnp.full_like(state.step, -1)
+    return jax.lax.while_loop(going, until_outgrown, start)[0]
 
 
 def _finite(after, structure):
