@@ -9,7 +9,7 @@ Concrete values are checked (species, NaN, atoms on top of one another, an outgr
 a typed error. Under jit nothing can be raised: there the same violations turn every result into NaN.
 """
 
-from functools import partial, wraps
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,8 @@ def site_energies(potential, structure, neighbors=None):
 def forces(potential, structure, neighbors=None):
     """Forces -dE/dr, (n, 3) eV/A."""
     n, prepared = prepare_padded(potential, structure, neighbors)
-    return _strip(_evaluate(*prepared, False).forces, n)
+    # With the stress: XLA computes the gradients of Tersoff's potential twice where only forces are made of them.
+    return _strip(_evaluate(*prepared, True).forces, n)
 
 
 def stress(potential, structure, neighbors=None):
@@ -75,7 +76,7 @@ def stress(potential, structure, neighbors=None):
             f"a stress needs a volume, but the structure is periodic along {sum(structure.pbc)} axes only "
             f"(pbc={structure.pbc}); for a slab use jp.virials and divide by the volume you mean"
         )
-    return _evaluate(*prepare(potential, structure, neighbors)).stress
+    return _evaluate(*prepare(potential, structure, neighbors), True).stress
 
 
 def evaluate(potential, structure, neighbors=None, with_stress=True):
@@ -156,7 +157,7 @@ def evaluate_many(potential, structures):
         for i, structure, listed in zip(members, padded, lists, strict=True):
             if listed.capacity < capacity:
                 listed = checked_neighbors(potential, structure, rows=size, capacity=capacity)
-            result = _evaluate(potential, structure, listed)
+            result = _evaluate(potential, structure, listed, True)
             results[i] = _strip_evaluation(jax.tree.map(np.asarray, result), len(structures[i]))
     return results
 
@@ -221,49 +222,37 @@ def _site_energies(potential, structure, neighbors):
     return jnp.zeros(len(structure), found.dtype).at[centers].add(found)
 
 
-def _stress_known(function):
-    """`jax.jit` that compiles two programs, with and without the stress, unless `with_stress` is traced."""
-    compiled = jax.jit(function, static_argnames="with_stress")
-
-    @wraps(function)
-    def call(potential, structure, neighbors, with_stress=True):
-        if isinstance(with_stress, bool):
-            return compiled(potential, structure, neighbors, with_stress=with_stress)
-        return function(potential, structure, neighbors, with_stress)
-
-    return call
-
-
-@_stress_known
+@jax.jit
 def _evaluate(potential, structure, neighbors, with_stress):
     if not potential.local:
         return _evaluate_general(potential, structure, neighbors)
     rows, n, dtype = chunks(potential, neighbors), len(structure), structure.positions.dtype
 
-    def share(rows, potential, structure, neighbors):
+    def share(rows, wanted, potential, structure, neighbors):
         def chunk(found, rows):
             graph, site, gradient = row_gradients(potential, structure, neighbors, rows)
-            return _added(potential.pairwise, with_stress, graph, found, site, gradient)
+            return _added(potential.pairwise, wanted, graph, found, site, gradient)
 
         force, found = jax.lax.scan(chunk, jnp.zeros((n, 3), dtype), rows)
         return _summed(force, *found)
 
-    return _assembled(potential, structure, neighbors, sum_shares(share, rows, potential, structure, neighbors))
+    sums = sum_shares(share, rows, jnp.asarray(with_stress), potential, structure, neighbors)
+    return _assembled(potential, structure, neighbors, sums)
 
 
-@_stress_known
+@jax.jit
 def _evaluate_members(committee, structure, neighbors, with_stress):
     """`_evaluate` of all members, with what they share computed once."""
     if not committee.potential.local:
         return committee.map(lambda potential: _evaluate_general(potential, structure, neighbors))
     rows, n, dtype = chunks(committee.potential, neighbors), len(structure), structure.positions.dtype
 
-    def share(rows, committee, structure, neighbors):
+    def share(rows, wanted, committee, structure, neighbors):
         def chunk(found, rows):
             graph = connect_rows(structure, neighbors, rows)
             gradients = member_gradients(cast(committee, dtype), graph.environments(), neighbors)
             site, gradient = jax.vmap(partial(_in_space, graph))(*gradients)
-            add = partial(_added, committee.potential.pairwise, with_stress, graph)
+            add = partial(_added, committee.potential.pairwise, wanted, graph)
             return jax.vmap(add)(found, site, gradient)
 
         force, found = jax.lax.scan(chunk, jnp.zeros((len(committee), n, 3), dtype), rows)
@@ -272,7 +261,7 @@ def _evaluate_members(committee, structure, neighbors, with_stress):
     def assembled(potential, sums):
         return _assembled(potential, structure, neighbors, sums)
 
-    sums = sum_shares(share, rows, committee, structure, neighbors)
+    sums = sum_shares(share, rows, jnp.asarray(with_stress), committee, structure, neighbors)
     return jax.vmap(assembled, in_axes=(committee.axes, 0))(committee.potential, sums)
 
 
@@ -285,10 +274,7 @@ def _added(pairwise, with_stress, graph, found, site, gradient):
     def nothing(gradient):
         return jnp.full((3, 3), jnp.nan, gradient.dtype)
 
-    if isinstance(with_stress, bool):
-        virial = (strained if with_stress else nothing)(gradient)
-    else:
-        virial = jax.lax.cond(with_stress, strained, nothing, gradient)
+    virial = jax.lax.cond(with_stress, strained, nothing, gradient)
     # What a pair leaves at its other end is in that atom's own row, too; adding it here is slow.
     force = found if pairwise else found.at[graph.others].add(-jnp.moveaxis(gradient, 0, -1))
     own = (2.0 if pairwise else 1.0) * gradient.sum(2).T
