@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from jaxpot.core.elements import symbol
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
-from jaxpot.errors import DataError, SimulationError
+from jaxpot.errors import DataError, JaxpotError, SimulationError
 from jaxpot.md import checkpoint as checkpoints
 from jaxpot.md import lists as neighbour_lists
 from jaxpot.md.dynamics import Dynamics, as_key
@@ -189,15 +190,19 @@ def _steps(dynamics, state, made, upto, skins):
             return found.state, found.lists
         step = int(found.state.step)
         if reason == BROKEN or (reason == WIDE and stuck == step):
-            last = found.state
-            raise _broken(dynamics, last.replace(stress=evaluate(dynamics.potential, last.structure).stress))
+            raise _broken(dynamics, found.state)
         stuck = step if reason == WIDE else None
         state = found.state
-        made = neighbour_lists.build(dynamics.potential, state.structure, *skins, outgrown=found.lists)
+        try:
+            made = neighbour_lists.build(dynamics.potential, state.structure, *skins, outgrown=found.lists)
+        except JaxpotError as error:  # of a cell that has collapsed, say
+            raise _broken(dynamics, state) from error
 
 
 def _broken(dynamics, state):
     """The error that says at which atoms a simulation ends."""
+    with suppress(JaxpotError):  # there is no list: the stress stays NaN
+        state = state.replace(stress=evaluate(dynamics.potential, state.structure).stress)
     size = np.linalg.norm(np.asarray(state.forces), axis=1)
     speed = np.linalg.norm(np.asarray(state.velocities), axis=1)
     numbers = np.asarray(state.structure.numbers)

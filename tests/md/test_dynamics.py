@@ -8,7 +8,7 @@ from ase.build import bulk
 from ase.io import read
 
 import jaxpot as jp
-from jaxpot.errors import DataError, SimulationError
+from jaxpot.errors import DataError, GeometryError, SimulationError
 from jaxpot.md.loop import advance
 from jaxpot.units import GPa, fs, kB
 
@@ -211,6 +211,24 @@ def test_a_run_that_breaks_names_the_atoms_and_keeps_the_last_good_state(silicon
     with pytest.raises(SimulationError, match="time step") as caught:
         jp.md.run(hot, start, 200)
     assert np.isfinite(np.asarray(caught.value.state.forces)).all()
+    assert np.isfinite(np.asarray(caught.value.state.stress)).all()
+
+
+def test_a_run_whose_list_cannot_be_made_ends_with_its_last_good_state(silicon, crystal, monkeypatch):
+    from jaxpot.md import lists
+
+    dynamics, made = ENSEMBLES["rescaling"](silicon).replace(temperature=3000.0), []
+    wide_list = lists.wide_list
+
+    def once(*arguments):
+        if made:
+            raise GeometryError("the cell has collapsed")
+        return made.append(0) or wide_list(*arguments)
+
+    monkeypatch.setattr(lists, "wide_list", once)
+    with pytest.raises(SimulationError, match=r"atoms \d \(Si") as caught:
+        jp.md.run(dynamics, crystal, 300, key=4, skin=0.2, wide_skin=0.5)
+    assert isinstance(caught.value.__cause__, GeometryError)
     assert np.isfinite(np.asarray(caught.value.state.stress)).all()
 
 
