@@ -13,7 +13,7 @@ _APART = 0.01  # A; and are this far from one another, so that no two neighbours
 
 @pytree
 class Environment:
-    """What a local potential sees: one atom and its K nearest neighbours, sorted by distance.
+    """What a local potential sees: one atom and its K neighbours, those within a shorter cutoff of the list first.
 
     Empty places hold distinct points just beyond the list's radius, so a formula needs no mask, only
     its own cutoff (`basis.cutoffs.inside`).

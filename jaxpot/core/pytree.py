@@ -13,6 +13,11 @@ def static(**kwargs):
     return dataclasses.field(metadata={_STATIC: True}, **kwargs)
 
 
+def put(node, name, value):
+    """Set a field of a pytree that is being made: only its `__post_init__` may."""
+    object.__setattr__(node, name, value)
+
+
 def pytree(cls):
     """Class decorator: a frozen dataclass registered as a pytree.
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxpot.basis import fades
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.core.numbers import as_length, as_whole
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 
@@ -48,24 +48,21 @@ class Bond(Descriptor):
     chunk_elements = 256  # all pairs of an atom's neighbours are stored
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("cutoff", as_length(self.cutoff, "cutoff"))
+        put(self, "cutoff", as_length(self.cutoff, "cutoff"))
         nearest = 0.25 * self.cutoff if self.nearest is None else as_length(self.nearest, "nearest")
         if nearest >= self.cutoff:
             raise DataError(f"nearest ({nearest:g} A) must lie below the cutoff ({self.cutoff:g} A)")
-        put("nearest", nearest)
+        put(self, "nearest", nearest)
         for name, least in (("radial", 1), ("around", 1), ("degree", 0)):
-            put(name, as_whole(getattr(self, name), name, least, 100))
+            put(self, name, as_whole(getattr(self, name), name, least, 100))
         if self.fade not in fades.SMOOTHNESS:
             raise DataError(f"fade: expected one of {', '.join(fades.SMOOTHNESS)}, got {self.fade!r}")
         if self.species is not None:
-            put("species", tuple(sorted(atomic_number(z) for z in self.species)))
+            put(self, "species", tuple(sorted(atomic_number(z) for z in self.species)))
         if self.elements is not None:
             if isinstance(self.elements, str) or len(self.elements) != 2:
                 raise DataError(f"elements: expected those of the atom and of its neighbours, got {self.elements!r}")
-            put("elements", tuple(atomic_number(z) for z in self.elements))
+            put(self, "elements", tuple(atomic_number(z) for z in self.elements))
             missing = [symbol(z) for z in self.elements if self.species is not None and z not in self.species]
             if missing:
                 raise DataError(f"elements: {', '.join(missing)} is not among the species")

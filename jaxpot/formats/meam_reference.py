@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxpot.potentials.meam import gain
+from jaxpot.potentials.meam import fade, gain
 
 _NONE = 1e-14  # densities below count as none, LAMMPS's bound
 
@@ -111,7 +111,7 @@ class Reference:
     def _with_repulsion(self, phi, r, a, b):
         """The repulsion of nuclei up to three lengths of the equation of state before re, mixed with phi up to one."""
         stretch = self.alpha[a, b] * (r / self.re[a, b] - 1.0)
-        part = _fade(0.5 * (stretch + 3.0))
+        part = fade(0.5 * (stretch + 3.0), np)
         return part * phi + (1.0 - part) * _zbl(r, self.charge[a], self.charge[b])
 
     def _like(self, r, a, background, first):
@@ -218,11 +218,7 @@ class Reference:
 
     def _screen(self, c, i, j, k):
         c_min, c_max = self.c_min[i, j, k], self.c_max[i, j, k]
-        return _fade((c - c_min) / (c_max - c_min))
-
-
-def _fade(x):
-    return (1.0 - (1.0 - np.clip(x, 0.0, 1.0)) ** 4) ** 2
+        return fade((c - c_min) / (c_max - c_min), np)
 
 
 def _zbl(r, one, two):

@@ -196,11 +196,11 @@ def _steps(dynamics, state, made, upto, skins):
         try:
             made = neighbour_lists.build(dynamics.potential, state.structure, *skins, outgrown=found.lists)
         except JaxpotError as error:  # of a cell that has collapsed, say
-            raise _broken(dynamics, state) from error
+            raise _broken(dynamics, state, error) from error
 
 
-def _broken(dynamics, state):
-    """The error that says at which atoms a simulation ends."""
+def _broken(dynamics, state, cause=None):
+    """The error that says at which atoms a simulation ends, and what was refused there."""
     with suppress(JaxpotError):  # there is no list: the stress stays NaN
         state = state.replace(stress=evaluate(dynamics.potential, state.structure).stress)
     size = np.linalg.norm(np.asarray(state.forces), axis=1)
@@ -212,7 +212,8 @@ def _broken(dynamics, state):
         f"after step {int(state.step)} numbers are not finite, or atoms fly apart: largest forces on atoms {named}; "
         f"fastest atom {int(speed.argmax())} moves {speed.max() * float(dynamics.time_step):.3g} A a step. The time "
         f"step ({float(dynamics.time_step) / fs:.3g} fs) may be too long, the start too far from equilibrium, or the "
-        "potential has left what it knows; the last good state is in this error's `state`",
+        "potential has left what it knows; the last good state is in this error's `state`"
+        + ("" if cause is None else f". Its neighbour list was refused: {cause}"),
         state,
     )
 

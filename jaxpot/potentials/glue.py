@@ -11,7 +11,7 @@ from jaxpot.basis.cutoffs import inside
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import species_index
 from jaxpot.core.precision import as_float, concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import check_positive, pick, species_numbers
@@ -51,19 +51,16 @@ class Glue(Potential):
     smoothness: int = static(default=-1)
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("species", species_numbers(self.species))
+        put(self, "species", species_numbers(self.species))
         if isinstance(self.pairs, dict):
-            put("pair_elements", tuple(self.pairs))
-            put("pairs", tuple(self.pairs.values()))
-        put("pair_elements", tuple(tuple(map(atomic_number, pair)) for pair in self.pair_elements or ()))
+            put(self, "pair_elements", tuple(self.pairs))
+            put(self, "pairs", tuple(self.pairs.values()))
+        put(self, "pair_elements", tuple(tuple(map(atomic_number, pair)) for pair in self.pair_elements or ()))
         self._check()
         reach = concrete(self.extent())
         if reach is not None:
-            put("cutoff", float(reach))
-            put("smoothness", self._smoothness())
+            put(self, "cutoff", float(reach))
+            put(self, "smoothness", self._smoothness())
         if self.cutoff is None or not 0.0 < self.cutoff < math.inf:
             raise DataError(f"expected a pair or a density that reaches somewhere, got a cutoff of {self.cutoff} A")
 

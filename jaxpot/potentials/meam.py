@@ -13,7 +13,7 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.graph import species_index
 from jaxpot.core.numbers import as_length, as_positive, as_whole
 from jaxpot.core.precision import as_float, concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import check_positive, check_symmetric, per_species, pick, species_numbers
@@ -97,34 +97,31 @@ class MEAM(Potential):
     smoothness = 0
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("species", species_numbers(self.species))
+        put(self, "species", species_numbers(self.species))
         if self.species is None:
             raise DataError("species: name the elements of the tables, in their order")
         count = len(self.species)
         for name in _BY_ELEMENT:
-            put(name, per_species(getattr(self, name), self.species, 1, name))
+            put(self, name, per_species(getattr(self, name), self.species, 1, name))
         for name in ("c_min", "c_max"):
-            put(name, per_species(getattr(self, name), self.species, 3, name))
+            put(self, name, per_species(getattr(self, name), self.species, 3, name))
             check_symmetric(getattr(self, name), self.species, name, (1, 0, 2))
         for name in ("dr", "end", "width"):
-            put(name, as_length(getattr(self, name), name))
+            put(self, name, as_length(getattr(self, name), name))
         for name, unit in (("rho0", "a number"), ("re", "A"), ("background", "a number")):
             check_positive(getattr(self, name), name, unit)
-        put("smoothing", as_positive(self.smoothing, "smoothing"))
-        put("mixing", as_whole(self.mixing, "mixing", 0, 2))
-        put("linear_below", bool(self.linear_below))
+        put(self, "smoothing", as_positive(self.smoothing, "smoothing"))
+        put(self, "mixing", as_whole(self.mixing, "mixing", 0, 2))
+        put(self, "linear_below", bool(self.linear_below))
         kinds = tuple(self.kind) if isinstance(self.kind, tuple | list) else (self.kind,) * count
         if len(kinds) != count or not set(kinds) <= set(GAMMA_KINDS):
             raise DataError(f"kind: expected one of {GAMMA_KINDS} for each of {count} elements, got {self.kind}")
-        put("kind", kinds)
+        put(self, "kind", kinds)
         pair = as_float(self.pair, "pair")
         rows = count * (count + 1) // 2
         if pair.ndim != 2 or pair.shape[0] != rows or self.dr * (pair.shape[1] - 2) < self.end:
             raise DataError(f"pair: expected {rows} tables to one step beyond {self.end:.6g} A, got {pair.shape}")
-        put("pair", pair)
+        put(self, "pair", pair)
         c_min, c_max = concrete(self.c_min), concrete(self.c_max)
         if c_min is not None and c_max is not None and not (c_min < c_max).all():
             low, high = np.broadcast_arrays(c_min, c_max)
@@ -132,7 +129,7 @@ class MEAM(Potential):
             names = "-".join(symbol(self.species[k]) for k in at) or "all"
             raise DataError(f"c_min must be less than c_max, got {low[at]:.8g} and {high[at]:.8g} for {names}")
         if c_max is not None:
-            put("cutoff", self.end * float(_reach(np.maximum(c_max.max(), 2.0))))
+            put(self, "cutoff", self.end * float(_reach(np.maximum(c_max.max(), 2.0))))
         if self.cutoff is None:
             raise DataError("cutoff: c_max is traced here, so that the cutoff cannot be found: give `cutoff`")
 
@@ -145,8 +142,8 @@ class MEAM(Potential):
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
         mask, r = inside(environment.distances, self.end)
-        fade = jnp.where(mask, _fade((self.end - r) / self.width), 0.0)
-        seen = fade * self._screening(environment, r, i, j)
+        near = jnp.where(mask, fade((self.end - r) / self.width), 0.0)
+        seen = near * self._screening(environment, r, i, j)
         m, p = locate(r, self.dr, self.pair.shape[1], largest=self.end)
         pair = evaluate(coefficients(self.pair), m + self._pair_row(i, j) * self.pair.shape[1], p)
         return self._embed(environment, r, i, j, seen) + 0.5 * jnp.sum(seen * pair)
@@ -163,7 +160,7 @@ class MEAM(Potential):
         # Compared without a division: t may be as near to 0 or 1 as it likes, beyond the ends of the pair.
         screens = (below > 0.0) & (above < c_max * below) & ~jnp.eye(r.shape[0], dtype=bool)
         x = (jnp.where(screens, above, 0.0) * (1.0 / jnp.where(screens, below, 1.0)) - c_min) / (c_max - c_min)
-        return _product(jnp.where(screens, _fade(x), 1.0))
+        return _product(jnp.where(screens, fade(x), 1.0))
 
     def _embed(self, environment, r, i, j, seen):
         """The embedding energy of an atom whose neighbours count as much as `seen`."""
@@ -227,9 +224,9 @@ def gain(gamma, kind, smoothing, xp=jnp):
     return xp.where(steep, tail, xp.sqrt(xp.where(steep, 1.0, 1.0 + gamma)))
 
 
-def _fade(x):
-    """(1 - (1 - x)^4)^2 between 0 and 1, without cancellation near 0."""
-    x = jnp.clip(x, 0.0, 1.0)
+def fade(x, xp=jnp):
+    """(1 - (1 - x)^4)^2 between 0 and 1, without cancellation near 0; with xp=numpy on the host."""
+    x = xp.clip(x, 0.0, 1.0)
     y = 1.0 - x
     return (x * (1.0 + y) * (1.0 + y * y)) ** 2
 

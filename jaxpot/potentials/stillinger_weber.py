@@ -10,7 +10,7 @@ import numpy as np
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.graph import species_index
 from jaxpot.core.precision import concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import (
@@ -80,23 +80,20 @@ class StillingerWeber(Potential):
     cutoff: float | None = static(default=None)
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("species", species_numbers(self.species))
+        put(self, "species", species_numbers(self.species))
         for name in _PAIRS:
-            put(name, per_species(getattr(self, name), self.species, 2, name))
+            put(self, name, per_species(getattr(self, name), self.species, 2, name))
         for name in _TRIPLETS:
-            put(name, per_species(getattr(self, name), self.species, 3, name))
+            put(self, name, per_species(getattr(self, name), self.species, 3, name))
         for name in ("p", "q", "tol"):
-            put(name, as_exponent(getattr(self, name)))
+            put(self, name, as_exponent(getattr(self, name)))
             per_species(np.asarray(getattr(self, name), np.float32), self.species, 2, name)
         if np.min(self.tol) < 0:
             raise DataError(f"tol must not be negative, got {np.min(self.tol)}")
         self._check_symmetry()
         reach = concrete(self.extent())
         if reach is not None:
-            put("cutoff", float(reach))
+            put(self, "cutoff", float(reach))
         if self.cutoff is None or not 0.0 < self.cutoff < math.inf:
             raise DataError(
                 f"a * sigma must be positive for some pair, got a cutoff of {self.cutoff} A"

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.graph import species_index
 from jaxpot.core.precision import as_float, concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import (
@@ -65,26 +65,23 @@ class Tersoff(Potential):
     smoothness = 0
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("species", species_numbers(self.species))
+        put(self, "species", species_numbers(self.species))
         count = 1 if self.species is None else len(self.species)
         for name in _ONE_EACH:
             array = as_float(getattr(self, name), name)
             if array.shape not in ((), (count,)):
                 raise DataError(f"{name}: expected a number, or {count} of them; got shape {array.shape}")
-            put(name, jnp.broadcast_to(array, (count,)))
+            put(self, name, jnp.broadcast_to(array, (count,)))
             if name != "h":
                 check_positive(array, name, "its unit is above")
-        put("chi", per_species(self.chi, self.species, 2, "chi"))
+        put(self, "chi", per_species(self.chi, self.species, 2, "chi"))
         check_symmetric(self.chi, self.species, "chi")
         inner, outer = concrete(self.R), concrete(self.S)
         if inner is not None and outer is not None and not (inner < outer).all():
             raise DataError(f"R must lie below S, got {inner} and {outer}")
         reach = concrete(self.extent())
         if reach is not None:
-            put("cutoff", float(reach))
+            put(self, "cutoff", float(reach))
         if self.cutoff is None:
             raise DataError("cutoff: S is traced here, so that the cutoff cannot be found: give `cutoff`")
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.graph import species_index
 from jaxpot.core.precision import concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, pick, species_numbers
@@ -71,17 +71,14 @@ class TersoffTriplets(Potential):
     smoothness: int = static(default=-1)
 
     def __post_init__(self):
-        def put(name, value):
-            object.__setattr__(self, name, value)
-
-        put("species", species_numbers(self.species))
+        put(self, "species", species_numbers(self.species))
         for names, order in ((_PAIRS, 2), (_TRIPLETS, 3)):
             for name in names:
                 if name != "lam3" or self.lam3 is not None:
-                    put(name, per_species(getattr(self, name), self.species, order, name))
+                    put(self, name, per_species(getattr(self, name), self.species, order, name))
         for name, unit in (("R", "A"), ("d", "a number"), ("n", "a number")):
             check_positive(getattr(self, name), name, unit)
-        put("m", as_exponent(self.m))
+        put(self, "m", as_exponent(self.m))
         per_species(np.asarray(self.m, np.float32), self.species, 3, "m")
         if not np.isin(self.m, (1, 3)).all():
             raise DataError(f"m: expected 1 or 3, got {self.m}")
@@ -89,9 +86,9 @@ class TersoffTriplets(Potential):
         if middle is not None and half is not None:
             if not ((0.0 <= half) & (half < middle)).all():
                 raise DataError(f"D must lie from 0 to below R, got {half} and {middle}")
-            put("cutoff", float((middle + half).max()))
+            put(self, "cutoff", float((middle + half).max()))
         if half is not None and n is not None:
-            put("smoothness", -1 if (half == 0.0).any() else 0 if (n < 1.0).any() else 1)
+            put(self, "smoothness", -1 if (half == 0.0).any() else 0 if (n < 1.0).any() else 1)
         if self.cutoff is None:
             raise DataError("cutoff: R and D are traced here, so that the cutoff cannot be found: give `cutoff`")
 
