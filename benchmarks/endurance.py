@@ -38,7 +38,7 @@ from jaxpot.units import GPa, fs
 
 TABLES = "NiAlH_jea.eam.alloy"
 ATOMS = 32  # of a mixture
-PROGRAMS = 25  # then they are forgotten: each takes a thousand of the 65,530 pieces of memory that Linux allows
+PROGRAMS = 45  # then they are forgotten: each takes a thousand of the 65,530 pieces of memory that Linux allows
 ALL = []  # seconds of every compilation
 
 jax.monitoring.register_event_duration_secs_listener(

@@ -4,6 +4,7 @@ Rows of the short list are short, so that energies are cheap; it is outgrown aft
 the wide list still holds every pair that it must. Only when the wide list is outgrown does the host search again.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -57,7 +58,7 @@ class Lists:
 
 @dataclass(frozen=True)
 class Room:
-    """How much lists hold: programs are compiled for it, so it grows seldom, and by a quarter at least.
+    """How much lists hold: programs are compiled for it, so it grows seldom, and in steps that other runs share.
 
     wide, short: places of a row; inner: (cutoff, first places of the short rows that hold all within it).
     """
@@ -72,22 +73,29 @@ class Room:
         return cls(lists.wide.capacity, lists.short.capacity, lists.short.inner)
 
     def grown(self, most, lists):
-        """A fifth more than is needed now, wherever that is more than there is: what outgrows one row will another.
+        """At least a fifth more than is needed now, wherever that is more than there is: what outgrows one row will
+        another.
 
         Args:
             most: needed in a row of the wide list.
             lists: `Lists` that say what the short one needs.
         """
         inner = tuple(
-            (cutoff, max(places, _roomy(int(1.2 * needed))))
+            (cutoff, max(places, _enough(needed)))
             for (cutoff, places), needed in zip(self.inner, lists.inner_needed.tolist(), strict=True)
         )
-        short = max(self.short, _roomy(int(1.2 * lists.needed)))
-        return Room(max(self.wide, _roomy(int(1.2 * most))), short, tuple((c, min(short, n)) for c, n in inner))
+        short = max(self.short, _enough(int(lists.needed)))
+        return Room(max(self.wide, _enough(most)), short, tuple((c, min(short, n)) for c, n in inner))
 
 
 def _roomy(count):
     return round_capacity(max(count + _SLACK, int(1.1 * count)))
+
+
+def _enough(count):
+    """The first of 3, 4, 6, 8, 12, 16, ... that is a fifth more."""
+    power = 2 ** math.ceil(math.log2(max(4, 1.2 * count)))
+    return power * 3 // 4 if 1.2 * count <= power * 3 // 4 else power
 
 
 def build(potential, structure, skin=SKIN, wide_skin=WIDE_SKIN, outgrown=None):
