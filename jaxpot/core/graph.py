@@ -25,6 +25,18 @@ class Environment:
     distances: jax.Array  # (K,) A, never zero
     numbers: jax.Array  # (K,) atomic numbers of the neighbours
     number: jax.Array  # () atomic number of the atom
+    inner: tuple = static(default=())  # (cutoff, places): neighbours within a shorter cutoff are in the first places
+
+    def first(self, places):
+        """The same atom with its first neighbours."""
+        if places >= self.x.shape[-1]:
+            return self
+        arrays = ("x", "y", "z", "distances", "numbers")
+        return self.replace(**{name: getattr(self, name)[..., :places] for name in arrays})
+
+    def within(self, cutoff):
+        """The same atom with those neighbours only that include all within a shorter cutoff (`Potential.shorter`)."""
+        return self.first(min((places for inner, places in self.inner if inner >= cutoff), default=self.x.shape[-1]))
 
     @property
     def vectors(self):
@@ -47,6 +59,7 @@ class Graph:
     others: jax.Array  # (m, K)
     real: jax.Array  # (m,)
     n_atoms: int = static()
+    inner: tuple = static(default=())
 
     @property
     def vectors(self):
@@ -61,7 +74,7 @@ class Graph:
 
     def environments(self):
         """All environments, batched along the first axis."""
-        return Environment(self.x, self.y, self.z, self.distances, self.numbers, self.center_numbers)
+        return Environment(self.x, self.y, self.z, self.distances, self.numbers, self.center_numbers, self.inner)
 
 
 def connect(structure, neighbors):
@@ -95,7 +108,7 @@ def connect_rows(structure, neighbors, rows):
     numbers = structure.numbers
     return Graph(
         x, y, z, distances, filled, numbers[others], numbers[centers], centers, others, real,
-        n_atoms=len(structure),
+        n_atoms=len(structure), inner=neighbors.inner,
     )
 
 

@@ -61,7 +61,7 @@ class Descriptor:
 def _moved(descriptor, environment, x, y, z):
     """Instances when the neighbours are somewhere else."""
     distances = jnp.sqrt(x * x + y * y + z * z)
-    return descriptor.instances(Environment(x, y, z, distances, environment.numbers, environment.number))
+    return descriptor.instances(environment.replace(x=x, y=y, z=z, distances=distances))
 
 
 def elements_tuple(elements, count, expected):

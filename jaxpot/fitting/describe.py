@@ -6,7 +6,6 @@ import numpy as np
 
 from jaxpot.core.graph import connect_rows
 from jaxpot.potentials.base import chunk_shape, cut
-from jaxpot.potentials.terms import nearest
 
 _CHUNK = 2560  # neighbours
 
@@ -17,7 +16,7 @@ def vectors_of(descriptor, structure, neighbors):
 
     def chunk(_, rows):
         graph = connect_rows(structure, neighbors, rows)
-        vectors, weights = jax.vmap(descriptor.instances)(nearest(graph.environments(), places))
+        vectors, weights = jax.vmap(descriptor.instances)(graph.environments().first(places))
         return None, (vectors, jnp.where(graph.real[:, None], weights, 0.0))
 
     rows, places = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)

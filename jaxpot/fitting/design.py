@@ -15,7 +15,7 @@ from jaxpot.core.graph import connect_rows
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Sum, cast, chunk_shape, cut
-from jaxpot.potentials.terms import nearest, where_described
+from jaxpot.potentials.terms import where_described
 
 _CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
 _BLOCK = 4  # places at a time, of descriptors with one vector an atom
@@ -78,7 +78,7 @@ def _term_rows(term, structure, neighbors, with_stress):
     def chunk(k, carry):
         energy, *sums = carry
         graph = connect_rows(structure, neighbors, jax.tree.map(lambda a: a[k], rows))
-        environments = nearest(graph.environments(), places)
+        environments = graph.environments().first(places)
         values, sums = add_slopes(term, graph, environments, with_stress, tuple(sums))
         return energy + jnp.where(graph.real[:, None], values, 0.0).sum(0), *sums
 

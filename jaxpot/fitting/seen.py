@@ -13,7 +13,6 @@ import numpy as np
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.pytree import pytree
 from jaxpot.potentials.base import cut
-from jaxpot.potentials.terms import nearest
 
 _ROWS = 8  # atoms whose derivatives are computed at once
 
@@ -103,7 +102,7 @@ def _rows(descriptor, structure, neighbors):
     """Vectors (n, m, d), slopes (n, m, q, 3, d), weights (n, m), their slopes, places (m, q), ties (n, K, 3)."""
     def chunk(_, rows):
         graph = connect_rows(structure, neighbors, rows)
-        environments = nearest(graph.environments(), width)
+        environments = graph.environments().first(width)
         vectors, weights, places, changes, weight_changes = jax.vmap(descriptor.jacobian)(environments)
         weights = jnp.where(graph.real[:, None], weights, 0.0)
         return None, (vectors, changes, weights, weight_changes, environments.vectors, places)

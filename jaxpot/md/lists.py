@@ -18,7 +18,6 @@ from jaxpot.core.neighbors import Neighbors, round_capacity
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 
-SKIN = 0.2  # A, of the short list: pairs and Stillinger-Weber do not care; Tersoff is twice as fast as at 0.3
 WIDE_SKIN = 2.0  # A, of the wide list
 _SLACK = 2  # places more than the first structure needs
 
@@ -35,7 +34,7 @@ class Lists:
     short: Neighbors
     needed: jax.Array
     inner_needed: jax.Array
-    skin: float = static(default=SKIN)
+    skin: float = static()
 
     @property
     def sound(self):
@@ -98,7 +97,7 @@ def _enough(count):
     return power * 3 // 4 if 1.2 * count <= power * 3 // 4 else power
 
 
-def build(potential, structure, skin=SKIN, wide_skin=WIDE_SKIN, outgrown=None):
+def build(potential, structure, skin, wide_skin=WIDE_SKIN, outgrown=None):
     """Lists of a structure, made on the host.
 
     Args:

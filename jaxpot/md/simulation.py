@@ -49,7 +49,7 @@ class Run:
 
 def run(
     dynamics, start, steps, observers=(), trajectory=None, checkpoint=None, key=0, temperature=None, progress=None,
-    skin=neighbour_lists.SKIN, wide_skin=neighbour_lists.WIDE_SKIN,
+    skin=None, wide_skin=neighbour_lists.WIDE_SKIN,
 ):
     """Simulate.
 
@@ -67,7 +67,7 @@ def run(
         key: of `jax.random`, or a seed; of velocities and thermostats.
         temperature: K, of the first velocities; by default that of the thermostat.
         progress: called with a sentence about once in two seconds.
-        skin, wide_skin: A, of the neighbour lists: of speed only.
+        skin, wide_skin: A, of the neighbour lists: of speed only. By default the potential's own skin.
 
     Returns:
         `Run`.
@@ -80,6 +80,7 @@ def run(
     if not isinstance(dynamics, Dynamics):
         raise DataError(f"dynamics: expected an ensemble of jaxpot.md, got {type(dynamics).__name__}")
     steps = as_whole(steps, "steps", 0, 10**12)
+    skin = dynamics.potential.skin if skin is None else skin
     skins = (as_positive(skin, "skin"), as_positive(wide_skin, "wide_skin"))
     if skins[1] <= skins[0]:
         raise DataError(f"wide_skin must be larger than skin, got {skins[1]:g} and {skins[0]:g}")

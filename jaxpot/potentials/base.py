@@ -31,6 +31,8 @@ class Potential:
         centers: atomic numbers of the atoms that have a site energy, where others have none; None: all.
         double_only: whether single precision loses so much that it is refused.
         local: whether the energy is a sum of `site_energy` over environments.
+        shorter: cutoffs in A that `Environment.within` is asked for.
+        skin: A, how far rows of neighbours in dynamics reach beyond the cutoff: little where long rows cost much.
         pairwise: whether a site energy is a constant and half a sum over pairs, each the same from both ends: the force
             on an atom follows from its own row then.
     """
@@ -39,6 +41,8 @@ class Potential:
     centers = None
     smoothness = 99
     local = True
+    shorter = ()
+    skin = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
     pairwise = False
     double_only = False
     chunk_elements = CHUNK_ELEMENTS
@@ -120,6 +124,10 @@ class Sum(Potential):
         return all(t.local for t in self.terms)
 
     @property
+    def skin(self):
+        return min(t.skin for t in self.terms)
+
+    @property
     def pairwise(self):
         return all(t.pairwise for t in self.terms)
 
@@ -168,6 +176,8 @@ class Scaled(Potential):
     smoothness = property(lambda self: self.potential.smoothness)
     kinks = property(lambda self: self.potential.kinks)
     local = property(lambda self: self.potential.local)
+    shorter = property(lambda self: self.potential.shorter)
+    skin = property(lambda self: self.potential.skin)
     pairwise = property(lambda self: self.potential.pairwise)
     double_only = property(lambda self: self.potential.double_only)
     chunk_elements = property(lambda self: self.potential.chunk_elements)

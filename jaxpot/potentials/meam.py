@@ -95,6 +95,12 @@ class MEAM(Potential):
     cutoff: float | None = static(default=None)
 
     smoothness = 0
+    skin = 0.05  # the cost goes as the square of the neighbours
+    chunk_elements = 768  # all pairs of an atom's neighbours are stored
+
+    @property
+    def shorter(self):
+        return (self.end,)
 
     def __post_init__(self):
         put(self, "species", species_numbers(self.species))
@@ -139,26 +145,28 @@ class MEAM(Potential):
 
     def site_energy(self, environment):
         """Embedding energy of the atom and half its pair energy, () eV."""
+        paired = environment.within(self.end)
         i = species_index(self.species, environment.number)
-        j = species_index(self.species, environment.numbers)
-        mask, r = inside(environment.distances, self.end)
+        j = species_index(self.species, paired.numbers)
+        mask, r = inside(paired.distances, self.end)
         near = jnp.where(mask, fade((self.end - r) / self.width), 0.0)
         seen = near * self._screening(environment, r, i, j)
         m, p = locate(r, self.dr, self.pair.shape[1], largest=self.end)
         pair = evaluate(coefficients(self.pair), m + self._pair_row(i, j) * self.pair.shape[1], p)
-        return self._embed(environment, r, i, j, seen) + 0.5 * jnp.sum(seen * pair)
+        return self._embed(paired, r, i, j, seen) + 0.5 * jnp.sum(seen * pair)
 
     def _screening(self, environment, r, i, j):
         """What the other neighbours k leave of the pairs with j, whose distances are r: products over the columns."""
         inverse = 1.0 / (r * r)
         vectors = jnp.stack([environment.x, environment.y, environment.z])
         # A product of matrices: the derivatives by all its entries are computed once then, and not for each component.
-        t = jnp.einsum("aj,ak->jk", vectors, vectors) * inverse[:, None]
+        t = jnp.einsum("aj,ak->jk", vectors[:, : r.shape[0]] * inverse, vectors, precision="highest")
         s = environment.distances**2 * inverse[:, None]
-        c_min, c_max = (pick(c, i, j[:, None], j[None, :]) for c in (self.c_min, self.c_max))
+        k = species_index(self.species, environment.numbers)
+        c_min, c_max = (pick(c, i, j[:, None], k[None, :]) for c in (self.c_min, self.c_max))
         above, below = s - t * t, t * (1.0 - t)
         # Compared without a division: t may be as near to 0 or 1 as it likes, beyond the ends of the pair.
-        screens = (below > 0.0) & (above < c_max * below) & ~jnp.eye(r.shape[0], dtype=bool)
+        screens = (below > 0.0) & (above < c_max * below) & ~jnp.eye(*t.shape, dtype=bool)
         x = (jnp.where(screens, above, 0.0) * (1.0 / jnp.where(screens, below, 1.0)) - c_min) / (c_max - c_min)
         return _product(jnp.where(screens, fade(x), 1.0))
 

@@ -9,23 +9,22 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.graph import Environment
 from jaxpot.potentials.base import Sum, addends
 from jaxpot.potentials.described import Described
 
 
 def inner_cutoffs(potential):
-    """Cutoffs of terms that are so much shorter than the longest that rows with fewer places pay off, in A."""
-    if not isinstance(potential, Sum):
-        return ()
-    found = {term.cutoff for _, term in addends(potential) if _has_fixed_cutoff(term)}
-    return tuple(sorted(c for c in found if 0.0 < c <= _WORTHWHILE * potential.cutoff))
+    """Cutoffs that rows are sorted by, in A: those that terms ask for, and those of terms that reach much less far."""
+    terms = [term for _, term in addends(potential)]
+    asked = {cutoff for term in terms for cutoff in term.shorter}
+    of_terms = {term.cutoff for term in terms if _has_fixed_cutoff(term)}
+    return tuple(sorted(asked | {c for c in of_terms if 0.0 < c <= _WORTHWHILE * potential.cutoff}))
 
 
 def chunk_energies(potential, environments, neighbors):
     """Site energies of a chunk, (rows,) eV. Environments have the rows in front."""
     return sum(
-        where_described(part, jax.vmap(part.site_energy), nearest(environments, places))
+        where_described(part, jax.vmap(part.site_energy), environments.first(places))
         for part, places in _parts(potential, neighbors)
     )
 
@@ -34,7 +33,7 @@ def chunk_gradients(potential, environments, neighbors):
     """Site energies (rows,), and their derivatives by x, y, z and distance, (rows, K) each."""
     energies, gradients = [], []
     for part, places in _parts(potential, neighbors):
-        energy, gradient = where_described(part, partial(_pulled, part), nearest(environments, places))
+        energy, gradient = where_described(part, partial(_pulled, part), environments.first(places))
         energies.append(energy)
         missing = environments.x.shape[1] - places
         gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
@@ -47,7 +46,7 @@ def member_gradients(committee, environments, neighbors):
     for part, axes in _stacked_parts(committee.potential, committee.axes):
         places = neighbors.places(part.cutoff) if _has_fixed_cutoff(part) else neighbors.capacity
         pulled = partial(_members_pulled, part, axes, len(committee))
-        energy, gradient = where_described(part, pulled, nearest(environments, places))
+        energy, gradient = where_described(part, pulled, environments.first(places))
         energies.append(energy)
         missing = ((0, 0), (0, 0), (0, environments.x.shape[1] - places))
         gradients.append([jnp.pad(g, missing) for g in gradient])
@@ -68,7 +67,7 @@ def _members_pulled(part, axes, count, environments):
         return jax.vmap(lambda own: _pulled(own, environments), in_axes=(axes,))(part)
 
     def instances(x, y, z, r):
-        there = Environment(x, y, z, r, environments.numbers, environments.number)
+        there = environments.replace(x=x, y=y, z=z, distances=r)
         return jax.vmap(part.descriptor.instances)(there)
 
     def slopes(readout):
@@ -85,7 +84,7 @@ def _members_pulled(part, axes, count, environments):
 
 def _pulled(potential, environments):
     def energy(x, y, z, r):
-        return jax.vmap(potential.site_energy)(Environment(x, y, z, r, environments.numbers, environments.number))
+        return jax.vmap(potential.site_energy)(environments.replace(x=x, y=y, z=z, distances=r))
 
     energies, pull = jax.vjp(energy, environments.x, environments.y, environments.z, environments.distances)
     return energies, pull(jnp.ones_like(energies))
@@ -108,14 +107,6 @@ def _parts(potential, neighbors):
 def _has_fixed_cutoff(term):
     """Whether the range is a number, and no function of parameters."""
     return isinstance(term.extent(), float | int)
-
-
-def nearest(environments, places):
-    """The first places of each row."""
-    if places == environments.x.shape[1]:
-        return environments
-    arrays = (environments.x, environments.y, environments.z, environments.distances, environments.numbers)
-    return Environment(*(a[:, :places] for a in arrays), environments.number)
 
 
 def where_described(part, function, environments):

@@ -63,6 +63,7 @@ class Tersoff(Potential):
     cutoff: float | None = static(default=None)
 
     smoothness = 0
+    skin = 0.1  # rows of bonded neighbours alone
 
     def __post_init__(self):
         put(self, "species", species_numbers(self.species))

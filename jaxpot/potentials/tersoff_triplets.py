@@ -70,6 +70,8 @@ class TersoffTriplets(Potential):
     cutoff: float | None = static(default=None)
     smoothness: int = static(default=-1)
 
+    skin = 0.1  # rows of bonded neighbours alone
+
     def __post_init__(self):
         put(self, "species", species_numbers(self.species))
         for names, order in ((_PAIRS, 2), (_TRIPLETS, 3)):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxpot.core.graph import connect
 from jaxpot.core.pytree import pytree
 from jaxpot.observables import Evaluation
-from jaxpot.potentials.terms import nearest, where_described
+from jaxpot.potentials.terms import where_described
 
 _ATOMS = 16  # whose vectors and derivatives are made at once: what is on the way stays in the cache
 _HELD = 1 << 16  # covariances that are held at once: half a megabyte an array, likewise
@@ -72,7 +72,7 @@ class _Instances:
 @jax.jit
 def _instances(term, structure, neighbors):
     graph = connect(structure, neighbors)
-    environments = nearest(graph.environments(), neighbors.places(term.cutoff))
+    environments = graph.environments().first(neighbors.places(term.cutoff))
     describe = partial(jax.lax.map, term.descriptor.jacobian, batch_size=_ATOMS)
     vectors, weights, places, slopes, weight_slopes = where_described(term, describe, environments)
     rows, count, _, _, dimension = slopes.shape
