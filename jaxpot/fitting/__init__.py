@@ -3,15 +3,20 @@
 from jaxpot.fitting.curvature import HessianProduct, StrainCurvature
 from jaxpot.fitting.dataset import Dataset, Frame
 from jaxpot.fitting.evidence import Evidence, evidence
+from jaxpot.fitting.form import fit_form
+from jaxpot.fitting.form_fit import FormFit
+from jaxpot.fitting.form_problem import Target
 from jaxpot.fitting.labels import read_dataset
 from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.network_recipe import NetworkRecipe
 from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
 from jaxpot.fitting.run import Fit, fit
 from jaxpot.fitting.sampling import draw_dataset
+from jaxpot.fitting.smoothing import Smoothed, smoothed
 from jaxpot.fitting.training import Trained, train
 
 __all__ = [
-    "Dataset", "Evidence", "Fit", "Frame", "HessianProduct", "NetworkRecipe", "Recipe", "StrainCurvature", "Trained",
-    "draw_dataset", "evidence", "fit", "predict", "read_dataset", "read_recipe", "recipes", "train",
+    "Dataset", "Evidence", "Fit", "FormFit", "Frame", "HessianProduct", "NetworkRecipe", "Recipe", "Smoothed",
+    "StrainCurvature", "Target", "Trained", "draw_dataset", "evidence", "fit", "fit_form", "predict", "read_dataset",
+    "read_recipe", "recipes", "smoothed", "train",
 ]

@@ -38,7 +38,7 @@ class NetworkRecipe:
     """
 
     reads: str = "atoms"
-    cutoff: float = 2.2
+    cutoff: float = 2.4
     nearest: float = 0.8
     radial: int = 10
     angular: int = 4

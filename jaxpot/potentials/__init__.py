@@ -12,6 +12,7 @@ from jaxpot.potentials.meam import MEAM
 from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.soft_sphere import SoftSphere
+from jaxpot.potentials.spline_eam import SplineEAM
 from jaxpot.potentials.stillinger_weber import StillingerWeber
 from jaxpot.potentials.tersoff import Tersoff
 from jaxpot.potentials.tersoff_triplets import TersoffTriplets
@@ -20,6 +21,6 @@ from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
     "EAM", "MEAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones", "Morse",
-    "Potential", "Scaled", "SecondMoment", "SoftSphere", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets",
-    "WangFrenkel",
+    "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff",
+    "TersoffTriplets", "WangFrenkel",
 ]

@@ -10,6 +10,7 @@ import pytest
 import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import inside
+from jaxpot.basis.quintic_splines import QuinticSpline, centres
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors import SOAP, Angular, Bond, Pair, Radial, SymmetryFunctions, Triangle, Triplet
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
@@ -26,6 +27,7 @@ from jaxpot.potentials import (
     Potential,
     SecondMoment,
     SoftSphere,
+    SplineEAM,
     StillingerWeber,
     Tersoff,
     WangFrenkel,
@@ -70,6 +72,21 @@ def small_eam(*species):
             x = r / (2.6 + 0.05 * (k + m)) - 1.0
             pair.append(r * (0.8 + 0.1 * m) * (np.exp(-4.0 * x) - 1.2 * np.exp(-2.0 * x)) * tail)
     return EAM(np.array(embedding), np.array(density), np.array(pair), 1.0, 0.05, 5.0, species)
+
+
+def small_spline_eam(*species):
+    """Made-up metals with few knots, unevenly spaced."""
+    breaks = (0, 2, 3, 4, 6, 10)
+    centers = centres(breaks)
+    rho, r = 6.0 * np.maximum(centers, 0.0), 1.0 + 0.4 * centers[:5]
+    embedding, density, pair = [], [], []
+    for k in range(len(species)):
+        embedding.append(QuinticSpline(-(0.9 + 0.2 * k) * np.sqrt(rho) + 0.01 * rho, 0.0, 6.0, breaks))
+        density.append(QuinticSpline((6.0 - k) * np.exp(-r), 1.0, 0.4, breaks, True))
+        for m in range(k + 1):
+            x = np.exp(-1.5 * (r / (2.6 + 0.05 * (k + m)) - 1.0))
+            pair.append(QuinticSpline((0.8 + 0.1 * m) * r * (x - 1.2) * x, 1.0, 0.4, breaks, True))
+    return SplineEAM(embedding, density, pair, species)
 
 
 def small_glue():
@@ -196,6 +213,7 @@ MODELS = {
     "eam, mixed from two files": (
         lambda: jp.load([FILES / "copper.eam", FILES / "nickel.eam"]), rocksalt(5.0, ["Cu", "Ni"])
     ),
+    "eam, splines, two elements": (lambda: small_spline_eam("Ni", "Al"), rocksalt(5.0, ["Ni", "Al"])),
     "glue": (lambda: small_glue(), diamond(4.2, ["Si", "C"])),
     "morse, two elements": (
         lambda: Morse([[0.6, 0.5], [0.5, 0.8]], [[1.3, 1.5], [1.5, 1.7]], [[2.4, 2.1], [2.1, 1.8]], 5.0, ("Si", "C")),

@@ -1,0 +1,106 @@
+"""What `fit_form` returns, and how it is shown."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jaxpot.potentials.base import Potential
+
+_SAME_MINIMUM = 1e-6  # relative difference of costs
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter that was searched for.
+
+    value, first: found, and given first; low, high: its bounds; error: its standard error, see `fit_form`, infinite
+    where data and targets do not determine it, NaN at a bound; at_bound, determined: bool.
+    """
+
+    value: float
+    error: float
+    first: float
+    low: float
+    high: float
+    at_bound: bool
+    determined: bool
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One search from a start: the cost there and in the end, its parameters, its steps, whether it has converged."""
+
+    start: float
+    cost: float
+    parameters: dict
+    steps: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class FormFit:
+    """What `fit_form` returns; `print` shows it as a table.
+
+    Attributes:
+        potential: of the form that was given, with the parameters found.
+        parameters: name -> `Parameter`.
+        cost: what was minimised, see `fit_form`.
+        shares: "energy", "forces", "stress" or "targets" -> its part of the cost.
+        targets: name -> (value wanted, value reached), arrays.
+        e0: atomic number -> eV: `potential + jp.potentials.Constants(found.e0)` has energies like those of the data.
+        train, test: `Predictions` of that, or None.
+        starts: costs of all starts, the one that was given first; infinite where there is none.
+        descents: `Descent`s from the best of them, the lowest first.
+        seconds: name of a step -> time it took.
+    """
+
+    potential: Potential
+    parameters: dict
+    cost: float
+    shares: dict
+    targets: dict
+    e0: dict
+    train: object = field(repr=False)
+    test: object = field(repr=False)
+    starts: np.ndarray = field(repr=False)
+    descents: tuple = field(repr=False)
+    seconds: dict = field(repr=False)
+
+    def winners(self):
+        """How many of the descents have ended in the lowest minimum."""
+        most = self.cost * (1.0 + _SAME_MINIMUM) + 1e-12
+        return sum(descent.cost <= most for descent in self.descents)
+
+    def __str__(self):
+        return "\n".join(_table(self))
+
+
+def _table(found):
+    """Lines of the printed form."""
+    many = len(found.descents)
+    ends = f"{found.winners()} of {many} descents end in the lowest minimum" if many > 1 else "one descent"
+    shares = ", ".join(f"{kind} {share:.3g}" for kind, share in found.shares.items())
+    yield f"{found.potential!r}"
+    yield f"cost {found.cost:.6g} ({shares}); {len(found.starts)} starts, {ends}; {sum(found.seconds.values()):.0f} s"
+    width = max(map(len, [*found.parameters, "parameter"]))
+    yield ""
+    yield f"{'parameter':{width}}  {'value':>12}  {'+-':>9}  {'first':>12}  bounds"
+    for name, p in found.parameters.items():
+        note = "  at a bound" if p.at_bound else "" if p.determined else "  not determined"
+        yield f"{name:{width}}  {p.value:12.7g}  {p.error:9.2g}  {p.first:12.7g}  {p.low:.4g} to {p.high:.4g}{note}"
+    for name, predictions in (("training", found.train), ("test", found.test)):
+        if predictions is not None:
+            errors = predictions.errors()["all"]
+            units = {"energy": (1e3, "meV/atom"), "forces": (1.0, "eV/A"), "stress": (160.21766208, "GPa")}
+            yield ""
+            yield f"{name + ' set':14} {'mae':>10} {'rmse':>10}"
+            for kind, error in errors.items():
+                factor, unit = units[kind]
+                yield f"{kind:14} {factor * error['mae']:10.4g} {factor * error['rmse']:10.4g} {unit}"
+    if found.targets:
+        yield ""
+        yield f"{'target':24} {'wanted':>12} {'reached':>12}"
+        for name, (value, reached) in found.targets.items():
+            for index in np.ndindex(value.shape):
+                label = name if value.ndim == 0 else f"{name}[{','.join(map(str, index))}]"
+                yield f"{label:24} {value[index]:12.6g} {reached[index]:12.6g}"
