@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.graph import Environment
 from jaxpot.errors import DataError
 
 

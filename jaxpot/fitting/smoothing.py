@@ -138,7 +138,7 @@ def smoothed(potential, structure=None, *, tolerance=1e-9, highest=100.0, fade=0
     terms = [term for _, term in addends(potential)]
     if any(isinstance(term, MEAM) for term in terms):
         raise DataError(
-            "a MEAM cannot be made smooth: its pair energies are tables, but its screening, which is a formula, has one "
+            "a MEAM cannot be made smooth: its pair energies are tables, but its screening is a formula and has one "
             "continuous derivative only"
         )
     if not any(isinstance(term, EAM | Glue) for term in terms):
