@@ -270,7 +270,7 @@ def _added(pairwise, with_stress, graph, found, site, gradient):
     gradient = jnp.stack(gradient)
 
     def strained(gradient):
-        return jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient).sum(0)
+        return jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), gradient, precision="highest").sum(0)
 
     def nothing(gradient):
         return jnp.full((3, 3), jnp.nan, gradient.dtype)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
+from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.descriptors import SOAP, Pair
 from jaxpot.errors import (
     CapacityError,
@@ -24,7 +25,25 @@ from jaxpot.errors import (
 )
 from jaxpot.interop.ase import ase_calculator
 from jaxpot.kernels import DotProduct
-from jaxpot.potentials import EAM, ZBL, Constants, Described, LennardJones, Potential, SecondMoment, StillingerWeber
+from jaxpot.potentials import (
+    EAM,
+    MEAM,
+    ZBL,
+    Buckingham,
+    Constants,
+    Described,
+    FinnisSinclair,
+    Glue,
+    LennardJones,
+    Morse,
+    Potential,
+    SecondMoment,
+    SoftSphere,
+    StillingerWeber,
+    Tersoff,
+    TersoffTriplets,
+    WangFrenkel,
+)
 from jaxpot.readouts import SparseGP
 
 FILES = Path(__file__).parent / "formats" / "files"
@@ -35,6 +54,7 @@ X = np.array([[0, 0, 0], [5.43 / 4] * 3])
 CRYSTAL = jp.Structure(X, CELL, [14, 14])
 ATOMS = ase.build.bulk("Si", a=5.43)
 TABLES = {"drho": 1.0, "dr": 0.5, "cutoff": 4.0}
+SPLINE = CubicSpline([1.0, 2.0, 3.1], [9.0, 2.0, 0.0], [-9.0, 0.0])
 NAN = np.array([[0, 0, 0], [np.nan, 1, 1]])
 
 
@@ -52,6 +72,26 @@ def sw(**changes):
 
 def moved(by):
     return CRYSTAL.moved(CRYSTAL.positions.at[0, 0].add(by))
+
+
+def tersoff(**changes):
+    values = {"A": 1830.8, "B": 471.18, "lam": 2.48, "mu": 1.73, "beta": 1.1e-6, "n": 0.79, "c": 1e5, "d": 16.2,
+              "h": -0.6, "R": 2.7, "S": 3.0, "species": ("Si",)}
+    return Tersoff(**{**values, **changes})
+
+
+def triplets(**changes):
+    values = {"A": 1830.8, "B": 471.18, "lam": 2.48, "mu": 1.73, "beta": 1.1e-6, "n": 0.79, "c": 1e5, "d": 16.2,
+              "h": -0.6, "R": 2.85, "D": 0.15, "species": ("Si",)}
+    return TersoffTriplets(**{**values, **changes})
+
+
+def meam(**changes):
+    names = "rho0 re beta0 beta1 beta2 beta3 t1 t2 t3 background strength".split()
+    values = dict.fromkeys(names, 1.0)
+    values |= {"pair": np.zeros((1, 50)), "c_min": 2.0, "c_max": 2.8, "dr": 0.1, "end": 4.0, "width": 0.1, "kind": 0,
+               "species": ("Si",)}
+    return MEAM(**{**values, **changes})
 
 
 class Nothing(Potential):
@@ -359,6 +399,102 @@ MISTAKES = {
         DataError,
         r"same grid, but have 9 and 8 points",
     ),
+    "a Morse pair that is too wide": (
+        lambda: Morse(0.6, -1.3, 2.4, 5.0), DataError, r"alpha must be positive .*1/A.*-1\.3",
+    ),
+    "a Morse pair without a length": (
+        lambda: Morse(0.6, 1.3, 0.0, 5.0), DataError, r"r0 must be positive \(A\), got 0",
+    ),
+    "a Buckingham pair without a length": (
+        lambda: Buckingham(900.0, 0.0, 1.0, 6.0), DataError, r"rho must be positive \(A\)",
+    ),
+    "soft spheres that attract at no distance": (
+        lambda: SoftSphere(0.01, 3.4, 6.0, 0), DataError, r"n must be positive, got 0",
+    ),
+    "an exponent that is not finite": (
+        lambda: SoftSphere(0.01, 3.4, 6.0, np.nan), DataError, r"exponents must be finite, got nan",
+    ),
+    "a Wang-Frenkel pair that ends too soon": (
+        lambda: WangFrenkel(0.01, 3.4, 3.4), DataError, r"rc must lie above sigma, got 3\.4 and 3\.4 A",
+    ),
+    "half a Wang-Frenkel exponent": (
+        lambda: WangFrenkel(0.01, 3.4, 6.8, nu=1.5), DataError, r"nu: expected a whole number from 1 to 100, got 1\.5",
+    ),
+    "a metal that nobody has fitted": (
+        lambda: FinnisSinclair.metal("Cu"), DataError, r"expected one of V, Nb, Ta, Cr, Mo, W, Fe, got Cu",
+    ),
+    "Finnis-Sinclair of too many strengths": (
+        lambda: FinnisSinclair([1.0, 2.0], 4.0, 0.1, 3.3, 47.0, -33.0, 6.2, ("W",)), DataError,
+        r"A: expected a number, or 1 of them; got shape \(2,\)",
+    ),
+    "a second moment that fades too late": (
+        lambda: SecondMoment(0.09, 1.2, 11.0, 2.3, 2.55, 5.6, onset=5.6), DataError,
+        r"onset \(5\.6 A\) must lie below the cutoff \(5\.6 A\)",
+    ),
+    "Tersoff's radii exchanged": (
+        lambda: tersoff(R=3.0, S=2.7), DataError, r"R must lie below S, got \[3\.\] and \[2\.7\]",
+    ),
+    "Tersoff of the wrong number of elements": (
+        lambda: tersoff(n=[0.7, 0.8]), DataError, r"n: expected a number, or 1 of them; got shape \(2,\)",
+    ),
+    "Tersoff without an angle": (lambda: tersoff(d=0.0), DataError, r"d must be positive .* got 0"),
+    "Tersoff that fades beyond its middle": (
+        lambda: triplets(R=2.7, D=2.7), DataError, r"D must lie from 0 to below R, got 2\.7 and 2\.7",
+    ),
+    "Tersoff's m": (lambda: triplets(m=2), DataError, r"m: expected 1 or 3, got 2"),
+    "MEAM without elements": (lambda: meam(species=None), DataError, r"species: name the elements of the tables"),
+    "MEAM that screens backwards": (
+        lambda: meam(c_min=2.8, c_max=2.0), DataError, r"c_min must be less than c_max, got 2\.8 and 2 for all",
+    ),
+    "MEAM's table too short": (lambda: meam(end=5.0), DataError, r"pair: expected 1 tables to one step beyond 5 A"),
+    "MEAM's unknown G": (lambda: meam(kind=2), DataError, r"kind: expected one of \(0, 1, 3, 4, -5\) .* got 2"),
+    "a glue of numbers": (
+        lambda: Glue({("Si", "Si"): 1.0}, ("Si",)), DataError, r"expected values of type CubicSpline",
+    ),
+    "a glue of another element": (
+        lambda: Glue({("Si", "C"): SPLINE}, ("Si",)), DataError, r"pairs: expected elements of .* got \[6\] too",
+    ),
+    "EAM without elements": (
+        lambda: EAM(np.ones((1, 9)), np.ones((1, 9)), np.ones((1, 9)), species=None, **TABLES),
+        DataError,
+        r"species: name the elements of the tables, in their order",
+    ),
+    "EAM on a grid without a step": (
+        lambda: EAM(np.ones((1, 9)), np.ones((1, 9)), np.ones((1, 9)), 1.0, 0.0, 4.0, ("Cu",)),
+        DataError,
+        r"dr: expected a positive length in A, got 0",
+    ),
+    "a table in EAM that is not finite": (
+        lambda: EAM(np.ones((1, 9)), np.ones((1, 9)), np.full((1, 9), np.inf), species=("Cu",), **TABLES),
+        DataError,
+        r"pair: 9 of 9 numbers are not finite",
+    ),
+    "EAM files of one element": (
+        lambda: jp.load([FILES / "copper.eam", FILES / "copper.eam"]), DataError,
+        r"expected files of distinct elements, got .*copper\.eam \(Cu\)",
+    ),
+    "a MEAM library without a choice": (
+        lambda: jp.load(FILES / "made_up.library.meam"), FormatError, r"say with `species` which of Si, Mg, AlX",
+    ),
+    "MEAM files in the wrong order": (
+        lambda: jp.load([FILES / "two_kinds.meam", FILES / "made_up.library.meam"], species=("Si", "Mg")), FormatError,
+        r"expected a library of elements, but this is a file of parameters: load \[library, this file\]",
+    ),
+    "an element that a MEAM library has not": (
+        lambda: jp.load(FILES / "made_up.library.meam", species=("W",)), FormatError,
+        r"nothing for 'W'; there are Si, Mg",
+    ),
+    "an element that a file has not": (
+        lambda: jp.load(FILES / "two_kinds.sw", species=("Si", "C")), FormatError, r"entries are missing: .*C",
+    ),
+    "an element that a Tersoff file has not": (
+        lambda: jp.load(FILES / "two_kinds.tersoff", species=("W",)), FormatError,
+        r"there is nothing for 'W'; say with",
+    ),
+    "elements for a file that names its own": (
+        lambda: jp.load(FILES / "copper.eam", species=("Cu",)), DataError,
+        r"no use for species=\('Cu',\): leave that out",
+    ),
     "a forgotten formula": (
         lambda: jp.energy(Nothing(), CRYSTAL),
         JaxpotError,
@@ -436,6 +572,7 @@ def told(error, pattern):
 
 # Files with wrong contents: the text, or what is done to a good file; and the message.
 
+EAM_FILE, FS_FILE = FILES / "copper.eam", FILES / "two_metals.eam.fs"
 SETFL, SW = FILES / "two_metals.eam.alloy", FILES / "two_kinds.sw"
 
 
@@ -469,6 +606,26 @@ FILE_MISTAKES = {
         lambda: lines(SW, put(3, "Si Si Si nan 2.1 1.8 9.5 1.2")),
         r"epsilon: expected a finite number, got 'nan'",
     ),
+    "huge.sw": (
+        lambda: lines(SW, put(3, "Si Si Si 1e60 2.1 1.8 9.5 1.2")), r"epsilon: expected a number up to 1e\+50 in size",
+    ),
+    "grouped.sw": (lambda: lines(SW, put(3, "Si Si Si 2_1 2.1 1.8 9.5 1.2")), r"epsilon: expected a number, got '2_1'"),
+    "long.sw": (
+        lambda: lines(SW, put(3, "Si Si Si " + "9" * 5000 + " 2.1 1.8 9.5 1.2")),
+        r"epsilon: expected a finite number, got '9{37}\.\.\.'",
+    ),
+    "radii.tersoff": (
+        lambda: "Si Si Si 3 1 0 4.8 2 0 22 .3 1.3 95 .2 3 3.2 3264\n",
+        r"D: expected 0 <= D < R, got D = 3 and R = 0\.2",
+    ),
+    "numbers.tersoff": (lambda: "Si Si Si 3 1 0\n", r"numbers\.tersoff.*truncated"),
+    "mass.eam": (lambda: lines(EAM_FILE, put(2, "29 heavy 3.6 fcc")), r"line 2: mass: expected a number, got 'heavy'"),
+    "element.eam": (
+        lambda: lines(EAM_FILE, put(2, "129 63.5 3.6 fcc")),
+        r"atomic number: expected a number from 1 to 118",
+    ),
+    "cutoff.eam": (lambda: lines(EAM_FILE, put(3, "10 0.9 89 0.06 9.1")), r"cutoff \(9\.1 A\)|too many"),
+    "pairs.eam.alloy": (lambda: FS_FILE.read_text(), r"pairs\.eam\.alloy"),
     "units.sw": (lambda: "# UNITS: real\n" + SW.read_text(), r"in 'real' units; expected 'metal'"),
     "asymmetric.sw": (
         lambda: SW.read_text().replace("7.3 0.62 4 0 0.001\nGe Si Ge", "7.4 0.62 4 0 0.001\nGe Si Ge"),

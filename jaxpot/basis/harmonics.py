@@ -38,11 +38,14 @@ def real_harmonics(l_max, x, y, z):
         a, b = real[-1], imaginary[-1]
         real.append(x * a - y * b)
         imaginary.append(x * b + y * a)
-    polynomials = jnp.stack(chebyshev[: l_max + 1], axis=-1) @ jnp.asarray(legendre_table(l_max), z.dtype)
+    table = jnp.asarray(legendre_table(l_max), z.dtype)
+    polynomials = jnp.matmul(jnp.stack(chebyshev[: l_max + 1], axis=-1), table, precision="highest")
     parts = jnp.split(polynomials, np.cumsum(np.arange(1, l_max + 1)), axis=-1)
     # The products with unit matrices are made once: else XLA repeats the recurrences wherever a power is used.
-    real = jnp.stack(real[: l_max + 1], axis=-1) @ jnp.eye(l_max + 1, dtype=z.dtype)
-    imaginary = jnp.stack(imaginary[: l_max + 1], axis=-1) @ jnp.eye(l_max + 1, dtype=z.dtype)
+    unit = jnp.eye(l_max + 1, dtype=z.dtype)
+    real, imaginary = (
+        jnp.matmul(jnp.stack(part[: l_max + 1], axis=-1), unit, precision="highest") for part in (real, imaginary)
+    )
     found = [parts[0]]
     for n in range(1, l_max + 1):
         part = parts[n]  # (K, n + 1)

@@ -92,11 +92,12 @@ class Neighbors:
         positions = jax.lax.stop_gradient(structure.positions)
         present = structure.numbers > 0
         atom = present[:, None]
-        affine = jnp.eye(3, dtype=cell.dtype) + self.inverse @ (cell - self.cell)
-        drift = jnp.where(atom, positions - self.positions @ affine, 0.0)
+        affine = jnp.eye(3, dtype=cell.dtype) + jnp.matmul(self.inverse, cell - self.cell, precision="highest")
+        drift = jnp.where(atom, positions - jnp.matmul(self.positions, affine, precision="highest"), 0.0)
         drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
         moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
-        stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(affine @ affine.T)[0], 0.0))
+        square = jnp.matmul(affine, affine.T, precision="highest")
+        stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(square)[0], 0.0))
         enough = self.reach * stretch - 2.0 * moved >= extent
         for k, (cutoff, _) in enumerate(self.inner):
             enough = enough & (self.inner_reach[k] * stretch - 2.0 * moved >= cutoff)

@@ -90,7 +90,7 @@ class Bond(Descriptor):
         near = fading[:, None] * self._shells(environment.distances, self.around)
         inverse = 1.0 / environment.distances
         units = jnp.stack([environment.x * inverse, environment.y * inverse, environment.z * inverse], axis=-1)
-        cosine = units @ units.T
+        cosine = jnp.matmul(units, units.T, precision="highest")
         power, parts = jnp.ones_like(cosine), [self._shells(environment.distances, self.radial)]
         kinds = [
             near if z is None else near * (environment.numbers == z)[:, None].astype(near.dtype)
@@ -99,7 +99,7 @@ class Bond(Descriptor):
         kinds = jnp.concatenate(kinds, axis=1)
         others = 1.0 - np.eye(len(inverse), dtype=cosine.dtype)
         for _ in range(self.degree + 1):
-            parts.append((others * power) @ kinds)
+            parts.append(jnp.matmul(others * power, kinds, precision="highest"))
             power = power * cosine
         weights = fading
         if self.elements is not None:

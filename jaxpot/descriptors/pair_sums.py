@@ -57,7 +57,7 @@ def pair_sums(what, units, r, first, second):
 
 def _matrices(what, units, r, first, second):
     """The sums, and the matrices of all pairs (K, K) that derivatives need."""
-    cosine = jax.lax.optimization_barrier(units @ units.T)
+    cosine = jax.lax.optimization_barrier(jnp.matmul(units, units.T, precision="highest"))
     geometry = _Geometry(what, r, cosine)
     fading, slope = None, None
     weight = _weights(what, first, second)
@@ -69,7 +69,8 @@ def _matrices(what, units, r, first, second):
     # Row by row of the matrices: one stack goes through memory, that of the powers.
     angular = jnp.stack([value for value, _ in _powers(what, cosine)], axis=1)  # (K, b, K)
     found = jnp.stack([
-        jnp.sum(jnp.einsum("jk,jbk->jb", e * weight, angular), axis=0) for e in _exponentials(what, bases)
+        jnp.sum(jnp.einsum("jk,jbk->jb", e * weight, angular, precision="highest"), axis=0)
+        for e in _exponentials(what, bases)
     ])
     return found, (cosine, bases, weight, fading, slope)
 
@@ -81,7 +82,7 @@ def _derivative(what, point, change):
     found, (cosine, bases, weight, fading, slope) = _matrices(what, *point)
     # All matrices are symmetric: what a change of k does in the sum over all j, k is what the same change of j does, so
     # that changes of j count twice and those of k are left out. Half of the matrices of the transpose are not made.
-    d_cosine = 2.0 * d_units @ units.T
+    d_cosine = jnp.matmul(2.0 * d_units, units.T, precision="highest")
     d_weight = _apart(d_first[:, None] * second[None, :])
     if not what.alike:
         d_weight = d_weight + _apart(d_second[:, None] * first[None, :])

@@ -196,7 +196,8 @@ class SOAP(Switched):
     def _radial(self, distances, environment):
         space = self._space()
         r, fade = self.switch_at(distances)
-        radial = products(r, self.cutoff, len(space.series), fade) @ jnp.asarray(space.series, r.dtype)
+        found = products(r, self.cutoff, len(space.series), fade)
+        radial = jnp.matmul(found, jnp.asarray(space.series, r.dtype), precision="highest")
         # `split`, not slices: its transpose is one concatenation, that of slices a sum of padded arrays.
         widths = np.cumsum([turn.shape[1] for turn in space.turns])
         radial = jnp.split(radial, widths[:-1], axis=1)
@@ -218,7 +219,9 @@ class SOAP(Switched):
         """Density of l = 0 (A,), and a list of those of l > 0 (B, 2 l + 1)."""
         first = radial[0].sum(0) * _Y00
         first = first + self._central(environment.number, self._space().centre, first.dtype)
-        return first, [g.T @ h for g, h in zip(radial[1:], harmonics[1:], strict=True)]
+        return first, [
+            jnp.matmul(g.T, h, precision="highest") for g, h in zip(radial[1:], harmonics[1:], strict=True)
+        ]
 
     def _products(self, first, densities):
         others = [

@@ -196,7 +196,7 @@ class SymmetryFunctions(Descriptor):
         r = environment.distances[:, None]
         etas, shifts = np.array(shapes).T.astype(r.dtype)
         weight = self._weight(environment, cutoff, element, weighted)
-        return weight @ jnp.exp(-etas * (r - shifts) ** 2)
+        return jnp.matmul(weight, jnp.exp(-etas * (r - shifts) ** 2), precision="highest")
 
     def _angular(self, environment, what, cutoff, elements, weighted):
         inverse = 1.0 / environment.distances

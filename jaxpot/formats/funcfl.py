@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxpot.core.elements import symbol
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.setfl import read_grid
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.eam import EAM
@@ -43,16 +43,19 @@ def read_funcfl(*paths):
     n_rho = int(densest / drho + 0.5)
     n_r = int(max((file["Z"].size - 1) * file["dr"] for file in files) / dr + 0.5)
     charges = [_resampled(file["Z"], file["dr"], n_r, dr) for file in files]
-    return EAM(
-        embedding=np.array([_resampled(file["F"], file["drho"], n_rho, drho) for file in files]),
-        density=np.array([_resampled(file["f"], file["dr"], n_r, dr) for file in files]),
-        pair=np.array([_CHARGES * charges[i] * charges[j] for i in range(len(files)) for j in range(i + 1)]),
-        drho=drho,
-        dr=dr,
-        cutoff=max(file["cutoff"] for file in files),
-        species=species,
-        line_from=max(densest, drho * (n_rho - 1)),
-    )
+    try:
+        return EAM(
+            embedding=np.array([_resampled(file["F"], file["drho"], n_rho, drho) for file in files]),
+            density=np.array([_resampled(file["f"], file["dr"], n_r, dr) for file in files]),
+            pair=np.array([_CHARGES * charges[i] * charges[j] for i in range(len(files)) for j in range(i + 1)]),
+            drho=drho,
+            dr=dr,
+            cutoff=max(file["cutoff"] for file in files),
+            species=species,
+            line_from=max(densest, drho * (n_rho - 1)),
+        )
+    except DataError as error:
+        raise FormatError(str(error), ", ".join(map(str, paths))) from error
 
 
 def _read(path):

@@ -12,6 +12,7 @@ from jaxpot.potentials.parameters import ASYMMETRY, species_numbers
 from jaxpot.potentials.stillinger_weber import StillingerWeber
 
 _FIELDS = ("epsilon", "sigma", "a", "lambda", "gamma", "costheta0", "A", "B", "p", "q", "tol")
+_LARGEST_EXPONENT = 1000.0  # of p and q
 _NOT_NEGATIVE = ("epsilon", "sigma", "a", "lambda", "gamma", "p", "q", "tol")
 
 
@@ -41,6 +42,10 @@ def read_sw(path, species=None):
     else:
         species = species_numbers(species)
     check_complete(lines, entries, list(itertools.product(species, repeat=3)), _name)
+    for triplet, field in itertools.product(entries, ("p", "q")):
+        if entries[triplet][field] > _LARGEST_EXPONENT:
+            message = f"expected an exponent up to {_LARGEST_EXPONENT:g}, got {entries[triplet][field]:g}"
+            raise lines.error(message, field, line=where[triplet])
     _check_exchange(lines, entries, where, species)
 
     def pairs(field):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.errors import DataError
 from jaxpot.formats.lammps_triplets import check_complete, read_entries
-from jaxpot.formats.text import Lines
+from jaxpot.formats.text import SMALLEST, Lines
 from jaxpot.potentials.tersoff_triplets import TersoffTriplets
 
 FIELDS = ("m", "gamma", "lambda3", "c", "d", "costheta0", "n", "beta", "lambda2", "B", "R", "D", "lambda1", "A")
@@ -58,7 +58,7 @@ def read_tersoff(path, species=None):
     values = {ours: of(field, 2) for field, ours in _PAIRS.items()}
     values |= {ours: of(field, 3) for field, ours in _TRIPLETS.items()}
     # What n is does not matter where nothing attracts; published files have 0 there.
-    values["n"] = np.where(np.asarray(values["n"]) > 0.0, values["n"], 1.0)
+    values["n"] = np.where(np.asarray(values["n"]) >= SMALLEST, values["n"], 1.0)
     if not np.any(values["lam3"]):
         values["lam3"] = None
     try:
@@ -101,12 +101,12 @@ def _check(lines, entry, line, pair):
     """Numbers that LAMMPS refuses, or that have no meaning."""
     if entry["m"] not in (1.0, 3.0):
         raise lines.error(f"expected 1 or 3, got {entry['m']:g}", "m", line)
-    if entry["d"] == 0.0:
-        raise lines.error("expected a number above 0", "d", line)
+    if entry["d"] < SMALLEST:
+        raise lines.error(f"expected a number above 0: {SMALLEST:g} or more, got {entry['d']:g}", "d", line)
     if not 0.0 <= entry["D"] < entry["R"]:
         raise lines.error(f"expected 0 <= D < R, got D = {entry['D']:g} and R = {entry['R']:g}", "D", line)
-    if pair and entry["B"] > 0.0 and entry["n"] == 0.0:
-        raise lines.error("expected a number above 0 where B is not 0", "n", line)
+    if pair and entry["B"] > 0.0 and entry["n"] < SMALLEST:
+        raise lines.error(f"expected a number above 0 where B is not 0: {SMALLEST:g} or more", "n", line)
 
 
 def _check_bonds(lines, entries, where, names):

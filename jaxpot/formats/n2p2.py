@@ -10,7 +10,7 @@ from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.core.numbers import as_positive
 from jaxpot.descriptors.symmetry_functions import Angular, Radial, SymmetryFunctions
 from jaxpot.errors import DataError, FormatError
-from jaxpot.formats.text import Lines
+from jaxpot.formats.text import SMALLEST, Lines
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
@@ -27,6 +27,7 @@ LENGTHS = {"angstrom": 1.0, "bohr": 0.529177210903}  # A, CODATA 2018
 ENERGIES = {"ev": 1.0, "hartree": 27.211386245988}  # eV
 _RADIAL, _NARROW, _WIDE, _WEIGHTED_RADIAL, _WEIGHTED_NARROW = 2, 3, 9, 12, 13
 _TYPES = {_RADIAL: (6,), _NARROW: (8, 9), _WIDE: (8, 9), _WEIGHTED_RADIAL: (5,), _WEIGHTED_NARROW: (7,)}  # words
+_LEAST_RANGE = 1e-200  # of a function that can be scaled; published files have 1e-54
 _REFUSED = (
     "use_electrostatics", "fix_charges", "electrostatic_type", "use_vdw", "symfunction_electrostatic",
     "global_symfunction_short", "element_symfunction_short", "symfunction", "nnp_gen", "use_omp_mkl_ewald",
@@ -171,7 +172,7 @@ class _Settings:
             message = f"expected more than scale_min_short ({low:g}), got {high:g}"
             raise self.lines.error(message, "scale_max_short", None)
         width = sigma if by_sigma else upper - lower
-        flat = np.flatnonzero(~(width > 0.0))
+        flat = np.flatnonzero(~(width > _LEAST_RANGE))
         if len(flat):
             k = int(flat[0])
             function, _ = self.functions[element][k]
@@ -223,7 +224,7 @@ class _Settings:
     def _function(self, word):
         """Element of the atom and function, lengths in the units of the file."""
         field, kind = "symfunction_short", word.words[1] if len(word.words) > 1 else ""
-        if not kind.isdigit() or int(kind) not in _TYPES:
+        if kind not in map(str, _TYPES):
             raise self.lines.error(
                 f"symmetry functions of type {kind!r} are not supported; supported are "
                 f"{', '.join(map(str, sorted(_TYPES)))}", field, word.line,
@@ -237,13 +238,15 @@ class _Settings:
         center = self.element(word, 0, field)
         if kind in (_RADIAL, _WEIGHTED_RADIAL):
             element = self.element(word, 2, field) if kind == _RADIAL else None
-            eta, shift, cutoff = (self._float(word, k, field) for k in (-3, -2, -1))
+            eta, shift, cutoff = self._float(word, -3, field), self._float(word, -2, field), self._cutoff(word, -1)
             return center, Radial(eta, shift, cutoff, element, kind == _WEIGHTED_RADIAL)
         if kind == _WEIGHTED_NARROW:
-            eta, shift, sign, zeta, cutoff = (self._float(word, k, field) for k in range(2, 7))
+            eta, shift, sign, zeta = (self._float(word, k, field) for k in range(2, 6))
+            cutoff = self._cutoff(word, 6)
             return center, Angular(eta, zeta, sign, cutoff, shift, None, True, True)
         elements = tuple(sorted(self.element(word, k, field) for k in (2, 3)))
-        eta, sign, zeta, cutoff = (self._float(word, k, field) for k in range(4, 8))
+        eta, sign, zeta = (self._float(word, k, field) for k in range(4, 7))
+        cutoff = self._cutoff(word, 7)
         shift = self._float(word, 8, field) if len(word.words) > 8 else 0.0
         return center, Angular(eta, zeta, sign, cutoff, shift, elements, kind == _NARROW)
 
@@ -259,6 +262,13 @@ class _Settings:
     def _float(self, word, k, field):
         self.lines.line = word.line
         return self.lines.number(word.words[k], field)
+
+    def _cutoff(self, word, k):
+        value = self._float(word, k, "symfunction_short")
+        if value < SMALLEST:
+            message = f"cutoff: expected a positive length, {SMALLEST:g} or more, got {value:g}"
+            raise self.lines.error(message, "symfunction_short")
+        return value
 
 
 def file_order(function):

@@ -7,6 +7,7 @@ import numpy as np
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.core.elements import SYMBOLS, name_species
 from jaxpot.errors import DataError
+from jaxpot.formats.text import SMALLEST
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
@@ -259,6 +260,10 @@ def _tersoff(reader, known):
     types = reader.types()
     names = ("A", "B", "lambda", "mu", "beta", "n", "c", "d", "h", "R", "S")
     values = {z: [reader.number(element, name) for name in names] for z, element in types.values()}
+    for z, element in types.values():
+        for name in ("d", "n"):  # what is divided by
+            if values[z][names.index(name)] < SMALLEST:
+                raise reader.error(f"expected a positive number, {SMALLEST:g} or more", element, name)
     species = tuple(sorted(values))
     chi = {pair: (reader.number(element, "chi"),) for pair, element in reader.pairs(types).items()}
     missing = [(a, b) for a in species for b in species if a <= b and (a, b) not in chi]

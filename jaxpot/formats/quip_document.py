@@ -1,12 +1,11 @@
 """What a GAP file in QUIP's XML format says, read as a stream."""
 
-import math
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from jaxpot.core.elements import SYMBOLS
 from jaxpot.errors import FormatError
-from jaxpot.formats.text import LARGEST_FILE
+from jaxpot.formats.text import LARGEST, LARGEST_FILE, float_of, shown
 
 MOST_POINTS = 10_000_000
 _SECTIONS = {"Glue_params", "LJ_params", "Morse_params", "SW_params", "Tersoff_params"}
@@ -85,12 +84,9 @@ class Document:
 
     def finite(self, word, name, line=None):
         try:
-            value = float(word.strip().replace("D", "E").replace("d", "e"))
+            return float_of(word.strip().replace("D", "E").replace("d", "e"))
         except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.error(f"expected a finite number, got {word!r}", name, line)
-        return value
+            raise self.error(f"expected a finite number, up to {LARGEST:g}, got {shown(word)}", name, line) from None
 
     def numbers(self, text, name, line=None):
         return [self.finite(word, name, line) for word in text.split()]
@@ -194,5 +190,5 @@ class _SpeciesOfFrames:
                 if words[0] in SYMBOLS:
                     self.numbers.add(SYMBOLS.index(words[0]))
                 self._atoms -= 1
-        elif line.isdigit():
-            self._atoms, self._comment = int(line), True
+        elif line.isascii() and line.isdigit():
+            self._atoms, self._comment = int(line[:18]), True

@@ -117,10 +117,7 @@ def read_grid(lines, needed):
             "grid",
         )
     lengths = zip((words[1], *words[3:]), ("drho", "dr", "cutoff"), strict=True)
-    drho, dr, cutoff = (lines.number(word, name) for word, name in lengths)
-    for name, value in (("drho", drho), ("dr", dr), ("cutoff", cutoff)):
-        if value <= 0.0:
-            raise lines.error(f"expected a positive number, got {value}", name)
+    drho, dr, cutoff = (lines.positive(word, name) for word, name in lengths)
     return n_rho, drho, n_r, dr, cutoff
 
 

@@ -8,6 +8,38 @@ from pathlib import Path
 from jaxpot.errors import FormatError
 
 LARGEST_FILE = 2**30  # bytes
+# No number of a potential is larger in any unit; powers and products of such numbers do not overflow, so that what has
+# been read has an energy. Small ones are common at the ends of tables; only what is divided by has a bound.
+LARGEST, SMALLEST = 1e50, 1e-30
+
+
+def float_of(word):
+    """The number that a word of a file is: finite, and of a size that potentials have.
+
+    Raises:
+        ValueError: with what was expected instead.
+    """
+    try:
+        value = float(_plain(word))
+    except ValueError:
+        raise ValueError("a number") from None
+    if not math.isfinite(value):
+        raise ValueError("a finite number")
+    if abs(value) > LARGEST:
+        raise ValueError(f"a number up to {LARGEST:g} in size")
+    return value
+
+
+def _plain(word):
+    """A word in plain digits: `1_0`, and digits of other scripts, are numbers for Python and misprints in a file."""
+    if "_" in word or not word.isascii():
+        raise ValueError(word)
+    return word
+
+
+def shown(word):
+    """A word for a message, which it must not fill."""
+    return repr(word if len(word) <= 40 else word[:37] + "...")
 
 
 class Lines:
@@ -31,7 +63,8 @@ class Lines:
             raise FormatError(f"cannot be read: {error.strerror or error}", self.path) from error
         if "\x00" in text:
             raise FormatError("expected a text file, but it holds zero bytes", self.path)
-        self._lines = text.splitlines()
+        # Not `splitlines`: for that, the second byte of A with a ring in UTF-8, as in "5 \u00c5", ends a line.
+        self._lines = text.removesuffix("\n").split("\n") if text else []
         self.line = 0
 
     def error(self, message, field=None, line=None):
@@ -61,23 +94,25 @@ class Lines:
         return any(line.partition("#")[0].split() for line in self._lines[self.line:])
 
     def number(self, word, field):
-        """A finite float."""
+        """A finite float, of a size that potentials have."""
         try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
-            if word.lower() not in ("nan", "+nan", "-nan"):
-                raise self.error(f"expected a number, got {word!r}", field) from None
-        if not math.isfinite(value):
-            raise self.error(f"expected a finite number, got {word!r}", field)
+            return float_of(word)
+        except ValueError as error:
+            raise self.error(f"expected {error}, got {shown(word)}", field) from None
+
+    def positive(self, word, field):
+        """A float above zero, by which may be divided."""
+        value = self.number(word, field)
+        if value < SMALLEST:
+            raise self.error(f"expected a positive number, {SMALLEST:g} or more, got {value:g}", field)
         return value
 
     def count(self, word, field, smallest, largest):
         """An integer between bounds."""
         try:
-            value = int(word)
+            value = int(_plain(word))
         except ValueError:
-            raise self.error(f"expected a whole number, got {word!r}", field) from None
+            raise self.error(f"expected a whole number, got {shown(word)}", field) from None
         if not smallest <= value <= largest:
             raise self.error(f"expected a number from {smallest} to {largest}, got {value}", field)
         return value

@@ -98,7 +98,7 @@ class MLP:
         """What comes out of the first layers."""
         layers = zip(self.kernels[:count], self.biases[:count], self.activations[:count], strict=True)
         for kernel, bias, name in layers:
-            x = x @ kernel + bias
+            x = jnp.matmul(x, kernel, precision="highest") + bias
             if self.normalised:
                 x = x * (1.0 / kernel.shape[0])
             x = ACTIVATIONS[name][0](x)

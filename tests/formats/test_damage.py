@@ -1,4 +1,7 @@
-"""Files damaged at random are refused with a typed error, or read: nothing else happens."""
+"""Files damaged at random are refused with a typed error, or read: nothing else happens.
+
+`test_fuzz` is the long form.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -6,38 +9,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from mutants import Outcome, finite, mutated, network, watched
 
 import jaxpot as jp
-from jaxpot.descriptors import SymmetryFunctions
-from jaxpot.errors import DataError, FormatError
+from jaxpot.errors import FormatError
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_meam import read_meam
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
-from jaxpot.potentials import Constants, Described
-from jaxpot.readouts import MLP, Neural
 
 FILES = Path(__file__).parent / "files"
-
-
-def damaged(data, rng):
-    """One of: bytes replaced, a piece lost, a piece repeated, the end lost, digits turned into words."""
-    data = bytearray(data)
-    kind = rng.integers(5)
-    a, b = sorted(rng.integers(0, len(data), 2))
-    if kind == 0:
-        for k in rng.integers(0, len(data), rng.integers(1, 4)):
-            data[k] = rng.integers(0, 256)
-    elif kind == 1:
-        del data[a:min(b, a + 60)]
-    elif kind == 2:
-        data[a:a] = data[a:min(b, a + 60)]
-    elif kind == 3:
-        del data[a:]
-    else:
-        data[a:a + 3] = rng.choice([b"nan", b"inf", b"1e9", b"-1 ", b"0 0", b"\n\n\n", b"#  "])
-    return bytes(data)
 
 
 READERS = {
@@ -53,39 +35,73 @@ READERS = {
 
 @pytest.mark.parametrize("name", READERS)
 def test_damage(tmp_path, name):
-    rng = np.random.default_rng(11)
+    rng, outcome = np.random.default_rng(11), Outcome()
     whole = (FILES / name).read_bytes()
     path = tmp_path / name
-    refused = 0
-    for _ in range(150):
-        path.write_bytes(damaged(whole, rng))
-        try:
-            potential = READERS[name](path)
-        except FormatError as error:
-            refused += 1
-            assert name in str(error)
-        else:
-            assert np.isfinite(potential.cutoff)
-    assert refused > 50
+    for _ in range(100):
+        data = mutated(whole, rng)
+        path.write_bytes(data)
+        potential = watched(lambda: READERS[name](path), len(data), (name,), outcome)
+        assert potential is None or finite(potential), data
+    assert not outcome.wrong and outcome.refused > 30 and outcome.accepted > 10
 
 
 def test_damage_of_a_folder(tmp_path):
-    descriptor = SymmetryFunctions.automatic(("Si",), 4.0, 2, 1, "Si")
-    width = descriptor.dimension
-    lower, upper = np.zeros(width), np.linspace(1.0, 2.0, width)
-    readout = Neural(MLP.random(0, width, (4,)), lower, 1.0 / upper, -1.0, 0.5, tuple(lower), tuple(upper))
-    jp.save(Described(descriptor, readout, ("Si",)) + Constants({"Si": -5.0}), f"{tmp_path}/network/")
-    folder, rng, refused = tmp_path / "network", np.random.default_rng(11), 0
+    jp.save(network(), f"{tmp_path}/network/")
+    folder, rng, outcome = tmp_path / "network", np.random.default_rng(11), Outcome()
     whole = {path: path.read_bytes() for path in sorted(folder.iterdir())}
-    for k in range(150):
+    for k in range(100):
         path = list(whole)[k % len(whole)]
-        path.write_bytes(damaged(whole[path], rng))
-        try:
-            potential = jp.load(folder, units=None if k % 2 else "Angstrom eV")
-        except (FormatError, DataError) as error:
-            refused += 1
-            assert "units" in str(error) or folder.name in str(error)
-        else:
-            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(potential))
+        data = mutated(whole[path], rng)
+        path.write_bytes(data)
+        units = None if k % 2 else "Angstrom eV"
+        potential = watched(partial(jp.load, folder, units=units), len(data), ("units", folder.name), outcome)
+        assert potential is None or finite(potential), data
         path.write_bytes(whole[path])
-    assert refused > 50
+    assert not outcome.wrong and outcome.refused > 30 and outcome.accepted > 10
+
+
+# Each was found by `test_fuzz`: (the file, what is replaced, by what, what is said then).
+FOUND = {
+    "a letter whose second byte ends a line": ("two_kinds.sw", "# centre", "# 5 \u00c5 from the centre", None),
+    "digits in groups": ("two_kinds.sw", "9.52380952", "9_5.2380952", "lambda: expected a number, got '9_5.2380952'"),
+    "counts in groups": ("two_metals.eam.alloy", "60 0.32", "6_0 0.32", "n_rho: expected a whole number, got '6_0'"),
+    "a number too large": ("two_kinds.sw", "9.52380952", "1e308", "lambda: expected a number up to 1e\\+50 in size"),
+    "an exponent too large": ("two_kinds.sw", "7 0.6 4", "7 0.6 1e30", "p: expected an exponent up to 1000"),
+    "a step too small": ("two_metals.eam.alloy", "0.045", "1e-320", "dr: expected a positive number, 1e-30 or more"),
+    "steps too large": ("copper.eam", " 0.06 ", " 1e308 ", "dr: expected a number up to"),
+    "too short a table": (
+        "copper.eam", None, "x\n29 63.5 3.6 fcc\n5 1.0 6 1.0 5.0\n" + "1 " * 5 + "\n" + ("0 " * 6 + "\n") * 2,
+        "at least 5 points",
+    ),
+    "a divisor too small": ("two_kinds.tersoff", None, "Si Si Si 3 1 0 4.8 1e-320 0 22 .3 1.3 95 3 .2 3.2 3264\n",
+                            "d: expected a number above 0"),
+    "a power too small": ("two_kinds.tersoff", None, "Si Si Si 3 1 0 4.8 2 0 1e-320 .3 1.3 95 3 .2 3.2 3264\n",
+                          "n: expected a number above 0 where B is not 0"),
+}
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_found(tmp_path, what):
+    name, old, new, says = FOUND[what]
+    text = (FILES / name).read_text()
+    assert old is None or old in text
+    (tmp_path / name).write_bytes((new if old is None else text.replace(old, new)).encode())
+    if says is None:
+        assert jax.tree.structure(READERS[name](tmp_path / name)) == jax.tree.structure(READERS[name](FILES / name))
+        return
+    with pytest.raises(FormatError, match=says) as caught:
+        READERS[name](tmp_path / name)
+    assert name in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("old, new, says", [
+    ("symfunction_short Si 2", "symfunction_short Si \xb2", "of type '\xb2' are not supported"),
+    (" 4.0\n", " 1e-200\n", "cutoff: expected a positive length"),
+])
+def test_found_in_folders(tmp_path, old, new, says):
+    jp.save(network(), f"{tmp_path}/network/")
+    path = tmp_path / "network" / "input.nn"
+    path.write_text(path.read_text().replace(old, new, 1), encoding="latin-1")
+    with pytest.raises(FormatError, match=says):
+        jp.load(tmp_path / "network")
