@@ -412,7 +412,7 @@ MISTAKES = {
         lambda: SoftSphere(0.01, 3.4, 6.0, 0), DataError, r"n must be positive, got 0",
     ),
     "an exponent that is not finite": (
-        lambda: SoftSphere(0.01, 3.4, 6.0, np.nan), DataError, r"exponents must be finite, got nan",
+        lambda: SoftSphere(0.01, 3.4, 6.0, np.nan), DataError, r"exponents must be finite, and below 1e\+06, got nan",
     ),
     "a Wang-Frenkel pair that ends too soon": (
         lambda: WangFrenkel(0.01, 3.4, 3.4), DataError, r"rc must lie above sigma, got 3\.4 and 3\.4 A",

@@ -77,7 +77,7 @@ class QuinticSpline:
         after = zeros if self.ends_with_zero else inner[-1] + k * (inner[-1] - inner[-2])
         every = jnp.concatenate([before, inner, after])
         windows = jnp.stack([every[j : j + len(layout.matrices)] for j in range(DEGREE + 1)], axis=-1)
-        return jnp.einsum("pij,pj->pi", jnp.asarray(layout.matrices, c.dtype), windows)
+        return jnp.einsum("pij,pj->pi", jnp.asarray(layout.matrices, c.dtype), windows, precision="highest")
 
 
 def evaluate(splines, which, x):

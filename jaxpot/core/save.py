@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.pytree import REGISTRY, class_name, leaf_fields, static_defaults, static_fields
-from jaxpot.errors import DataError, FormatError, PrecisionError
+from jaxpot.errors import DataError, FormatError, JaxpotError, PrecisionError
 
 MAGIC = b"jaxpot-tree 1\n"
 _DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint32", "bool", "complex128")
@@ -55,7 +55,7 @@ def load_tree(path, on_host=False):
         raise FormatError(f"expected a file written by jaxpot.save (first line {MAGIC.decode().strip()!r})", path)
     rest = data[len(MAGIC):]
     length, _, rest = rest.partition(b"\n")
-    if not length.isdigit() or int(length) > min(len(rest), _MAX_HEADER):
+    if not length.isdigit() or int(length[:20]) > min(len(rest), _MAX_HEADER):
         raise FormatError("the length of the header is damaged or the file has been cut off", path)
     text, blob = rest[: int(length)], rest[int(length):]
     try:
@@ -68,7 +68,13 @@ def load_tree(path, on_host=False):
         raise FormatError("the header has been changed since it was written (sha256 differs)", path)
     if size != len(blob) or digest != hashlib.sha256(blob).hexdigest():
         raise FormatError(f"the arrays are damaged: {len(blob)} bytes, expected {size} (or sha256 differs)", path)
-    return _rebuild(body, blob, path, on_host)
+    try:
+        return _rebuild(body, blob, path, on_host)
+    except JaxpotError:
+        raise
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        # The hashes are right: a program wrote this, but not `save`.
+        raise FormatError("the header does not describe a tree of arrays and known classes", path) from error
 
 
 def write_atomically(path, data):

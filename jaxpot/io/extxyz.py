@@ -24,6 +24,7 @@ _SPECIAL = re.compile(r"""["'{\[\\]""")
 _SYMMETRIC = ("stress", "virial")  # what ASE takes for 3 x 3
 _ASYMMETRY = 1e-3  # of the largest component
 _LARGEST_LINE = 1 << 24  # bytes
+_MOST_COLUMNS = 10_000  # of one property; ASE makes a name for each before it looks at an atom
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError)  # what decompression raises
 
 
@@ -124,7 +125,12 @@ def _check_comment(text, lines, frame):
         if key in seen:
             raise lines.error(f"{key} is there twice ({seen[key]!r} and {value!r}); remove one", frame)
         seen[key] = value
-    columns = seen.get("Properties", "").split(":")[::3]
+    columns = seen.get("Properties", "").split(":")
+    for name, width in zip(columns[::3], columns[2::3], strict=False):
+        if not (width.isascii() and width.isdigit() and 1 <= int(width[:18]) <= _MOST_COLUMNS):
+            message = f"{name}: expected a number of columns from 1 to {_MOST_COLUMNS}, got {width[:40]!r}"
+            raise lines.error(message, frame)
+    columns = columns[::3]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise lines.error(f"column {twice[0]} is there twice; remove one", frame)

@@ -128,7 +128,7 @@ class EAM(Potential):
 def _smoothness(embedding, density, pair, drho, dr, cutoff):
     """1, or less if the tables end with a jump of the energy or of the force that somebody could notice."""
     steepest = np.abs(np.diff(embedding)).max() / drho  # turns densities into energies
-    m = min(int(cutoff / dr), pair.shape[1] - 2)
+    m = int(min(cutoff / dr, pair.shape[1] - 2))
     p = min(cutoff / dr - m, 1.0)
     pair = pair / np.maximum(dr * np.arange(pair.shape[1]), dr)
     value, slope = 0.0, 0.0

@@ -57,6 +57,8 @@ class Glue(Potential):
             put(self, "pairs", tuple(self.pairs.values()))
         put(self, "pair_elements", tuple(tuple(map(atomic_number, pair)) for pair in self.pair_elements or ()))
         self._check()
+        if not self.pairs and self.embedding is None:
+            raise DataError("expected a pair or a density that reaches somewhere, got neither")
         reach = concrete(self.extent())
         if reach is not None:
             put(self, "cutoff", float(reach))

@@ -9,6 +9,7 @@ from jaxpot.core.elements import atomic_number, name_species, symbol
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.errors import DataError
 
+_LARGEST_EXPONENT = 1e6
 ASYMMETRY = 1e-6  # relative; what rounding to seven digits leaves in published tables
 
 
@@ -92,9 +93,12 @@ def pick(values, *indices):
 
 def as_exponent(value):
     """Static exponents: one int or float, or nested tuples if they differ; whole ones spare the power."""
-    array = np.asarray(value, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise DataError(f"exponents must be finite, got {value!r}")
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"exponents: expected numbers, got {value!r}") from error
+    if not (np.abs(array) < _LARGEST_EXPONENT).all():
+        raise DataError(f"exponents must be finite, and below {_LARGEST_EXPONENT:g}, got {value!r}")
     if array.size and (array == array.flat[0]).all():
         number = float(array.flat[0])
         return int(number) if number.is_integer() else number
