@@ -62,8 +62,7 @@ def test_products_are_found():
     assert not products(jax.jit(jax.numpy.matmul).lower(*np.ones((2, 4, 4))).as_text())
 
 
-# What single precision costs these is not rounded products but bonds that cancel: the forces on an atom are sums of
-# terms ten times their size, and a place in a table is known to 4e-6 of a step.
+# Where the goal is missed. Products of matrices are not why: see above.
 BEYOND = {
     "eam, densities of pairs": 3.2e-6, "eam, mixed from two files": 3.2e-6, "tersoff, two elements": 7.3e-6,
     "meam, two elements": 8.4e-6,
