@@ -5,10 +5,10 @@
     taskset -c 0 python benchmarks/md.py jax-md     the same 8,000 atoms beside jax-md's energy, list and integrator
     taskset -c 0 python benchmarks/md.py gap --model gap.xml
                                                     a published GAP, 64 atoms, beside quippy in ASE's VelocityVerlet
-    taskset -c 0 python benchmarks/md.py drift [--ps 100] [--model gap.xml] [--single]
+    taskset -c 0 python benchmarks/md.py drift [--ps 100] [--model gap.xml] [--single | --mixed]
                                                     NVE of 1,000 atoms at 600 K, 1 fs: slope of the energy with its
                                                     error from blocks; and the fluctuation at 2 fs over that at 1 fs;
-                                                    with all numbers in single precision
+                                                    with all numbers in single precision, or formulas alone
 """
 
 import argparse
@@ -153,6 +153,7 @@ def drift(options):
     warm = jp.md.VelocityRescaling(potential, 1.0 * fs, 600.0, 100 * fs)
     start = jp.md.run(warm, atoms, 2000, temperature=1200.0).state
     dtype = np.float32 if options.single else np.float64
+    potential = jp.mixed_precision(potential) if options.mixed else potential
     start = jax.tree.map(lambda a: a.astype(dtype) if a.dtype == np.float64 else a, start)
     spread = {}
     for step in (2.0, 1.0):
@@ -177,7 +178,8 @@ def main():
     parser.add_argument("what", choices=("speed", "jax-md", "gap", "drift"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ps", type=float, default=100.0)
-    parser.add_argument("--single", action="store_true", help="drift in single precision")
+    parser.add_argument("--single", action="store_true", help="drift with all numbers in single precision")
+    parser.add_argument("--mixed", action="store_true", help="drift with formulas alone in single precision")
     parser.add_argument("--model", help="of gap and drift: a published GAP; drift then takes 64 atoms")
     options = parser.parse_args()
     if options.what == "gap" and not options.model:

@@ -47,6 +47,7 @@ from jaxpot.observables import (
     virials,
 )
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.mixed_precision import mixed_precision
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.properties import (
     dynamical_matrix,
@@ -89,9 +90,9 @@ __all__ = [
     "energy", "equation_of_state", "errors", "evaluate", "evaluate_many", "extrapolations", "fit", "fit_form",
     "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "heat_flux", "hessian",
     "hessian_vector_product", "kernels", "label", "learn", "learn_from_pool", "learn_on_the_fly", "load", "md",
-    "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials", "predict", "propagate",
-    "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes", "relax", "save",
-    "select_batch", "select_frames", "site_energies", "smoothed", "static", "std", "std_many", "stress",
-    "surface_energy", "thermal_expansion", "to_ase", "train", "units", "vacancy_energy", "variance", "virials",
-    "widened", "widened_near",
+    "mixed_precision", "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials",
+    "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
+    "relax", "save", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std", "std_many",
+    "stress", "surface_energy", "thermal_expansion", "to_ase", "train", "units", "vacancy_energy", "variance",
+    "virials", "widened", "widened_near",
 ]

@@ -13,7 +13,7 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, PrecisionError
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import WHY_DOUBLE, Potential
 from jaxpot.potentials.terms import inner_cutoffs
 
 
@@ -67,8 +67,7 @@ def check_precision(potential, structure):
     """Refuse single precision where a potential cannot bear it, under jit too."""
     if potential.double_only and structure.positions.dtype == np.float32:
         raise PrecisionError(
-            f"{potential!r} needs double precision, and the structure is in float32: the large weights of a "
-            "Gaussian process cancel, and single precision is off by 1e-3 eV an atom and more; give float64 arrays"
+            f"{potential!r} needs double precision, and the structure is in float32: {WHY_DOUBLE}; give float64 arrays"
         )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from jaxpot.checks import prepare_padded
 from jaxpot.core.devices import sum_shares
-from jaxpot.core.precision import as_float, is_traced
+from jaxpot.core.precision import as_float, is_traced, product
 from jaxpot.errors import DataError
 from jaxpot.observables import chunks, poison, row_gradients, spread
 
@@ -76,7 +76,7 @@ def _heat_flux(potential, structure, velocities, neighbors):
             graph, site, gradient = row_gradients(potential, structure, neighbors, rows)
             power = sum(g * velocities[:, axis][graph.others] for axis, g in enumerate(gradient))
             moved = jnp.stack([jnp.sum(r * power) for r in (graph.x, graph.y, graph.z)])
-            return found + jnp.stack([site @ velocities[graph.centers], -moved]), None
+            return found + jnp.stack([product(site, velocities[graph.centers]), -moved]), None
 
         return jax.lax.scan(chunk, jnp.zeros((2, 3), velocities.dtype), rows)[0]
 
@@ -84,4 +84,4 @@ def _heat_flux(potential, structure, velocities, neighbors):
     carried, passed_on = sum_shares(share, rows, potential, structure, velocities, neighbors)
     kinetic = 0.5 * structure.masses * jnp.sum(velocities**2, axis=1)
     bad = poison(potential, structure, neighbors) * spread(carried + passed_on)
-    return (carried + kinetic @ velocities) * bad, passed_on * bad
+    return (carried + product(kinetic, velocities)) * bad, passed_on * bad

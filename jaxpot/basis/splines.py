@@ -31,16 +31,20 @@ def slopes(values):
     )
 
 
-def coefficients(values):
+def coefficients(values, dtype):
     """The four polynomial coefficients of every interval, a tuple of four arrays shaped like `values`.
 
-    Tables may be stacked along leading axes. The last entry of each belongs to no interval; it is kept so
-    that a flattened stack is indexed by `table * n + m`.
+    They are differences of neighbouring values, 1e-4 of these in published tables: they are formed in the precision of
+    the table and rounded then, or single precision would have three digits of a force. Tables may be stacked along
+    leading axes. The last entry of each belongs to no interval; it is kept so that a flattened stack is indexed by
+    `table * n + m`.
     """
+    values = values.astype(jnp.promote_types(values.dtype, dtype))
     s = slopes(values)
     rise = jnp.diff(values, axis=-1, append=values[..., -1:])
     next_s = jnp.concatenate([s[..., 1:], s[..., -1:]], axis=-1)
-    return values, s, 3.0 * rise - 2.0 * s - next_s, s + next_s - 2.0 * rise
+    columns = (values, s, 3.0 * rise - 2.0 * s - next_s, s + next_s - 2.0 * rise)
+    return tuple(c.astype(dtype) for c in columns)
 
 
 def locate(x, step, n, largest=None):

@@ -18,7 +18,7 @@ import numpy as np
 from vesin import NeighborList
 
 from jaxpot.core.elements import symbol
-from jaxpot.core.precision import require_concrete
+from jaxpot.core.precision import product, require_concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
@@ -92,11 +92,11 @@ class Neighbors:
         positions = jax.lax.stop_gradient(structure.positions)
         present = structure.numbers > 0
         atom = present[:, None]
-        affine = jnp.eye(3, dtype=cell.dtype) + jnp.matmul(self.inverse, cell - self.cell, precision="highest")
-        drift = jnp.where(atom, positions - jnp.matmul(self.positions, affine, precision="highest"), 0.0)
+        affine = jnp.eye(3, dtype=cell.dtype) + product(self.inverse, cell - self.cell)
+        drift = jnp.where(atom, positions - product(self.positions, affine), 0.0)
         drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
         moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
-        square = jnp.matmul(affine, affine.T, precision="highest")
+        square = product(affine, affine.T)
         stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(square)[0], 0.0))
         enough = self.reach * stretch - 2.0 * moved >= extent
         for k, (cutoff, _) in enumerate(self.inner):

@@ -1,10 +1,14 @@
 """Double precision by default, and the border between traced and concrete values."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.errors import DataError, PrecisionError
+
+product = partial(jnp.matmul, precision="highest")  # accelerators round factors in float32 to 10 bits otherwise
 
 _REMEDY = 'put `import jax; jax.config.update("jax_enable_x64", True)` before the first array is made'
 

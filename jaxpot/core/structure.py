@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
-from jaxpot.core.precision import as_float, concrete, to_device
+from jaxpot.core.precision import as_float, concrete, product, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 
@@ -103,12 +103,12 @@ class Structure:
     @property
     def fractional(self):
         """Positions in units of the lattice vectors, (n, 3)."""
-        return self.positions @ jnp.linalg.inv(self.cell)
+        return product(self.positions, jnp.linalg.inv(self.cell))
 
     def strained(self, strain):
         """The structure after r -> r (1 + strain), positions and cell alike; strain (3, 3)."""
         deformation = jnp.eye(3, dtype=self.cell.dtype) + strain
-        return self.moved(self.positions @ deformation, self.cell @ deformation)
+        return self.moved(product(self.positions, deformation), product(self.cell, deformation))
 
     def moved(self, positions, cell=None):
         """A copy with other positions (and cell), traced or not; the constructor's checks are not repeated."""
@@ -139,7 +139,7 @@ class Structure:
         """A supercell of `repeats` (three integers); atoms of one image stand together, as in ASE."""
         repeats = np.asarray(repeats)
         images = np.stack(np.meshgrid(*[np.arange(r) for r in repeats], indexing="ij"), -1).reshape(-1, 3)
-        shifts = jnp.asarray(images, self.cell.dtype) @ self.cell
+        shifts = product(jnp.asarray(images, self.cell.dtype), self.cell)
         count = len(images)
         copy = self.moved(
             (shifts[:, None] + self.positions[None]).reshape(-1, 3),

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from jaxpot.core.numbers import as_number
+from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.md.dynamics import Dynamics, Ramp, draw, value_at
 from jaxpot.md.ensembles import rescaled
@@ -54,7 +55,7 @@ class CellRescaling(Dynamics):
             as_number(part, "pressure", "a finite number, in eV/A^3")
 
     def start(self, state):
-        return {"strain": jnp.zeros((3, 3))}
+        return {"strain": jnp.zeros((3, 3), state.velocities.dtype)}
 
     def first(self, state):
         half = 0.5 * self.time_step
@@ -73,17 +74,18 @@ class CellRescaling(Dynamics):
         pressure, kt = value_at(self.pressure, state.step), kB * value_at(self.temperature, state.step)
         volume, speed = state.structure.volume, self.compressibility * self.time_step / self.barostat_time
         state, noise = draw(state, (3, 3))
-        drive = speed / 3.0 * (state.pressure_tensor - pressure * jnp.eye(3))
+        unit = jnp.eye(3, dtype=noise.dtype)
+        drive = speed / 3.0 * (state.pressure_tensor - pressure * unit)
         strain = drive + jnp.sqrt(2.0 * speed * kt / (3.0 * volume)) * 0.5 * (noise + noise.T)
         strain = 0.5 * (strain + strain.T)
         if not self.shape:
-            strain = jnp.trace(strain) / 3.0 * jnp.eye(3)
+            strain = jnp.trace(strain) / 3.0 * unit
         values, vectors = jnp.linalg.eigh(strain)
-        stretch, shrink = ((vectors * jnp.exp(sign * values)) @ vectors.T for sign in (1.0, -1.0))
+        stretch, shrink = (product(vectors * jnp.exp(sign * values), vectors.T) for sign in (1.0, -1.0))
         structure = state.structure
         after = state.replace(
-            structure=structure.moved(structure.positions @ stretch, structure.cell @ stretch),
-            velocities=state.velocities @ shrink,
+            structure=structure.moved(product(structure.positions, stretch), product(structure.cell, stretch)),
+            velocities=product(state.velocities, shrink),
         )
         # What the strain does: to the kinetic energy exactly, to the potential energy by the mean of the stresses
         # before and after the step (`second`).

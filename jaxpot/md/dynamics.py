@@ -14,7 +14,7 @@ from jaxpot.core.numbers import as_number
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
-from jaxpot.md.state import State, check_masses, maxwell
+from jaxpot.md.state import State, check_masses, maxwell, nothing_lost
 from jaxpot.observables import evaluate
 from jaxpot.units import fs, kB
 
@@ -85,7 +85,7 @@ class Dynamics:
         zero = jnp.zeros((), structure.positions.dtype)
         state = State(
             structure, velocities, jnp.asarray(found.forces), found.energy, found.stress, jnp.asarray(free),
-            jax.random.key_data(key), jnp.zeros((), jnp.int32), zero, {},
+            jax.random.key_data(key), jnp.zeros((), jnp.int32), zero, {}, nothing_lost(structure.positions),
         )
         return state.replace(extra=self.start(state))
 
@@ -94,6 +94,8 @@ class Dynamics:
         self.check(state.structure)
         self.check_free(np.asarray(state.free))
         extra = self.start(state)
+        if not state.lost:
+            state = state.replace(lost=nothing_lost(state.structure.positions))
         return state if set(extra) == set(state.extra) else state.replace(extra=extra)
 
     def check_free(self, free):

@@ -134,7 +134,8 @@ class NoseHoover(Dynamics):
     positive = ("temperature", "time_constant")
 
     def start(self, state):
-        return {"positions": jnp.zeros(_CHAIN), "velocities": jnp.zeros(_CHAIN)}
+        none = jnp.zeros(_CHAIN, state.velocities.dtype)
+        return {"positions": none, "velocities": none}
 
     def first(self, state):
         return Dynamics.first(self, self._half(state))
@@ -146,10 +147,11 @@ class NoseHoover(Dynamics):
         kt = kB * value_at(self.temperature, state.step)
         x, v = state.extra["positions"], state.extra["velocities"]
         weights = self._degrees(state)
-        return state.energy + state.kinetic_energy + 0.5 * jnp.sum(self._masses(state) * v * v) + kt * weights @ x
+        chain = 0.5 * jnp.sum(self._masses(state) * v * v) + kt * jnp.sum(weights * x)
+        return state.energy + state.kinetic_energy + chain
 
     def _degrees(self, state):
-        return jnp.ones(_CHAIN).at[0].set(state.degrees_of_freedom)
+        return jnp.ones(_CHAIN, state.velocities.dtype).at[0].set(state.degrees_of_freedom)
 
     def _masses(self, state):
         return self._degrees(state) * kB * value_at(self.temperature, state.step) * self.time_constant**2
@@ -157,7 +159,7 @@ class NoseHoover(Dynamics):
     def _half(self, state):
         """The chain acts for half a step."""
         kt, masses = kB * value_at(self.temperature, state.step), self._masses(state)
-        x, v, scale = state.extra["positions"], state.extra["velocities"], jnp.ones(())
+        x, v, scale = state.extra["positions"], state.extra["velocities"], 1.0
         twice, degrees = 2.0 * state.kinetic_energy, state.degrees_of_freedom
 
         def force(k, v, scale):

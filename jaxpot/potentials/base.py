@@ -17,6 +17,9 @@ from jaxpot.errors import DataError
 
 CHUNK_ELEMENTS = 8192  # neighbours in a chunk: 64 kB an array in double precision
 CHUNKS_PER_BLOCK = 8
+WHY_DOUBLE = (
+    "the large weights of a Gaussian process cancel, and single precision is off by 1e-3 eV an atom and more"
+)
 
 
 class Potential:
@@ -158,17 +161,8 @@ class Sum(Potential):
         return " + ".join(map(repr, self.terms))
 
 
-@pytree
-class Scaled(Potential):
-    """A potential times a number (a parameter like any other)."""
-
-    potential: Potential
-    factor: jax.Array
-
-    def __post_init__(self):
-        leaves = jax.tree.leaves(self.potential)
-        dtype = leaves[0].dtype if leaves else None
-        object.__setattr__(self, "factor", jnp.asarray(self.factor, dtype))
+class Wrapped(Potential):
+    """Base of what changes how one other `potential` is computed, and neither its range nor what it knows."""
 
     cutoff = property(lambda self: self.potential.cutoff)
     species = property(lambda self: self.potential.species)
@@ -182,17 +176,30 @@ class Scaled(Potential):
     double_only = property(lambda self: self.potential.double_only)
     chunk_elements = property(lambda self: self.potential.chunk_elements)
 
+    def batched(self):
+        return self.replace(potential=self.potential.batched())
+
+    def extent(self):
+        return self.potential.extent()
+
+
+@pytree
+class Scaled(Wrapped):
+    """A potential times a number (a parameter like any other)."""
+
+    potential: Potential
+    factor: jax.Array
+
+    def __post_init__(self):
+        leaves = jax.tree.leaves(self.potential)
+        dtype = leaves[0].dtype if leaves else None
+        object.__setattr__(self, "factor", jnp.asarray(self.factor, dtype))
+
     def site_energy(self, environment):
         return self.factor * self.potential.site_energy(environment)
 
     def site_energies(self, graph):
         return self.factor * self.potential.site_energies(graph)
-
-    def batched(self):
-        return Scaled(self.potential.batched(), self.factor)
-
-    def extent(self):
-        return self.potential.extent()
 
     def __repr__(self):
         return f"{self.factor} * ({self.potential!r})"
@@ -213,10 +220,21 @@ def _union(kinks):
     return None if None in kinks else tuple(sorted({r for found in kinks for r in found}))
 
 
+class OwnPrecision:
+    """Mixin of potentials that decide which of their parameters are rounded to the precision of a structure."""
+
+    def cast(self, dtype):
+        """As the function `cast`, of this potential."""
+        raise NotImplementedError  # a subclass's duty
+
+
 def cast(potential, dtype):
     """The potential with its floating parameters in the precision of the structure."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype != dtype else leaf,
-                        jax.tree.map(jnp.asarray, potential))
+
+    def rounded(part):
+        return part.cast(dtype) if isinstance(part, OwnPrecision) else jnp.asarray(part).astype(dtype)
+
+    return jax.tree.map(rounded, potential, is_leaf=lambda part: isinstance(part, OwnPrecision))
 
 
 def parameter_names(potential):

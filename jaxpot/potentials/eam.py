@@ -11,7 +11,7 @@ from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import OwnPrecision, Potential
 from jaxpot.potentials.parameters import species_numbers
 
 # Smaller jumps at the cutoff are taken for the rounding of a table that ends with zero.
@@ -19,7 +19,7 @@ _JUMP_ENERGY, _JUMP_FORCE = 1e-12, 1e-10  # eV, eV/A
 
 
 @pytree
-class EAM(Potential):
+class EAM(OwnPrecision, Potential):
     """Embedded-atom method: E = sum_i F_i(rho_i) + sum over pairs phi_ij(r), rho_i = sum_j f_j(r_ij).
 
     The functions are given as tables on uniform grids, which are the parameters, and are interpolated by
@@ -86,6 +86,10 @@ class EAM(Potential):
         if all(table is not None for table in tables):
             object.__setattr__(self, "smoothness", _smoothness(*tables, self.drho, self.dr, self.cutoff))
 
+    def cast(self, dtype):
+        """The same: tables stay as they are, since differences of their values are needed (`basis.splines`)."""
+        return self
+
     def site_energy(self, environment):
         """Embedding energy of the atom and half its pair energy, () eV."""
         i = species_index(self.species, environment.number)
@@ -100,8 +104,8 @@ class EAM(Potential):
             row = j if self.density.ndim == 2 else j * len(self.species) + i
             at_density, at_pair = m + row * n_r, m + self._pair_row(i, j) * n_r
         # Coefficients depend on parameters alone: XLA moves them out of the loop over chunks.
-        density = evaluate(coefficients(self.density), at_density, p)
-        pair = evaluate(coefficients(self.pair), at_pair, p) / r
+        density = evaluate(coefficients(self.density, r.dtype), at_density, p)
+        pair = evaluate(coefficients(self.pair, r.dtype), at_pair, p) / r
         rho = jnp.sum(jnp.where(mask, density, 0.0))
         return self._embed(rho, i, n_rho) + 0.5 * jnp.sum(jnp.where(mask, pair, 0.0))
 
@@ -114,7 +118,7 @@ class EAM(Potential):
         slope = flat.at[last].get(mode="promise_in_bounds") - flat.at[last - 1].get(mode="promise_in_bounds")
         start = n_rho - 1 if self.line_from is None else self.line_from / self.drho
         excess = jnp.maximum(rho * (1.0 / self.drho) - start, 0.0)
-        return evaluate(coefficients(self.embedding), m, p) + slope * excess
+        return evaluate(coefficients(self.embedding, rho.dtype), m, p) + slope.astype(rho.dtype) * excess
 
     def _pair_row(self, i, j):
         """Row of the pair table of two species indices."""

@@ -15,7 +15,7 @@ from jaxpot.core.numbers import as_length, as_positive, as_whole
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import OwnPrecision, Potential
 from jaxpot.potentials.parameters import check_positive, check_symmetric, per_species, pick, species_numbers
 
 GAMMA_KINDS = (0, 1, 3, 4, -5)
@@ -23,7 +23,7 @@ _BY_ELEMENT = ("rho0", "re", "beta0", "beta1", "beta2", "beta3", "t1", "t2", "t3
 
 
 @pytree
-class MEAM(Potential):
+class MEAM(OwnPrecision, Potential):
     """Modified embedded-atom method: E = sum_i F_i(n_i) + 1/2 sum_{i,j} S_ij phi_ij(r_ij).
 
     S_ij = f((end - r_ij) / width) prod_k f((C_ikj - c_min_ijk) / (c_max_ijk - c_min_ijk)),
@@ -143,6 +143,10 @@ class MEAM(Potential):
         """The distance beyond which no atom matters, () A."""
         return self.end * _reach(jnp.maximum(jnp.max(self.c_max), 2.0))
 
+    def cast(self, dtype):
+        """All but the table, since differences of its values are needed (`basis.splines`)."""
+        return jax.tree.map(lambda a: jnp.asarray(a).astype(dtype), self).replace(pair=self.pair)
+
     def site_energy(self, environment):
         """Embedding energy of the atom and half its pair energy, () eV."""
         paired = environment.within(self.end)
@@ -152,7 +156,7 @@ class MEAM(Potential):
         near = jnp.where(mask, fade((self.end - r) / self.width), 0.0)
         seen = near * self._screening(environment, r, i, j)
         m, p = locate(r, self.dr, self.pair.shape[1], largest=self.end)
-        pair = evaluate(coefficients(self.pair), m + self._pair_row(i, j) * self.pair.shape[1], p)
+        pair = evaluate(coefficients(self.pair, r.dtype), m + self._pair_row(i, j) * self.pair.shape[1], p)
         return self._embed(paired, r, i, j, seen) + 0.5 * jnp.sum(seen * pair)
 
     def _screening(self, environment, r, i, j):

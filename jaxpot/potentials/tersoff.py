@@ -108,11 +108,18 @@ class Tersoff(Potential):
         r = environment.distances
         x, y, z = environment.x / r, environment.y / r, environment.z / r
         cos = x[:, None] * x + y[:, None] * y + z[:, None] * z
-        c2, d2 = c * c, d * d
-        g = 1.0 + c2 / d2 - c2 / (d2 + (h - cos) ** 2)
         others = 1.0 - jnp.eye(r.shape[0], dtype=r.dtype)
-        zeta = jnp.sum(others * fade * g, axis=1)
-        # Powers have no derivative at zero, where a bond has no other neighbours.
-        alone = zeta <= 0.0
-        crowd = (beta * jnp.where(alone, 1.0, zeta)) ** n
-        return jnp.where(alone, 1.0, (1.0 + crowd) ** (-0.5 / n))
+        return bond_order(beta * jnp.sum(others * fade * angular(cos, c, d, h), axis=1), n)
+
+
+def angular(cos, c, d, h):
+    """1 + c^2 / d^2 - c^2 / (d^2 + (h - cos)^2), without the difference of two large numbers."""
+    square = (h - cos) ** 2
+    return 1.0 + (c / d) ** 2 * (square * (1.0 / (d * d + square)))
+
+
+def bond_order(x, n):
+    """(1 + x^n)^(-1/(2n)), for any x that is not negative: large powers do not overflow."""
+    # Powers have no derivative at zero, where a bond has no other neighbours; nor may three of them overflow.
+    some = x > float(jnp.finfo(x.dtype).tiny) ** 0.25
+    return jnp.where(some, jnp.exp(-0.5 / n * jax.nn.softplus(n * jnp.log(jnp.where(some, x, 1.0)))), 1.0)

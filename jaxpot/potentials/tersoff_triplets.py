@@ -13,6 +13,7 @@ from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, pick, species_numbers
+from jaxpot.potentials.tersoff import angular, bond_order
 
 _PAIRS = ("A", "lam", "B", "mu", "beta", "n")
 _TRIPLETS = ("R", "D", "gamma", "lam3", "c", "d", "h")
@@ -106,7 +107,7 @@ class TersoffTriplets(Potential):
         middle, half = pick(self.R, i, j, j), pick(self.D, i, j, j)
         mask, r = inside(environment.distances, middle + half)
         bonded = jnp.where(mask, _fade(r, middle, half), 0.0)
-        order = _bond_order(beta * self._crowding(environment, r, i, j, bonded), n)
+        order = bond_order(beta * self._crowding(environment, r, i, j, bonded), n)
         return 0.5 * jnp.sum(bonded * (a * jnp.exp(-lam * r) - order * b * jnp.exp(-mu * r)))
 
     def _crowding(self, environment, r, i, j, bonded):
@@ -115,8 +116,7 @@ class TersoffTriplets(Potential):
         middle, half, gamma, c, d, h = (pick(getattr(self, name), *triplet) for name in _TRIPLETS if name != "lam3")
         x, y, z = (u / environment.distances for u in (environment.x, environment.y, environment.z))
         cos = x[:, None] * x + y[:, None] * y + z[:, None] * z
-        square = (h - cos) ** 2
-        g = gamma * (1.0 + (c / d) ** 2 * (square * (1.0 / (d * d + square))))
+        g = gamma * angular(cos, c, d, h)
         if self.R.size == self.D.size == 1:  # the same for all
             fade, r_k = bonded, r
         else:
@@ -138,10 +138,3 @@ def _fade(r, middle, half):
     some = half > 0.0
     phase = jnp.clip((r - middle) / jnp.where(some, half, 1.0), -1.0, 1.0)
     return jnp.where(some, 0.5 - 0.5 * jnp.sin(0.5 * jnp.pi * phase), 1.0)
-
-
-def _bond_order(x, n):
-    """(1 + x^n)^(-1/(2n)), for any x that is not negative: large powers do not overflow."""
-    # Powers have no derivative at zero, where a bond has no other neighbours; nor may three of them overflow.
-    some = x > float(jnp.finfo(x.dtype).tiny) ** 0.25
-    return jnp.where(some, jnp.exp(-0.5 / n * jax.nn.softplus(n * jnp.log(jnp.where(some, x, 1.0)))), 1.0)

@@ -255,6 +255,31 @@ def test_a_checkpoint_of_another_run_is_refused(silicon, crystal, tmp_path):
             once(**{"observers": [Interruption(10)], **changed})
 
 
+def test_single_precision_loses_no_step_of_atoms(silicon):
+    """20,000 small steps of atoms that fly freely: rounding each would end 3e-3 A off."""
+    start = np.float32([[21.0, 0, 0], [0, 25.0, 0], [0, 0, 29.0]])
+    velocities = np.float32([[1.7e-3, 2e-5, 0], [0, -1.3e-3, 1e-4], [3e-6, 0, 1.1e-3]])
+    far = jp.Structure(start, np.float32(np.eye(3)), ["Si"] * 3, pbc=False)
+    dynamics = jp.md.NVE(silicon, fs)
+    state = jp.md.run(dynamics, dynamics.init(far, velocities=velocities), 20000).state
+    expected = np.float64(start) + 20000 * np.float64(np.float32(fs)) * np.float64(velocities)
+    np.testing.assert_allclose(state.structure.positions, expected, rtol=0, atol=2e-6)
+
+
+def test_single_precision_stays_single(dynamics, crystal):
+    def rounded(tree):
+        return jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, tree)
+
+    double = dynamics.init(crystal, 600.0)
+    assert double.lost == {}
+    start = dynamics.adopt(rounded(double))
+    assert set(start.lost) == {"positions", "velocities"}
+    for state in (dynamics.init(rounded(jp.Structure.of(crystal)), 600.0), start):
+        end = jp.md.run(dynamics, state, 50).state
+        assert not [a for a in jax.tree.leaves(end) if a.dtype == np.float64]
+        assert abs(float(dynamics.conserved(end) - dynamics.conserved(state))) / len(crystal) < 3e-3
+
+
 def test_a_state_goes_from_one_ensemble_to_another(silicon, crystal):
     state = jp.md.run(ENSEMBLES["Langevin"](silicon), crystal, 5).state
     for name in ("Nose-Hoover", "cell", "NVE"):

@@ -62,17 +62,7 @@ def test_products_are_found():
     assert not products(jax.jit(jax.numpy.matmul).lower(*np.ones((2, 4, 4))).as_text())
 
 
-# Where the goal is missed. Products of matrices are not why: see above.
-BEYOND = {
-    "eam, densities of pairs": 3.2e-6, "eam, mixed from two files": 3.2e-6, "tersoff, two elements": 7.3e-6,
-    "meam, two elements": 8.4e-6,
-}
-
-
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.xfail(reason=f"measured {BEYOND[name]}")) if name in BEYOND else name
-    for name in INTERACTING
-])
+@pytest.mark.parametrize("name", INTERACTING)
 def test_row_13_forces_in_single_precision(name):
     """Median relative error of the forces on disturbed crystals: 3e-6 at most, and results are float32.
 
@@ -82,13 +72,12 @@ def test_row_13_forces_in_single_precision(name):
     make, given, *_ = MODELS[name]
     potential, rng, errors = make(), np.random.default_rng(13), []
     structure = given.repeated([2 if p and len(given) < 3 else 1 for p in given.pbc])
-    single = rounded(potential)
     for _ in range(4):
         moved = structure.moved(np.asarray(structure.positions) + 0.1 * rng.normal(size=structure.positions.shape))
         moved = jax.tree.map(lambda a, b: np.asarray(b, np.asarray(a).dtype), moved, rounded(moved))
         listed = neighbors(moved, potential.cutoff, SKIN, capacity=neighbors(structure, potential.cutoff, 1.5).capacity)
         double = _evaluate(potential, moved, listed)
-        found = _evaluate(single, rounded(moved), rounded(listed))
+        found = _evaluate(potential, rounded(moved), rounded(listed))
         assert found.energy.dtype == found.forces.dtype == np.float32
         errors += list(np.linalg.norm(np.asarray(found.forces, float) - double.forces, axis=1)
                        / np.linalg.norm(double.forces, axis=1))
