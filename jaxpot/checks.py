@@ -5,6 +5,8 @@ lists are refused with a typed error wherever the values are known. Under jit no
 `observables.poison` turns the same violations into NaN.
 """
 
+import math
+
 import jax
 import numpy as np
 
@@ -15,6 +17,8 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, PrecisionError
 from jaxpot.potentials.base import WHY_DOUBLE, Potential
 from jaxpot.potentials.terms import inner_cutoffs
+
+_STEP = 1.05  # between two reaches of lists
 
 
 def prepare(potential, structure, neighbors=None):
@@ -32,14 +36,21 @@ def prepare(potential, structure, neighbors=None):
 def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     """A neighbour list for a potential, after the checks on species and positions.
 
-    It reaches as far as the parameters do, where they have been changed since the cutoff was found. In NumPy
-    arrays: `jax.device_put` it where it is used many times.
+    It reaches as far as the parameters do, where they have been changed since the cutoff was found: in steps of 5 %,
+    since programs are compiled for each reach. In NumPy arrays: `jax.device_put` it where it is used many times.
     """
     check_species(potential, structure)
     check_precision(potential, structure)
     extent = concrete(potential.extent())
-    reach = potential.cutoff if extent is None else max(potential.cutoff, float(extent))
+    reach = potential.cutoff if extent is None else _reach(potential.cutoff, float(extent))
     return find_neighbors(structure, reach, skin, capacity, rows, inner_cutoffs(potential))
+
+
+def _reach(cutoff, extent):
+    """The cutoff, or the first number of steps beyond it that takes in the extent."""
+    if not 0.0 < cutoff < extent < math.inf:
+        return max(cutoff, extent)
+    return max(extent, cutoff * _STEP ** math.ceil(math.log(extent / cutoff) / math.log(_STEP)))
 
 
 def check_potential(potential):

@@ -256,7 +256,7 @@ def test_a_checkpoint_of_another_run_is_refused(silicon, crystal, tmp_path):
 
 
 def test_single_precision_loses_no_step_of_atoms(silicon):
-    """20,000 small steps of atoms that fly freely: rounding each would end 3e-3 A off."""
+    """20,000 small steps of atoms that fly freely: rounding each ends 0.017 A off."""
     start = np.float32([[21.0, 0, 0], [0, 25.0, 0], [0, 0, 29.0]])
     velocities = np.float32([[1.7e-3, 2e-5, 0], [0, -1.3e-3, 1e-4], [3e-6, 0, 1.1e-3]])
     far = jp.Structure(start, np.float32(np.eye(3)), ["Si"] * 3, pbc=False)
