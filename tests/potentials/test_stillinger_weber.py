@@ -5,8 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase.build import bulk
 from environments import environment, pair_energy
 
+import jaxpot as jp
+from jaxpot.checks import checked_neighbors
 from jaxpot.core.elements import atomic_number
 from jaxpot.errors import DataError
 from jaxpot.formats.lammps_sw import read_sw
@@ -143,3 +146,23 @@ def test_mistakes_are_refused(changes, says):
     with pytest.raises(DataError) as caught:
         StillingerWeber.silicon().replace(**changes)
     assert says in str(caught.value)
+
+
+def test_lists_of_longer_ranges_share_programs():
+    """A list reaches as far as changed parameters, in steps: what is compiled for one serves the next."""
+    silicon = StillingerWeber.silicon()
+    crystal = jp.Structure.of(bulk("Si"))
+
+    def longer(factor):  # as in a fit: parameters change, the static cutoff stays
+        leaves, form = jax.tree.flatten(silicon)
+        return jax.tree.unflatten(form, [factor * a if a is silicon.sigma else a for a in leaves])
+
+    reaches = [checked_neighbors(longer(f), crystal).cutoff for f in (0.9, 1.0, 1.001, 1.01, 1.049, 1.06, 1.09)]
+    assert reaches[0] == reaches[1] == silicon.cutoff
+    assert len(set(reaches[2:5])) == 1 and len(set(reaches[5:])) == 1
+    whole = jp.neighbors(crystal, 6.0)
+    for factor, reach in zip((0.9, 1.0, 1.001, 1.01, 1.049, 1.06, 1.09), reaches, strict=True):
+        assert reach >= float(longer(factor).extent())
+        np.testing.assert_allclose(
+            jp.energy(longer(factor), crystal), jp.energy(longer(factor), crystal, whole), rtol=1e-12
+        )
