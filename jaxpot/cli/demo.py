@@ -124,17 +124,13 @@ def _simulate(oracle, gap, posterior, crystal, console):
     cell = crystal.repeated((3, 3, 3))
     console.progress(f"gap: {STEPS} steps of 1 fs at {KELVIN:g} K, {len(cell)} atoms")
     dynamics = md.VelocityRescaling(gap, 1.0 * units.fs, KELVIN, 100.0 * units.fs)
-    state, thermo, off, bars = dynamics.init(cell, key=SEED), md.Thermo(every=STEPS // LOOKS // 10), [], []
-    start, rows = float(dynamics.conserved(state)), []
-    for _ in range(LOOKS):
-        state = md.run(dynamics, state, STEPS // LOOKS, [thermo], progress=console.progress).state
-        rows.append(thermo.table["temperature_K"].mean())
-        off.append(np.ravel(np.asarray(state.forces) - np.asarray(forces(oracle, state.structure))))
-        bars.append(np.ravel(std(posterior, state.structure).epistemic.forces))
-    off, bars = np.concatenate(off), np.concatenate(bars)
+    state, thermo = dynamics.init(cell, key=SEED), md.Thermo(every=STEPS // LOOKS // 10)
+    looks, start = _Looks(STEPS // LOOKS, oracle, posterior), float(dynamics.conserved(state))
+    state = md.run(dynamics, state, STEPS, [thermo, looks], progress=console.progress).state
+    off, bars = np.concatenate(looks.rows[1:], axis=1)
     share = float(np.mean(np.abs(off) < 2.0 * bars))
     found = {
-        "steps": STEPS, "temperature_K": float(np.mean(rows)),
+        "steps": STEPS, "temperature_K": float(thermo.table["temperature_K"].mean()),
         "conserved_change_eV_per_atom": (float(dynamics.conserved(state)) - start) / len(cell),
         "force_rmse_eV_per_A": float(np.sqrt(np.mean(off**2))), "force_std_eV_per_A": float(np.sqrt(np.mean(bars**2))),
         "within_two_sigma": share, "inside_its_bars": share >= INSIDE,
@@ -147,6 +143,18 @@ def _simulate(oracle, gap, posterior, crystal, console):
         f"{1e6 * found['conserved_change_eV_per_atom']:+.1f} ueV/atom."
     )
     return found | {"text": text}
+
+
+class _Looks(md.Observer):
+    """How far forces are off on the way, and what their bars say: rows (2, 3 n), eV/A."""
+
+    def __init__(self, every, oracle, posterior):
+        super().__init__(every)
+        self.oracle, self.posterior = oracle, posterior
+
+    def row(self, dynamics, state):
+        off = np.asarray(state.forces) - np.asarray(forces(self.oracle, state.structure))
+        return np.stack([np.ravel(off), np.ravel(std(self.posterior, state.structure).epistemic.forces)])
 
 
 def with_free_atoms(dataset, oracle, crystal):

@@ -1,6 +1,9 @@
 """The command line as a newcomer uses it: results that read back, mistakes in one sentence."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -371,7 +374,6 @@ def test_version(capsys):
 
 def test_ascii_terminals(monkeypatch):
     import io as streams
-    import sys
 
     stream = streams.TextIOWrapper(streams.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -400,11 +402,22 @@ def test_cache_is_pruned(tmp_path, monkeypatch):
     for age in range(4):
         path = tmp_path / f"{age}"
         path.write_bytes(b"x" * 100)
-        import os
-
         os.utime(path, (1000 - age, 1000 - age))
     cache._prune(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_a_kept_program_is_run_without_a_word(tmp_path):
+    """A second process reads what the first has compiled; XLA would write pages about that."""
+    said = []
+    for name in ("first", "second"):
+        command = [sys.executable, "-m", "jaxpot.cli.main", "relax", "sw-silicon", "diamond:Si", "--out", f"{name}.xyz"]
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "kept")}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        said.append(done.stderr)
+    assert list(tmp_path.glob("kept/jaxpot/*/*")), "nothing was kept"
+    assert all(line.startswith("[") for text in said for line in text.splitlines()), said
 
 
 def test_a_folder_of_n2p2_is_a_model(run, tmp_path):
