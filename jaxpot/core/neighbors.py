@@ -142,7 +142,7 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=
     cell = require_concrete(structure.cell, "the cell", remedy).astype(np.float64)
     numbers = require_concrete(structure.numbers, "atomic numbers", remedy)
     # Sorted by element: terms of one element find their atoms in few chunks.
-    atoms = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers <= 0):]
+    atoms = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers <= 0):].astype(np.int32)
     radius = float(cutoff) + float(skin)
 
     centers, others, shifts, distances = _pairs(positions[atoms], cell, structure.pbc, radius)
@@ -160,11 +160,12 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=
         raise CapacityError(f"{rows} rows were asked for, but there are {len(atoms)} atoms")
     real = np.arange(rows if len(numbers) else 0) < len(atoms)
     if not len(atoms):  # a row of nothing, about the first place of padding
-        atoms, counts = np.zeros(1, int), np.zeros(1, int)
+        atoms, counts = np.zeros(1, np.int32), np.zeros(1, int)
     order = np.lexsort((others, distances, centers))
     order = order[inside[order]]
     centers, others, shifts, distances = centers[order], others[order], shifts[order], distances[order]
-    column = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
+    del order
+    column = (np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.int32)
     places = tuple((float(c), _places(column, distances, float(c) + float(skin), capacity)) for c in inner)
     inner_reach = [distances[column >= count].min(initial=reach) for _, count in places]
     others, shifts = _rows(column, capacity, centers, atoms[others], shifts, atoms)
@@ -226,7 +227,7 @@ def _pairs(positions, cell, pbc, radius):
         )
     search = radius + _SEARCH
     if len(positions) == 0:
-        return np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3), int), np.zeros(0)
+        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3), np.int32), np.zeros(0)
     if all(pbc):
         expected = len(positions) ** 2 * 4.19 * search**3 / volume
         if expected > _MAX_PAIRS:
@@ -236,10 +237,16 @@ def _pairs(positions, cell, pbc, radius):
             )
     # The builder is given atoms inside the cell: far outside, it spends its time on empty space.
     home = np.where(np.asarray(pbc), np.floor(positions @ np.linalg.inv(box)), 0.0)
+    small = np.int32 if np.abs(home).max(initial=0) < 2**30 else np.int64  # a million atoms have 10^8 pairs
+    home = home.astype(small)
     finder = NeighborList(cutoff=search, full_list=True, sorted=False)
-    i, j, s, d = finder.compute(positions - home @ box, box, list(pbc), "ijSd", copy=True)
-    i, j, home = i.astype(np.int64), j.astype(np.int64), home.astype(np.int64)
-    return i, j, s.astype(np.int64) + home[i] - home[j], d
+    # The builder's own arrays, which go with it: these are copies.
+    i, j, s, d = finder.compute(positions - np.float64(home) @ box, box, list(pbc), "ijSd", copy=False)
+    i, j, s, d = i.astype(np.int32), j.astype(np.int32), s.astype(small), np.array(d)
+    del finder
+    s += home[i]
+    s -= home[j]
+    return i, j, s, d
 
 
 def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):
