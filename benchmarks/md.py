@@ -9,9 +9,13 @@
                                                     NVE of 1,000 atoms at 600 K, 1 fs: slope of the energy with its
                                                     error from blocks; and the fluctuation at 2 fs over that at 1 fs;
                                                     with all numbers in single precision, or formulas alone
+    taskset -c 0 python benchmarks/md.py order [--ps 20]
+                                                    that quotient for every smooth kind of potential: 4 for a step of
+                                                    second order
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -147,44 +151,77 @@ def speed(options):
           f"ASE / ours {median['64 atoms, ASE'] / median['64 atoms, ours']:.1f}")
 
 
+def heated(potential, atoms, kelvin):
+    """A state at about a temperature, after 2 ps."""
+    warm = jp.md.VelocityRescaling(potential, 1.0 * fs, kelvin, 100 * fs)
+    return jp.md.run(warm, atoms, 2000, temperature=2.0 * kelvin).state
+
+
+def kept(potential, start, step, ps):
+    """Times in ns and the conserved energy in eV/atom of a run of constant energy from a state, steps in fs."""
+    thermo, dynamics = jp.md.Thermo(every=10), jp.md.NVE(potential, step * fs)
+    fresh = dynamics.init(start.structure, velocities=start.velocities)
+    jp.md.run(dynamics, fresh, round(1000 * ps / step), [thermo], progress=lambda text: print(text, flush=True))
+    return thermo.table["time_ps"] / 1000.0, thermo.table["conserved_eV"] / len(start.structure)
+
+
 def drift(options):
     potential = jp.load(options.model) if options.model else jp.potentials.StillingerWeber.silicon()
     atoms = bulk("Si", cubic=True) * ((2, 2, 2) if options.model else (5, 5, 5))
-    warm = jp.md.VelocityRescaling(potential, 1.0 * fs, 600.0, 100 * fs)
-    start = jp.md.run(warm, atoms, 2000, temperature=1200.0).state
+    start = heated(potential, atoms, 600.0)
     dtype = np.float32 if options.single else np.float64
     potential = jp.mixed_precision(potential) if options.mixed else potential
     start = jax.tree.map(lambda a: a.astype(dtype) if a.dtype == np.float64 else a, start)
-    spread = {}
-    for step in (2.0, 1.0):
-        thermo = jp.md.Thermo(every=10)
-        dynamics = jp.md.NVE(potential, step * fs)
-        fresh = dynamics.init(start.structure, velocities=start.velocities)
-        length = options.ps if step == 1.0 else 10.0
-        jp.md.run(dynamics, fresh, round(1000 * length / step), [thermo], progress=lambda text: print(text, flush=True))
-        kept = thermo.table["conserved_eV"] / len(atoms)
-        spread[step] = kept[: round(1000 * 10.0 / step) // 10].std()
-    nanoseconds = thermo.table["time_ps"] / 1000.0
-    slope = np.polyfit(nanoseconds, kept, 1)[0]
-    blocks = [b.mean() for b in np.array_split(kept, 10)]
+    _, coarse = kept(potential, start, 2.0, 10.0)
+    times, energies = kept(potential, start, 1.0, options.ps)
+    slope = np.polyfit(times, energies, 1)[0]
+    blocks = [b.mean() for b in np.array_split(energies, 10)]
     rest = np.array(blocks) - np.polyval(np.polyfit(np.arange(10), blocks, 1), np.arange(10))
-    error = rest.std(ddof=2) / (nanoseconds[-1] * np.sqrt(10 / 12))
+    error = rest.std(ddof=2) / (times[-1] * np.sqrt(10 / 12))
     print(f"{options.ps:g} ps: slope {slope:+.2e} eV/atom/ns, standard error {error:.1e}; "
-          f"fluctuation at 2 fs over 1 fs {spread[2.0] / spread[1.0]:.2f}")
+          f"fluctuation at 2 fs over 1 fs {coarse.std() / energies[: 1 + round(10.0 / 0.01)].std():.2f}")
+
+
+def smooth_models():
+    """Name, potential, atoms, temperature and the longer time step in fs, of forms with two derivatives or more."""
+    folder = lammps_peer.potentials_folder()
+    silicon, copper = bulk("Si", cubic=True) * (2, 2, 2), bulk("Cu", cubic=True) * (3, 3, 3)
+    argon = bulk("Ar", "fcc", a=5.3, cubic=True) * (3, 3, 3)
+    forms = jp.potentials
+    yield "Stillinger-Weber Si", forms.StillingerWeber.silicon(), silicon, 600.0, 2.0
+    yield "second moments Cu", forms.SecondMoment.copper(), copper, 600.0, 2.0
+    yield "Morse Cu, smooth", forms.Morse(0.3429, 1.3588, 2.866, 6.0, shift="smooth"), copper, 600.0, 2.0
+    yield "Lennard-Jones Ar, smooth", forms.LennardJones(0.0104, 3.4, 8.5, shift="smooth"), argon, 40.0, 4.0
+    mishin = jp.smoothed(jp.load(folder / "Cu_mishin1.eam.alloy"))
+    yield "EAM Cu (Mishin), splines", mishin.potential, copper, 600.0, 2.0
+    networks = Path(os.environ.get("JAXPOT_DATA", "")) / "mlearn" / "Si" / "published" / "nnp"
+    if networks.is_dir():
+        yield "n2p2's networks of Si", jp.load(networks, units="Bohr Hartree"), silicon, 600.0, 2.0
+
+
+def order(options):
+    for name, potential, atoms, kelvin, step in smooth_models():
+        if options.only not in name:
+            continue
+        start = heated(potential, atoms, kelvin)
+        coarse, fine = (kept(potential, start, own, options.ps)[1].std() for own in (step, step / 2.0))
+        print(f"{name}, {len(atoms)} atoms, {options.ps:g} ps: {1e6 * coarse:.3g} ueV/atom at {step:g} fs over "
+              f"{1e6 * fine:.3g} at {step / 2.0:g} fs: {coarse / fine:.2f} (smoothness {potential.smoothness})")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "jax-md", "gap", "drift"))
+    parser.add_argument("what", choices=("speed", "jax-md", "gap", "drift", "order"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ps", type=float, default=100.0)
     parser.add_argument("--single", action="store_true", help="drift with all numbers in single precision")
     parser.add_argument("--mixed", action="store_true", help="drift with formulas alone in single precision")
+    parser.add_argument("--only", default="", help="of order: models whose name contains this")
     parser.add_argument("--model", help="of gap and drift: a published GAP; drift then takes 64 atoms")
     options = parser.parse_args()
     if options.what == "gap" and not options.model:
         parser.error("gap needs --model")
-    {"speed": speed, "jax-md": jax_md, "gap": gap, "drift": drift}[options.what](options)
+    {"speed": speed, "jax-md": jax_md, "gap": gap, "drift": drift, "order": order}[options.what](options)
 
 
 if __name__ == "__main__":
