@@ -7,7 +7,7 @@ from jaxpot.basis.splines import coefficients, evaluate, locate, slopes
 
 def curve(table, step, x):
     m, p = locate(x, step, table.shape[-1])
-    return evaluate(coefficients(table), m, p)
+    return evaluate(coefficients(table, x.dtype), m, p)
 
 
 def test_polynomials_up_to_fourth_order_have_exact_slopes_inside():
@@ -46,8 +46,8 @@ def test_stacked_tables_are_indexed_by_table_and_interval():
     tables = jnp.asarray(np.random.default_rng(1).normal(size=(3, 10)))
     m, p = locate(jnp.array(0.37), 0.1, 10)
     for k in range(3):
-        single = evaluate(coefficients(tables[k]), m, p)
-        assert evaluate(coefficients(tables), m + 10 * k, p) == single
+        single = evaluate(coefficients(tables[k], tables.dtype), m, p)
+        assert evaluate(coefficients(tables, tables.dtype), m + 10 * k, p) == single
 
 
 def test_tabulated_values_have_derivatives():
@@ -57,3 +57,13 @@ def test_tabulated_values_have_derivatives():
         gradient = jax.grad(curve)(table, 0.1, x)
         for k in range(10):  # the curve is linear in the table
             assert np.isclose(gradient[k], curve(jnp.eye(10)[k], 0.1, x), atol=1e-12)
+
+
+def test_single_precision_is_rounded_after_the_differences():
+    # Curvature is 1e-4 of the values here: differences of rounded values would have three digits.
+    step, x = 0.01, np.linspace(0.05, 0.9, 23)
+    table = jnp.asarray(np.exp(-0.5 * step * np.arange(100)))
+    slope = jax.vmap(jax.grad(lambda x: curve(table, step, x)))(jnp.asarray(x, jnp.float32))
+    assert slope.dtype == jnp.float32
+    exact = jax.vmap(jax.grad(lambda x: curve(table, step, x)))(jnp.asarray(x))
+    assert np.abs(slope - exact).max() < 3e-7
