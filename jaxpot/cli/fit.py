@@ -76,6 +76,11 @@ def arguments(parser):
         help="no error bars: saves their calibration, which takes about as long as the fit, and a file of 8 bytes for "
         "each pair of sparse points",
     )
+    parser.add_argument(
+        "--keep-folds", action="store_true",
+        help="networks: calibrate the error bars on all frames, each left out of one more training (the recipe says how "
+        "many); without, on the few frames that told when to stop",
+    )
     data_arguments(parser)
 
 
@@ -83,6 +88,8 @@ def run(options, console):
     def say(text):
         console.progress(f"{text} ({peak_memory() / 1e9:.2f} GB)" if peak_memory() else text)
 
+    if options.keep_folds and options.no_posterior:
+        raise DataError("--keep-folds is for the calibration of error bars, and --no-posterior asks for none")
     if options.learning_curve and options.test is None:
         raise DataError("--learning-curve needs --test: frames that take no part in the fit")
     out = _outputs(options)
@@ -101,8 +108,10 @@ def run(options, console):
         if isinstance(recipe, NetworkRecipe):
             found = _trained(options, recipe, train, test, baseline, say, out)
             bars = found.posterior is not None and not options.no_posterior
-            folds = bars and len(found.validation) >= _FEWEST
+            folds = bars and (found.folds or len(found.validation) >= _FEWEST)
         else:
+            if options.keep_folds:
+                raise DataError(f"--keep-folds is for networks; with {recipe.name} all frames are used anyway")
             bars = not options.no_posterior
             folds = bars and len(train) >= max(recipe.folds, _FEWEST)
             found = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)
@@ -155,7 +164,8 @@ def _trained(options, recipe, train, test, baseline, say, out):
         if given:
             raise DataError(f"{name} is for Gaussian approximation potentials; {recipe.name} is a recipe of networks")
     return train_networks(
-        train, recipe, test=test, baseline=baseline, seed=options.seed, progress=say, checkpoint=out["partial"]
+        train, recipe, test=test, baseline=baseline, seed=options.seed, progress=say, checkpoint=out["partial"],
+        keep_folds=options.keep_folds,
     )
 
 

@@ -100,6 +100,8 @@ class Descent:
             if self.checkpoint is not None and now - last > _EVERY:
                 last = now
                 self._keep()
+        if self.checkpoint is not None:
+            self._keep()  # what comes behind may be interrupted, too
         return self.best, tuple(self.history), self.record[1]
 
     def _keep(self):
@@ -124,9 +126,11 @@ class Descent:
         self.history = [(int(row[0]), *map(float, row[1:])) for row in kept.history]
         self.say(f"going on from epoch {self.epoch}")
 
-    def remove(self):
-        if self.checkpoint is not None and os.path.lexists(self.checkpoint):
-            os.unlink(self.checkpoint)
+
+def discard(checkpoint):
+    """Remove the file of a descent whose result is not needed any more."""
+    if checkpoint is not None and os.path.lexists(checkpoint):
+        os.unlink(checkpoint)
 
 
 def _together(made):

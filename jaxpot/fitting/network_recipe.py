@@ -9,7 +9,7 @@ from jaxpot.fitting.gap import Sigmas
 from jaxpot.readouts.network import ACTIVATIONS
 
 ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
-TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average")
+TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class NetworkRecipe:
         validation: part of the training set that is not trained on, and tells when to stop.
         patience: epochs without a better error on these after which it stops.
         average: of the weights, exponential: how much of it stays from step to step.
+        folds: parts that a calibration of error bars leaves out in turn (`keep_folds`).
         members: how many networks are trained at once.
         name: of the file.
     """
@@ -51,6 +52,7 @@ class NetworkRecipe:
     validation: float = 0.1
     patience: int = 200
     average: float = 0.99
+    folds: int = 4
     members: int = 4
     name: str = ""
 
@@ -59,6 +61,7 @@ class NetworkRecipe:
             raise DataError(f"reads: expected atoms or bonds, got {self.reads!r}")
         for name, most in (("epochs", 10**7), ("batch", 10**6), ("members", 1000), ("patience", 10**7)):
             as_whole(getattr(self, name), name, 1, most)
+        as_whole(self.folds, "folds", 2, 100)
         as_positive(self.rate, "rate")
         for name in ("validation", "average"):
             value = as_number(getattr(self, name), name)

@@ -1,8 +1,9 @@
 """`train`: neural networks fitted to energies, forces and stresses by gradient descent."""
 
 import hashlib
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from jaxpot.fitting.batching import batches, bent_batches
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.curvature import HessianProduct
 from jaxpot.fitting.dataset import Dataset
-from jaxpot.fitting.descent import Descent
+from jaxpot.fitting.descent import Descent, discard
 from jaxpot.fitting.frame import Frame
 from jaxpot.fitting.gap import check_data, residuals
 from jaxpot.fitting.last_layer import last_layer_posterior
@@ -48,7 +49,7 @@ class Trained:
         committee: `Committee` of all members.
         posterior: `Posterior` of `potential`, for error bars of all that follows from it (`jp.std`, `jp.propagate`):
             the spread of its members, or what data leave uncertain of the last layers of a single one
-            (`last_layer_posterior`; None without `predictions`). `jp.calibrate` compares it with the validation frames.
+            (`last_layer_posterior`; None without `predictions`).
         history: epoch, training loss, validation errors of energy (eV/atom) and forces (eV/A): a list of tuples.
         best: the epoch that the weights are of.
         validation: numbers of the frames that no gradient has seen.
@@ -57,6 +58,7 @@ class Trained:
         recipe: `NetworkRecipe`.
         sigmas: kind of label -> what errors were divided by in the loss.
         e0, e0_origin: of the data set.
+        folds: pairs (numbers of the frames of a part of the data, `Posterior` of networks trained on the other parts).
     """
 
     potential: Potential
@@ -72,15 +74,20 @@ class Trained:
     sigmas: dict
     e0: dict
     e0_origin: str
+    folds: tuple = field(default=(), repr=False)
 
     stress_offsets = {}  # none are found
 
     def left_out(self):
         """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
 
+        The folds, if they were kept. Else the validation frames: these are few, and have told when to stop.
+
         Raises:
-            DataError: no bars, or no validation frames.
+            DataError: no bars, or neither folds nor validation frames.
         """
+        if self.folds:
+            return list(self.folds)
         if self.posterior is None or not self.validation:
             raise DataError("a calibration needs error bars, and frames that were not trained on (validation)")
         return [(np.array(self.validation), self.posterior)]
@@ -88,7 +95,7 @@ class Trained:
 
 def train(
     dataset, recipe="behler-parrinello", *, start=None, frozen=(), curvatures=(), baseline=None, test=None, seed=0,
-    progress=None, predictions=True, checkpoint=None,
+    progress=None, predictions=True, checkpoint=None, keep_folds=False,
 ):
     """Train a neural network potential.
 
@@ -111,13 +118,17 @@ def train(
         progress: called with a sentence about what is being done.
         predictions: False: do not evaluate the training set in the end, and give a single network no bars.
         checkpoint: path of a file that is written about once a minute: the same call goes on from there after an
-            interruption, to the same result to the last bit. In the end it is removed.
+            interruption, to the same result to the last bit. In the end it is removed. Folds have files of their own,
+            `.fold1` and so on behind this name.
+        keep_folds: train again as often as the recipe has folds, each time without one of them, for a calibration of
+            error bars on all frames (`jp.calibrate`). Without, the validation frames have to do. What `start` was
+            trained on is not left out.
 
     Returns:
         `Trained`.
 
     Raises:
-        DataError: data that cannot be trained on; a checkpoint of another training.
+        DataError: data that cannot be trained on, or not without one of the folds; a checkpoint of another training.
         ConvergenceError: the loss is not a number; it names the frames. The best potential is the error's `best`.
 
     References:
@@ -129,10 +140,36 @@ def train(
     say, clock = progress or (lambda text: None), Clock()
     _check(dataset, recipe, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
+    parts = _folds(dataset, recipe, seed) if keep_folds else ()
+    run = partial(
+        _train, recipe=recipe, bond=bond_length(dataset), start=start, frozen=frozen, curvatures=curvatures,
+        baseline=baseline, seed=seed, bars=predictions or keep_folds,
+    )
+    found = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
+    files, kept = [checkpoint], []
+    for k, members in enumerate(parts, 1):
+        files.append(None if checkpoint is None else f"{os.fspath(checkpoint)}.fold{k}")
+        begin = f"fold {k} of {len(parts)}: "
+        own = run(
+            dataset[np.setdiff1d(np.arange(len(dataset)), members)], test=None, predictions=False,
+            checkpoint=files[-1], say=lambda text, begin=begin: say(begin + text), clock=Clock(),
+        )
+        kept.append((members, own.posterior))
+    if parts:
+        clock.step("folds")
+    for file in files:
+        discard(file)
+    return replace(found, folds=tuple(kept))
+
+
+def _train(
+    dataset, recipe, bond, start, frozen, curvatures, baseline, test, seed, predictions, bars, checkpoint, say, clock
+):
+    """`Trained` on all frames; the checkpoint stays."""
     species = tuple(int(z) for z in dataset.species)
     given = None if start is None else _networks_of(start, species)
     descriptors = (
-        recipe.descriptors(species, bond_length(dataset)) if given is None else [term.descriptor for term in given]
+        recipe.descriptors(species, bond) if given is None else [term.descriptor for term in given]
     )
     frames = list(dataset)
     say(f"{len(frames)} frames, {dataset.n_atoms} atoms, {name_species(species)}; e0: {dataset.e0_origin}")
@@ -190,17 +227,29 @@ def train(
     found = predict(potential, dataset) if predictions else None
     tested = None if test is None else predict(potential, test)
     clock.step("errors")
-    loop.remove()
     sigmas, spread = _noise(recipe.sigmas, targets), None
     if recipe.members > 1:
         spread = posterior_of(potential, sigmas)
-    elif predictions:
+    elif bars:
         spread = last_layer_posterior(potential, dataset[np.array(training)], recipe.sigmas, progress=say)
         clock.step("bars")
     return Trained(
         potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds, recipe, sigmas,
         dataset.e0, dataset.e0_origin,
     )
+
+
+def _folds(dataset, recipe, seed):
+    """Numbers of the frames of each fold, if there is enough to train on without any of them."""
+    if len(dataset) < recipe.folds:
+        raise DataError(f"keep_folds: {recipe.folds} folds of {len(dataset)} frames: give the recipe fewer")
+    folds = dataset.folds(recipe.folds, seed)
+    for members in folds:
+        rest = dataset[np.setdiff1d(np.arange(len(dataset)), members)]
+        missing = set(dataset.species) - set(rest.species)
+        if missing:
+            raise DataError(f"keep_folds: {name_species(missing)} is in a single fold only: more such frames are needed")
+    return folds
 
 
 def _noise(sigmas, targets):

@@ -10,7 +10,7 @@ import pytest
 import jaxpot as jp
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting import descent
+from jaxpot.fitting import descent, training
 from jaxpot.fitting.batching import batches, bent_batches
 from jaxpot.fitting.gap import Sigmas
 from jaxpot.fitting.last_layer import last_layer_posterior
@@ -151,6 +151,37 @@ def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several)
         jp.calibrate(single, data)
 
 
+def test_bars_of_networks_are_calibrated_on_folds_that_no_network_has_seen(data, tmp_path, monkeypatch):
+    recipe = replace(TINY, epochs=2, folds=3)
+    path = tmp_path / "training.checkpoint"
+
+    def killed(self):
+        if len(self.names) == 2:  # batches of a fold, three of the whole
+            raise KeyboardInterrupt
+        keep(self)
+
+    keep = descent.Descent._keep
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(descent.Descent, "_keep", killed)
+        train(data, recipe, seed=1, predictions=False, checkpoint=path, keep_folds=True)
+    said = []
+    found = train(data, recipe, seed=1, predictions=False, checkpoint=path, keep_folds=True, progress=said.append)
+    assert "going on from epoch 2" in said and not list(tmp_path.iterdir())
+    parts = found.left_out()
+    assert sorted(np.concatenate([members for members, _ in parts])) == list(range(len(data)))
+    # Other labels of a fold do not matter to the networks that have not seen it, and do to the others.
+    frames = [replace(f, forces=2.0 * f.forces) if k in parts[1][0] else f for k, f in enumerate(data)]
+    changed = train(replace(data, frames=tuple(frames)), recipe, seed=1, predictions=False, keep_folds=True)
+    same = [
+        all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+        for (_, one), (_, other) in zip(parts, changed.folds, strict=True)
+    ]
+    assert same == [False, True, False]
+    assert jp.calibrate(found, data).count["energy"] == len(data)
+    with pytest.raises(DataError, match="3 folds of 2 frames"):
+        train(data[:2], recipe, keep_folds=True)
+
+
 def test_bars_of_a_single_network_are_those_of_its_last_layer(data, trained):
     """The precision less that of the data, by derivatives of what is predicted, is a multiple of the unit matrix."""
     posterior = trained.posterior
@@ -252,13 +283,13 @@ def test_the_checkpoint_of_another_training_is_refused(data, tmp_path, monkeypat
     path = tmp_path / "training.checkpoint"
     monkeypatch.setattr(descent, "_EVERY", -1.0)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(descent.Descent, "remove", _interrupt)
+        patched.setattr(training, "discard", _interrupt)
         train(data, TINY, seed=1, checkpoint=path)
     with pytest.raises(DataError, match="checkpoint of something else"):
         train(data, TINY, seed=2, checkpoint=path)
 
 
-def _interrupt(self):
+def _interrupt(file):
     raise KeyboardInterrupt
 
 
