@@ -78,8 +78,8 @@ def arguments(parser):
     )
     parser.add_argument(
         "--keep-folds", action="store_true",
-        help="networks: calibrate the error bars on all frames, each left out of one more training (the recipe says how "
-        "many); without, on the few frames that told when to stop",
+        help="networks: calibrate the error bars on all frames, each left out of one more training (the recipe says "
+        "how many); without, on the few frames that told when to stop",
     )
     data_arguments(parser)
 

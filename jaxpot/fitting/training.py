@@ -248,7 +248,7 @@ def _folds(dataset, recipe, seed):
         rest = dataset[np.setdiff1d(np.arange(len(dataset)), members)]
         missing = set(dataset.species) - set(rest.species)
         if missing:
-            raise DataError(f"keep_folds: {name_species(missing)} is in a single fold only: more such frames are needed")
+            raise DataError(f"keep_folds: {name_species(missing)} is in one fold only: more such frames are needed")
     return folds
 
 

@@ -165,6 +165,13 @@ def test_fit_trains_networks_too(run, files):
     assert code == 2 and "Traceback" not in err and not (files / "net.xml").exists()
 
 
+def test_networks_are_trained_again_without_each_fold(run, files):
+    code, out, err = run("fit", "train.xyz", "--recipe", "networks.toml", "--keep-folds", "--out", "folds.model")
+    assert code == 0 and "fold 4 of 4: epoch 3 of 3" in err and "left out" in out
+    assert json.loads((files / "folds.json").read_text())["error_bars"]["kinds"]["energy"]["count"] == 6
+    assert not list(files.glob("folds.model.partial*"))
+
+
 def test_json_and_quiet(run, files):
     code, out, err = fitted(run, "--out", "quiet.model", "--json", "--quiet", "--e0", "Si=-4.0", "--no-posterior")
     assert code == 0 and err == ""
@@ -266,6 +273,8 @@ MISTAKES = [
     (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes behler-parrinello, bond-networks, gap"),
     (["fit", "train.xyz", "--recipe", "wrong.toml", "--out", "x.model"], "distance_2b has no tetha"),
     (["fit", "train.xyz", "--recipe", "torn.toml", "--out", "x.model"], "torn.toml: is not TOML"),
+    ([*FIT, "--keep-folds", "--out", "x.model"], "--keep-folds is for networks"),
+    ([*FIT, "--keep-folds", "--no-posterior", "--out", "x.model"], "--no-posterior asks for none"),
     ([*FIT, "--out", "nowhere/x.model"], "does not exist"),
     ([*FIT, "--out", "folder.model"], "this is a folder"),
     ([*FIT, "--out", "x.json"], "this ending is for what comes beside it"),
