@@ -8,6 +8,7 @@ from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
+from jaxpot.readouts.blocks import by_blocks, direct, length
 
 
 @pytree
@@ -69,8 +70,8 @@ class SparseGP:
 
     def energy(self, vectors, weights):
         """E of weighted vectors (m, d), (m,): () eV."""
-        covariances = self.kernel.matrix(vectors, self.points)
-        return jnp.sum(weights * (covariances @ (self.delta**2 * self._weighted(self.weights))))
+        total = by_blocks if length(self.points) else direct
+        return total(self.kernel, self.points, self.delta**2 * self._weighted(self.weights), vectors, weights)
 
     def features(self, vectors, weights):
         """What E is linear in, (M,) eV^2: E = features @ alpha."""
