@@ -27,6 +27,8 @@ _MARGIN = 0.01  # A; a list never ends exactly at the cutoff, where the next she
 _SEARCH = 0.2  # A; how far beyond the list we look for the nearest pair that is not in it
 _COINCIDENT = 1e-4  # A
 _MAX_PAIRS = 4e8
+_MAX_PARTS = 3e4
+_LONGEST = 1e12  # A
 
 
 @pytree
@@ -225,23 +227,38 @@ def _pairs(positions, cell, pbc, radius):
             f"the periodic cell has no volume: vectors {np.asarray(cell)[np.asarray(pbc)].tolist()}; "
             "expected linearly independent vectors in A (set pbc to False along open axes)"
         )
-    search = radius + _SEARCH
     if len(positions) == 0:
         return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3), np.int32), np.zeros(0)
-    if all(pbc):
-        expected = len(positions) ** 2 * 4.19 * search**3 / volume
-        if expected > _MAX_PAIRS:
-            raise ResourceError(
-                f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: "
-                f"{len(positions)} atoms in {volume:.3g} A^3 with a range of {search:.3g} A; check the units"
-            )
-    # The builder is given atoms inside the cell: far outside, it spends its time on empty space.
-    home = np.where(np.asarray(pbc), np.floor(positions @ np.linalg.inv(box)), 0.0)
+    open_axes, axes = ~np.asarray(pbc), np.count_nonzero(pbc)
+    inverse = np.linalg.inv(box)
+    places = positions @ inverse
+    heights = np.where(open_axes, np.ptp(places, axis=0), 1.0 / np.linalg.norm(inverse, axis=0))  # A
+    # The builder cannot divide a cell into more than about 1e5 parts along one axis.
+    search = max(radius + _SEARCH, heights.max() / _MAX_PARTS)
+    if not axes:
+        search = min(search, heights.sum() + _SEARCH)
+    if max(search, heights.max()) > _LONGEST:
+        raise ResourceError(f"a structure {heights.max():.1e} A long, a range of {radius:.1e} A: check the units")
+    expected = len(positions) ** 2 * (1.0, 2.0 * search, 3.15 * search**2, 4.19 * search**3)[axes] / volume
+    expected *= np.prod(2.0 * search / np.maximum(heights[open_axes], 2.0 * search))
+    if expected > _MAX_PAIRS:
+        raise ResourceError(
+            f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: {len(positions)} atoms"
+            + (f" in {volume:.3g} {('A', 'A^2', 'A^3')[axes - 1]}" if axes else "")
+            + f" with a range of {search:.3g} A; check the units"
+        )
+    # The builder is given atoms inside the cell: far outside, it spends its time on empty space. Along open axes the
+    # cell is so long that no image is seen: without any, it would look for images all the same.
+    home = np.where(open_axes, 0.0, np.floor(places))
+    least = np.where(open_axes, places.min(0) - min(0.1 * search, 1.0), 0.0)
+    long = np.ones(3)
+    long[open_axes] = heights[open_axes] + 1.2 * search
     small = np.int32 if np.abs(home).max(initial=0) < 2**30 else np.int64  # a million atoms have 10^8 pairs
     home = home.astype(small)
     finder = NeighborList(cutoff=search, full_list=True, sorted=False)
     # The builder's own arrays, which go with it: these are copies.
-    i, j, s, d = finder.compute(positions - np.float64(home) @ box, box, list(pbc), "ijSd", copy=False)
+    inside = positions - (home + least) @ box
+    i, j, s, d = finder.compute(inside, long[:, None] * box, True, "ijSd", copy=False)
     i, j, s, d = i.astype(np.int32), j.astype(np.int32), s.astype(small), np.array(d)
     del finder
     s += home[i]

@@ -126,3 +126,17 @@ def test_refusals():
         neighbors(s, 4.0, capacity=3)
     with pytest.raises(ResourceError, match="units"):
         neighbors(Structure(s.positions * 1e-3, s.cell * 1e-3, [14, 14]), 4.0)
+    with pytest.raises(ResourceError, match="A long"):
+        neighbors(Structure(s.positions, s.cell, [14, 14]), 1e30)
+
+
+@pytest.mark.parametrize("pbc", [(False, False, False), (True, False, False), (True, True, False), (True, True, True)])
+@pytest.mark.parametrize("far", [1.0, 1e6])
+def test_structures_and_ranges_of_any_size(pbc, far):
+    """The builder divides cells into parts and looks for images: too many of these ended or hung the process."""
+    s = Structure([[0, 0, 0], [0.9 * far, 0, 0], [0.9 * far, 2, 0]], np.diag([10 * far, 50, 60]), [14] * 3, pbc=pbc)
+    listed = neighbors(s, 5.0)
+    assert listed.counts.tolist() == ([2, 2, 2] if far == 1.0 else [0, 1, 1])
+    assert not np.asarray(listed.shifts).any()
+    if not any(pbc):
+        assert neighbors(s, 1e30).counts.tolist() == [2, 2, 2]
