@@ -168,7 +168,7 @@ class _Settings:
         if not (scale or by_sigma):
             return (mean if center else np.zeros_like(mean)), np.ones_like(mean)
         low, high = self.number("scale_min_short", 0.0), self.number("scale_max_short", 1.0)
-        if high <= low:
+        if high - low < SMALLEST:
             message = f"expected more than scale_min_short ({low:g}), got {high:g}"
             raise self.lines.error(message, "scale_max_short", None)
         width = sigma if by_sigma else upper - lower

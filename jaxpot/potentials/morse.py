@@ -3,9 +3,13 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import pytree, static
+from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive
+
+_STEEPEST = 300.0  # exp(2 alpha r0) is 1e260 there; metals have 4 to 10
 
 
 @pytree
@@ -42,6 +46,9 @@ class Morse(EndedPair):
         put_pairs(self, ("depth", "alpha", "r0"))
         check_positive(self.alpha, "alpha", "1/A")
         check_positive(self.r0, "r0", "A")
+        steep = concrete(self.alpha * self.r0)
+        if steep is not None and steep.max() > _STEEPEST:
+            raise DataError(f"alpha * r0 is {steep.max():.3g}: energies of close atoms overflow; check the units")
 
     def site_energy(self, environment):
         """Half the energy of the atom's pairs, () eV."""

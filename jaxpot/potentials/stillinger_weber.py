@@ -88,6 +88,9 @@ class StillingerWeber(Potential):
         for name in ("p", "q", "tol"):
             put(self, name, as_exponent(getattr(self, name)))
             per_species(np.asarray(getattr(self, name), np.float32), self.species, 2, name)
+        sigma = concrete(self.sigma)
+        if sigma is not None and np.min(sigma) < 0:
+            raise DataError(f"sigma must not be negative (A), got {np.min(sigma):.6g}")
         if np.min(self.tol) < 0:
             raise DataError(f"tol must not be negative, got {np.min(self.tol)}")
         self._check_symmetry()

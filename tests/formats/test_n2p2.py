@@ -170,6 +170,7 @@ def damaged(folder, name, pattern, by):
         ("input.nn", r"^global_nodes_short .*$", "global_nodes_short 4", "expected 2 words, got 1"),
         ("input.nn", r"^global_activation_short .*$", "global_activation_short t q l", "got 'q'"),
         ("input.nn", r"\Z", "use_electrostatics\n", "not supported"),
+        ("input.nn", r"^scale_max_short .*$", "scale_max_short 5e-324", "scale_max_short: expected more than"),
         ("input.nn", r"\Z", "atom_energy Ge 3.0\n", "Ge is none of the elements"),
         ("input.nn", r"\Z", "center_symmetry_functions\n", "cannot be combined"),
         ("scaling.data", r"^1 2 .*\n", "", "5 functions of C, but 6"),

@@ -265,6 +265,7 @@ def test_the_stress_is_left_out_where_it_is_not_wanted():
         (lambda: Buckingham(*[{("Ar", "Ar"): 1.0}] * 2, {("Kr", "Kr"): 1.0}, 5.0), "name different elements"),
         (lambda: Buckingham(A, RHO, C + np.array([[0, 1], [0, 0]]), 5.0, species=KINDS), "C: Ar-Kr is 16 but"),
         (lambda: Morse(1.0, 1.0, 2.0, 5.0, onset=6.0), "below the cutoff"),
+        (lambda: Morse(1.0, 2.5, 1.9e5, 5.0), r"alpha \* r0 is 4.75e\+05"),
         (lambda: SoftSphere(1.0, -1.0, 5.0), "sigma must be positive"),
         (lambda: SoftSphere(1.0, 1.0, 5.0, n=0), "n must be positive"),
         (lambda: SoftSphere(1.0, 1.0, 5.0, n=((1, 2), (2, 3))), r"n: expected a number, or an array of shape \(1, 1\)"),

@@ -136,6 +136,7 @@ def test_species_that_do_not_interact_are_harmless():
     "changes, says",
     [
         (dict(sigma=0.0), "a * sigma must be positive"),
+        (dict(sigma=[[2.1, 2.1], [2.1, -2.0]], species=("Si", "Ge")), "sigma must not be negative (A), got -2"),
         (dict(tol=-1.0), "tol must not be negative"),
         (dict(epsilon=[1.0, 2.0]), "shape (1, 1, 1)"),
         (dict(sigma=[[2.0, 2.1], [2.2, 2.0]], species=("Si", "Ge")), "sigma: Si-Ge is 2.1 but Ge-Si is 2.2"),
