@@ -141,7 +141,7 @@ class StillingerWeber(Potential):
         decay = jnp.where(mask, jnp.exp(exponent), 0.0)
         g = jnp.where(mask, jnp.exp(gamma * exponent), 0.0)
 
-        s = sigma * inverse
+        s = jnp.where(sigma > 0.0, sigma, 1.0) * inverse  # 0 to a negative power times no decay is not a number
         pair = 0.5 * A * epsilon * (B * power(s, self.p, i, j) - power(s, self.q, i, j)) * decay
         # The moments count each neighbour with itself too (theta = 0): take that away.
         itself = 0.5 * lam * epsilon * (1.0 - c) ** 2 * g * g

@@ -132,6 +132,21 @@ def test_species_that_do_not_interact_are_harmless():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.parametrize("nothing", [0.0, -0.0])
+def test_pairs_without_sigma_do_not_interact(nothing):
+    """QUIP's files have a slightly negative q, and 0 to that power is infinite."""
+    silicon = StillingerWeber.silicon().replace(q=-0.05)
+    sigma = [[float(silicon.sigma), nothing], [nothing, nothing]]
+    mixed = StillingerWeber(sigma=sigma, **{
+        name: getattr(silicon, name) for name in ("epsilon", "a", "lam", "gamma", "cos_theta0", "A", "B", "p", "q")
+    }, species=("Si", "Ge"))
+    positions = np.array([[0.0, 0, 0], [2.3, 0.1, 0], [0.2, 2.4, 0.1], [2.1, 2.2, 2.0]])
+    found = jp.evaluate(mixed, jp.Structure(positions, np.zeros((3, 3)), ["Si", "Si", "Ge", "Ge"], pbc=False))
+    alone = jp.evaluate(silicon, jp.Structure(positions[:2], np.zeros((3, 3)), ["Si", "Si"], pbc=False))
+    assert float(found.energy) == pytest.approx(float(alone.energy), rel=1e-13)
+    np.testing.assert_allclose(found.forces, np.concatenate([alone.forces, np.zeros((2, 3))]), atol=1e-12)
+
+
 @pytest.mark.parametrize(
     "changes, says",
     [
