@@ -4,8 +4,8 @@
                                                            how many properties lie within 2 sigma of the truth
     python benchmarks/error_bars.py samples [--draws 1000] linearised bars against draws from the posterior
     python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
-                                                           calibrated on folds of the training sets; or, with
-                                                           --networks, committees, on their validation frames
+                                                           calibrated on folds of the training sets; with
+                                                           --networks, of committees of networks
     python benchmarks/error_bars.py cost [Si Ge ...]       times against forces, and of a card with and without bars:
                                                            GAP of the demo, or the recipe `gap` on mlearn's elements
     python benchmarks/error_bars.py select                 frames chosen for the bar of C44 against frames at random
@@ -119,7 +119,7 @@ def mlearn(options):
         start = time.perf_counter()
         train, test = (jp.datasets.mlearn(element, split) for split in ("train", "test"))
         if options.networks:
-            found = jp.train(train, predictions=False)
+            found = jp.train(train, predictions=False, keep_folds=True)
         else:
             found = jp.fit(train, "gap", predictions=False, keep_folds=True)
         fitted = time.perf_counter() - start
