@@ -39,6 +39,7 @@ class SparseGP:
 
     double_only = True  # weights of 10^5 eV and more cancel: mlearn Si is off by 3e-3, Mo by 4e-2 eV an atom
     smoothness = 99
+    chunk_elements = 2560  # each neighbour brings a hundred numbers or more
 
     def __post_init__(self):
         for name in ("points", "weights", "delta"):
@@ -62,11 +63,6 @@ class SparseGP:
     def n_features(self):
         """How many weights there are."""
         return len(self.points)
-
-    @property
-    def chunk_elements(self):
-        """Each neighbour brings a hundred numbers or more; points beyond the cache are read once a chunk."""
-        return 2560 if self.points.size < 1 << 19 else 4096
 
     def energy(self, vectors, weights):
         """E of weighted vectors (m, d), (m,): () eV."""
