@@ -94,6 +94,8 @@ def run(options, console):
         raise DataError("--learning-curve needs --test: frames that take no part in the fit")
     out = _outputs(options)
     recipe = _recipe(options)
+    if options.keep_folds and not isinstance(recipe, NetworkRecipe):
+        raise DataError(f"--keep-folds is for networks; with {recipe.name} all frames are used anyway")
     baseline = None if options.baseline is None else catalog.load(options.baseline)
     say(f"reading {', '.join(options.train)}")
     train, test = _data(options, console)
@@ -108,10 +110,8 @@ def run(options, console):
         if isinstance(recipe, NetworkRecipe):
             found = _trained(options, recipe, train, test, baseline, say, out)
             bars = found.posterior is not None and not options.no_posterior
-            folds = bars and (found.folds or len(found.validation) >= _FEWEST)
+            folds = bars and (options.keep_folds or len(found.validation) >= _FEWEST)
         else:
-            if options.keep_folds:
-                raise DataError(f"--keep-folds is for networks; with {recipe.name} all frames are used anyway")
             bars = not options.no_posterior
             folds = bars and len(train) >= max(recipe.folds, _FEWEST)
             found = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)

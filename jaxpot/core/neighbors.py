@@ -27,7 +27,7 @@ _MARGIN = 0.01  # A; a list never ends exactly at the cutoff, where the next she
 _SEARCH = 0.2  # A; how far beyond the list we look for the nearest pair that is not in it
 _COINCIDENT = 1e-4  # A
 _MAX_PAIRS = 4e8
-_MAX_PARTS = 3e4
+_MAX_PARTS = 3e4  # of a cell along one axis: with 1e5 the builder ends the process
 _LONGEST = 1e12  # A
 
 
@@ -229,24 +229,13 @@ def _pairs(positions, cell, pbc, radius):
         )
     if len(positions) == 0:
         return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3), np.int32), np.zeros(0)
-    open_axes, axes = ~np.asarray(pbc), np.count_nonzero(pbc)
-    inverse = np.linalg.inv(box)
+    open_axes, inverse = ~np.asarray(pbc), np.linalg.inv(box)
     places = positions @ inverse
     heights = np.where(open_axes, np.ptp(places, axis=0), 1.0 / np.linalg.norm(inverse, axis=0))  # A
-    # The builder cannot divide a cell into more than about 1e5 parts along one axis.
     search = max(radius + _SEARCH, heights.max() / _MAX_PARTS)
-    if not axes:
+    if all(open_axes):
         search = min(search, heights.sum() + _SEARCH)
-    if max(search, heights.max()) > _LONGEST:
-        raise ResourceError(f"a structure {heights.max():.1e} A long, a range of {radius:.1e} A: check the units")
-    expected = len(positions) ** 2 * (1.0, 2.0 * search, 3.15 * search**2, 4.19 * search**3)[axes] / volume
-    expected *= np.prod(2.0 * search / np.maximum(heights[open_axes], 2.0 * search))
-    if expected > _MAX_PAIRS:
-        raise ResourceError(
-            f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: {len(positions)} atoms"
-            + (f" in {volume:.3g} {('A', 'A^2', 'A^3')[axes - 1]}" if axes else "")
-            + f" with a range of {search:.3g} A; check the units"
-        )
+    _refuse_too_long(len(positions), heights, open_axes, volume, search)
     # The builder is given atoms inside the cell: far outside, it spends its time on empty space. Along open axes the
     # cell is so long that no image is seen: without any, it would look for images all the same.
     home = np.where(open_axes, 0.0, np.floor(places))
@@ -264,6 +253,21 @@ def _pairs(positions, cell, pbc, radius):
     s += home[i]
     s -= home[j]
     return i, j, s, d
+
+
+def _refuse_too_long(count, heights, open_axes, volume, search):
+    """Refuse lists that no memory holds: count atoms within `volume`, A^3, A^2 or A along the periodic axes."""
+    if max(search, heights.max()) > _LONGEST:
+        raise ResourceError(f"a structure {heights.max():.1e} A long, a range of {search:.1e} A: check the units")
+    axes = np.count_nonzero(~open_axes)
+    ball = (1.0, 2.0 * search, 3.15 * search**2, 4.19 * search**3)[axes]
+    expected = count**2 * ball / volume * np.prod(2.0 * search / np.maximum(heights[open_axes], 2.0 * search))
+    if expected > _MAX_PAIRS:
+        place = ("", f" in {volume:.3g} A", f" in {volume:.3g} A^2", f" in {volume:.3g} A^3")[axes]
+        raise ResourceError(
+            f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: {count} atoms{place} with "
+            f"a range of {search:.3g} A; check the units"
+        )
 
 
 def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):

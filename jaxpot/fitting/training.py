@@ -147,13 +147,17 @@ def train(
     )
     found = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
     files, kept = [checkpoint], []
-    for k, members in enumerate(parts, 1):
+    for k, (members, rest) in enumerate(parts, 1):
         files.append(None if checkpoint is None else f"{os.fspath(checkpoint)}.fold{k}")
         begin = f"fold {k} of {len(parts)}: "
-        own = run(
-            dataset[np.setdiff1d(np.arange(len(dataset)), members)], test=None, predictions=False,
-            checkpoint=files[-1], say=lambda text, begin=begin: say(begin + text), clock=Clock(),
-        )
+        try:
+            own = run(
+                rest, test=None, predictions=False, checkpoint=files[-1], clock=Clock(),
+                say=lambda text, begin=begin: say(begin + text),
+            )
+        except ConvergenceError as error:
+            error.best = found.potential
+            raise
         kept.append((members, own.posterior))
     if parts:
         clock.step("folds")
@@ -240,16 +244,16 @@ def _train(
 
 
 def _folds(dataset, recipe, seed):
-    """Numbers of the frames of each fold, if there is enough to train on without any of them."""
+    """Pairs (numbers of the frames of a fold, the data without them), if there is enough to train on without."""
     if len(dataset) < recipe.folds:
         raise DataError(f"keep_folds: {recipe.folds} folds of {len(dataset)} frames: give the recipe fewer")
     folds = dataset.folds(recipe.folds, seed)
-    for members in folds:
-        rest = dataset[np.setdiff1d(np.arange(len(dataset)), members)]
+    parts = [(members, dataset[np.setdiff1d(np.arange(len(dataset)), members)]) for members in folds]
+    for _, rest in parts:
         missing = set(dataset.species) - set(rest.species)
         if missing:
             raise DataError(f"keep_folds: {name_species(missing)} is in one fold only: more such frames are needed")
-    return folds
+    return parts
 
 
 def _noise(sigmas, targets):

@@ -7,7 +7,7 @@ _FEW = 1 << 19  # elements of points that a cache holds
 _ELEMENTS = 3 << 16  # of the points of a block: 1.5 MB
 
 
-def length(points):
+def block_length(points):
     """How many points (M, d) make a block, or 0 where all of them are small enough to be read again and again."""
     return 0 if points.size < _FEW else max(1, min(len(points), _ELEMENTS // points.shape[1]))
 
@@ -44,7 +44,7 @@ by_blocks.defjvp(_by_blocks_jvp, symbolic_zeros=True)
 
 def _scan(function, kernel, points, coefficients, vectors, weights):
     """The sum of a function of blocks of points."""
-    step = length(points) or len(points)
+    step = block_length(points) or len(points)
     count = len(points) // step
 
     def added(total, start):

@@ -8,7 +8,7 @@ from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
-from jaxpot.readouts.blocks import by_blocks, direct, length
+from jaxpot.readouts.blocks import block_length, by_blocks, direct
 
 
 @pytree
@@ -66,7 +66,7 @@ class SparseGP:
 
     def energy(self, vectors, weights):
         """E of weighted vectors (m, d), (m,): () eV."""
-        total = by_blocks if length(self.points) else direct
+        total = by_blocks if block_length(self.points) else direct
         return total(self.kernel, self.points, self.delta**2 * self._weighted(self.weights), vectors, weights)
 
     def features(self, vectors, weights):

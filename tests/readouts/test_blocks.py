@@ -9,7 +9,7 @@ import pytest
 
 from jaxpot.kernels import DotProduct, SquaredExponential
 from jaxpot.readouts import blocks
-from jaxpot.readouts.blocks import by_blocks, direct, length
+from jaxpot.readouts.blocks import block_length, by_blocks, direct
 
 KERNELS = {
     "dot product": DotProduct(4),
@@ -66,8 +66,8 @@ def test_no_covariances_are_stored_for_first_derivatives():
 
 
 def test_length_of_blocks(monkeypatch):
-    assert length(jnp.zeros((100, 5))) == 4
-    assert length(jnp.zeros((100, 50))) == 1
-    assert length(jnp.zeros((3, 5))) == 3
+    assert block_length(jnp.zeros((100, 5))) == 4
+    assert block_length(jnp.zeros((100, 50))) == 1
+    assert block_length(jnp.zeros((3, 5))) == 3
     monkeypatch.setattr(blocks, "_FEW", 1000)
-    assert length(jnp.zeros((3, 5))) == 0
+    assert block_length(jnp.zeros((3, 5))) == 0
