@@ -1,12 +1,14 @@
-"""Sums over pairs of neighbours, as dense (K, K) products: the angular symmetry functions of one environment.
+"""Sums over pairs of neighbours, as dense products: the angular symmetry functions of one environment.
 
 T_ab = sum_{j < k} P_jk f(r_jk) exp(-eta_a q_a) 2 ((1 + lambda_b cos theta_jk) / 2)^zeta_b
 
-What decides the speed on CPUs, as measured: arrays that go through memory are few (one stack of the factors with index
-b), and the derivative is written by hand: there the sum over a and b is a sum of products in registers, where automatic
-differentiation would store each of them, and the symmetry of all matrices is made use of. Each pair once, by an index
-that runs over half of a circle, is half the work, but took longer in three ways of writing it: copies that shift rows
-are not vectorised.
+What decides the speed on CPUs, as measured (benchmarks/neural.py):
+    Each pair once. The neighbours are cut into an odd number of blocks, on a circle; each block meets itself and those
+    on one half of the circle. So pairs stay rectangles, without copies that shift rows, and few more than half of them.
+    All matrices of pairs, and with them their changes, are made by products of thin matrices. The transposes are such
+    products, too, where sums over rows and columns would be loops that are not vectorised.
+    The derivative by matrices is written by hand: there the sum over a and b is a sum of products in registers, where
+    automatic differentiation would store each of them.
 """
 
 from functools import partial
@@ -19,6 +21,7 @@ import numpy as np
 from jaxpot.basis.fades import fade_and_slope
 
 _MOST = 1000  # exponentials that are whole powers of others up to this one are made so
+_BLOCKS = (4, 8, 12, 16)  # neighbours in a block
 
 
 class PairSums(NamedTuple):
@@ -38,62 +41,113 @@ class PairSums(NamedTuple):
     angular: tuple
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def pair_sums(what, units, r, first, second):
     """T, (a, b): the sum over all pairs, each once, with P_jk = first_j second_k + second_j first_k; or, where both
     neighbours are alike, first_j first_k.
 
     Args:
         what: `PairSums`.
-        units: (K, 3) unit vectors to the neighbours.
+        units: (3, K) unit vectors to the neighbours.
         r: (K,) distances, A.
         first, second: (K,) weights, zero beyond the cutoff.
 
     References:
         J. Behler, J. Chem. Phys. 134, 074106 (2011), equations 8 and 9.
     """
-    return _matrices(what, units, r, first, second)[0]
+    length, count = _blocks(len(r))
+    one, other = {}, {}
+    for name, array, empty in (("units", units, 0.0), ("r", r, 1.0), ("first", first, 0.0), ("second", second, 0.0)):
+        rest = [(0, 0)] * (array.ndim - 1) + [(0, length * count - len(r))]
+        blocks = jnp.pad(array, rest, constant_values=empty).reshape(*array.shape[:-1], count, length)
+        one[name] = jnp.moveaxis(blocks, -2, 0)
+        other[name] = jnp.concatenate([jnp.roll(one[name], -k, axis=0) for k in range((count + 1) // 2)], axis=-1)
+    return _sums(what, *_pairs(what, one, other))
 
 
-def _matrices(what, units, r, first, second):
-    """The sums, and the matrices of all pairs (K, K) that derivatives need."""
-    cosine = jax.lax.optimization_barrier(jnp.matmul(units, units.T, precision="highest"))
-    geometry = _Geometry(what, r, cosine)
-    fading, slope = None, None
-    weight = _weights(what, first, second)
+def _blocks(neighbors):
+    """How many neighbours make a block, and the number of blocks, an odd one, with which there are fewest pairs."""
+    found = []
+    for length in _BLOCKS:
+        count = -(-neighbors // length)
+        count += 1 - count % 2
+        found.append((count * (count + 1) // 2 * length**2, length, count))
+    return min(found)[1:]
+
+
+def _pairs(what, one, other):
+    """The matrices of all pairs: the cosine, r_jk^2, (r_j - shift)^2 + (r_k - shift)^2 for each shift, and P_jk.
+
+    Of a neighbour and itself, P is zero and the rest is something harmless.
+    """
+    r, behind = one["r"], other["r"]
+    ones, others = jnp.ones_like(r), jnp.ones_like(behind)
+    length, width = r.shape[-1], behind.shape[-1]
+    itself = np.eye(length, width, dtype=r.dtype)
+    cosine = _product(one["units"], other["units"])
+    around = {
+        shift: _product(_thin((r - shift) ** 2, ones), _thin(others, (behind - shift) ** 2))
+        for _, shift in what.radial
+    }
+    square = None
     if what.narrow:
-        fading, slope = fade_and_slope(what.fade[0], geometry.square, *what.fade[1:])
+        squares = _product(_thin(r * r, ones), _thin(others, behind * behind))
+        square = itself + squares - _product(_thin(r, r), _thin(behind, behind)) * cosine
+    if what.alike:  # in two halves: an outer product would not be made, nor transposed, as one of matrices
+        half = 0.5 * other["first"]
+        weight = _product(_thin(one["first"], one["first"]), _thin(half, half))
+    else:
+        weight = _product(_thin(one["first"], one["second"]), _thin(other["second"], other["first"]))
+    once = 1.0 - itself
+    once[:, :length] *= 0.5  # in its own block a pair is there from both ends
+    return cosine, square, around, weight * once
+
+
+def _thin(*rows):
+    """Rows (count, j) as (count, n, j)."""
+    return jnp.stack(rows, axis=1)
+
+
+def _product(one, other):
+    """sum_n one_nj other_nk of (count, n, j) and (count, n, k)."""
+    return jnp.einsum("cnj,cnk->cjk", one, other, precision="highest")
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _sums(what, cosine, square, around, weight):
+    """T of the matrices of all pairs, (count, j, k) each."""
+    return _with_factors(what, cosine, square, around, weight)[0]
+
+
+def _with_factors(what, cosine, square, around, weight):
+    """T, and the matrices that its derivative needs, too."""
+    fading, slope = None, None
+    if what.narrow:
+        fading, slope = fade_and_slope(what.fade[0], square, *what.fade[1:])
         weight, slope = weight * fading, weight * slope
-    bases = tuple(jnp.exp(-eta * geometry.spread(shift)) for eta, shift in _plan(what.radial)[0])
-    cosine, bases, weight, fading, slope = jax.lax.optimization_barrier((cosine, bases, weight, fading, slope))
-    # Row by row of the matrices: one stack goes through memory, that of the powers.
-    angular = jnp.stack([value for value, _ in _powers(what, cosine)], axis=1)  # (K, b, K)
+    bases = tuple(jnp.exp(-eta * _spread(what, square, around, shift)) for eta, shift in _plan(what.radial)[0])
+    bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
+    # Row by row: one stack goes through memory, that of the powers.
+    angular = jnp.stack([value for value, _ in _powers(what, cosine)], axis=2)  # (count, j, b, k)
     found = jnp.stack([
-        jnp.sum(jnp.einsum("jk,jbk->jb", e * weight, angular, precision="highest"), axis=0)
+        jnp.sum(jnp.einsum("cjk,cjbk->cjb", e * weight, angular, precision="highest"), axis=(0, 1))
         for e in _exponentials(what, bases)
     ])
-    return found, (cosine, bases, weight, fading, slope)
+    return found, (bases, weight, fading, slope)
 
 
-@pair_sums.defjvp
-def _derivative(what, point, change):
-    units, r, first, second = point
-    d_units, d_r, d_first, d_second = change
-    found, (cosine, bases, weight, fading, slope) = _matrices(what, *point)
-    # All matrices are symmetric: what a change of k does in the sum over all j, k is what the same change of j does, so
-    # that changes of j count twice and those of k are left out. Half of the matrices of the transpose are not made.
-    d_cosine = jnp.matmul(2.0 * d_units, units.T, precision="highest")
-    d_weight = _apart(d_first[:, None] * second[None, :])
-    if not what.alike:
-        d_weight = d_weight + _apart(d_second[:, None] * first[None, :])
-    geometry, ahead, behind, d_ahead = _Geometry(what, r, cosine), r[:, None], r[None, :], d_r[:, None]
-    d_square = None
+@_sums.defjvp
+def _derivative(what, matrices, changes):
+    cosine, square, around, _ = matrices
+    d_cosine, d_square, d_around, d_weight = changes
+    found, (bases, weight, fading, slope) = _with_factors(what, *matrices)
+    d_spread = d_around
     if what.narrow:
-        d_square = 4.0 * (ahead - behind * cosine) * d_ahead - 2.0 * ahead * behind * d_cosine
         d_weight = d_weight * fading + slope * d_square
-    d_spread = {shift: geometry.spread_change(shift, d_ahead, d_square) for _, shift in dict.fromkeys(what.radial)}
+        d_spread = {
+            shift: d + (d_square if shift == 0.0 else (1.0 - shift / jnp.sqrt(square)) * d_square)
+            for shift, d in d_around.items()
+        }
     # Written so that the transpose adds up products in registers: of matrices it reads only a few.
-    d_cosine, d_weight, d_spread = jax.lax.optimization_barrier((d_cosine, d_weight, d_spread))
     exponentials, angular = _exponentials(what, bases), _powers(what, cosine)
     rows = []
     for (eta, shift), exponential in zip(what.radial, exponentials, strict=True):
@@ -103,43 +157,11 @@ def _derivative(what, point, change):
     return found, jnp.stack(rows)
 
 
-class _Geometry:
-    """r_jk^2 and q of all pairs; on the diagonal something harmless."""
-
-    def __init__(self, what, r, cosine):
-        self.what, self.ahead, self.behind = what, r[:, None], r[None, :]
-        self.square = None
-        if what.narrow:
-            square = self.ahead**2 + self.behind**2 - 2.0 * self.ahead * self.behind * cosine
-            self.square = jnp.where(np.eye(len(r), dtype=bool), 1.0, square)
-
-    @property
-    def length(self):
-        return jnp.sqrt(self.square)
-
-    def spread_change(self, shift, d_ahead, d_square):
-        """The change of q, as above: that of j twice."""
-        found = 4.0 * (self.ahead - shift) * d_ahead
-        if not self.what.narrow:
-            return found
-        return found + (d_square if shift == 0.0 else (1.0 - shift / self.length) * d_square)
-
-    def spread(self, shift):
-        found = (self.ahead - shift) ** 2 + (self.behind - shift) ** 2
-        if not self.what.narrow:
-            return found
-        return found + (self.square if shift == 0.0 else (self.length - shift) ** 2)
-
-
-def _weights(what, first, second):
-    """P_jk / 2, since j, k and k, j are both summed, without the diagonal."""
-    if what.alike:
-        return _apart(0.5 * first[:, None] * second[None, :])
-    return _apart(0.5 * (first[:, None] * second[None, :] + second[:, None] * first[None, :]))
-
-
-def _apart(matrix):
-    return matrix * (1.0 - np.eye(len(matrix), dtype=matrix.dtype))
+def _spread(what, square, around, shift):
+    """q."""
+    if not what.narrow:
+        return around[shift]
+    return around[shift] + (square if shift == 0.0 else (jnp.sqrt(square) - shift) ** 2)
 
 
 def _plan(radial):

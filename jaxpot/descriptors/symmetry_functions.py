@@ -167,8 +167,8 @@ class SymmetryFunctions(Descriptor):
 
     @property
     def chunk_elements(self):
-        """Neighbours in a chunk: all pairs of those of one atom are stored, so a few atoms fill the cache."""
-        return 256 if any(isinstance(_record(f), Angular) for f in self.functions) else 4096
+        """Neighbours in a chunk: all pairs of those of one atom are stored, so few atoms fill the cache."""
+        return 512 if any(isinstance(_record(f), Angular) for f in self.functions) else 4096
 
     def instances(self, environment):
         """The one vector of an environment, (1, d), and its weight (1,)."""
@@ -200,7 +200,7 @@ class SymmetryFunctions(Descriptor):
 
     def _angular(self, environment, what, cutoff, elements, weighted):
         inverse = 1.0 / environment.distances
-        units = jnp.stack([environment.x, environment.y, environment.z], -1) * inverse[:, None]
+        units = jnp.stack([environment.x, environment.y, environment.z]) * inverse
         first, second = (self._weight(environment, cutoff, element, weighted) for element in elements)
         return pair_sums(what, units, environment.distances, first, second).ravel()
 
