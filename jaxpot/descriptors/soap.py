@@ -224,10 +224,7 @@ class SOAP(Switched):
         ]
 
     def _products(self, first, densities):
-        others = [
-            jnp.sum(density[:, None] * density[None], axis=-1) * self._weight(degree)
-            for degree, density in enumerate(densities, 1)
-        ]
+        others = [_square(density) * self._weight(degree) for degree, density in enumerate(densities, 1)]
         first = first[:, None] * first[None, :]
         return first, jnp.stack(others) if others else jnp.zeros((0, *first.shape), first.dtype)
 
@@ -243,7 +240,7 @@ class SOAP(Switched):
         """The vector as it is wanted, and what it has been multiplied with."""
         if not self.normalise:
             return vector, jnp.ones((), vector.dtype)
-        square = jnp.sum(vector * vector)
+        square = jnp.vdot(vector, vector, precision="highest")
         # An atom without neighbours and without central weight has no density: its vector stays zero.
         scale = 1.0 / jnp.sqrt(jnp.where(square > 0.0, square, 1.0))
         return vector * scale, scale
@@ -283,6 +280,13 @@ class SOAP(Switched):
         )
 
 
+def _square(density):
+    """density density^T of (B, m)."""
+    if len(density) < _FEW:  # one loop over all atoms of a chunk is faster than many small products
+        return jnp.sum(density[:, None] * density[None], axis=-1)
+    return jnp.einsum("am,bm->ab", density, density, precision="highest")
+
+
 def _unit(environment):
     """Components of the directions of the neighbours, three arrays (K,)."""
     inverse = 1.0 / environment.distances
@@ -290,6 +294,7 @@ def _unit(environment):
 
 
 _Y00 = math.sqrt(1.0 / (4.0 * math.pi))
+_FEW = 16  # channels
 _BATCH = 256  # vectors that are converted at once
 _WIDER = 3e-3  # relative step of `width_slopes`
 
@@ -366,4 +371,5 @@ def _rows(matrix, columns):
         return matrix.reshape(*matrix.shape[:-2], 0)
     size = matrix.shape[-1]
     weighted = matrix * jnp.asarray(np.where(np.eye(size, dtype=bool), 1.0, _ROOT2), matrix.dtype)
-    return jnp.concatenate([weighted[..., a, :n] for a, n in enumerate(columns)], axis=-1)
+    rows = jnp.split(weighted[..., : len(columns), :], len(columns), axis=-2)  # transposed: one concatenation
+    return jnp.concatenate([row[..., 0, :n] for row, n in zip(rows, columns, strict=True)], axis=-1)
