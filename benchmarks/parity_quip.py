@@ -2,6 +2,7 @@
 
 Each fit is compared with quippy on strained and rattled crystals of its elements, as it was fitted, and once more
 after `jp.save` (where the format can be written). With JAXPOT_DATA set, the published mlearn models are compared too.
+The last column is what rounding alone may change of a site energy: eps times the sum of |alpha k| over sparse points.
 
     OMP_NUM_THREADS=1 python benchmarks/parity_quip.py [name ...]
 """
@@ -26,6 +27,8 @@ from quippy.potential import Potential as Quippy
 import jaxpot as jp
 from jaxpot.errors import DataError
 from jaxpot.potentials import LennardJones
+from jaxpot.potentials.base import addends
+from jaxpot.potentials.described import is_process
 
 GLUE = Path(__file__).parents[1] / "tests" / "formats" / "files" / "gap" / "glue.xml"
 SE = "covariance_type=ard_se"
@@ -150,7 +153,7 @@ def fit(name, folder):
 
 
 def differences(potential, path, structures):
-    """Largest differences: eV an atom, eV of one site, eV/A, eV/A^3."""
+    """Largest differences: eV an atom, eV of one site, eV/A, eV/A^3; and what rounding may do to a site, eV."""
     peer = Quippy(param_filename=str(path))
     worst = np.zeros(4)
     for atoms in structures:
@@ -163,7 +166,17 @@ def differences(potential, path, structures):
             np.abs(np.asarray(found.stress) - atoms.get_stress(voigt=False)).max(),
         ])
         atoms.calc = None
-    return worst
+    return np.append(worst, max(round_off(potential, atoms) for atoms in structures))
+
+
+def round_off(potential, atoms):
+    """eps sum |alpha k| of the worst site, eV."""
+    total = 0.0
+    for _, term in addends(potential):
+        if is_process(term):
+            readout = term.readout.replace(weights=np.abs(np.asarray(term.readout.weights)))
+            total = total + np.asarray(jp.site_energies(term.replace(readout=readout), atoms))
+    return np.finfo(float).eps * np.max(total)
 
 
 def report(label, values):
@@ -171,7 +184,7 @@ def report(label, values):
 
 
 def main():
-    units = ("eV/atom", "eV/site", "eV/A", "eV/A^3")
+    units = ("eV/atom", "eV/site", "eV/A", "eV/A^3", "round-off")
     print(f"{'largest differences from quippy':40s}" + "".join(f"{unit:>12s}" for unit in units))
     for name in sys.argv[1:] or FITS:
         elements = FITS[name][0]

@@ -64,8 +64,8 @@ def variance(potential, structure, neighbors=None, *, regularisation=0.001, corr
 
     Raises:
         DataError: the potential has no variance, a wrong regularisation, `correlated=False` with a descriptor of
-            which QUIP's way is not known (Triangle), or K_MM + sigma^2 that is numerically
-            singular. (Under jit with a traced potential: NaN.)
+            which QUIP's way is not known, or K_MM + sigma^2 that is numerically singular. (Under jit with a traced
+            potential: NaN.)
         PrecisionError: single precision; the variance is a small difference of large numbers.
 
     References:
