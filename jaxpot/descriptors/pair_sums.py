@@ -148,7 +148,8 @@ def _derivative(what, matrices, changes):
             for shift, d in d_around.items()
         }
     # Written so that the transpose adds up products in registers: of matrices it reads only a few.
-    exponentials, angular = _exponentials(what, bases), _powers(what, cosine)
+    # The barrier keeps powers out of memory: they are made anew from the cosine, not read where the sums left them.
+    exponentials, angular = _exponentials(what, bases), _powers(what, jax.lax.optimization_barrier(cosine))
     rows = []
     for (eta, shift), exponential in zip(what.radial, exponentials, strict=True):
         along_value = exponential * (d_weight - eta * weight * d_spread[shift])

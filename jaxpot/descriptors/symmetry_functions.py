@@ -168,7 +168,7 @@ class SymmetryFunctions(Descriptor):
     @property
     def chunk_elements(self):
         """Neighbours in a chunk: all pairs of those of one atom are stored, so few atoms fill the cache."""
-        return 512 if any(isinstance(_record(f), Angular) for f in self.functions) else 4096
+        return 768 if any(isinstance(_record(f), Angular) for f in self.functions) else 4096
 
     def instances(self, environment):
         """The one vector of an environment, (1, d), and its weight (1,)."""
