@@ -59,9 +59,13 @@ def products(r, end, length, factor):
     t = r * (2.0 / end) - 1.0
     low = _recurrence(t, t, _STEP + 1)
     high = _recurrence(t, low.pop(), length // _STEP)
-    low = [factor * term for term in low]
-    outer = jnp.stack(high, axis=-1)[..., :, None] * jnp.stack(low, axis=-1)[..., None, :]
-    return outer.reshape(*r.shape, length)
+    # XLA would compute both recurrences anew for every product, but for matrix products: these it does not fuse.
+    low, high = (_kept(jnp.stack(terms, axis=-1)) for terms in ([factor * term for term in low], high))
+    return (high[..., :, None] * low[..., None, :]).reshape(*r.shape, length)
+
+
+def _kept(terms):
+    return jnp.matmul(terms, np.eye(terms.shape[-1], dtype=terms.dtype), precision="highest")
 
 
 def to_products(coefficients):
