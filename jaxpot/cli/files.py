@@ -17,7 +17,7 @@ def output_file(path):
         DataError: a folder of that name, no parent folder, or no permission.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise DataError(f"--out {path}: this is a folder; give the name of a file")
     _check_parent(path)
     return path
@@ -27,17 +27,20 @@ def output_folder(path):
     """A folder to write into, made if only its last part is missing.
 
     Raises:
-        DataError: a file of that name, no parent folder, or no permission.
+        DataError: a file of that name, no parent folder, no permission, or whatever else the system says.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise DataError(f"--out {path}: there is a file of that name; give the name of a folder")
-    if path.is_dir():
+    if os.path.isdir(path):
         if not os.access(path, os.W_OK | os.X_OK):
             raise DataError(f"--out {path}: no permission to write into this folder")
         return path
     _check_parent(path)
-    path.mkdir()
+    try:
+        path.mkdir()
+    except OSError as error:
+        raise DataError(f"--out {path}: this folder cannot be made: {error.strerror}") from error
     return path
 
 
@@ -76,3 +79,9 @@ def _check_parent(path):
         raise DataError(f"--out {path}: the folder {parent} does not exist; make it first")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise DataError(f"--out {path}: no permission to write into {parent}")
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise DataError(f"--out {path}: {error.strerror}; give another name") from error

@@ -292,6 +292,8 @@ MISTAKES = [
     (["evaluate", "good.xyz", "good.xyz", "--out", "x.json"], "format is not recognised"),
     (["evaluate", "sw-silicon", "good.xyz", "--out", "nowhere/x.json"], "does not exist"),
     (["evaluate", "sw-silicon", "good.xyz", "--out", "."], "this is a folder"),
+    (["evaluate", "sw-silicon", "good.xyz", "--out", 300 * "x"], "File name too long"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", 300 * "x"], "File name too long"),
     (["relax", "sw-silicon", "fcc:Xx", "--out", "x.xyz"], "'Xx'"),
     (["relax", "sw-silicon", "cube:Si", "--out", "x.xyz"], "prototypes: fcc, bcc"),
     (["relax", "sw-silicon", "diamond:Si:a=big", "--out", "x.xyz"], "a must be a number"),
@@ -331,7 +333,7 @@ def mistaken_files(tmp_path, monkeypatch):
     (tmp_path / "nan.xyz").write_text(f"2\n{box}\nSi nan 0 0\nSi 1 2 1\n")
 
 
-@pytest.mark.parametrize(("argv", "expected"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
+@pytest.mark.parametrize(("argv", "expected"), MISTAKES, ids=[" ".join(row[0])[:80] for row in MISTAKES])
 def test_mistakes_get_one_sentence(run, mistaken_files, argv, expected):
     code, out, err = run(*argv)
     sentences = [line for line in err.splitlines() if not line.startswith("[")]
