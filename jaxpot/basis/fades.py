@@ -39,10 +39,7 @@ def fade(name, square, cutoff, inner=0.0):
     """
     u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
     if name == "cosine" and inner == 0.0:  # without a root and a cosine: pairs of neighbours have many of them
-        q = jnp.full_like(u, _half_cosine()[-1])
-        for coefficient in _half_cosine()[-2::-1]:
-            q = q * u + coefficient
-        half = q * (1.0 - u)
+        half = _horner(_half_cosine(), u) * (1.0 - u)
         return half * half
     if name == "hard":
         return jnp.where(u < 1.0, 1.0, 0.0)
@@ -63,7 +60,18 @@ def fade(name, square, cutoff, inner=0.0):
 
 def fade_and_slope(name, square, cutoff, inner=0.0):
     """f and its derivative by r^2."""
+    if name == "cosine" and inner == 0.0:
+        u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
+        half = _horner(_half_cosine(), u) * (1.0 - u)
+        return half * half, half * _horner(_half_slope(), u) * (2.0 / cutoff**2)
     return jax.jvp(lambda s: fade(name, s, cutoff, inner), (square,), (jnp.ones_like(square),))
+
+
+def _horner(coefficients, u):
+    found = jnp.full_like(u, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        found = found * u + coefficient
+    return found
 
 
 def kinks(name, cutoff, inner=0.0):
@@ -80,3 +88,10 @@ def _half_cosine():
     q = np.sin(0.5 * np.pi * (1.0 - u) / (1.0 + np.sqrt(u))) / (1.0 - u)
     found = np.polynomial.Chebyshev.fit(u, q, _DEGREE - 1, domain=[0.0, 1.0])
     return tuple(found.convert(kind=np.polynomial.Polynomial).coef.tolist())
+
+
+@lru_cache(maxsize=1)
+def _half_slope():
+    """Coefficients of the derivative of (1 - u) q(u)."""
+    q = np.polynomial.Polynomial(_half_cosine())
+    return tuple((q * np.polynomial.Polynomial([1.0, -1.0])).deriv().coef.tolist())

@@ -5,10 +5,11 @@ T_ab = sum_{j < k} P_jk f(r_jk) exp(-eta_a q_a) 2 ((1 + lambda_b cos theta_jk) /
 What decides the speed on CPUs, as measured (benchmarks/neural.py):
     Each pair once. The neighbours are cut into an odd number of blocks, on a circle; each block meets itself and those
     on one half of the circle. So pairs stay rectangles, without copies that shift rows, and few more than half of them.
-    All matrices of pairs, and with them their changes, are made by products of thin matrices. The transposes are such
-    products, too, where sums over rows and columns would be loops that are not vectorised.
+    Matrices of pairs are made from vectors by products, whose transposes are products, too: sums over rows and columns
+    would be loops that are not vectorised.
     The derivative by matrices is written by hand: there the sum over a and b is a sum of products in registers, where
     automatic differentiation would store each of them.
+    What several loops read is computed once (`kept`).
 """
 
 from functools import partial
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.fades import fade_and_slope
+from jaxpot.core.fusion import kept
 
 _MOST = 1000  # exponentials that are whole powers of others up to this one are made so
 _BLOCKS = (4, 8, 12, 16)  # neighbours in a block
@@ -54,14 +56,16 @@ def pair_sums(what, units, r, first, second):
     References:
         J. Behler, J. Chem. Phys. 134, 074106 (2011), equations 8 and 9.
     """
+    shifts = tuple(sorted({shift for _, shift in what.radial} | ({0.0} if what.narrow else set())))
+    rows = [units, first[None], second[None], *((r - shift)[None] ** 2 for shift in shifts)]
+    rows += [r * units] if what.narrow else []
     length, count = _blocks(len(r))
-    one, other = {}, {}
-    for name, array, empty in (("units", units, 0.0), ("r", r, 1.0), ("first", first, 0.0), ("second", second, 0.0)):
-        rest = [(0, 0)] * (array.ndim - 1) + [(0, length * count - len(r))]
-        blocks = jnp.pad(array, rest, constant_values=empty).reshape(*array.shape[:-1], count, length)
-        one[name] = jnp.moveaxis(blocks, -2, 0)
-        other[name] = jnp.concatenate([jnp.roll(one[name], -k, axis=0) for k in range((count + 1) // 2)], axis=-1)
-    return _sums(what, *_pairs(what, one, other))
+    empty = np.zeros((sum(map(len, rows)), length * count - len(r)), r.dtype)
+    empty[5 : 5 + len(shifts)] = 1.0  # far enough for a root
+    rows = jnp.concatenate([kept(jnp.concatenate(rows)), empty], axis=1)
+    one = jnp.moveaxis(rows.reshape(len(rows), count, length), 1, 0)
+    other = jnp.concatenate([jnp.roll(one, -k, axis=0) for k in range((count + 1) // 2)], axis=-1)
+    return _sums(what, *_pairs(what, shifts, one, other))
 
 
 def _blocks(neighbors):
@@ -74,37 +78,33 @@ def _blocks(neighbors):
     return min(found)[1:]
 
 
-def _pairs(what, one, other):
+def _pairs(what, shifts, one, other):
     """The matrices of all pairs: the cosine, r_jk^2, (r_j - shift)^2 + (r_k - shift)^2 for each shift, and P_jk.
 
     Of a neighbour and itself, P is zero and the rest is something harmless.
     """
-    r, behind = one["r"], other["r"]
-    ones, others = jnp.ones_like(r), jnp.ones_like(behind)
-    length, width = r.shape[-1], behind.shape[-1]
-    itself = np.eye(length, width, dtype=r.dtype)
-    cosine = _product(one["units"], other["units"])
+    places = np.cumsum([3, 1, 1, *[1] * len(shifts)])
+    (units, first, second, *squares, vectors), (units_, first_, second_, *squares_, vectors_) = (
+        jnp.split(rows, places, axis=1) for rows in (one, other)
+    )
+    length, width = units.shape[-1], units_.shape[-1]
+    itself = np.eye(length, width, dtype=units.dtype)
     around = {
-        shift: _product(_thin((r - shift) ** 2, ones), _thin(others, (behind - shift) ** 2))
-        for _, shift in what.radial
+        shift: _product(here, _ones(there)) + _product(_ones(here), there)
+        for shift, here, there in zip(shifts, squares, squares_, strict=True)
     }
-    square = None
-    if what.narrow:
-        squares = _product(_thin(r * r, ones), _thin(others, behind * behind))
-        square = itself + squares - _product(_thin(r, r), _thin(behind, behind)) * cosine
-    if what.alike:  # in two halves: an outer product would not be made, nor transposed, as one of matrices
-        half = 0.5 * other["first"]
-        weight = _product(_thin(one["first"], one["first"]), _thin(half, half))
-    else:
-        weight = _product(_thin(one["first"], one["second"]), _thin(other["second"], other["first"]))
-    once = 1.0 - itself
+    square = itself + around[0.0] + _product(vectors, -2.0 * vectors_) if what.narrow else None
+    weight = _product(first, second_)
+    if not what.alike:
+        weight += _product(second, first_)
+    once = 2.0 - 2.0 * itself
     once[:, :length] *= 0.5  # in its own block a pair is there from both ends
-    return cosine, square, around, weight * once
+    return _product(units, units_), square, around, weight * once
 
 
-def _thin(*rows):
-    """Rows (count, j) as (count, n, j)."""
-    return jnp.stack(rows, axis=1)
+def _ones(like):
+    """An array of its own for each environment: with one for all, `vmap` makes products that copy matrices."""
+    return jnp.where(like > 0.0, 1.0, jnp.ones_like(like))
 
 
 def _product(one, other):
@@ -123,13 +123,14 @@ def _with_factors(what, cosine, square, around, weight):
     fading, slope = None, None
     if what.narrow:
         fading, slope = fade_and_slope(what.fade[0], square, *what.fade[1:])
-        weight, slope = weight * fading, weight * slope
+        weight, slope = kept(weight * fading), kept(weight * slope)
     bases = tuple(jnp.exp(-eta * _spread(what, square, around, shift)) for eta, shift in _plan(what.radial)[0])
     bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
-    # Row by row: one stack goes through memory, that of the powers.
-    angular = jnp.stack([value for value, _ in _powers(what, cosine)], axis=2)  # (count, j, b, k)
+    # Each block as one row: loops over the few neighbours of a block would be unrolled, but not vectorised.
+    flat = (len(cosine), -1)
+    angular = jnp.stack([value.reshape(flat) for value, _ in _powers(what, cosine)], axis=1)
     found = jnp.stack([
-        jnp.sum(jnp.einsum("cjk,cjbk->cjb", e * weight, angular, precision="highest"), axis=(0, 1))
+        jnp.sum(jnp.einsum("cx,cbx->cb", (e * weight).reshape(flat), angular, precision="highest"), axis=0)
         for e in _exponentials(what, bases)
     ])
     return found, (bases, weight, fading, slope)
@@ -149,10 +150,16 @@ def _derivative(what, matrices, changes):
         }
     # Written so that the transpose adds up products in registers: of matrices it reads only a few.
     # The barrier keeps powers out of memory: they are made anew from the cosine, not read where the sums left them.
+    # All of one shift share two changes, each kept, so that the transpose adds up over a and b twice, whatever depends
+    # on these; for the first of them, or the only one, it does so once.
     exponentials, angular = _exponentials(what, bases), _powers(what, jax.lax.optimization_barrier(cosine))
-    rows = []
+    rows, together = [], {}
     for (eta, shift), exponential in zip(what.radial, exponentials, strict=True):
-        along_value = exponential * (d_weight - eta * weight * d_spread[shift])
+        if shift not in together:
+            spread = weight * d_spread[shift]
+            together[shift] = eta, kept(d_weight - eta * spread, cosine), kept(spread, cosine)
+        first, change, spread = together[shift]
+        along_value = exponential * (change if eta == first else change - (eta - first) * spread)
         along_slope = exponential * weight * d_cosine
         rows.append(jnp.stack([jnp.sum(value * along_value + by * along_slope) for value, by in angular]))
     return found, jnp.stack(rows)
@@ -186,16 +193,17 @@ def _exponentials(what, bases):
 
 
 def _powers(what, cosine):
-    """2 ((1 + lambda cos) / 2)^zeta for each b, and its derivative by the cosine."""
+    """((1 + lambda cos) / 2)^zeta for each b, and its derivative by the cosine."""
     found = []
     for zeta, sign in what.angular:
         base = 0.5 + (0.5 * sign) * cosine
         if float(zeta).is_integer():
-            below = whole_power(base, int(zeta) - 1)
+            value, below = whole_power(base, int(zeta)), whole_power(base, int(zeta) - 1)
         else:  # rounding makes it negative where it is zero
             base = jnp.maximum(base, 1e-300)
             below = jnp.exp((zeta - 1.0) * jnp.log(base))
-        found.append((2.0 * below * base, zeta * sign * below))
+            value = below * base
+        found.append((value, (0.5 * zeta * sign) * below))
     return found
 
 

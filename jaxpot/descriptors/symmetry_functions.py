@@ -172,8 +172,16 @@ class SymmetryFunctions(Descriptor):
 
     def instances(self, environment):
         """The one vector of an environment, (1, d), and its weight (1,)."""
-        parts = [self._radial(environment, *group) for group in self._plan().radial]
-        parts += [self._angular(environment, what, *group) for what, *group in self._plan().angular]
+        weights = {}
+
+        def weight(*which):
+            if which not in weights:
+                weights[which] = self._weight(environment, *which)
+            return weights[which]
+
+        plan = self._plan()
+        parts = [_radial(environment, weight, *group) for group in plan.radial]
+        parts += [_angular(environment, weight, *group) for group in plan.angular]
         vector = jnp.concatenate(parts)[np.array(self._plan().order)]
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
 
@@ -192,18 +200,6 @@ class SymmetryFunctions(Descriptor):
         places = jnp.arange(len(environment.x))[None]
         return vectors, weights, places, changes, jnp.zeros_like(changes[..., 0])
 
-    def _radial(self, environment, cutoff, element, weighted, shapes):
-        r = environment.distances[:, None]
-        etas, shifts = np.array(shapes).T.astype(r.dtype)
-        weight = self._weight(environment, cutoff, element, weighted)
-        return jnp.matmul(weight, jnp.exp(-etas * (r - shifts) ** 2), precision="highest")
-
-    def _angular(self, environment, what, cutoff, elements, weighted):
-        inverse = 1.0 / environment.distances
-        units = jnp.stack([environment.x, environment.y, environment.z]) * inverse
-        first, second = (self._weight(environment, cutoff, element, weighted) for element in elements)
-        return pair_sums(what, units, environment.distances, first, second).ravel()
-
     def _weight(self, environment, cutoff, element, weighted):
         """f of the neighbours of an element, (K,), times their atomic numbers if they are asked for."""
         found = fades.fade(self.fade, environment.distances**2, cutoff, self.inner)
@@ -216,6 +212,19 @@ class SymmetryFunctions(Descriptor):
 
     def __repr__(self):
         return f"SymmetryFunctions({self.dimension}, cutoff={self.cutoff:g} A)"
+
+
+def _radial(environment, weight, cutoff, element, weighted, shapes):
+    r = environment.distances[:, None]
+    etas, shifts = np.array(shapes).T.astype(r.dtype)
+    return jnp.matmul(weight(cutoff, element, weighted), jnp.exp(-etas * (r - shifts) ** 2), precision="highest")
+
+
+def _angular(environment, weight, what, cutoff, elements, weighted):
+    inverse = 1.0 / environment.distances
+    units = jnp.stack([environment.x, environment.y, environment.z]) * inverse
+    first, second = (weight(cutoff, element, weighted) for element in elements)
+    return pair_sums(what, units, environment.distances, first, second).ravel()
 
 
 class _Plan(NamedTuple):
