@@ -11,6 +11,7 @@ so that the products T_{8a} T_b span the same polynomials, and only T_0 .. T_8 a
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.fusion import kept
 from jaxpot.errors import DataError
 
 _STEP = 8
@@ -59,13 +60,9 @@ def products(r, end, length, factor):
     t = r * (2.0 / end) - 1.0
     low = _recurrence(t, t, _STEP + 1)
     high = _recurrence(t, low.pop(), length // _STEP)
-    # XLA would compute both recurrences anew for every product, but for matrix products: these it does not fuse.
-    low, high = (_kept(jnp.stack(terms, axis=-1)) for terms in ([factor * term for term in low], high))
+    # XLA would compute both recurrences anew for every product.
+    low, high = (kept(jnp.stack(terms, axis=-1)) for terms in ([factor * term for term in low], high))
     return (high[..., :, None] * low[..., None, :]).reshape(*r.shape, length)
-
-
-def _kept(terms):
-    return jnp.matmul(terms, np.eye(terms.shape[-1], dtype=terms.dtype), precision="highest")
 
 
 def to_products(coefficients):

@@ -128,9 +128,9 @@ def _with_factors(what, cosine, square, around, weight):
     bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
     # Each block as one row: loops over the few neighbours of a block would be unrolled, but not vectorised.
     flat = (len(cosine), -1)
-    angular = jnp.stack([value.reshape(flat) for value, _ in _powers(what, cosine)], axis=1)
+    angular = jnp.stack([(value * weight).reshape(flat) for value, _ in _powers(what, cosine)], axis=1)
     found = jnp.stack([
-        jnp.sum(jnp.einsum("cx,cbx->cb", (e * weight).reshape(flat), angular, precision="highest"), axis=0)
+        jnp.sum(jnp.einsum("cx,cbx->cb", e.reshape(flat), angular, precision="highest"), axis=0)
         for e in _exponentials(what, bases)
     ])
     return found, (bases, weight, fading, slope)

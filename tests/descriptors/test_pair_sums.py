@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpot.basis.fades import fade
+from jaxpot.basis.fades import SMOOTHNESS, fade, fade_and_slope
 from jaxpot.descriptors.pair_sums import PairSums, pair_sums
 
 RADIAL, ANGULAR = ((0.03, 0.0), (0.06, 0.0), (0.05, 1.2)), ((1.0, -1.0), (2.0, 1.0), (16.0, -1.0), (2.5, 0.5))
@@ -53,3 +53,14 @@ def test_each_pair_counts_once(count, narrow, alike):
         h = 1e-5
         np.testing.assert_allclose(slope, (moved(h) - moved(-h)) / (2 * h), rtol=1e-6)
         np.testing.assert_allclose(curvature, (jax.grad(moved)(h) - jax.grad(moved)(-h)) / (2 * h), rtol=1e-6)
+
+
+@pytest.mark.parametrize("inner", [0.0, 0.3])
+@pytest.mark.parametrize("name", SMOOTHNESS)
+def test_slopes_are_derivatives(name, inner):
+    square = jnp.asarray([0.3, 4.0, 9.0, 15.9, 16.0, 17.0])
+    value, slope = fade_and_slope(name, square, 4.0, inner)
+    np.testing.assert_array_equal(value, fade(name, square, 4.0, inner))
+    away = np.array([True] * 4 + [False, True])
+    expected = jax.vmap(jax.grad(lambda s: fade(name, s, 4.0, inner)))(square)
+    np.testing.assert_allclose(np.asarray(slope)[away], expected[away], rtol=1e-12, atol=1e-16)
