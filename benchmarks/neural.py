@@ -69,6 +69,15 @@ def exponentials_per_second():
     return 100 * len(values) / (time.perf_counter() - start)
 
 
+def seconds(run, least=0.1):
+    """Of one run, among as many as take `least` seconds: what ran before has left the caches to others."""
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < least:
+        run()
+        count += 1
+    return (time.perf_counter() - start) / count
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -104,9 +113,7 @@ def main():
         run()
     for _ in range(options.rounds):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append((time.perf_counter() - start) / len(atoms))
+            times[name].append(seconds(run) / len(atoms))
         rates.append(rate() / 2.0)
     median = {name: statistics.median(own) for name, own in times.items()}
     for name, own in median.items():

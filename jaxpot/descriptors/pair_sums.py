@@ -56,16 +56,14 @@ def pair_sums(what, units, r, first, second):
     References:
         J. Behler, J. Chem. Phys. 134, 074106 (2011), equations 8 and 9.
     """
-    shifts = tuple(sorted({shift for _, shift in what.radial} | ({0.0} if what.narrow else set())))
-    rows = [units, first[None], second[None], *((r - shift)[None] ** 2 for shift in shifts)]
-    rows += [r * units] if what.narrow else []
+    rows = jnp.concatenate([units, r[None], first[None], *(() if what.alike else (second[None],))])
     length, count = _blocks(len(r))
-    empty = np.zeros((sum(map(len, rows)), length * count - len(r)), r.dtype)
-    empty[5 : 5 + len(shifts)] = 1.0  # far enough for a root
-    rows = jnp.concatenate([kept(jnp.concatenate(rows)), empty], axis=1)
+    empty = np.zeros((len(rows), length * count - len(r)), r.dtype)
+    empty[3] = 1.0  # r
+    rows = jnp.concatenate([kept(rows), empty], axis=1)
     one = jnp.moveaxis(rows.reshape(len(rows), count, length), 1, 0)
     other = jnp.concatenate([jnp.roll(one, -k, axis=0) for k in range((count + 1) // 2)], axis=-1)
-    return _sums(what, *_pairs(what, shifts, one, other))
+    return _sums(what, *_pairs(what, one, other))
 
 
 def _blocks(neighbors):
@@ -78,28 +76,31 @@ def _blocks(neighbors):
     return min(found)[1:]
 
 
-def _pairs(what, shifts, one, other):
-    """The matrices of all pairs: the cosine, r_jk^2, (r_j - shift)^2 + (r_k - shift)^2 for each shift, and P_jk.
+def _pairs(what, one, other):
+    """The matrices of all pairs: the cosine, r_jk^2, q for each shift, and P_jk.
 
-    Of a neighbour and itself, P is zero and the rest is something harmless.
+    Of narrow functions with a shift, q is without its part of r_jk. Of a neighbour and itself, P is zero and the rest
+    is something harmless.
     """
-    places = np.cumsum([3, 1, 1, *[1] * len(shifts)])
-    (units, first, second, *squares, vectors), (units_, first_, second_, *squares_, vectors_) = (
-        jnp.split(rows, places, axis=1) for rows in (one, other)
+    (units, r, first, *second), (units_, r_, first_, *second_) = (
+        jnp.split(rows, list(range(3, rows.shape[1])), axis=1) for rows in (one, other)
     )
     length, width = units.shape[-1], units_.shape[-1]
     itself = np.eye(length, width, dtype=units.dtype)
-    around = {
-        shift: _product(here, _ones(there)) + _product(_ones(here), there)
-        for shift, here, there in zip(shifts, squares, squares_, strict=True)
+    spread = {
+        shift: _product((r - shift) ** 2, _ones(r_)) + _product(_ones(r), (r_ - shift) ** 2)
+        for shift in {shift for _, shift in what.radial}
     }
-    square = itself + around[0.0] + _product(vectors, -2.0 * vectors_) if what.narrow else None
-    weight = _product(first, second_)
-    if not what.alike:
-        weight += _product(second, first_)
+    square = None
+    if what.narrow:
+        both = _product(r * r, _ones(r_)) + _product(_ones(r), r_ * r_)
+        # r_jk^2 from q, not the other way: then what comes back by both is added up before it is stored.
+        spread[0.0] = itself + 2.0 * both + _product(r * units, -2.0 * r_ * units_)
+        square = spread[0.0] - both
+    weight = _product(first, first_) if what.alike else _product(first, second_[0]) + _product(second[0], first_)
     once = 2.0 - 2.0 * itself
     once[:, :length] *= 0.5  # in its own block a pair is there from both ends
-    return _product(units, units_), square, around, weight * once
+    return _product(units, units_), square, spread, weight * once
 
 
 def _ones(like):
@@ -113,18 +114,19 @@ def _product(one, other):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _sums(what, cosine, square, around, weight):
+def _sums(what, cosine, square, spread, weight):
     """T of the matrices of all pairs, (count, j, k) each."""
-    return _with_factors(what, cosine, square, around, weight)[0]
+    return _with_factors(what, cosine, square, spread, weight)[0]
 
 
-def _with_factors(what, cosine, square, around, weight):
+def _with_factors(what, cosine, square, spread, weight):
     """T, and the matrices that its derivative needs, too."""
     fading, slope = None, None
     if what.narrow:
         fading, slope = fade_and_slope(what.fade[0], square, *what.fade[1:])
+        fading = kept(fading)
         weight, slope = kept(weight * fading), kept(weight * slope)
-    bases = tuple(jnp.exp(-eta * _spread(what, square, around, shift)) for eta, shift in _plan(what.radial)[0])
+    bases = tuple(jnp.exp(-eta * _q(what, square, spread, shift)) for eta, shift in _plan(what.radial)[0])
     bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
     # Each block as one row: loops over the few neighbours of a block would be unrolled, but not vectorised.
     flat = (len(cosine), -1)
@@ -138,38 +140,42 @@ def _with_factors(what, cosine, square, around, weight):
 
 @_sums.defjvp
 def _derivative(what, matrices, changes):
-    cosine, square, around, _ = matrices
-    d_cosine, d_square, d_around, d_weight = changes
+    cosine, square, _, _ = matrices
+    d_cosine, d_square, d_spread, d_weight = changes
     found, (bases, weight, fading, slope) = _with_factors(what, *matrices)
-    d_spread = d_around
     if what.narrow:
         d_weight = d_weight * fading + slope * d_square
         d_spread = {
-            shift: d + (d_square if shift == 0.0 else (1.0 - shift / jnp.sqrt(square)) * d_square)
-            for shift, d in d_around.items()
+            shift: d + (1.0 - shift / jnp.sqrt(square)) * d_square if shift != 0.0 else d
+            for shift, d in d_spread.items()
         }
-    # Written so that the transpose adds up products in registers: of matrices it reads only a few.
-    # The barrier keeps powers out of memory: they are made anew from the cosine, not read where the sums left them.
-    # All of one shift share two changes, each kept, so that the transpose adds up over a and b twice, whatever depends
-    # on these; for the first of them, or the only one, it does so once.
-    exponentials, angular = _exponentials(what, bases), _powers(what, jax.lax.optimization_barrier(cosine))
-    rows, together = [], {}
-    for (eta, shift), exponential in zip(what.radial, exponentials, strict=True):
+    return found, _change(what, cosine, bases, weight, d_cosine, d_weight, d_spread)
+
+
+@partial(jax.checkpoint, static_argnums=(0,))
+def _change(what, cosine, bases, weight, d_cosine, d_weight, d_spread):
+    """The change of T, written so that the transpose adds up products in registers: of matrices it reads only a few.
+
+    Powers are made anew from the cosine (`jax.checkpoint`), or they would be stored.
+    All of one shift share two changes, each kept, so that the transpose adds up over a and b twice, whatever depends on
+    these; for the first of them, or the only one, it does so once.
+    """
+    rows, together, angular = [], {}, _powers(what, cosine)
+    for (eta, shift), exponential in zip(what.radial, _exponentials(what, bases), strict=True):
         if shift not in together:
             spread = weight * d_spread[shift]
-            together[shift] = eta, kept(d_weight - eta * spread, cosine), kept(spread, cosine)
+            change = kept(d_weight - eta * spread, cosine)
+            together[shift] = eta, change, spread if shift == 0.0 else kept(spread, cosine)
         first, change, spread = together[shift]
         along_value = exponential * (change if eta == first else change - (eta - first) * spread)
         along_slope = exponential * weight * d_cosine
         rows.append(jnp.stack([jnp.sum(value * along_value + by * along_slope) for value, by in angular]))
-    return found, jnp.stack(rows)
+    return jnp.stack(rows)
 
 
-def _spread(what, square, around, shift):
-    """q."""
-    if not what.narrow:
-        return around[shift]
-    return around[shift] + (square if shift == 0.0 else (jnp.sqrt(square) - shift) ** 2)
+def _q(what, square, spread, shift):
+    """q, all of it."""
+    return spread[shift] + (jnp.sqrt(square) - shift) ** 2 if what.narrow and shift != 0.0 else spread[shift]
 
 
 def _plan(radial):
