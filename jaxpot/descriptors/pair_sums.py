@@ -129,10 +129,12 @@ def _with_factors(what, cosine, square, spread, weight):
     bases = tuple(jnp.exp(-eta * _q(what, square, spread, shift)) for eta, shift in _plan(what.radial)[0])
     bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
     # Each block as one row: loops over the few neighbours of a block would be unrolled, but not vectorised.
+    # The barrier keeps the compiler from going back to these loops for the powers.
     flat = (len(cosine), -1)
-    angular = jnp.stack([(value * weight).reshape(flat) for value, _ in _powers(what, cosine)], axis=1)
+    row = jax.lax.optimization_barrier(cosine.reshape(flat))
+    angular = jnp.stack([value for value, _ in _powers(what, row)], axis=1)
     found = jnp.stack([
-        jnp.sum(jnp.einsum("cx,cbx->cb", e.reshape(flat), angular, precision="highest"), axis=0)
+        jnp.sum(jnp.einsum("cx,cbx->cb", (e * weight).reshape(flat), angular, precision="highest"), axis=0)
         for e in _exponentials(what, bases)
     ])
     return found, (bases, weight, fading, slope)
