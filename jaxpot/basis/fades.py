@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.fusion import kept
+
 # Continuous derivatives at the cutoff, and whether the function has an inner radius.
 SMOOTHNESS = {
     "hard": -1, "cosine": 1, "tanh": 2, "tanh-1": 2, "exponential": 99, "poly1": 1, "poly2": 2, "poly3": 3, "poly4": 4,
@@ -62,7 +64,7 @@ def fade_and_slope(name, square, cutoff, inner=0.0):
     """f and its derivative by r^2."""
     if name == "cosine" and inner == 0.0:
         u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
-        half = _horner(_half_cosine(), u) * (1.0 - u)
+        half = kept(_horner(_half_cosine(), u) * (1.0 - u))
         return half * half, half * _horner(_half_slope(), u) * (2.0 / cutoff**2)
     return jax.jvp(lambda s: fade(name, s, cutoff, inner), (square,), (jnp.ones_like(square),))
 

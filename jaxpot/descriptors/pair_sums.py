@@ -124,7 +124,6 @@ def _with_factors(what, cosine, square, spread, weight):
     fading, slope = None, None
     if what.narrow:
         fading, slope = fade_and_slope(what.fade[0], square, *what.fade[1:])
-        fading = kept(fading)
         weight, slope = kept(weight * fading), kept(weight * slope)
     bases = tuple(jnp.exp(-eta * _q(what, square, spread, shift)) for eta, shift in _plan(what.radial)[0])
     bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
