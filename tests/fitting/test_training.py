@@ -215,7 +215,8 @@ def test_last_layers_that_are_not_linear_have_no_bars(data, several):
 
 @pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
 def test_products_with_hessians_are_those_of_the_potential(descriptors):
-    terms, structures = several_kinds(descriptors)
+    terms, (_, four, eight) = several_kinds(descriptors)
+    structures = [four, four.moved(four.positions[::-1]), eight]  # one size twice: its program is there
     potential = sum(terms[1:], terms[0])
     rng = np.random.default_rng(5)
     targets = [
