@@ -4,7 +4,8 @@
 
 FOLDER holds a network of n2p2, with units (Bohr, Hartree) as mlearn's. Beside it: jax-md's symmetry functions with the
 same angular functions (and the same number of radial ones: it has no shifts) and a network of the same size; and a
-committee of four networks of that size, with the mean and the spread of energy and forces.
+committee of four networks of that size, with the mean and the spread of energy and forces; energies alone, and products
+of the Hessian with a vector.
 
 The floor counts, for each pair of neighbours within the cutoff: as many exponentials as there are different eta and one
 for the cutoff function, at the rate of XLA's; 3 multiply-adds for each function (its value, and the derivatives by its
@@ -106,7 +107,14 @@ def main():
     def members():
         return jax.block_until_ready(of_members(committee, structure.positions))
 
-    runs = {"ours": ours, "committee": members, "jax-md": with_jax_md(potential, atoms)}
+    direction = jnp.ones_like(structure.positions)
+    energy = jax.jit(lambda p, x: jp.energy(p, structure.moved(x), listed))
+    product = jax.jit(lambda p, x: jp.hessian_vector_product(p, structure.moved(x), direction, listed))
+    runs = {
+        "ours": ours, "committee": members, "jax-md": with_jax_md(potential, atoms),
+        "energies alone": lambda: jax.block_until_ready(energy(potential, structure.positions)),
+        "Hessian-vector product": lambda: jax.block_until_ready(product(potential, structure.positions)),
+    }
     times, rates = {name: [] for name in runs}, []
     rate = product_rate()
     for run in runs.values():

@@ -41,8 +41,7 @@ def fade(name, square, cutoff, inner=0.0):
     """
     u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
     if name == "cosine" and inner == 0.0:  # without a root and a cosine: pairs of neighbours have many of them
-        half = _horner(_half_cosine(), u) * (1.0 - u)
-        return half * half
+        return _half(u) ** 2
     if name == "hard":
         return jnp.where(u < 1.0, 1.0, 0.0)
     t = jnp.sqrt(u)
@@ -64,9 +63,14 @@ def fade_and_slope(name, square, cutoff, inner=0.0):
     """f and its derivative by r^2."""
     if name == "cosine" and inner == 0.0:
         u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
-        half = kept(_horner(_half_cosine(), u) * (1.0 - u))
+        half = kept(_half(u))
         return half * half, half * _horner(_half_slope(), u) * (2.0 / cutoff**2)
     return jax.jvp(lambda s: fade(name, s, cutoff, inner), (square,), (jnp.ones_like(square),))
+
+
+def _half(u):
+    """cos(pi sqrt(u) / 2)."""
+    return _horner(_half_cosine(), u) * (1.0 - u)
 
 
 def _horner(coefficients, u):

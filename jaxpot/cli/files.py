@@ -17,7 +17,7 @@ def output_file(path):
         DataError: a folder of that name, no parent folder, or no permission.
     """
     path = Path(path)
-    if os.path.isdir(path):
+    if os.path.isdir(path):  # as of all of os.path, False for names at which those of Path raise
         raise DataError(f"--out {path}: this is a folder; give the name of a file")
     _check_parent(path)
     return path

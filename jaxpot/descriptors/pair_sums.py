@@ -24,6 +24,7 @@ from jaxpot.core.fusion import kept
 
 _MOST = 1000  # exponentials that are whole powers of others up to this one are made so
 _BLOCKS = (4, 8, 12, 16)  # neighbours in a block
+_LEAST = 1e-12  # A^2: rounding makes squares of distances negative between the empty places of a row
 
 
 class PairSums(NamedTuple):
@@ -87,16 +88,16 @@ def _pairs(what, one, other):
     )
     length, width = units.shape[-1], units_.shape[-1]
     itself = np.eye(length, width, dtype=units.dtype)
-    spread = {
-        shift: _product((r - shift) ** 2, _ones(r_)) + _product(_ones(r), (r_ - shift) ** 2)
-        for shift in {shift for _, shift in what.radial}
-    }
-    square = None
+
+    def around(shift):
+        return _product((r - shift) ** 2, _ones(r_)) + _product(_ones(r), (r_ - shift) ** 2)
+
+    spread, square = {shift: around(shift) for _, shift in what.radial if shift != 0.0 or not what.narrow}, None
     if what.narrow:
-        both = _product(r * r, _ones(r_)) + _product(_ones(r), r_ * r_)
+        both = around(0.0)
         # r_jk^2 from q, not the other way: then what comes back by both is added up before it is stored.
         spread[0.0] = itself + 2.0 * both + _product(r * units, -2.0 * r_ * units_)
-        square = spread[0.0] - both
+        square = jnp.maximum(spread[0.0] - both, _LEAST)
     weight = _product(first, first_) if what.alike else _product(first, second_[0]) + _product(second[0], first_)
     once = 2.0 - 2.0 * itself
     once[:, :length] *= 0.5  # in its own block a pair is there from both ends

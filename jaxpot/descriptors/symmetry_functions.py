@@ -1,7 +1,7 @@
 """Behler's atom-centred symmetry functions."""
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -172,17 +172,11 @@ class SymmetryFunctions(Descriptor):
 
     def instances(self, environment):
         """The one vector of an environment, (1, d), and its weight (1,)."""
-        weights = {}
-
-        def weight(*which):
-            if which not in weights:
-                weights[which] = self._weight(environment, *which)
-            return weights[which]
-
-        plan = self._plan()
+        # Each weight once: what comes back to it is added up before it goes through the cutoff function.
+        plan, weight = self._plan(), cache(partial(self._weight, environment))
         parts = [_radial(environment, weight, *group) for group in plan.radial]
         parts += [_angular(environment, weight, *group) for group in plan.angular]
-        vector = jnp.concatenate(parts)[np.array(self._plan().order)]
+        vector = jnp.concatenate(parts)[np.array(plan.order)]
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
 
     def jacobian(self, environment):

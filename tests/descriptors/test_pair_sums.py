@@ -64,3 +64,16 @@ def test_slopes_are_derivatives(name, inner):
     away = np.array([True] * 4 + [False, True])
     expected = jax.vmap(jax.grad(lambda s: fade(name, s, 4.0, inner)))(square)
     np.testing.assert_allclose(np.asarray(slope)[away], expected[away], rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("name", ["cosine", "poly2"])
+def test_empty_places_far_away_are_harmless_in_single_precision(name):
+    """Squares of distances of 0.01 A are differences of large numbers: rounding makes some of them negative."""
+    what = PairSums(True, True, (name, 25.0, 0.0), RADIAL, ANGULAR)
+    rng = np.random.default_rng(0)
+    units = rng.normal(size=(3, 20))
+    units = np.hstack([units / np.linalg.norm(units, axis=0), np.tile([[1.0], [0.0], [0.0]], 20)])
+    r = np.concatenate([rng.uniform(3.0, 24.0, 20), 25.35 + 0.01 * np.arange(20)])
+    units, r, weights = (jnp.asarray(a, np.float32) for a in (units, r, r < 25.0))
+    value, slope = jax.value_and_grad(lambda r: jnp.sum(pair_sums(what, units, r, weights, weights)))(r)
+    assert jnp.isfinite(value) and jnp.isfinite(slope).all()
