@@ -97,7 +97,7 @@ def _pairs(what, one, other):
         both = around(0.0)
         # r_jk^2 from q, not the other way: then what comes back by both is added up before it is stored.
         spread[0.0] = itself + 2.0 * both + _product(r * units, -2.0 * r_ * units_)
-        square = jnp.maximum(spread[0.0] - both, _LEAST)
+        square = spread[0.0] - both
     weight = _product(first, first_) if what.alike else _product(first, second_[0]) + _product(second[0], first_)
     once = 2.0 - 2.0 * itself
     once[:, :length] *= 0.5  # in its own block a pair is there from both ends
@@ -124,6 +124,7 @@ def _with_factors(what, cosine, square, spread, weight):
     """T, and the matrices that its derivative needs, too."""
     fading, slope = None, None
     if what.narrow:
+        square = jnp.maximum(square, _LEAST)
         fading, slope = fade_and_slope(what.fade[0], square, *what.fade[1:])
         weight, slope = kept(weight * fading), kept(weight * slope)
     bases = tuple(jnp.exp(-eta * _q(what, square, spread, shift)) for eta, shift in _plan(what.radial)[0])
@@ -137,21 +138,20 @@ def _with_factors(what, cosine, square, spread, weight):
         jnp.sum(jnp.einsum("cx,cbx->cb", (e * weight).reshape(flat), angular, precision="highest"), axis=0)
         for e in _exponentials(what, bases)
     ])
-    return found, (bases, weight, fading, slope)
+    return found, (square, bases, weight, fading, slope)
 
 
 @_sums.defjvp
 def _derivative(what, matrices, changes):
-    cosine, square, _, _ = matrices
     d_cosine, d_square, d_spread, d_weight = changes
-    found, (bases, weight, fading, slope) = _with_factors(what, *matrices)
+    found, (square, bases, weight, fading, slope) = _with_factors(what, *matrices)
     if what.narrow:
         d_weight = d_weight * fading + slope * d_square
         d_spread = {
             shift: d + (1.0 - shift / jnp.sqrt(square)) * d_square if shift != 0.0 else d
             for shift, d in d_spread.items()
         }
-    return found, _change(what, cosine, bases, weight, d_cosine, d_weight, d_spread)
+    return found, _change(what, matrices[0], bases, weight, d_cosine, d_weight, d_spread)
 
 
 @partial(jax.checkpoint, static_argnums=(0,))
