@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxpot.checks import check_potential, checked_neighbors, prepare, prepare_padded, round_atoms
 from jaxpot.core.devices import sharing, sum_shares
+from jaxpot.core.fusion import kept
 from jaxpot.core.graph import connect, connect_rows, knows
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
@@ -250,6 +251,8 @@ def _evaluate_members(committee, structure, neighbors, with_stress):
     def share(rows, wanted, committee, structure, neighbors):
         def chunk(found, rows):
             graph = connect_rows(structure, neighbors, rows)
+            # Each member would gather these anew.
+            graph = graph.replace(x=kept(graph.x), y=kept(graph.y), z=kept(graph.z))
             gradients = member_gradients(cast(committee, dtype), graph.environments(), neighbors)
             site, gradient = jax.vmap(partial(_in_space, graph))(*gradients)
             add = partial(_added, committee.potential.pairwise, wanted, graph)
