@@ -132,6 +132,21 @@ def test_no_global_state_and_nothing_executed(path):
         assert not isinstance(node, ast.Assert), f"{name_of(path)}:{node.lineno}: raise a typed error instead"
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_decompositions_have_one_door(path):
+    """Batches of matrices lock up jaxlib's threads: `core/linalg.py` says why, and is the only one to call LAPACK."""
+    if name_of(path) == "core/linalg.py":
+        return
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        called = attribute_path(node) if isinstance(node, ast.Attribute) else ""
+        if called.startswith(("jnp.linalg.", "jnp.fft.", "jax.scipy.linalg.", "jax.lax.linalg.")):
+            harmless = ("linalg.norm", "linalg.det", "linalg.block_diag")  # det of 3 x 3: in closed form
+            assert called.endswith(harmless), f"{name_of(path)}:{node.lineno} calls {called}: take it from core.linalg"
+    for module, _ in imports(tree):
+        assert not module.startswith(("jax.scipy.linalg", "jax.numpy.linalg", "jax.lax.linalg")), f"{name_of(path)}: {module}"
+
+
 def test_importing_does_nothing():
     """No array is made, no back end started and no configuration touched by `import jaxpot`."""
     code = (

@@ -15,6 +15,7 @@ References:
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core import linalg
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
@@ -77,7 +78,7 @@ class CubicSpline:
             diagonal = jnp.concatenate([2.0 * h[:1], inner, 2.0 * h[-1:]])
             upper, lower = h, h
             right = jnp.concatenate([6.0 * (d[:1] - self.slopes[:1]), rise, 6.0 * (self.slopes[1:] - d[-1:])])
-        return jnp.linalg.solve(jnp.diag(diagonal) + jnp.diag(upper, 1) + jnp.diag(lower, -1), right)
+        return linalg.solve(jnp.diag(diagonal) + jnp.diag(upper, 1) + jnp.diag(lower, -1), right)
 
 
 def evaluate(splines, which, x):

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core import linalg
+
 DEGENERATE = 1e-7  # of the largest |eigenvalue|: closer ones count as equal
 
 
@@ -14,7 +16,7 @@ def eigh(matrix):
     meaning: invariants of the subspace (its projector, traces over it) are differentiated exactly, where
     the textbook formula divides by zero.
     """
-    return tuple(jnp.linalg.eigh(matrix))
+    return linalg.eigh(0.5 * (matrix + _adjoint(matrix)))
 
 
 @eigh.defjvp

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from vesin import NeighborList
 
+from jaxpot.core import linalg
 from jaxpot.core.elements import symbol
 from jaxpot.core.precision import product, require_concrete
 from jaxpot.core.pytree import pytree, static
@@ -99,7 +100,7 @@ class Neighbors:
         drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
         moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
         square = product(affine, affine.T)
-        stretch = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(square)[0], 0.0))
+        stretch = jnp.sqrt(jnp.maximum(linalg.eigh(square)[0][0], 0.0))
         enough = self.reach * stretch - 2.0 * moved >= extent
         for k, (cutoff, _) in enumerate(self.inner):
             enough = enough & (self.inner_reach[k] * stretch - 2.0 * moved >= cutoff)

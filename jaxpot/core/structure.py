@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core import linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
 from jaxpot.core.precision import as_float, concrete, product, to_device
 from jaxpot.core.pytree import pytree, static
@@ -103,7 +104,7 @@ class Structure:
     @property
     def fractional(self):
         """Positions in units of the lattice vectors, (n, 3)."""
-        return product(self.positions, jnp.linalg.inv(self.cell))
+        return product(self.positions, linalg.inverse(self.cell))
 
     def strained(self, strain):
         """The structure after r -> r (1 + strain), positions and cell alike; strain (3, 3)."""

@@ -15,6 +15,7 @@ import numpy as np
 import spglib
 from scipy.spatial import cKDTree
 
+from jaxpot.core import linalg
 from jaxpot.core.precision import require_concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
@@ -116,7 +117,7 @@ class Symmetry:
         cell = jnp.asarray(self.cell if cell is None else cell)
         if len(self.rotations) == 1:
             return positions
-        fractional = positions @ jnp.linalg.inv(cell)
+        fractional = positions @ linalg.inverse(cell)
         images = jnp.einsum("kix,kyx->kiy", fractional[self.sources], self.rotations)
         offsets = images + self.translations[:, None] - fractional
         return positions + jnp.mean(offsets - jnp.round(offsets), axis=0) @ cell

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import checked_neighbors
+from jaxpot.core import linalg
 from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
@@ -156,7 +157,7 @@ def _strain_row(potential, structure, neighbors, first, second):
     def slope(s):
         """dE/dt at t = 0: stress and volume of the crystal strained by s a, times b in its own coordinates."""
         strained = structure.strained(s * first)
-        along = jnp.linalg.solve(jnp.eye(3) + s * first, second)
+        along = linalg.solve(jnp.eye(3) + s * first, second)
         stress = design_rows(potential, strained, neighbors).stress
         return strained.volume * jnp.einsum("ab,abm->m", along, stress)
 

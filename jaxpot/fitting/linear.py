@@ -12,10 +12,10 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from scipy.linalg import blas, cho_solve, cholesky
 from scipy.linalg import solve_triangular as triangular
 
+from jaxpot.core import linalg
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 
@@ -126,7 +126,7 @@ def whiten(rows, factors):
     cuts = np.cumsum([len(f) for f in factors])[:-1]
     parts = jnp.split(rows, cuts, axis=1)
     return jnp.concatenate([
-        solve_triangular(f, part.T, lower=True).T for f, part in zip(factors, parts, strict=True)
+        linalg.solve_lower(f, part.T).T for f, part in zip(factors, parts, strict=True)
     ], axis=1)
 
 
@@ -134,7 +134,7 @@ def unwhiten(weights, factors):
     """Weights of the terms, L^-T w: (M,) to a list of (M_t,)."""
     cuts = np.cumsum([len(f) for f in factors])[:-1]
     return [
-        solve_triangular(f, part, lower=True, trans=1)
+        linalg.solve_lower(f, part, transposed=True)
         for f, part in zip(factors, jnp.split(weights, cuts), strict=True)
     ]
 
@@ -211,8 +211,8 @@ def log_evidence(moments, noise, scales=None):
     gram, cross = weighted(moments, noise)
     if scales is not None:
         gram, cross = scales[:, None] * gram * scales, scales * cross
-    factor = jnp.linalg.cholesky(gram + jnp.eye(len(cross)))
-    half = solve_triangular(factor, cross, lower=True)
+    factor = linalg.cholesky(gram + jnp.eye(len(cross)))
+    half = linalg.solve_lower(factor, cross)
     total = 2.0 * jnp.sum(jnp.log(jnp.diagonal(factor))) - half @ half
     for group, found in moments.items():
         total = total + found.square / noise[group] ** 2 + 2.0 * found.log_sigma

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core import linalg
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
@@ -80,7 +81,7 @@ class CellRescaling(Dynamics):
         strain = 0.5 * (strain + strain.T)
         if not self.shape:
             strain = jnp.trace(strain) / 3.0 * unit
-        values, vectors = jnp.linalg.eigh(strain)
+        values, vectors = linalg.eigh(strain)
         stretch, shrink = (product(vectors * jnp.exp(sign * values), vectors.T) for sign in (1.0, -1.0))
         structure = state.structure
         after = state.replace(

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import checked_neighbors
+from jaxpot.core import linalg
 from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import Neighbors, round_capacity
+from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 
@@ -182,5 +184,6 @@ def _inverse(structure: Structure):
     if len(periodic) == 0:
         return found
     if len(periodic) == 3:
-        return jnp.linalg.inv(structure.cell)
-    return found.at[:, periodic].set(jnp.linalg.pinv(structure.cell[periodic]))
+        return linalg.inverse(structure.cell)
+    rows = structure.cell[periodic]
+    return found.at[:, periodic].set(linalg.solve(product(rows, rows.T), rows).T)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import checked_neighbors
+from jaxpot.core import linalg
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
@@ -90,7 +91,7 @@ def internal_response(force_constants, coupling):
     projector = translations(n, force_constants.dtype)
     mean = jnp.trace(force_constants) / force_constants.shape[0]
     stiff = jnp.where(mean == 0, 1.0, mean)  # one atom has no internal coordinates, and no stiffness of them
-    return -jnp.linalg.solve(force_constants + stiff * projector, coupling - projector @ coupling)
+    return -linalg.solve(force_constants + stiff * projector, coupling - projector @ coupling)
 
 
 def require_stable(matrix, what):

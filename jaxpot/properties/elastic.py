@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.basis.hermitian import eigh
+from jaxpot.core import linalg
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
@@ -45,7 +47,7 @@ class ElasticConstants:
     @property
     def compliance(self):
         """Inverse of the stiffness, (6, 6) A^3/eV."""
-        return jnp.linalg.inv(self.voigt)
+        return linalg.inverse(self.voigt)
 
     @property
     def bulk_voigt(self):
@@ -94,7 +96,7 @@ class ElasticConstants:
         """(6,) eigenvalues of the symmetrised stiffness in Mandel's (orthonormal) form; all positive where stable."""
         weight = jnp.sqrt(jnp.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], self.voigt.dtype))
         mandel = self.voigt * weight[:, None] * weight[None, :]
-        return jnp.linalg.eigvalsh(0.5 * (mandel + mandel.T))
+        return eigh(0.5 * (mandel + mandel.T))[0]
 
     @property
     def stable(self):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import checked_neighbors, round_atoms
+from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
@@ -225,7 +226,9 @@ def _enthalpy_gradient(z, potential, structure, listed, basis, pressure):
 @jax.jit
 def _inverse_stiffness(z, *fixed):
     matrix = jax.jacfwd(_enthalpy_gradient)(z, *fixed)
-    return jnp.linalg.pinv(0.5 * (matrix + matrix.T), rtol=1e-9, hermitian=True)
+    values, vectors = linalg.eigh(0.5 * (matrix + matrix.T))
+    stiff = jnp.abs(values) > 1e-9 * jnp.max(jnp.abs(values))
+    return (vectors * jnp.where(stiff, 1.0 / jnp.where(stiff, values, 1.0), 0.0)) @ vectors.T
 
 
 def _dual(basis):

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.basis.hermitian import eigh
+from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import ConvergenceError, DataError
@@ -182,7 +184,7 @@ class _Model:
         jets, vibrating = self.jets(self.potential, structure), method != "gruneisen_v0"
         fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=vibrating)
         live = _derivatives(jets, temperature, *self.mesh[1:], vibrating=vibrating)
-        step = -jnp.linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
+        step = -linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
         if self.smooth:
             here = _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
             return self.row(here, temperature, method, self.jets(self.potential, here))
@@ -223,10 +225,10 @@ class _Derivatives:
 @jax.jit
 def _describe(found, mixed, structure, temperature, strains):
     volume = structure.volume
-    amplitudes = -jnp.linalg.solve(found.second, mixed)
+    amplitudes = -linalg.solve(found.second, mixed)
     tensor = jnp.tensordot(amplitudes, strains, 1)
     trace = jnp.trace(strains, axis1=1, axis2=2)
-    bulk = 1.0 / (volume * trace @ jnp.linalg.solve(found.second, trace))
+    bulk = 1.0 / (volume * trace @ linalg.solve(found.second, trace))
     expansion = jnp.trace(tensor)
     warm = found.heat_capacity > 0
     gamma = expansion * volume * bulk / jnp.where(warm, found.heat_capacity, 1.0)
@@ -252,7 +254,7 @@ def _follow(potential, structure, listed, strains, moves, e):
         return w
     slope = jax.grad(lambda w: _static(potential, structure, listed, strains, moves, e, w))
     for _ in range(2):
-        w = w - jnp.linalg.solve(jax.jacfwd(slope)(w), slope(w))
+        w = w - linalg.solve(jax.jacfwd(slope)(w), slope(w))
     return w
 
 
@@ -321,9 +323,9 @@ def _path(potential, structure, listed, strains, moves):
         return pull(potential, structure, listed, strains, moves, e, w)
 
     stiffness = jax.jacfwd(g, argnums=1)(origin, still)
-    first = -jnp.linalg.solve(stiffness, jax.jacfwd(g)(origin, still))
+    first = -linalg.solve(stiffness, jax.jacfwd(g)(origin, still))
     bend = jax.jacfwd(jax.jacfwd(lambda e: g(e, first @ e)))(origin)
-    second = -jnp.linalg.solve(stiffness, bend.reshape(k, m * m)).reshape(k, m, m)
+    second = -linalg.solve(stiffness, bend.reshape(k, m * m)).reshape(k, m, m)
     return lambda e: first @ e + 0.5 * (second @ e) @ e
 
 
@@ -374,7 +376,7 @@ def _mixed_from_modes(jets, temperature, weights, zeros):
 
 
 def _mode_heat(matrices, zeros, temperature):
-    w2 = jnp.linalg.eigvalsh(matrices)
+    w2, _ = jax.vmap(eigh)(matrices)
     known = jnp.arange(w2.shape[1]) >= zeros[:, None]
     heat = jax.vmap(jax.vmap(lambda x: mode_heat_capacity(x, temperature)))(jnp.where(known, w2, 1.0))
     return jnp.where(known, heat, 0.0)

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from jaxpot.core import linalg
 from jaxpot.errors import DataError
 
 # Nodes closer than this fraction of the smallest take the integral form of a divided difference; with
@@ -238,7 +239,7 @@ def _simplex_rule(dimension):
 
 def _spectrum(matrix, exclude):
     """Ascending eigenvalues and eigenvectors; all NaN if an excluded eigenvalue is not zero."""
-    w, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
+    w, vectors = linalg.eigh(matrix)
     excluded = jnp.arange(w.shape[0]) < exclude
     wrong = jnp.any(excluded & (jnp.abs(w) > _ZERO * jnp.max(jnp.abs(w))))
     return jnp.where(wrong, jnp.nan, w), vectors

@@ -2,8 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 
+from jaxpot.core import linalg
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
@@ -113,9 +113,9 @@ class SparseGP:
         known = self.delta**2 * self._weighted(self.kernel.matrix(vectors, self.points))
         white = noise**2 * jnp.sum(weights * weights)
         if correlated:
-            explained = solve_triangular(factor, weights @ known, lower=True)
+            explained = linalg.solve_lower(factor, weights @ known)
             return self.prior(vectors, weights) + white - jnp.sum(explained * explained)
-        explained = solve_triangular(factor, (weights[:, None] * known).T, lower=True)
+        explained = linalg.solve_lower(factor, (weights[:, None] * known).T)
         prior = jnp.sum(weights * weights * self.kernel.diagonal(vectors))
         return self.delta**2 * prior + white - jnp.sum(explained * explained)
 

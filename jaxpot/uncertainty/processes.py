@@ -5,8 +5,8 @@ import weakref
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 
+from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.describe import vectors_of
@@ -45,10 +45,10 @@ def inverse_factor(readout, jitter):
     with jax.ensure_compile_time_eval():
         unit = jnp.eye(len(factor), dtype=factor.dtype)
         if is_traced(factor):
-            return solve_triangular(factor, unit, lower=True)
+            return linalg.solve_lower(factor, unit)
         kept = _inverses.setdefault(readout, {})
         if jitter not in kept:
-            kept[jitter] = solve_triangular(factor, unit, lower=True)
+            kept[jitter] = linalg.solve_lower(factor, unit)
         return kept[jitter]
 
 
@@ -59,7 +59,7 @@ def point_factor(readout, noise):
         DataError: it is numerically singular. (Traced: NaN.)
     """
     if is_traced(readout):
-        return jnp.linalg.cholesky(readout.point_covariance(noise))
+        return linalg.cholesky(readout.point_covariance(noise))
     kept = _factors.setdefault(readout, {})
     if noise not in kept:
         with jax.ensure_compile_time_eval():

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 
+from jaxpot.core import linalg
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.fitting.describe import describe
@@ -91,7 +91,7 @@ def _new_points(readout, factor, vectors, count):
     """Points (m, d), and what their values add to the weights of old and new points: (M, m), (m, m)."""
     scale = float(readout.delta) ** 2
     mixed = np.asarray(readout.features(jnp.asarray(vectors), jnp.eye(len(vectors))))  # (N, M)
-    half = np.asarray(solve_triangular(factor, mixed.T, lower=True))  # (M, N)
+    half = np.asarray(linalg.solve_lower(factor, mixed.T))  # (M, N)
     left = scale * np.asarray(readout.kernel.diagonal(jnp.asarray(vectors))) - (half * half).sum(0)
     chosen, steps, largest = [], np.zeros((0, len(vectors))), left.max(initial=0.0)
     floor = max(_ENOUGH * largest, 1e-12 * scale)
@@ -104,7 +104,7 @@ def _new_points(readout, factor, vectors, count):
         chosen.append(k)
     root = steps[:, chosen].T  # R_ZZ = root root^T, lower
     on_new = np.linalg.inv(root).T
-    on_old = -np.asarray(solve_triangular(factor, half[:, chosen] @ on_new, lower=True, trans=1))
+    on_old = -np.asarray(linalg.solve_lower(factor, half[:, chosen] @ on_new, transposed=True))
     return vectors[chosen], on_old, on_new
 
 
