@@ -89,11 +89,12 @@ def main():
         return
     import jaxlib
 
-    print(f"jaxlib {jaxlib.__version__}, {os.cpu_count()} cores, {BATCH} matrices of {options.rows} rows, {THREADS} threads")
+    print(f"jaxlib {jaxlib.__version__}, {os.cpu_count()} cores; {BATCH} matrices of {options.rows} rows; {THREADS} threads")
     for kind in KINDS:
         for whose in ("jax", "jaxpot"):
             command = [sys.executable, __file__, "--rows", str(options.rows), "--one", kind, whose]
-            print(f"{kind:18}{whose:8}{subprocess.run(command, capture_output=True, text=True).stdout.strip()}", flush=True)
+            said = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+            print(f"{kind:18}{whose:8}{said}", flush=True)
 
 
 if __name__ == "__main__":

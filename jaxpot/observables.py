@@ -144,6 +144,19 @@ def evaluate_many(potential, structures):
     Returns:
         A list of `Evaluation` with NumPy arrays, in the order given.
     """
+    def evaluated(structure, listed, n):
+        return _strip_evaluation(jax.tree.map(np.asarray, _evaluate(potential, structure, listed, True)), n)
+
+    return _in_buckets(evaluated, potential, structures)
+
+
+def energy_many(potential, structures):
+    """Energies of a list of structures, eV, a NumPy array; in buckets as `evaluate_many`, without derivatives."""
+    return np.array(_in_buckets(lambda s, listed, n: float(_energy(potential, s, listed)), potential, structures))
+
+
+def _in_buckets(function, potential, structures):
+    """function(padded structure, list, number of atoms) of each structure, few shapes in all."""
     check_potential(potential)
     structures = [Structure.of(s) for s in structures]
     order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
@@ -158,8 +171,7 @@ def evaluate_many(potential, structures):
         for i, structure, listed in zip(members, padded, lists, strict=True):
             if listed.capacity < capacity:
                 listed = checked_neighbors(potential, structure, rows=size, capacity=capacity)
-            result = _evaluate(potential, structure, listed, True)
-            results[i] = _strip_evaluation(jax.tree.map(np.asarray, result), len(structures[i]))
+            results[i] = function(structure, listed, len(structures[i]))
     return results
 
 

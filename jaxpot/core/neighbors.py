@@ -19,7 +19,7 @@ from vesin import NeighborList
 
 from jaxpot.core import linalg
 from jaxpot.core.elements import symbol
-from jaxpot.core.precision import product, require_concrete
+from jaxpot.core.precision import is_traced, product, require_concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
@@ -93,18 +93,26 @@ class Neighbors:
         """Whether the list holds every pair within `extent` (A) of the structure as it is now; () bool."""
         cell = jax.lax.stop_gradient(structure.cell)
         positions = jax.lax.stop_gradient(structure.positions)
-        present = structure.numbers > 0
-        atom = present[:, None]
-        affine = jnp.eye(3, dtype=cell.dtype) + product(self.inverse, cell - self.cell)
-        drift = jnp.where(atom, positions - product(self.positions, affine), 0.0)
-        drift = jnp.where(atom, drift - drift.sum(0) / jnp.maximum(atom.sum(), 1), 0.0)
-        moved = jnp.sqrt(jnp.max(jnp.sum(drift * drift, axis=1), initial=0.0))
-        square = product(affine, affine.T)
-        stretch = jnp.sqrt(jnp.maximum(linalg.eigh(square)[0][0], 0.0))
-        enough = self.reach * stretch - 2.0 * moved >= extent
-        for k, (cutoff, _) in enumerate(self.inner):
-            enough = enough & (self.inner_reach[k] * stretch - 2.0 * moved >= cutoff)
-        return enough & jnp.all(present == self.atoms)
+        known = (self, extent, positions, cell, structure.numbers)
+        if is_traced(*known):
+            return _covers(jnp, product, linalg.eigh, *known)
+        # In NumPy: operation by operation JAX would compile twenty small programs for every size.
+        return _covers(np, np.matmul, np.linalg.eigh, *jax.tree.map(np.asarray, known))
+
+
+def _covers(xp, product, eigh, listed, extent, positions, cell, numbers):
+    """`Neighbors.covers` with the functions of NumPy or of JAX."""
+    present = numbers > 0
+    atom = present[:, None]
+    affine = xp.eye(3, dtype=cell.dtype) + product(listed.inverse, cell - listed.cell)
+    drift = xp.where(atom, positions - product(listed.positions, affine), 0.0)
+    drift = xp.where(atom, drift - drift.sum(0) / xp.maximum(atom.sum(), 1), 0.0)
+    moved = xp.sqrt(xp.max(xp.sum(drift * drift, axis=1), initial=0.0))
+    stretch = xp.sqrt(xp.maximum(eigh(product(affine, affine.T))[0][0], 0.0))
+    enough = listed.reach * stretch - 2.0 * moved >= extent
+    for k, (cutoff, _) in enumerate(listed.inner):
+        enough = enough & (listed.inner_reach[k] * stretch - 2.0 * moved >= cutoff)
+    return enough & xp.all(present == listed.atoms)
 
 
 def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=()):

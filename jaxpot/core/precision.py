@@ -46,8 +46,14 @@ def host_float(value, name):
 
 
 def to_device(array):
-    """A NumPy array as a JAX array. `jnp.asarray` would compile a small program for every new shape."""
-    return array if isinstance(array, jax.Array) else jax.device_put(array)
+    """A NumPy array as a JAX array, concrete under `jit` too.
+
+    `jnp.asarray` would compile a small program for every new shape.
+    """
+    if isinstance(array, jax.Array):
+        return array
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(array)
 
 
 def is_traced(*trees):

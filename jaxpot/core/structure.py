@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxpot.core import linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
-from jaxpot.core.precision import as_float, concrete, product, to_device
+from jaxpot.core.precision import as_float, concrete, is_traced, product, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 
@@ -108,8 +108,12 @@ class Structure:
 
     def strained(self, strain):
         """The structure after r -> r (1 + strain), positions and cell alike; strain (3, 3)."""
-        deformation = jnp.eye(3, dtype=self.cell.dtype) + strain
-        return self.moved(product(self.positions, deformation), product(self.cell, deformation))
+        if is_traced(self.positions, self.cell, strain):
+            deformation = jnp.eye(3, dtype=self.cell.dtype) + strain
+            return self.moved(product(self.positions, deformation), product(self.cell, deformation))
+        positions, cell = np.asarray(self.positions), np.asarray(self.cell)
+        deformation = np.eye(3, dtype=cell.dtype) + np.asarray(strain, cell.dtype)
+        return self.moved(to_device(positions @ deformation), to_device(cell @ deformation))
 
     def moved(self, positions, cell=None):
         """A copy with other positions (and cell), traced or not; the constructor's checks are not repeated."""

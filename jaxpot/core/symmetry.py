@@ -16,7 +16,7 @@ import spglib
 from scipy.spatial import cKDTree
 
 from jaxpot.core import linalg
-from jaxpot.core.precision import require_concrete
+from jaxpot.core.precision import is_traced, require_concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
 
@@ -88,7 +88,8 @@ class Symmetry:
         Returns:
             (n, 3) the invariant part. A crystal that moves along it keeps its space group.
         """
-        moved = jnp.einsum("kix,kxy->iy", jnp.asarray(vectors)[self.sources], self.cartesian)
+        xp = jnp if is_traced(vectors) else np
+        moved = xp.einsum("kix,kxy->iy", xp.asarray(vectors)[self.sources], self.cartesian)
         return moved / len(self.rotations)
 
     def symmetrize_tensor(self, tensor):
@@ -100,7 +101,8 @@ class Symmetry:
         Returns:
             (3, 3) the invariant part.
         """
-        moved = jnp.einsum("kxi,xy,kyj->ij", self.cartesian, jnp.asarray(tensor), self.cartesian)
+        xp = jnp if is_traced(tensor) else np
+        moved = xp.einsum("kxi,xy,kyj->ij", self.cartesian, xp.asarray(tensor), self.cartesian)
         return moved / len(self.rotations)
 
     def symmetrize_positions(self, positions, cell=None):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
@@ -25,10 +26,12 @@ class EquationOfState:
 
     def curve(self, volumes):
         """The fitted Birch-Murnaghan energy at other volumes, eV."""
-        x = (self.volume / jnp.asarray(volumes)) ** (2.0 / 3.0) - 1.0
-        return self.energy + 9.0 * self.volume * self.bulk / 16.0 * (
-            x**3 * self.bulk_derivative + x**2 * (2.0 - 4.0 * x)
-        )
+        terms = self.volume, self.energy, self.bulk, self.bulk_derivative, volumes
+        if not is_traced(terms):  # NumPy: a few numbers are not worth programs
+            terms = jax.tree.map(np.asarray, terms)
+        volume, energy, bulk, derivative, volumes = terms
+        x = (volume / volumes) ** (2.0 / 3.0) - 1.0
+        return energy + 9.0 * volume * bulk / 16.0 * (x**3 * derivative + x**2 * (2.0 - 4.0 * x))
 
     def plot(self):
         """A matplotlib figure of energies and fit."""
@@ -61,9 +64,8 @@ def equation_of_state(potential, structure, strains=None, relaxed=True):
     if strains.size < 5:
         raise DataError(f"a fit of four parameters needs at least 5 strains, got {strains.size}")
     scaled = [structure.strained(s * np.eye(3)) for s in strains]
-    if relaxed and len(structure) > 1:
-        scaled = [relax(potential, s).structure for s in scaled]
-    energies = np.array([float(r.energy) for r in evaluate_many(potential, scaled)])
+    results = [relax(potential, s) for s in scaled] if relaxed else evaluate_many(potential, scaled)
+    energies = np.array([float(r.energy) for r in results])
     volumes = np.array([float(s.volume) for s in scaled])
     # The form is a cubic in V^(-2/3): linear least squares, then its minimum.
     center = volumes.mean()

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.numbers import as_number
-from jaxpot.core.precision import is_traced
+from jaxpot.core.precision import is_traced, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError
@@ -38,10 +38,13 @@ class Arrangement:
 
     def of(self, crystal):
         """The `Structure` that this makes of a crystal, differentiable by its positions and cell."""
-        shifts, lattice = (jnp.asarray(a, crystal.cell.dtype) for a in (self.shifts, self.lattice))
+        moves, known = self.moves, (self, crystal)
+        if not is_traced(known):  # in NumPy: JAX would compile a dozen small programs
+            crystal, moves = jax.tree.map(np.asarray, (crystal, moves))
+        shifts, lattice = (np.asarray(a, crystal.cell.dtype) for a in (self.shifts, self.lattice))
         sources = np.asarray(self.sources)
         return Structure(
-            crystal.positions[sources] + shifts @ crystal.cell + self.moves,
+            crystal.positions[sources] + shifts @ crystal.cell + moves,
             lattice @ crystal.cell,
             crystal.numbers[sources],
             crystal.masses[sources],
@@ -119,7 +122,7 @@ class Relaxed:
         shaken = self.rattle * np.random.default_rng(0).normal(size=ideal.positions.shape)
         found, reasons = [], []
         for start in self.starts:
-            there = ideal.moved(ideal.positions + start + shaken)
+            there = ideal.moved(to_device(np.asarray(ideal.positions) + np.asarray(start) + shaken))
             try:
                 end = relax(
                     potential, there, fmax=self.fmax, steps=self.steps, symmetry=False, callback=self.callback

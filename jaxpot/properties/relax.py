@@ -14,6 +14,7 @@ from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import Evaluation, energy, evaluate
 from jaxpot.properties.coordinates import deform, frozen, voigt_basis
 
+_FEW = 16  # atoms
 _SKIN = 0.8  # A
 _LONGEST = 0.15  # A; no atom moves further in one step
 _FLAT = 1e-8  # of the energy: smaller changes are not looked at
@@ -134,7 +135,10 @@ class _Search:
         extent = self.potential.extent()
         if self.listed is None or not bool(self.listed.covers(padded, extent)):
             # A collapsing trial step may fail here with a typed error, which says what came together.
-            self.listed = jax.device_put(checked_neighbors(self.potential, padded, skin=_SKIN, rows=self.size))
+            listed = checked_neighbors(self.potential, padded, skin=_SKIN, rows=self.size)
+            if self.size <= _FEW:  # longer rows cost such a crystal nothing, and all its volumes share a program
+                listed = listed.in_rows_of(max(32, 1 << (listed.capacity - 1).bit_length()))
+            self.listed = jax.device_put(listed)
         found = jax.device_get(evaluate(self.potential, padded, self.listed))
         return Evaluation(found.energy, found.energies[: self.n], found.forces[: self.n], found.stress)
 

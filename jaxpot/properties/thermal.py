@@ -29,6 +29,7 @@ from jaxpot.properties.trace_functions import mesh_average
 
 METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _SKIN = 0.4  # A
+_FINE_STEP = 5e-4  # strain of the differences for smooth potentials
 _TOLERANCE = 1e-11  # strain
 _STEPS = 30
 _NEAR = 1e-3  # strain of the differences by which rough potentials' properties follow the state
@@ -78,7 +79,8 @@ def thermal_expansion(
             at V(T)); "gruneisen_v0" (the same at the static cell with the static stiffness: first order).
         callback: called with (number of temperatures done, all).
         differences: interpolate the dynamical matrices between strains, as is done for rough potentials, for smooth
-            ones, too: programs that compile in a fraction of the time.
+            ones, too, between strains so small that results agree to 1e-5: programs that compile in a fraction of the
+            time.
 
     Returns:
         `ThermalExpansion`, differentiable with respect to the potential.
@@ -100,7 +102,7 @@ def thermal_expansion(
             potential, structure, 2 * STEP,
             f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
         )
-    model = _Model(potential, structure, mesh, smooth and not differences)
+    model = _Model(potential, structure, mesh, smooth and not differences, _FINE_STEP if smooth else STEP)
     rows, now = [], model.start
     for k, temperature in enumerate(temperatures):
         if method != "gruneisen_v0":
@@ -115,8 +117,8 @@ def thermal_expansion(
 class _Model:
     """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
 
-    def __init__(self, potential, structure, mesh, smooth):
-        self.potential, self.smooth = potential, smooth
+    def __init__(self, potential, structure, mesh, smooth, step):
+        self.potential, self.smooth, self.step = potential, smooth, step
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
         self.fixed = frozen(potential)
@@ -132,7 +134,7 @@ class _Model:
         path = (potential, structure, self.listed, self.strains, self.moves)
         if self.smooth:
             return _jets(*path, self.topology, self.mesh[0])
-        points, fit = _stencil(len(self.strains))
+        points, fit = _stencil(len(self.strains), self.step)
         # Not one program for all: that of site Hessians is there, and takes long to compile.
         states = [structure if not point.any() else _along_path(*path, point) for point in points]
         sites = [site_hessians(potential, state, self.listed) for state in states]
@@ -147,7 +149,7 @@ class _Model:
     def minimum(self, structure, temperature):
         """The structure at the minimum of the free energy, by Newton's method (concrete)."""
         for _ in range(_STEPS):
-            found = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:])
+            found = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=True)
             if not np.isfinite(np.asarray(found.gradient)).all():
                 self.explain(structure)
             step = -np.linalg.solve(np.asarray(found.second), np.asarray(found.gradient))
@@ -344,7 +346,7 @@ def _second_order(function, origin):
 
 
 @partial(jax.jit, static_argnames="vibrating")
-def _derivatives(jets, temperature, weights, zeros, vibrating=True):
+def _derivatives(jets, temperature, weights, zeros, *, vibrating):
     """Derivatives of F(e, T) at e = 0; without `vibrating`, second and gradient are those of E alone."""
     origin = jnp.zeros(jets.slope.shape[0], jets.slope.dtype)
 
@@ -383,27 +385,27 @@ def _mode_heat(matrices, zeros, temperature):
 
 
 @lru_cache
-def _stencil(m):
+def _stencil(m, step):
     """Strains (p, m) around 0, and the polynomial through values there: fit(values (p, ...), e (m,)).
 
-    One strain: degree 4 through five points; several: degree 2 (central differences).
+    One strain: degree 4 through five points up to twice the step; several: degree 2 (central differences).
     """
     if m == 1:
-        points = STEP * np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]])
+        points = step * np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]])
         powers = [(k,) for k in range(5)]
     else:
         steps = [np.zeros(m)]
         for i in range(m):
             steps += [np.eye(m)[i], -np.eye(m)[i]]
-            steps += [np.eye(m)[i] + np.eye(m)[j] for j in range(i)]
-        points = STEP * np.array(steps)
+            steps += [sign * (np.eye(m)[i] + np.eye(m)[j]) for j in range(i) for sign in (1.0, -1.0)]
+        points = step * np.array(steps)
         powers = [(0,) * m] + [tuple(np.eye(m, dtype=int)[i]) for i in range(m)]
         powers += [tuple(np.eye(m, dtype=int)[i] + np.eye(m, dtype=int)[j]) for i in range(m) for j in range(i + 1)]
-    table = np.array([[np.prod((x / STEP) ** np.array(p)) for p in powers] for x in points])
-    inverse = np.linalg.inv(table)
+    table = np.array([[np.prod((x / step) ** np.array(p)) for p in powers] for x in points])
+    inverse = np.linalg.pinv(table)  # of several strains: least squares, exact in the even part
 
     def fit(values, e):
-        terms = [jnp.prod(jnp.stack([(e[i] / STEP) ** int(p) for i, p in enumerate(power) if p] or [e[0] * 0 + 1.0]))
+        terms = [jnp.prod(jnp.stack([(e[i] / step) ** int(p) for i, p in enumerate(power) if p] or [e[0] * 0 + 1.0]))
                  for power in powers]
         return jnp.tensordot(jnp.stack(terms) @ inverse, values, 1)
 

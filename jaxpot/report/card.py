@@ -173,7 +173,7 @@ def property_card(
         results["dos"] = phonon_dos(potential, crystal, mesh=(dos_mesh,) * 3)
         say("Grueneisen parameters")
         with _optional("Grueneisen parameters", notes):
-            found = gruneisen(potential, crystal, wave_vectors)
+            found = gruneisen(potential, crystal, wave_vectors, differences=True)
             if not np.isfinite(np.asarray(found.gamma)).any():
                 raise ConvergenceError("no mode of this crystal has one")
             results["gruneisen"], results["modes"] = _split(
@@ -232,12 +232,14 @@ def _thermal_expansion(potential, crystal, temperatures, mesh, double):
     mesh, done = (mesh,) * 3, []
     with jax.enable_x64(double):
         try:
-            return thermal_expansion(potential, crystal, temperatures, mesh, callback=lambda k, _: done.append(k))
+            return thermal_expansion(
+                potential, crystal, temperatures, mesh, callback=lambda k, _: done.append(k), differences=True
+            )
         except ConvergenceError as error:
             if ROOM not in temperatures[: len(done)]:
                 raise
             message = f"no thermal properties above {temperatures[len(done) - 1]:g} K: {error}"
-        found = thermal_expansion(potential, crystal, temperatures[: len(done)], mesh)
+        found = thermal_expansion(potential, crystal, temperatures[: len(done)], mesh, differences=True)
         warnings.warn(message, JaxpotWarning, stacklevel=2)
         return found
 

@@ -8,7 +8,7 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError
-from jaxpot.observables import evaluate_many
+from jaxpot.observables import energy_many
 
 _CENTRED = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
 _TOLERANCE = 1e-4  # A; relaxed crystals are far closer to their symmetry than files with few digits
@@ -69,12 +69,7 @@ def find_volume(potential, structure):
         ConvergenceError: the energy has no minimum between half and twice the size given.
     """
     scales = np.geomspace(0.5, 2.0, 57)
-    energies = np.array(
-        [
-            float(found.energy)
-            for found in evaluate_many(potential, [structure.strained((s - 1.0) * np.eye(3)) for s in scales])
-        ]
-    )
+    energies = energy_many(potential, [structure.strained((s - 1.0) * np.eye(3)) for s in scales])
     # Ends do not count: some models fall without a bottom where atoms sit on one another.
     inner = np.arange(1, len(scales) - 1)
     dips = inner[(energies[inner] < energies[inner - 1]) & (energies[inner] < energies[inner + 1])]
