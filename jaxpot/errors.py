@@ -50,6 +50,12 @@ class PrecisionError(JaxpotError):
     """Double precision was asked for, and JAX would silently have used single precision."""
 
 
+def first_few(names, most=6) -> str:
+    """The first names of a list, for messages: `a, b and 7 more`."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _place(file, line):
     if file is None:
         return None if line is None else f"line {line}"

@@ -35,6 +35,7 @@ DOORS = {
     "spglib": ("core/symmetry.py",),
     "scipy": ("core/symmetry.py", "fitting/hyperparameters.py", "fitting/linear.py"),
     "ase": ("io/", "interop/ase.py"),
+    "pymatgen": ("io/",),
     "matplotlib": ("report/",),
     "optax": ("fitting/descent.py",),
 }
