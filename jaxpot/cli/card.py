@@ -5,10 +5,8 @@ import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-import numpy as np
-
 from jaxpot import catalog, io
-from jaxpot.checks import check_species, checked_neighbors
+from jaxpot.checks import check_distances, check_species, checked_neighbors
 from jaxpot.cli.files import output_folder
 from jaxpot.cli.model import load_posterior, model_argument
 from jaxpot.errors import DataError
@@ -100,7 +98,9 @@ def start(spec, potential, console):
     if not given:
         console.progress(f"{spec}: looking for the volume")
         structure = find_volume(potential, structure)
-    if not np.asarray(checked_neighbors(potential, structure).counts).any():
+    listed = checked_neighbors(potential, structure)
+    check_distances(structure, listed, refuse=True)
+    if not listed.counts.any():
         raise DataError(
             f"{spec}: no atom has another one within {potential.cutoff:.4g} A, the cutoff of the potential: "
             "nothing holds it together; check its size and its units (A)"

@@ -91,7 +91,15 @@ def main(argv=None):
         with warnings.catch_warnings():
             # Notes between authors of libraries are not for users.
             warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.showwarning = lambda message, *rest, **more: console.note(f"note: {_sentence(message)}")
+            said = set()  # each note once, wherever it comes from
+
+            def show(message, *rest, **more):
+                sentence = _sentence(message)
+                if sentence not in said:
+                    said.add(sentence)
+                    console.note(f"note: {sentence}")
+
+            warnings.showwarning = show
             return options.run(options, console) or 0
     except JaxpotError as error:
         sentence = _sentence(error)

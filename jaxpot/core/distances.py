@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxpot.core.elements import RADII, symbol
 from jaxpot.core.neighbors import find_neighbors
+from jaxpot.core.precision import concrete
 
 CLOSE = 0.5  # of the sum of covalent radii
 _TENTH = (0.02, 0.25)  # of the sum: nearest neighbours, where lengths are given in nm
@@ -50,7 +51,7 @@ def closest_pair(structure, listed=None) -> ClosePair | None:
     """The pair of atoms that is closest, relative to the sum of their covalent radii; None unless below half of it.
 
     Args:
-        structure: `Structure` with concrete values.
+        structure: `Structure` with concrete values, also while they are being differentiated.
         listed: `Neighbors` of it in NumPy arrays, of any cutoff; by default a list is made.
 
     Returns:
@@ -59,7 +60,7 @@ def closest_pair(structure, listed=None) -> ClosePair | None:
     References:
         B. Cordero et al., Dalton Trans. 2008, 2832 (radii).
     """
-    numbers = np.asarray(structure.numbers)
+    numbers = concrete(structure.numbers)
     if listed is None:
         listed = find_neighbors(structure, CLOSE * 2.0 * RADII[numbers].max(initial=0.0))
     places = min(2, listed.capacity)  # the nearest two: rows are sorted by distance
@@ -68,8 +69,7 @@ def closest_pair(structure, listed=None) -> ClosePair | None:
         return None
     centers, others = listed.centers[rows], listed.others[rows, :places]
     shifts = np.moveaxis(listed.shifts[:, rows, :places], 0, -1)
-    positions, cell = np.asarray(structure.positions, float), np.asarray(structure.cell, float)
-    vectors = positions[others] + shifts @ cell - positions[centers][:, None]
+    vectors = listed.positions[others] + shifts @ listed.cell - listed.positions[centers][:, None]
     distances, radii = np.linalg.norm(vectors, axis=2), RADII[numbers[centers]][:, None] + RADII[numbers[others]]
     there = np.arange(places) < listed.counts[rows][:, None]
     known = there & (RADII[numbers[centers]] > 0.0)[:, None] & (RADII[numbers[others]] > 0.0)
