@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxpot import catalog, io
 from jaxpot.checks import check_distances, check_species, checked_neighbors
 from jaxpot.cli.files import output_folder
-from jaxpot.cli.model import load_posterior, model_argument
+from jaxpot.cli.model import load_posterior, model_argument, model_files
 from jaxpot.errors import DataError
 from jaxpot.report.card import property_card
 from jaxpot.report.crystal import find_volume
@@ -80,7 +80,7 @@ def run(options, console):
         structure,
         options.name or options.structure,
         progress=console.progress,
-        model=describe(options.model, potential),
+        model=describe(model_files(options), potential),
         mesh=options.mesh,
         dos_mesh=options.dos_mesh,
         points=options.points,
@@ -120,12 +120,13 @@ def finish(card, folder, console):
 
 
 def describe(name, potential):
-    """What the card says of its model: its name, and the source or the checksum of the file it came from."""
+    """What the card says of its model: its name, and the source or the checksum of the file or files it came from."""
     for model in catalog.models():
         if model.name == name:
             return {"name": name, "source": model.source}
-    path, digest = Path(name), hashlib.sha256()
-    for part in sorted(path.iterdir()) if path.is_dir() else [path]:  # of a folder: of its files, by name
-        if part.is_file():
-            digest.update(part.read_bytes())
-    return {"name": path.name, "sha256": digest.hexdigest()}
+    paths, digest = [Path(part) for part in (name if isinstance(name, tuple) else (name,))], hashlib.sha256()
+    for path in paths:
+        for part in sorted(path.iterdir()) if path.is_dir() else [path]:  # of a folder: of its files, by name
+            if part.is_file():
+                digest.update(part.read_bytes())
+    return {"name": " ".join(path.name for path in paths), "sha256": digest.hexdigest()}

@@ -279,7 +279,11 @@ def test_the_gap_of_the_demo_is_near_its_oracle(run):
 MISTAKES = [
     ([], "a command is missing"),
     (["frobnicate"], "invalid choice"),
-    (["models", "--frobnicate"], "unrecognized arguments"),
+    (["models", "--frobnicate"], "`jaxpot models` has no flag --frobnicate (see"),
+    (["--quiet", "models"], "`jaxpot` has no flag --quiet; flags of a command stand after its name"),
+    (["evaluate", "sw-silicon", "good.xyz", "--otu", "x.json"], "has no flag --otu; did you mean --out?"),
+    (["md", "sw-silicon", "good.xyz", "--tempreature", "300"], "has no flag --tempreature; did you mean --temperature?"),
+    (["evaluate", "sw-silicon", "good.xyz", "two.xyz", "--out", "x.json"], "a word too many: two.xyz; `jaxpot evaluate`"),
     (["evaluate", "sw-silicon", "good.xyz"], "--out"),
     (["evaluate", "no-such-model", "good.xyz", "--out", "x.json"], "no built-in model"),
     (["evaluate", "sw-silicon", "missing.xyz", "--out", "x.json"], "missing.xyz: no such file"),
