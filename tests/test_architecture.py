@@ -28,6 +28,7 @@ STOREYS = (
     {"formats", "interop", "report", "catalog", "datasets", "testing"},
     {"active"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
 DOORS = {

@@ -372,6 +372,14 @@ def test_help_has_examples(capsys, command):
     assert "examples:" in out and "--json" in out
 
 
+def test_python_runs_the_package_as_the_command(tmp_path):
+    command = [sys.executable, "-m", "jaxpot"]
+    done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == f"jaxpot {jp.__version__}"
+    done = subprocess.run([*command, "frobnicate"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("jaxpot: ") and "Traceback" not in done.stderr
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
