@@ -35,6 +35,7 @@ from jaxpot.fitting import (
 )
 from jaxpot.heat_flux import heat_flux
 from jaxpot.interop.ase import ase_calculator, to_ase
+from jaxpot.interop.phonopy import to_phonopy
 from jaxpot.observables import (
     energy,
     evaluate,
@@ -93,6 +94,6 @@ __all__ = [
     "mixed_precision", "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials",
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
     "relax", "save", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std", "std_many",
-    "stress", "surface_energy", "thermal_expansion", "to_ase", "train", "units", "vacancy_energy", "variance",
+    "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train", "units", "vacancy_energy", "variance",
     "virials", "widened", "widened_near",
 ]

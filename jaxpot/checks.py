@@ -6,19 +6,24 @@ lists are refused with a typed error wherever the values are known. Under jit no
 """
 
 import math
+import warnings
 
 import jax
 import numpy as np
 
+from jaxpot.core.distances import closest_pair
 from jaxpot.core.elements import name_species
 from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
-from jaxpot.errors import CapacityError, DataError, PrecisionError
+from jaxpot.errors import CapacityError, DataError, GeometryError, JaxpotWarning, PrecisionError
 from jaxpot.potentials.base import WHY_DOUBLE, Potential
 from jaxpot.potentials.terms import inner_cutoffs
 
 _STEP = 1.05  # between two reaches of lists
+# A. ZBL's screened repulsion, which cascades of 100 keV need, is above 10 keV here for silicon: such atoms are on their
+# way through each other, and no crystal, no molecule and no start of a simulation has them.
+_FUSED = 0.1
 
 
 def prepare(potential, structure, neighbors=None):
@@ -28,7 +33,9 @@ def prepare(potential, structure, neighbors=None):
     if len(structure) == 0:
         raise DataError("there are no atoms: only energy, site_energies, forces and evaluate have a value then")
     if neighbors is None:
-        return potential, structure, checked_neighbors(potential, structure)
+        listed = checked_neighbors(potential, structure)
+        check_distances(structure, listed)
+        return potential, structure, listed
     _check_list(potential, structure, neighbors)
     return potential, structure, neighbors
 
@@ -82,6 +89,29 @@ def check_precision(potential, structure):
         )
 
 
+def check_distances(structure, listed=None, refuse=False):
+    """Warn of atoms that are closer than half of the sum of their covalent radii, as in nm or listed twice.
+
+    Args:
+        structure: `Structure`, concrete.
+        listed: `Neighbors` of it in NumPy arrays; by default a short list is made.
+        refuse: refuse what is no matter: two atoms within 0.1 A, or nearly all atoms with neighbours ten times too
+            close. For properties and commands; an energy is a number at any distance, as in a collision.
+
+    Raises:
+        GeometryError: if `refuse`.
+    """
+    pair = closest_pair(structure, listed)
+    if pair is None:
+        return
+    what = str(pair)
+    if pair.tenfold:
+        what += ", and nearly all atoms are about ten times too close: are these lengths in nm? They are taken for A"
+    if refuse and (pair.crowded or pair.distance < _FUSED):
+        raise GeometryError(f"{what}. No crystal or molecule is like that; check the units, and remove doubled atoms")
+    warnings.warn(f"{what}. Energies and forces there are those of a collision", JaxpotWarning, stacklevel=4)
+
+
 def _check_list(potential, structure, neighbors):
     check_precision(potential, structure)
     if neighbors.cutoff < potential.cutoff:
@@ -122,7 +152,9 @@ def prepare_padded(potential, structure, neighbors):
         return n, prepare(potential, structure, neighbors)
     size = round_atoms(n)
     structure = structure.padded(size)
-    return n, (potential, structure, checked_neighbors(potential, structure, rows=size))
+    listed = checked_neighbors(potential, structure, rows=size)
+    check_distances(structure, listed)
+    return n, (potential, structure, listed)
 
 
 def round_atoms(n):

@@ -39,15 +39,26 @@ class ResourceError(JaxpotError):
 
 
 class SimulationError(JaxpotError):
-    """A simulation cannot go on; `state` is the last good one."""
+    """A simulation cannot go on.
 
-    def __init__(self, message, state=None):
-        super().__init__(message)
-        self.state = state
+    Attributes:
+        reason: why.
+        state: the last good one; None where that is in a file, which the reason names.
+    """
+
+    def __init__(self, reason, state=None):
+        super().__init__(reason if state is None else f"{reason}; the last good state is in this error's `state`")
+        self.reason, self.state = reason, state
 
 
 class PrecisionError(JaxpotError):
     """Double precision was asked for, and JAX would silently have used single precision."""
+
+
+def first_few(names, most=6) -> str:
+    """The first names of a list, for messages: `a, b and 7 more`."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _place(file, line):
@@ -57,4 +68,4 @@ def _place(file, line):
 
 
 class JaxpotWarning(UserWarning):
-    """A result that is right but not what one may take it for; the message says why."""
+    """A correct result that is easily misread; the message says how."""

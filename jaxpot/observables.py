@@ -141,6 +141,8 @@ def hessian(potential, structure, neighbors=None, batch=32):
 def evaluate_many(potential, structures):
     """Evaluate a list of structures, in buckets of similar size so that few programs are compiled.
 
+    Unlike `evaluate`, without a look at the distances: scans go through what is no matter.
+
     Returns:
         A list of `Evaluation` with NumPy arrays, in the order given.
     """

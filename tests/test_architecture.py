@@ -28,6 +28,7 @@ STOREYS = (
     {"formats", "interop", "report", "catalog", "datasets", "testing"},
     {"active"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
 DOORS = {
@@ -35,6 +36,7 @@ DOORS = {
     "spglib": ("core/symmetry.py",),
     "scipy": ("core/symmetry.py", "fitting/hyperparameters.py", "fitting/linear.py"),
     "ase": ("io/", "interop/ase.py"),
+    "pymatgen": ("io/",),
     "matplotlib": ("report/",),
     "optax": ("fitting/descent.py",),
 }

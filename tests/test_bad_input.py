@@ -159,7 +159,7 @@ MISTAKES = {
     "a file name instead of a structure": (
         lambda: jp.energy(SILICON, "si.cif"),
         DataError,
-        r"expected a jaxpot.Structure or an ase.Atoms, got str",
+        r"expected a jaxpot.Structure, an ase.Atoms or a structure of pymatgen, got str",
     ),
     "padding to fewer atoms": (lambda: CRYSTAL.padded(1), DataError, r"cannot pad 2 atoms to 1"),
     # Descriptors and kernels

@@ -5,12 +5,10 @@ import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-import numpy as np
-
 from jaxpot import catalog, io
-from jaxpot.checks import check_species, checked_neighbors
+from jaxpot.checks import check_distances, check_species, checked_neighbors
 from jaxpot.cli.files import output_folder
-from jaxpot.cli.model import load_posterior, model_argument
+from jaxpot.cli.model import load_posterior, model_argument, model_files
 from jaxpot.errors import DataError
 from jaxpot.report.card import property_card
 from jaxpot.report.crystal import find_volume
@@ -82,7 +80,7 @@ def run(options, console):
         structure,
         options.name or options.structure,
         progress=console.progress,
-        model=describe(options.model, potential),
+        model=describe(model_files(options), potential),
         mesh=options.mesh,
         dos_mesh=options.dos_mesh,
         points=options.points,
@@ -100,7 +98,9 @@ def start(spec, potential, console):
     if not given:
         console.progress(f"{spec}: looking for the volume")
         structure = find_volume(potential, structure)
-    if not np.asarray(checked_neighbors(potential, structure).counts).any():
+    listed = checked_neighbors(potential, structure)
+    check_distances(structure, listed, refuse=True)
+    if not listed.counts.any():
         raise DataError(
             f"{spec}: no atom has another one within {potential.cutoff:.4g} A, the cutoff of the potential: "
             "nothing holds it together; check its size and its units (A)"
@@ -120,12 +120,13 @@ def finish(card, folder, console):
 
 
 def describe(name, potential):
-    """What the card says of its model: its name, and the source or the checksum of the file it came from."""
+    """What the card says of its model: its name, and the source or the checksum of the file or files it came from."""
     for model in catalog.models():
         if model.name == name:
             return {"name": name, "source": model.source}
-    path, digest = Path(name), hashlib.sha256()
-    for part in sorted(path.iterdir()) if path.is_dir() else [path]:  # of a folder: of its files, by name
-        if part.is_file():
-            digest.update(part.read_bytes())
-    return {"name": path.name, "sha256": digest.hexdigest()}
+    paths, digest = [Path(part) for part in (name if isinstance(name, tuple) else (name,))], hashlib.sha256()
+    for path in paths:
+        for part in sorted(path.iterdir()) if path.is_dir() else [path]:  # of a folder: of its files, by name
+            if part.is_file():
+                digest.update(part.read_bytes())
+    return {"name": " ".join(path.name for path in paths), "sha256": digest.hexdigest()}

@@ -1,14 +1,16 @@
 """`jaxpot evaluate`: energies, forces and stresses of the structures in a file."""
 
+import warnings
+
 import numpy as np
 
 from jaxpot import io, units
-from jaxpot.checks import checked_neighbors
+from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.model import load_posterior, model_argument
 from jaxpot.core.structure import Structure
-from jaxpot.errors import DataError, FormatError, JaxpotError
+from jaxpot.errors import DataError, FormatError, JaxpotError, JaxpotWarning
 from jaxpot.observables import evaluate_many
 from jaxpot.uncertainty import std_many
 
@@ -37,6 +39,7 @@ def run(options, console):
     potential, posterior = load_posterior(options)
     atoms = io.read_atoms(options.structures)
     frames = [_structure(options.structures, index, item) for index, item in enumerate(atoms)]
+    _look_at_distances(options.structures, frames)
     results = []
     for start in range(0, len(frames), _BATCH):
         batch = frames[start : start + _BATCH]
@@ -66,6 +69,22 @@ def _structure(path, index, atoms):
         return Structure.of(atoms)
     except JaxpotError as error:
         raise FormatError(str(error), path, field=f"structure {index}") from error
+
+
+def _look_at_distances(path, frames):
+    """Refuse the first frame that is no matter; warn once of those with atoms that are very close."""
+    close = []
+    for index, structure in enumerate(frames):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                check_distances(structure, refuse=True)
+            except JaxpotError as error:
+                raise DataError(f"{path}: structure {index}: {error}") from error
+        close += [f"structure {index}: {warning.message}" for warning in said]
+    if close:
+        more = f" (the first of {len(close)} such structures)" if len(close) > 1 else ""
+        warnings.warn(f"{path}: {close[0]}{more}", JaxpotWarning, stacklevel=2)
 
 
 def _blame(potential, path, batch, start):

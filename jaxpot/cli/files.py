@@ -2,12 +2,15 @@
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from jaxpot.core.save import write_atomically
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, SimulationError
 from jaxpot.interop.ase import to_ase
 from jaxpot.io.files import UnknownFileTypeError
+from jaxpot.md.trajectory import frame_text
+from jaxpot.units import fs
 
 
 def output_file(path):
@@ -71,6 +74,26 @@ def write_structure(path, structure, rehearse=False):
         ) from error
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError, ImportError) as error:
         raise DataError(f"--out {path}: cannot be written ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def keeping_last_state(folder, time_step_fs):
+    """Of a simulation that breaks: the last good state as a file, for an error whose `state` a user cannot reach.
+
+    Raises:
+        SimulationError: that of the simulation, with the name of the file, last_good.xyz.
+    """
+    try:
+        yield
+    except SimulationError as error:
+        if error.state is None:
+            raise
+        path = Path(folder) / "last_good.xyz"
+        write_text(path, frame_text(error.state, time_step_fs * fs))
+        raise SimulationError(
+            f"{error.reason}. The last good state, of step {int(error.state.step)}, is in {path}, with its momenta and "
+            "forces"
+        ) from error
 
 
 def _check_parent(path):

@@ -4,9 +4,10 @@ from importlib import import_module
 
 from jaxpot import catalog, io, md, units
 from jaxpot.active import learn_from_pool, learn_on_the_fly, random_structures
+from jaxpot.active.record import FRAMES, LOG, POSTERIOR
 from jaxpot.cli.card import count, start
 from jaxpot.cli.data import atomic_energies, data_arguments, read
-from jaxpot.cli.files import output_folder
+from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
 from jaxpot.io import structure_from_spec
@@ -101,17 +102,20 @@ def run(options, console):
     else:
         structure = _start(options.structure, source, console).repeated(options.supercell)
         folder = output_folder(options.out)
-        found = learn_on_the_fly(
-            dataset, source, structure, lambda potential: _dynamics(options, potential), options.steps,
-            signal=options.signal, threshold=options.threshold, every=options.every, folder=folder, **common,
-        )
+        with keeping_last_state(folder, options.time_step_fs):
+            found = learn_on_the_fly(
+                dataset, source, structure, lambda potential: _dynamics(options, potential), options.steps,
+                signal=options.signal, threshold=options.threshold, every=options.every, folder=folder, **common,
+            )
         steps = int(found.state.step)
         document = {"steps": steps, "threshold": found.threshold}
         end = "all steps were done" if found.finished else f"the budget was spent at step {steps} of {options.steps}"
         told = "  step {step:.0f}, {temperature_K:.0f} K: forces were off by {force_rmse_eV_per_A:.4f} eV/A\n"
+    # Frames and log are made with the first label.
+    written = [folder / name for name in (POSTERIOR, FRAMES, LOG) if (folder / name).exists()]
     console.text(
         f"{len(found.log)} labels, {end}\n" + "".join(told.format(**entry) for entry in found.log)
-        + f"Written: {folder / 'model.posterior'}, labels.xyz, log.jsonl"
+        + "Written: " + ", ".join(map(str, written))
     )
     console.result({"labels": len(found.log), "finished": found.finished, **document, "log": list(found.log)})
 

@@ -11,6 +11,7 @@ from jaxpot.cli import card, data, demo, evaluate, fit, learn, md, models, recip
 from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.cli.console import Console, to_json
+from jaxpot.cli.parser import CommandParser, Parser, UsageError
 from jaxpot.errors import JaxpotError
 
 COMMANDS = (demo, models, evaluate, relax, card, md, data, recipes, fit, learn)
@@ -31,36 +32,28 @@ _EPILOG = """examples:
 """
 
 
-class UsageError(JaxpotError):
-    """The command line itself cannot be understood."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; see `{self.prog} --help`")
-
-
-def parser():
-    """The parser of the whole command line."""
-    shared = _Parser(add_help=False)
+def parser(words=()):
+    """The parser of the whole command line, which is `words`: some arguments depend on it."""
+    shared = Parser(add_help=False)
     group = shared.add_argument_group("output and cache")
     group.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
     group.add_argument(
         "--no-cache", action="store_true", help="do not keep compiled programs for the next run"
     )
-    top = _Parser(
+    top = Parser(
         prog="jaxpot",
         description="Energies, forces and properties of crystals from one differentiable energy function.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"jaxpot {jaxpot.__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=CommandParser)
     for module in COMMANDS:
         command = commands.add_parser(
             module.NAME,
             parents=[shared],
+            words=words,
             help=module.HELP,
             description=module.HELP[0].upper() + module.HELP[1:] + ".",
             epilog=module.EPILOG,
@@ -81,7 +74,7 @@ def main(argv=None):
     jax.config.update("jax_enable_x64", True)
     compile_sooner()
     try:
-        options = parser().parse_args(argv)
+        options = parser(argv).parse_args(argv)
         if options.command is None:
             *names, last = (module.NAME for module in COMMANDS)
             raise UsageError(f"a command is missing: {', '.join(names)} or {last}; see `jaxpot --help`")
@@ -91,7 +84,15 @@ def main(argv=None):
         with warnings.catch_warnings():
             # Notes between authors of libraries are not for users.
             warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.showwarning = lambda message, *rest, **more: console.note(f"note: {_sentence(message)}")
+            said = set()  # each note once, wherever it comes from
+
+            def show(message, *rest, **more):
+                sentence = _sentence(message)
+                if sentence not in said:
+                    said.add(sentence)
+                    console.note(f"note: {sentence}")
+
+            warnings.showwarning = show
             return options.run(options, console) or 0
     except JaxpotError as error:
         sentence = _sentence(error)

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxpot import md, units
 from jaxpot.cli.card import count, start
-from jaxpot.cli.files import output_folder
+from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.model import load_model, model_argument
 from jaxpot.errors import DataError
 
@@ -14,7 +14,8 @@ EPILOG = """DIR gets thermo.txt (a table), frames.xyz (positions, momenta, force
 and, while it runs, run.checkpoint: after an interruption the same command goes on from there and ends in the same bits.
 
 ensembles: nve; langevin, rescaling (stochastic velocity rescaling), nose-hoover: constant temperature; npt: constant
-pressure and temperature, the cell free, by stochastic cell rescaling.
+pressure and temperature, the cell free, by stochastic cell rescaling. Of a run that breaks, the last good state
+is written into last_good.xyz.
 
 examples:
   jaxpot md sw-silicon diamond:Si --supercell 4 4 4 --temperature 600 --steps 10000 --out hot
@@ -57,10 +58,11 @@ def run(options, console):
     console.progress(f"{len(structure)} atoms, {steps}, {options.ensemble}")
     kind = md.Trajectory if options.frames == "xyz" else md.NetCDFTrajectory
     frames = kind(folder / f"frames.{options.frames}", options.every)
-    found = md.run(
-        dynamics, structure, options.steps, [thermo], frames, folder / "run.checkpoint", options.seed,
-        options.temperature, console.progress,
-    )
+    with keeping_last_state(folder, options.time_step_fs):
+        found = md.run(
+            dynamics, structure, options.steps, [thermo], frames, folder / "run.checkpoint", options.seed,
+            options.temperature, console.progress,
+        )
     document = _document(thermo.table, found, len(structure))
     pressure = document["pressure_GPa"]
     console.text(

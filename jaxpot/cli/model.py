@@ -1,20 +1,41 @@
-"""The argument that every command takes: which model."""
+"""The arguments that every command takes: which model.
+
+A model is the first word, MODEL, or, where it has more than one file, --model with all of them. The two exclude each
+other: argparse knows no such thing, so MODEL is declared only where no --model is in the command line.
+"""
 
 from jaxpot import catalog
+from jaxpot.cli.parser import UsageError
 from jaxpot.potentials.posterior import Posterior
+
+_FLAG = "--model"
 
 
 def model_argument(parser):
-    """MODEL, and --species and --units for files that do not name theirs."""
+    """MODEL or --model, and --species and --units for files that do not name theirs.
+
+    Args:
+        parser: `CommandParser`, with the words of the command line.
+    """
+    if _is_flagged(parser.words):
+        parser.about_words = f" (MODEL is left out, as {_FLAG} is given)"
+    else:
+        parser.about_words = f" (or {_FLAG} FILE [FILE ...] in place of MODEL)"
+        parser.add_argument(
+            "model", metavar="MODEL",
+            help="a file (a potential, or a .posterior), a folder of n2p2, or a built-in name (see `jaxpot models`); "
+            f"left out where {_FLAG} is given",
+        )
     parser.add_argument(
-        "model", metavar="MODEL",
-        help="a file (a potential, or a .posterior), a folder of n2p2, or a built-in name (see `jaxpot models`)",
+        _FLAG, dest="models", nargs="+", action="append", metavar="FILE",
+        help="in place of MODEL, for a model of several files: all words up to the next flag, so write the other words "
+        "before it (library.meam SiC.meam, with --species Si C; Cu_u3.eam Ni_u3.eam)",
     )
     parser.add_argument(
         "--species",
         nargs="+",
         metavar="EL",
-        help="the elements of the model, where its file names none (some GAPs)",
+        help="the elements of the model, where its files name none or more (some GAPs, MEAM libraries)",
     )
     parser.add_argument(
         "--units",
@@ -24,6 +45,31 @@ def model_argument(parser):
     )
 
 
+def _is_flagged(words):
+    """Whether --model, or an unmistakable beginning of it, is among the words."""
+    flags = [word.partition("=")[0] for word in words]
+    return any(_FLAG.startswith(flag) and len(flag) > 3 for flag in flags)
+
+
+def model_files(options) -> str | tuple[str, ...]:
+    """The name or file of the one model that the arguments name; of a model of several files, these.
+
+    Raises:
+        UsageError: two models.
+    """
+    if options.models is None:
+        return options.model
+    if hasattr(options, "model"):
+        raise UsageError(f"MODEL ({options.model}) and {_FLAG} are both given: leave one of them out")
+    if len(options.models) > 1:
+        raise UsageError(
+            f"`jaxpot {options.command}` takes one model, and {_FLAG} is there {len(options.models)} times: write all "
+            f"files of one model after one {_FLAG}"
+        )
+    (files,) = options.models
+    return files[0] if len(files) == 1 else tuple(files)
+
+
 def load_model(options):
     """The potential that the arguments name; that at the mean, if it is a posterior."""
     return load_posterior(options)[0]
@@ -31,5 +77,5 @@ def load_model(options):
 
 def load_posterior(options):
     """The potential, and the posterior that it is the mean of or None."""
-    found = catalog.load(options.model, species=options.species, units=options.units)
+    found = catalog.load(model_files(options), species=options.species, units=options.units)
     return (found.potential, found) if isinstance(found, Posterior) else (found, None)

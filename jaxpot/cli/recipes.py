@@ -1,5 +1,9 @@
 """`jaxpot recipes`: what a fit can be made of, to be copied and changed."""
 
+import shutil
+import textwrap
+from itertools import takewhile
+
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
 from jaxpot.fitting.recipe import recipe_text
@@ -10,6 +14,7 @@ EPILOG = """examples:
   jaxpot recipes
   jaxpot recipes gap > my.toml
 """
+_INDENT = 4 * " "
 
 
 def arguments(parser):
@@ -25,11 +30,13 @@ def run(options, console):
         console.text(texts[options.name].rstrip("\n"))
         console.result({"name": options.name, "text": texts[options.name]})
         return
-    console.text("\n".join(f"{name}\n    {_about(text)}" for name, text in texts.items()))
+    width = max(40, shutil.get_terminal_size().columns)
+    for name, text in texts.items():
+        console.text(f"{name}\n{textwrap.fill(_about(text), width, initial_indent=_INDENT, subsequent_indent=_INDENT)}")
     console.text("\n`jaxpot recipes NAME > my.toml` makes a copy to change; --recipe takes a name or such a file.")
     console.result({"recipes": [{"name": name, "about": _about(text)} for name, text in texts.items()]})
 
 
 def _about(text):
-    """The first line of a recipe is a comment that says what it is."""
-    return text.splitlines()[0].lstrip("# ")
+    """A recipe begins with a comment that says what it is, up to the first empty line; as one line."""
+    return " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))

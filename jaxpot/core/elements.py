@@ -1,4 +1,4 @@
-"""Symbols and standard atomic weights (IUPAC 2016; the most stable isotope where there is none)."""
+"""Symbols, standard atomic weights (IUPAC 2016; the most stable isotope where there is none) and covalent radii."""
 
 from numbers import Integral
 
@@ -28,6 +28,21 @@ MASSES = np.array([
     247.07031, 251.07959, 252.083, 257.09511, 258.09843, 259.101, 262.11, 267.122, 268.126, 271.134,
     270.133, 269.1338, 278.156, 281.165, 281.166, 285.177, 286.182, 289.19, 289.194, 293.204, 293.208,
     294.214,
+])
+
+# Symbol of a nuclide that stands for itself in files: atomic number, and mass in amu (AME2020).
+NUCLIDES = {"D": (1, 2.014101777844), "T": (1, 3.016049281320)}
+
+# Covalent radii, A: B. Cordero et al., "Covalent radii revisited", Dalton Trans. 2008, 2832, table 2 (sp3 carbon;
+# low-spin Mn, Fe, Co as in ASE); zero, unknown, beyond curium.
+RADII = np.array([
+    0.0,
+    0.31, 0.28, 1.28, 0.96, 0.84, 0.76, 0.71, 0.66, 0.57, 0.58, 1.66, 1.41, 1.21, 1.11, 1.07, 1.05, 1.02, 1.06, 2.03,
+    1.76, 1.7, 1.6, 1.53, 1.39, 1.39, 1.32, 1.26, 1.24, 1.32, 1.22, 1.22, 1.2, 1.19, 1.2, 1.2, 1.16, 2.2, 1.95, 1.9,
+    1.75, 1.64, 1.54, 1.47, 1.46, 1.42, 1.39, 1.45, 1.44, 1.42, 1.39, 1.39, 1.38, 1.39, 1.4, 2.44, 2.15, 2.07, 2.04,
+    2.03, 2.01, 1.99, 1.98, 1.98, 1.96, 1.94, 1.92, 1.92, 1.89, 1.9, 1.87, 1.87, 1.75, 1.7, 1.62, 1.51, 1.44, 1.41,
+    1.36, 1.36, 1.32, 1.45, 1.46, 1.48, 1.4, 1.5, 1.5, 2.6, 2.21, 2.15, 2.06, 2.0, 1.96, 1.9, 1.87, 1.8, 1.69,
+    *[0.0] * 22,
 ])
 
 

@@ -10,7 +10,8 @@ from jaxpot.core import linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
 from jaxpot.core.precision import as_float, concrete, is_traced, product, to_device
 from jaxpot.core.pytree import pytree, static
-from jaxpot.errors import DataError
+from jaxpot.core.sites import from_sites, has_sites
+from jaxpot.errors import DataError, first_few
 
 
 @pytree
@@ -61,15 +62,29 @@ class Structure:
 
     @classmethod
     def of(cls, atoms):
-        """A `Structure` from an `ase.Atoms` (or anything with its attributes); a `Structure` is returned as is."""
+        """A `Structure` from an `ase.Atoms`, a structure or molecule of pymatgen, or anything with their attributes.
+
+        A `Structure` is returned as it is.
+
+        Raises:
+            DataError: something else; sites without an element, or occupied in part.
+        """
         if isinstance(atoms, cls):
             return atoms
+        if has_sites(atoms):
+            return cls(**from_sites(atoms))
         needed = ("positions", "cell", "numbers", "pbc")
         missing = [name for name in needed if not hasattr(atoms, name)]
         if missing:
             raise DataError(
-                f"expected a jaxpot.Structure or an ase.Atoms, got {type(atoms).__name__} "
+                f"expected a jaxpot.Structure, an ase.Atoms or a structure of pymatgen, got {type(atoms).__name__} "
                 f"(no attribute {', '.join(missing)})"
+            )
+        dummies = np.flatnonzero(np.asarray(atoms.numbers) == 0)
+        if len(dummies):
+            raise DataError(
+                f"atoms without an element (X): {first_few(dummies.tolist())}; remove vacancies and dummy sites, as by "
+                "atoms[atoms.numbers > 0]"
             )
         get_masses = getattr(atoms, "get_masses", None)
         return cls(

@@ -1,15 +1,18 @@
-"""Structures from files, in any format that ASE reads, with one kind of error for all that can be wrong."""
+"""Structures from files, in any format that ASE or pymatgen reads, with one kind of error for all that can be wrong."""
 
 import struct
 from pathlib import Path
 
 import ase.io
 import numpy as np
-from ase.io.formats import UnknownFileTypeError
+from ase import Atoms
+from ase.io.formats import UnknownFileTypeError, filetype, parse_filename
 from ase.stress import voigt_6_to_full_3x3_stress
+from ase.utils import string2index
 
 from jaxpot.core.structure import Structure
-from jaxpot.errors import DataError, FormatError
+from jaxpot.errors import DataError, FormatError, JaxpotError, first_few
+from jaxpot.io.cif import read_cif
 
 # What ASE's hundred readers are known to raise on files that are not what they seem. They share no class.
 _READER_ERRORS = (
@@ -64,13 +67,15 @@ def read_atoms(path, index=":"):
         FormatError: as for `read`.
     """
     try:
-        found = ase.io.read(path, index=index)
+        found = _read(path, index)
+    except JaxpotError:
+        raise
     except FileNotFoundError as error:
         raise FormatError("no such file", file=path) from error
     except UnknownFileTypeError as error:
-        reason = "the file is empty" if _is_empty(path) else "the format is none that ASE recognises"
-        message = f"{reason}; expected a file of structures (xyz, cif, POSCAR, ...)"
-        raise FormatError(message, file=path) from error
+        if _is_empty(path):
+            raise FormatError("the file is empty; expected structures (xyz, cif, POSCAR, ...)", file=path) from error
+        found = _by_pymatgen(path, index)
     except StopIteration as error:
         raise FormatError(f"there is no structure of index {index!r} in it", file=path) from error
     except _READER_ERRORS as error:
@@ -80,7 +85,69 @@ def read_atoms(path, index=":"):
     found = found if isinstance(found, list) else [found]
     if not found:
         raise FormatError("no structures in it; is it empty or incomplete?", file=path)
+    for frame, atoms in enumerate(found):
+        _refuse_partial(atoms, path, frame)
     return found
+
+
+def _read(path, index):
+    """What ASE reads, but CIF files with an error for everything that it would drop."""
+    if isinstance(index, str):
+        index = string2index(index)
+    name, chosen = parse_filename(str(path), index)
+    if filetype(name) != "cif":
+        return ase.io.read(path, index=index)
+    chosen = -1 if chosen is None else chosen
+    found = read_cif(name, chosen)
+    if not found and not isinstance(chosen, slice):
+        raise StopIteration
+    return found
+
+
+def _by_pymatgen(path, index):
+    """What ASE does not know, through pymatgen if it is installed: its own JSON and YAML among others."""
+    try:
+        from pymatgen.core import Molecule
+        from pymatgen.core import Structure as Crystal
+    except ImportError as error:
+        raise FormatError(
+            "the format is none that ASE recognises, and pymatgen, which knows others, is not installed (pip install "
+            "pymatgen); expected a file of structures (xyz, cif, POSCAR, ...)", file=path,
+        ) from error
+    index = string2index(index) if isinstance(index, str) else -1 if index is None else index
+    if index not in (0, -1, slice(None)):
+        raise FormatError(f"what pymatgen reads is one structure; there is none of index {index!r}", file=path)
+    reasons = []
+    for kind in (Crystal, Molecule):
+        try:
+            structure = Structure.of(kind.from_file(str(path)))
+        except DataError as error:  # of sites that are shared, say
+            raise FormatError(str(error), file=path) from error
+        except _READER_ERRORS as error:
+            reasons.append(f"{type(error).__name__}: {error}".rstrip(": "))
+            continue
+        return [Atoms(
+            numbers=np.asarray(structure.numbers), positions=np.asarray(structure.positions),
+            cell=np.asarray(structure.cell), masses=np.asarray(structure.masses), pbc=structure.pbc,
+        )]
+    raise FormatError(
+        f"the format is none that ASE recognises, and pymatgen cannot read it ({reasons[0]}); expected a file of "
+        "structures (xyz, cif, POSCAR, ...)", file=path,
+    )
+
+
+def _refuse_partial(atoms, path, frame):
+    """Refuse atoms that are there only in part (PDB and the like: alternative locations), which ASE reads as whole."""
+    occupancies = atoms.arrays.get("occupancy")
+    if occupancies is None or occupancies.dtype.kind not in "fiu" or not occupancies.any():  # zeros: not filled in
+        return
+    partial = np.flatnonzero(np.abs(occupancies - 1.0) > 1e-3)
+    if len(partial):
+        named = first_few(f"{k} ({atoms.symbols[k]} {occupancies[k]:g})" for k in partial.tolist())
+        raise FormatError(
+            f"atoms are there only in part (occupancies): {named}; keep one of each set of alternatives, with "
+            "occupancy 1", file=path, field=f"structure {frame}",
+        )
 
 
 def labels(atoms):

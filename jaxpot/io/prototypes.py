@@ -6,10 +6,10 @@ from math import sqrt
 from pathlib import Path
 
 from ase.build import bulk
-from ase.data import covalent_radii, reference_states
+from ase.data import reference_states
 from ase.formula import Formula
 
-from jaxpot.core.elements import atomic_number
+from jaxpot.core.elements import RADII, atomic_number
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.io.files import read
@@ -34,7 +34,6 @@ PROTOTYPES = {
     "zincblende": _Prototype(2, sqrt(3.0) / 4),
     "wurtzite": _Prototype(2, sqrt(3.0 / 8.0), None, ("a", "c", "covera", "u")),
 }
-_LAST_RADIUS = 96  # curium; ASE fills the places of heavier elements with a constant
 _EXPECTED = (
     "expected a file of one structure or PROTOTYPE:ELEMENTS[:a=A], such as fcc:Cu, rocksalt:NaCl:a=5.64 or "
     f"wurtzite:ZnS; prototypes: {', '.join(PROTOTYPES)}"
@@ -151,6 +150,6 @@ def _guess(prototype, numbers, text):
         if ideal.atom_volume and other and other.atom_volume:
             ratio = reference.get("c/a", _IDEAL) / _IDEAL
             return float(reference["a"]) * (other.atom_volume * ratio / ideal.atom_volume) ** (1 / 3)
-    if max(numbers) > _LAST_RADIUS:
+    if not RADII[numbers].all():
         raise DataError(f"{text!r}: no radius is known to guess the lattice constant from; give it with a=")
-    return float(covalent_radii[numbers[0]] + covalent_radii[numbers[-1]]) / ideal.nearest
+    return float(RADII[numbers[0]] + RADII[numbers[-1]]) / ideal.nearest

@@ -77,6 +77,8 @@ class Dynamics:
                 raise DataError("give a temperature (K) or velocities to begin with")
             if not as_number(start, "temperature") >= 0.0:
                 raise DataError(f"temperature: expected a number of kelvin that is not negative, got {start}")
+            if start > 0.0:
+                _refuse_lonely(free)
             velocities = maxwell(structure, float(start), own, free)
         if np.shape(velocities) != (n, 3):
             raise DataError(f"velocities: expected shape ({n}, 3), got {np.shape(velocities)}")
@@ -99,9 +101,11 @@ class Dynamics:
         return state if set(extra) == set(state.extra) else state.replace(extra=extra)
 
     def check_free(self, free):
-        """Refuse fixed atoms where the cell changes."""
+        """Refuse fixed atoms where the cell changes, and a thermostat of an atom that is alone."""
         if self.barostat and not free.all():
             raise DataError("fixed atoms and a cell that changes contradict each other: use a constant volume")
+        if hasattr(self, "temperature"):
+            _refuse_lonely(free)
 
     def check(self, structure):
         """Refuse what cannot be simulated; warn of what will not go well."""
@@ -160,6 +164,16 @@ def _free(fixed, n):
     if not free.any():
         raise DataError("fixed: all atoms are fixed, none can move")
     return free
+
+
+def _refuse_lonely(free):
+    """Refuse a temperature of one atom: the momentum of all is zero, and nothing is left to move."""
+    if len(free) == 1 and free.all():
+        raise DataError(
+            "one atom has no temperature: velocities are drawn without drift of the centre of mass, which leaves it no "
+            "degree of freedom; repeat the cell (structure.repeated((4, 4, 4)), --supercell 4 4 4), or give velocities "
+            "to an NVE run"
+        )
 
 
 def thermal_kinetic_energy(state, temperature):

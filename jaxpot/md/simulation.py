@@ -213,8 +213,8 @@ def _broken(dynamics, state, cause=None):
         f"after step {int(state.step)} numbers are not finite, or atoms fly apart: largest forces on atoms {named}; "
         f"fastest atom {int(speed.argmax())} moves {speed.max() * float(dynamics.time_step):.3g} A a step. The time "
         f"step ({float(dynamics.time_step) / fs:.3g} fs) may be too long, the start too far from equilibrium, or the "
-        "potential has left what it knows; the last good state is in this error's `state`"
-        + ("" if cause is None else f". Its neighbour list was refused: {cause}"),
+        "potential has left what it knows"
+        + ("" if cause is None else f". The neighbour list was refused: {cause}"),
         state,
     )
 

@@ -26,7 +26,7 @@ class Trajectory(Observer):
         self.file.create()
 
     def look(self, dynamics, state):
-        self.file.append(frame_text(dynamics, state))
+        self.file.append(frame_text(state, float(dynamics.time_step)))
 
     def mark(self):
         return {"end": self.file.end()}
@@ -35,8 +35,8 @@ class Trajectory(Observer):
         self.file.cut(int(mark["end"]))
 
 
-def frame_text(dynamics, state):
-    """One frame: momenta in ASE's units, energy in eV, time in fs."""
+def frame_text(state, time_step):
+    """One frame in extended XYZ: momenta in ASE's units, energy in eV, time in fs (`time_step` in internal units)."""
     structure = state.structure
     momenta = np.asarray(structure.masses)[:, None] * np.asarray(state.velocities)
     table = np.concatenate([np.asarray(structure.positions), momenta, np.asarray(state.forces)], axis=1)
@@ -45,7 +45,7 @@ def frame_text(dynamics, state):
     step = int(state.step)
     head = (
         f'{len(structure)}\nLattice="{lattice}" Properties=species:S:1:pos:R:3:momenta:R:3:forces:R:3 '
-        f'energy={float(state.energy):.12g} step={step} time_fs={step * float(dynamics.time_step) / fs:.10g} '
+        f'energy={float(state.energy):.12g} step={step} time_fs={step * time_step / fs:.10g} '
         f'pbc="{periodic}"\n'
     )
     row = "%s" + " %.8f" * 9 + "\n"

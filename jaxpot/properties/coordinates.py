@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import checked_neighbors
+from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
@@ -42,7 +42,9 @@ def crystal(potential, structure, skin=0.6, what="this property"):
     structure = Structure.of(structure)
     if not all(structure.pbc):
         raise DataError(f"{what} needs a crystal, periodic along all three axes; got pbc={structure.pbc}")
-    return structure, checked_neighbors(potential, structure, skin=skin)
+    listed = checked_neighbors(potential, structure, skin=skin)
+    check_distances(structure, listed, refuse=True)
+    return structure, listed
 
 
 def frozen(tree):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
@@ -63,6 +64,7 @@ def equation_of_state(potential, structure, strains=None, relaxed=True):
     strains = np.linspace(-0.02, 0.02, 9) if strains is None else np.asarray(strains, float)
     if strains.size < 5:
         raise DataError(f"a fit of four parameters needs at least 5 strains, got {strains.size}")
+    check_distances(structure, checked_neighbors(potential, structure), refuse=True)
     scaled = [structure.strained(s * np.eye(3)) for s in strains]
     results = [relax(potential, s) for s in scaled] if relaxed else evaluate_many(potential, scaled)
     energies = np.array([float(r.energy) for r in results])

@@ -12,12 +12,16 @@ from jaxpot.properties.coordinates import frozen
 
 ANALYTIC = 3  # continuous derivatives that a potential must have for its third derivatives to be used
 
+# By the number of continuous derivatives: what is the first not to be continuous.
+_JUMPS = {-1: "energies", 0: "forces", 1: "second derivatives (force constants)"}
+
 
 def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
     """Warn, by neighbour shell, where differences over this strain cross a kink of the potential."""
     name = type(potential).__name__
     if potential.kinks is None:
-        reason = f"{name} has {potential.smoothness} continuous derivatives"
+        what = _JUMPS.get(potential.smoothness, f"derivatives of order {potential.smoothness + 1}")
+        reason = f"{what} of this {name} jump, at its cutoff or between the points of its tables"
     else:
         near = shells_near(potential, structure, strain)
         if not near:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import checked_neighbors, round_atoms
+from jaxpot.checks import check_distances, checked_neighbors, round_atoms
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree, static
@@ -57,6 +57,7 @@ def relax(potential, structure, cell=False, pressure=0.0, fmax=1e-6, steps=500, 
 
     Raises:
         DataError: pressure without a free cell, cell relaxation without full periodicity, under jit.
+        GeometryError: atoms within 0.1 A, or lengths in nm.
         ConvergenceError: the energy becomes NaN (atoms collapse).
 
     References:
@@ -70,6 +71,7 @@ def relax(potential, structure, cell=False, pressure=0.0, fmax=1e-6, steps=500, 
     if not fmax > 0 or steps < 1:
         raise DataError(f"fmax must be positive and steps at least 1, got fmax={fmax}, steps={steps}")
     fixed_potential, fixed = frozen(potential), frozen(structure)
+    check_distances(fixed, checked_neighbors(fixed_potential, fixed), refuse=True)
     search = _Search(fixed_potential, fixed, cell, pressure, symmetry)
     strain, displacements, value, residual, count = search.run(fmax, steps, callback)
     if is_traced(potential, structure):

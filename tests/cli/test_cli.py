@@ -279,7 +279,11 @@ def test_the_gap_of_the_demo_is_near_its_oracle(run):
 MISTAKES = [
     ([], "a command is missing"),
     (["frobnicate"], "invalid choice"),
-    (["models", "--frobnicate"], "unrecognized arguments"),
+    (["models", "--frobnicate"], "`jaxpot models` has no flag --frobnicate (see"),
+    (["--quiet", "models"], "`jaxpot` has no flag --quiet; flags of a command stand after its name"),
+    (["evaluate", "sw-silicon", "good.xyz", "--otu", "x.json"], "has no flag --otu; did you mean --out?"),
+    (["md", "sw-silicon", "good.xyz", "--tempreature", "300"], "has no flag --tempreature; did you mean --temperature?"),
+    (["evaluate", "sw-silicon", "good.xyz", "two.xyz", "--out", "x.json"], "a word too many: two.xyz; `jaxpot evaluate`"),
     (["evaluate", "sw-silicon", "good.xyz"], "--out"),
     (["evaluate", "no-such-model", "good.xyz", "--out", "x.json"], "no built-in model"),
     (["evaluate", "sw-silicon", "missing.xyz", "--out", "x.json"], "missing.xyz: no such file"),
@@ -366,6 +370,14 @@ def test_help_has_examples(capsys, command):
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert "examples:" in out and "--json" in out
+
+
+def test_python_runs_the_package_as_the_command(tmp_path):
+    command = [sys.executable, "-m", "jaxpot"]
+    done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == f"jaxpot {jp.__version__}"
+    done = subprocess.run([*command, "frobnicate"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("jaxpot: ") and "Traceback" not in done.stderr
 
 
 def test_version(capsys):

@@ -60,6 +60,36 @@ def test_md_writes_a_table_and_frames(run, tmp_path):
     assert code == 2 and "exists" in err
 
 
+def test_md_that_breaks_keeps_its_last_good_state_in_a_file(run, tmp_path):
+    code, out, err = run(
+        "md", "sw-silicon", SILICON, "--supercell", 2, 2, 2, "--temperature", 3000, "--steps", 200, "--time-step-fs", 60,
+        "--out", "wild",
+    )
+    assert code == 2 and "`state`" not in err and out == ""
+    path, step = tmp_path / "wild" / "last_good.xyz", int(err.split("The last good state, of step ")[1].split(",")[0])
+    assert f"is in {path.relative_to(tmp_path)}, with its momenta and forces" in err
+    last = read(path)
+    assert last.info["step"] == step and np.isfinite(last.get_momenta()).all() and len(last) == 16
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "rescaling", "langevin"])
+def test_md_of_one_atom_says_that_it_has_no_temperature(ensemble, run):
+    code, _, err = run(
+        "md", "cleri-rosato-copper", "fcc:Cu:a=3.6", "--temperature", 300, "--steps", 10, "--ensemble", ensemble, "--out", "x",
+    )
+    assert code == 2 and "one atom has no temperature" in err and "--supercell 4 4 4" in err and "time step" not in err
+
+
+def test_learn_names_the_files_that_it_has_written(run, data, tmp_path):
+    code, out, _ = run(
+        "learn", "train.xyz", "--source", "sw-silicon", "--structure", SILICON, "--supercell", 2, 2, 2, "--temperature",
+        10, 10, "--steps", 20, "--recipe", "small.toml", "--threshold", 1e6, "--e0", "Si=0", "--out", "quiet",
+    )
+    assert code == 0 and "0 labels, all steps were done" in out
+    assert out.splitlines()[-1] == "Written: quiet/model.posterior"
+    assert not (tmp_path / "quiet" / "labels.xyz").exists()
+
+
 def test_learn_asks_and_learns(run, data, tmp_path):
     command = (
         "learn", "train.xyz", "--source", "sw-silicon", "--structure", SILICON, "--supercell", 2, 2, 2, "--temperature",
@@ -73,6 +103,7 @@ def test_learn_asks_and_learns(run, data, tmp_path):
     assert isinstance(jp.load("learned/model.posterior"), jp.Posterior)
     code, out, _ = run(*command, "--quiet")  # it was done
     assert code == 0 and f"{document['labels']} labels" in out
+    assert "Written: learned/model.posterior, learned/labels.xyz, learned/log.jsonl" in out
 
 
 def test_learn_searches_random_crystals_and_pools(run, data, tmp_path):

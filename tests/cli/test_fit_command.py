@@ -241,6 +241,23 @@ def test_data(run):
     assert run("data", "bare.xyz", "--energy", "none", "--forces", "none")[0] == 2
 
 
+@pytest.mark.parametrize("width", [50, 120])
+def test_recipes_are_told_whole_in_the_width_of_the_terminal(width, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, _ = run("recipes")
+    assert code == 0 and max(map(len, out.splitlines()[:-2])) <= width
+    words = " ".join(out.split())
+    for whole in (
+        "bond-networks Neural networks that read bonds in their surroundings, one for each two elements; four of each: their "
+        "mean, and its error bars.",
+        "gap-small A small GAP for trying things out: one SOAP that ends before the second shell of an open crystal, and a "
+        "pair term; fitted in seconds.",
+    ):
+        assert whole in words
+    about = {recipe["name"]: recipe["about"] for recipe in json.loads(run("recipes", "--json")[1])["recipes"]}
+    assert about["gap-small"].endswith("nearest neighbour.") and "\n" not in about["gap-small"]
+
+
 def test_recipes_are_printed_to_be_copied(run, files):
     code, out, _ = run("recipes")
     assert code == 0 and all(name in out for name in jp.recipes())

@@ -214,6 +214,22 @@ def test_a_run_that_breaks_names_the_atoms_and_keeps_the_last_good_state(silicon
     assert np.isfinite(np.asarray(caught.value.state.stress)).all()
 
 
+def test_one_atom_moves_but_has_no_temperature():
+    copper, atom = jp.load("cleri-rosato-copper"), bulk("Cu")
+    for dynamics in (jp.md.NVE(copper, fs), jp.md.Langevin(copper, fs, 300.0, 0.01 / fs)):
+        with pytest.raises(DataError, match="one atom has no temperature.*repeat the cell"):
+            dynamics.init(atom, temperature=300.0)
+    velocities = np.array([[0.01, 0.0, 0.0]])
+    free = jp.md.NVE(copper, fs).init(atom, velocities=velocities)
+    found = jp.md.run(jp.md.NVE(copper, fs), free, 10).state
+    np.testing.assert_allclose(found.structure.positions, 10 * fs * velocities, atol=1e-12)
+    with pytest.raises(DataError, match="one atom has no temperature"):
+        jp.md.VelocityRescaling(copper, fs, 300.0, 100 * fs).adopt(free)
+    pair = bulk("Cu") * (2, 1, 1)
+    held = jp.md.Langevin(copper, fs, 300.0, 0.01 / fs).init(pair, fixed=[0])  # a wall that takes the momentum
+    assert float(held.temperature) == pytest.approx(300.0)
+
+
 def test_a_run_whose_list_cannot_be_made_ends_with_its_last_good_state(silicon, crystal, monkeypatch):
     from jaxpot.md import lists
 

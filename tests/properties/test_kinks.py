@@ -28,6 +28,15 @@ def test_kinks_of_sums():
     assert (gap + LennardJones(0.01, 2.1, 4.0)).kinks is None
 
 
+@pytest.mark.parametrize(
+    ("shift", "jumps"), [("none", "energies of this LennardJones jump"), ("energy", "forces of this LennardJones jump"),
+                         ("force", r"second derivatives \(force constants\) of this LennardJones jump")],
+)
+def test_what_jumps_is_said_in_words(shift, jumps):
+    with pytest.warns(JaxpotWarning, match=f"^{jumps}, at its cutoff .*: careful$"):
+        warn_of_kinks(LennardJones(0.01, 2.1, 4.0, shift=shift), CRYSTAL, 0.006, "careful", stacklevel=1)
+
+
 def test_the_shell_that_crosses_is_named():
     gap = SILICON + pairs(5.4, 0.5)  # the fourth shell of silicon is at a = 5.43 A
     assert shells_near(gap, CRYSTAL, 0.002) == []
