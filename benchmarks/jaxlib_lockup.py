@@ -89,7 +89,8 @@ def main():
         return
     import jaxlib
 
-    print(f"jaxlib {jaxlib.__version__}, {os.cpu_count()} cores; {BATCH} matrices of {options.rows} rows; {THREADS} threads")
+    print(f"jaxlib {jaxlib.__version__}, {os.cpu_count()} cores; {THREADS} threads")
+    print(f"{BATCH} matrices of {options.rows} rows")
     for kind in KINDS:
         for whose in ("jax", "jaxpot"):
             command = [sys.executable, __file__, "--rows", str(options.rows), "--one", kind, whose]

@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+import shutil
 from argparse import ArgumentTypeError
 from pathlib import Path
 
 from jaxpot import catalog, io
 from jaxpot.checks import check_distances, check_species, checked_neighbors
-from jaxpot.cli.files import output_folder
+from jaxpot.cli.files import output_folder, write_structure
 from jaxpot.cli.model import load_posterior, model_argument, model_files
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, ResourceError
+from jaxpot.interop.phonopy import write_phonopy
 from jaxpot.report.card import property_card
 from jaxpot.report.crystal import find_volume
 from jaxpot.report.table import text_table
@@ -113,10 +115,17 @@ def finish(card, folder, console):
     console.progress("writing the card and its pictures")
     try:
         card.write(folder)
+        for ending in ("cif", "xyz"):
+            write_structure(folder / f"relaxed.{ending}", card.results["crystal"])
+        write_phonopy(card.results["force_constants"], card.results["crystal"], folder)
+        phonopy = ", phonopy.yaml, FORCE_CONSTANTS"
+    except ResourceError as error:
+        console.note(f"note: no files for phonopy: {error}")
+        phonopy = ""
     except OSError as error:
         raise DataError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
-    console.text(text_table(card.document()))
-    console.text(f"\nWritten: {folder}{os.sep}card.html, card.json and pictures")
+    console.text(text_table(card.document(), width=shutil.get_terminal_size((120, 24)).columns))
+    console.text(f"\nWritten: {folder}{os.sep}card.html, card.json, pictures, relaxed.cif, relaxed.xyz{phonopy}")
 
 
 def describe(name, potential):

@@ -3,9 +3,12 @@
 import json
 import math
 import sys
+import threading
 import time
 
 from jaxpot.report.table import to_ascii
+
+_PATIENCE = 120.0  # s, after which a stage is said to be still running
 
 
 class Console:
@@ -19,11 +22,30 @@ class Console:
     def __init__(self, as_json=False, quiet=False):
         self.as_json, self.quiet = as_json, quiet
         self.start = time.monotonic()
+        self._watch = None
 
     def progress(self, text):
-        """A line about what begins now, with the seconds since the start."""
-        if not self.quiet:
-            self.note(f"[{time.monotonic() - self.start:6.1f} s] {text}")
+        """A line about what begins now, with the seconds since the start; a stage of minutes is heard of again."""
+        if self.quiet:
+            return
+        self.note(f"[{time.monotonic() - self.start:6.1f} s] {text}")
+        self._look_again(text, time.monotonic(), time.process_time())
+
+    def _look_again(self, stage, since, used):
+        """Say after some minutes, and again, that a stage still runs, and whether it uses the processor at all."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+        def look():
+            minutes, now = (time.monotonic() - since) / 60.0, time.process_time()
+            idle = now - used < 0.01 * _PATIENCE
+            state = "without using the processor: interrupt it (Ctrl-C) and report this, please" if idle else "at work"
+            self.note(f"[{time.monotonic() - self.start:6.1f} s] for {minutes:.0f} min at \"{stage}\", {state}")
+            self._look_again(stage, since, now)
+
+        self._watch = threading.Timer(_PATIENCE, look)
+        self._watch.daemon = True  # ends with the command
+        self._watch.start()
 
     def note(self, text):
         """A line on standard error."""

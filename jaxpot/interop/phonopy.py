@@ -14,7 +14,7 @@ from jaxpot.errors import DataError, ResourceError
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.phonons import ForceConstants, force_constants
 
-_LARGEST = 2e9  # bytes of FORCE_CONSTANTS
+_LARGEST = 2e8  # bytes of FORCE_CONSTANTS
 _ZERO = 1e-12  # of the largest force constant: smaller ones are rounding
 
 
@@ -23,7 +23,6 @@ def to_phonopy(
     structure: Structure,
     folder: str | Path,
     supercell: tuple[int, int, int] | None = None,
-    constants: ForceConstants | None = None,
 ) -> list[Path]:
     """Write `phonopy.yaml` and `FORCE_CONSTANTS` of a crystal; phonopy computes the same frequencies from them.
 
@@ -35,26 +34,31 @@ def to_phonopy(
         potential, structure: a relaxed crystal; its cell becomes phonopy's unit cell and primitive cell.
         folder: an existing folder; files of these names are replaced.
         supercell: three integers, by default the smallest that is twice as thick as the force constants reach.
-        constants: what `force_constants` returned for the same crystal, where that is known already.
 
     Returns:
         The two paths. Units: A, amu, eV/A^2 (phonopy's default, with frequencies in THz).
 
     Raises:
         DataError: the crystal is not periodic, or `supercell` is no three positive integers.
-        ResourceError: the file would exceed 2 GB.
+        ResourceError: the file would be larger than 200 MB.
     """
     structure = Structure.of(structure)
-    constants = force_constants(potential, structure) if constants is None else constants
+    return write_phonopy(force_constants(potential, structure), structure, folder, supercell)
+
+
+def write_phonopy(
+    constants: ForceConstants, structure: Structure, folder: str | Path, supercell: tuple[int, int, int] | None = None
+) -> list[Path]:
+    """Write phonopy's files of force constants that are known already; see `to_phonopy`."""
     values, cells, _ = jax.tree.map(np.asarray, (constants.values, constants.cells, constants.masses))
     repeats = _thick_enough(structure, values, cells) if supercell is None else np.asarray(supercell)
     if repeats.shape != (3,) or repeats.dtype.kind not in "iu" or repeats.min() < 1:
         raise DataError(f"supercell: expected three positive integers, got {supercell}")
     n, count = len(structure), int(np.prod(repeats))
-    if 60.0 * 3 * n * n * count > _LARGEST:
+    if 220.0 * n * n * count > _LARGEST:
         raise ResourceError(
             f"FORCE_CONSTANTS of {n} atoms in a supercell of {n * count} would be larger than "
-            f"{_LARGEST / 1e9:.0f} GB: give a smaller supercell"
+            f"{_LARGEST / 1e6:.0f} MB: give a smaller supercell"
         )
     folded = np.zeros((count, n, 3, n, 3))
     # phonopy orders the images of one atom with the first lattice vector fastest.
@@ -100,5 +104,5 @@ def _force_constants(folded):
         for b in range(n):
             for image in range(count):
                 lines.append(f"{a * count + 1} {b * count + image + 1}")
-                lines += ["%22.15e %22.15e %22.15e" % tuple(row) for row in folded[image, a, :, b]]
+                lines += [" ".join(f"{x:22.15e}" for x in row) for row in folded[image, a, :, b]]
     return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from jaxpot.properties.coordinates import (
     require_stable,
     voigt_basis,
 )
-from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
+from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks, warn_unrelaxed
 
 CONVENTIONS = ("birch", "brugger", "energy")
 
@@ -152,6 +152,8 @@ def elastic_constants(potential, structure, relaxed=True, convention="birch"):
     structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a stiffness")
     # Site Hessians are a program of their own: the longest to compile, it serves phonons as well.
     sites = site_hessians(potential, structure, listed) if potential.local else None
+    if sites is not None and relaxed:
+        warn_unrelaxed(sites, structure, "elastic constants are")
     voigt, stress, internal = _constants(sites, potential, structure, listed, relaxed, convention)
     if relaxed and len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")

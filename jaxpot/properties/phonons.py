@@ -30,7 +30,7 @@ from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
 from jaxpot.observables import hessian_vector_product
 from jaxpot.properties.coordinates import crystal
-from jaxpot.properties.site_hessians import _with_center, list_skin, site_hessians
+from jaxpot.properties.site_hessians import _with_center, list_skin, site_hessians, warn_unrelaxed
 
 
 @pytree
@@ -113,7 +113,9 @@ def force_constants(potential, structure, supercell=None):
                 f"{potential!r} is not a sum over sites: give `supercell`, three integers, "
                 "at least twice as thick as the interaction reaches"
             )
-        return _fold(site_hessians(potential, structure, listed), structure.masses, *cell_index(listed))
+        sites = site_hessians(potential, structure, listed)
+        warn_unrelaxed(sites, structure, "phonons are", stacklevel=3)
+        return _fold(sites, structure.masses, *cell_index(listed))
     return _from_supercell(potential, structure, np.asarray(supercell, int))
 
 

@@ -6,13 +6,18 @@ strain are both linear in r, so their second derivatives are contractions of H (
 deformation is not linear). No supercell and no finite displacement.
 """
 
+import warnings
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxpot import units
 from jaxpot.checks import check_potential
 from jaxpot.core.graph import Environment, connect
+from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
-from jaxpot.errors import DataError, ResourceError
+from jaxpot.errors import DataError, JaxpotWarning, ResourceError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import cast
 from jaxpot.properties.kinks import ANALYTIC
@@ -20,6 +25,7 @@ from jaxpot.properties.kinks import ANALYTIC
 LIMIT = 4e9  # bytes
 _BATCH = 16  # sites at once
 _SKIN = 0.4  # A
+_AT_REST = 0.01  # eV/A
 
 
 def list_skin(potential):
@@ -84,6 +90,30 @@ def site_hessians(potential, structure, neighbors):
         jnp.transpose(jnp.where(pairs, hessians, 0.0), (0, 2, 1, 4, 3)) * bad,
         graph.centers,
         graph.others,
+    )
+
+
+def warn_unrelaxed(sites, structure, what, stacklevel=2):
+    """Warn where the atoms of a concrete crystal are not at rest: second derivatives are then no property of a minimum.
+
+    Args:
+        sites: `SiteHessians` of the structure.
+        what: the property, with a verb: "phonons are".
+    """
+    if is_traced(sites, structure):
+        return
+    gradients, vectors = np.asarray(sites.gradients), np.asarray(sites.vectors)
+    forces = np.zeros((len(structure), 3))
+    np.add.at(forces, np.asarray(sites.centers), gradients.sum(1))
+    np.subtract.at(forces, np.asarray(sites.others), gradients)
+    largest = np.sqrt((forces**2).sum(1).max(initial=0.0))
+    if not largest > _AT_REST:
+        return
+    stress = np.einsum("mka,mkb->ab", vectors, gradients) / abs(np.linalg.det(np.asarray(structure.cell)))
+    warnings.warn(
+        f"{what} asked for of a crystal that is not relaxed: the largest force is {largest:.3g} eV/A, the largest "
+        f"stress {np.abs(stress).max() / units.GPa:.3g} GPa; relax it first (jp.relax)",
+        JaxpotWarning, stacklevel=stacklevel + 1,
     )
 
 

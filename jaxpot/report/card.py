@@ -7,7 +7,7 @@ the card, with a warning that says why. Everything else that goes wrong is an er
 import base64
 import json
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +21,14 @@ from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.core.versions import versions
-from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
+from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning, ResourceError
 from jaxpot.io import band_path, special_points
 from jaxpot.observables import energy
 from jaxpot.potentials.constants import knows_isolated_atoms
 from jaxpot.properties.elastic import elastic_constants
 from jaxpot.properties.eos import equation_of_state
 from jaxpot.properties.gruneisen import GruneisenBands, gruneisen
-from jaxpot.properties.phonons import PhononBands, phonon_dos, phonons
+from jaxpot.properties.phonons import PhononBands, force_constants, phonon_dos, phonons
 from jaxpot.properties.relax import relax
 from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
@@ -37,6 +37,7 @@ from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
 from jaxpot.report.defects import defects_of
 from jaxpot.report.html import html_page
 
+_MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
 _ELASTIC = ("c11", "c12", "c13", "c33", "c44", "c66")
@@ -148,10 +149,12 @@ def property_card(
 
     with _collected(notes), ThreadPoolExecutor(1) as pool:
         say("relaxing atoms and cell")
-        crystal = relaxed_crystal(potential, structure)
+        structure = _small_enough(structure, points, say)
+        crystal = results["crystal"] = relaxed_crystal(potential, structure)
         atoms = len(crystal)
         # Almost all of the time goes into compiling. The longest part begins here, on a core of its own.
-        thermal = pool.submit(_thermal_expansion, potential, crystal, temperatures, mesh, _double())
+        temperatures_done = []
+        thermal = pool.submit(_thermal_expansion, potential, crystal, temperatures, mesh, _double(), temperatures_done)
         say("energy against volume")
         results["equation_of_state"] = equation_of_state(potential, crystal)
         cohesive = None
@@ -168,6 +171,7 @@ def property_card(
         route = band_path(crystal, points=points)
         wave_vectors = np.concatenate([route.q_points, np.array(list(special.values()))])
         found = phonons(potential, crystal, wave_vectors)
+        results["force_constants"] = force_constants(potential, crystal)
         results["bands"], results["phonons"] = _split(PhononBands, route, found, "frequencies")
         say("phonons: density of states")
         results["dos"] = phonon_dos(potential, crystal, mesh=(dos_mesh,) * 3)
@@ -184,6 +188,8 @@ def property_card(
             results |= defects_of(potential, crystal, notes)
         say("thermal expansion and heat capacity")
         with _optional("thermal properties", notes):
+            while not wait([thermal], timeout=10.0).done:
+                say(f"thermal expansion: {len(temperatures_done)} of {len(temperatures)} temperatures")
             results["thermal"] = thermal.result()
 
     thermal = _thermal(results.get("thermal"), atoms)
@@ -227,9 +233,12 @@ def _double():
     return bool(jax.config.jax_enable_x64)
 
 
-def _thermal_expansion(potential, crystal, temperatures, mesh, double):
-    """Thermal expansion at all temperatures, or at those below the first that the crystal does not survive."""
-    mesh, done = (mesh,) * 3, []
+def _thermal_expansion(potential, crystal, temperatures, mesh, double, done):
+    """Thermal expansion at all temperatures, or at those below the first that the crystal does not survive.
+
+    Numbers of temperatures are appended to `done` as they are finished.
+    """
+    mesh = (mesh,) * 3
     with jax.enable_x64(double):
         try:
             return thermal_expansion(
@@ -242,6 +251,27 @@ def _thermal_expansion(potential, crystal, temperatures, mesh, double):
         found = thermal_expansion(potential, crystal, temperatures[: len(done)], mesh, differences=True)
         warnings.warn(message, JaxpotWarning, stacklevel=2)
         return found
+
+
+def _small_enough(structure, points, say):
+    """The primitive cell, or an error where its phonons would take gigabytes, and hours."""
+    structure = Structure.of(structure)
+    if len(structure) > _MOST_ATOMS:
+        raise ResourceError(
+            f"a property card begins with the symmetry and the phonons of the crystal, and {len(structure)} atoms are "
+            f"beyond it (at most {_MOST_ATOMS}): give its primitive cell, or use jaxpot relax, evaluate and md"
+        )
+    structure = primitive(structure)
+    atoms = len(structure)
+    size = 6.0 * 16.0 * points * (3.0 * atoms) ** 2  # bytes; dynamical matrices, eigenvectors and derivatives
+    if size > _MOST_BYTES:
+        raise ResourceError(
+            f"phonons of {atoms} atoms in the primitive cell at {points} wave vectors need about {size / 1e9:.0f} GB "
+            f"(at most {_MOST_BYTES / 1e9:.0f}): use fewer --points, or jp.elastic_constants and jp.phonons one by one"
+        )
+    if atoms > _MANY_ATOMS:
+        say(f"{atoms} atoms in the primitive cell: this will take minutes or longer")
+    return structure
 
 
 def relaxed_crystal(potential, structure):

@@ -29,6 +29,11 @@ def defects_of(potential, crystal, notes):
         sites = [site for site in sites if site is not None]
         if sites:
             found["vacancy"] = min(sites, key=lambda site: float(site.energy))
+    else:
+        notes.append(
+            "no vacancy energies: in a compound they depend on the chemical potential of the element that is taken "
+            "away (jp.vacancy_energy(..., chemical_potential=...))"
+        )
     faces = next(faces for first, faces in _FACES.items() if group.number >= first)
     surfaces = {_name(face): _tried(notes, surface_energy, potential, crystal, face) for face in faces}
     surfaces = {name: surface for name, surface in surfaces.items() if surface is not None}

@@ -70,15 +70,18 @@ def deviations_off(truth, document):
     return found
 
 
-def text_table(document, unicode=True):
+def text_table(document, unicode=True, width=None):
     """The table as text for a terminal.
 
     Args:
         unicode: False for terminals that show ASCII only.
+        width: letters in a line; longer lists of numbers go on in the next one. By default they do not.
     """
     found = rows(document)
     name_width = max(len(row.name) for row in found)
-    value_width = max(len(row.value) for row in found if row.unit)
+    unit_width = max(len(row.unit) for row in found)
+    room = max(30, width - name_width - unit_width - 6) if width else None
+    value_width = max(len(line) for row in found if row.unit for line in _wrapped(row.value, room))
     title = _title(document)
     lines = [title, "─" * len(title)]
     section = None
@@ -88,11 +91,28 @@ def text_table(document, unicode=True):
                 lines.append("")
             lines.append(row.section)
             section = row.section
-        lines.append(f"  {row.name:<{name_width}}  {row.value:<{value_width}}  {row.unit}".rstrip())
+        first, *more = _wrapped(row.value, room)
+        lines.append(f"  {row.name:<{name_width}}  {first:<{value_width}}  {row.unit}".rstrip())
+        lines += [f"  {'':<{name_width}}  {line}" for line in more]
     for warning in document["meta"]["warnings"]:
         lines.append(f"\nNote: {warning}")
     text = "\n".join(lines)
     return text if unicode else to_ascii(text)
+
+
+def _wrapped(value, room):
+    """The lines of a list of numbers, broken after commas."""
+    if room is None or len(value) <= room:
+        return [value]
+    lines = [""]
+    for part in value.split(", "):
+        joined = f"{lines[-1]}, {part}" if lines[-1] else part
+        if lines[-1] and len(joined) >= room:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    return lines
 
 
 def to_ascii(text):

@@ -6,7 +6,7 @@ import pytest
 from crystals import relaxed
 
 import jaxpot as jp
-from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
 
 GENERIC = np.array([[0.1, 0.3, 0.2], [0.5, 0.0, 0.5], [0.5, 0.5, 0.5], [0.27, 0.0, 0.0]])
 
@@ -145,3 +145,13 @@ def test_wrong_arguments():
         jp.harmonic(potential, structure, [-1.0])
     with pytest.raises(DataError, match="method"):
         jp.thermal_expansion(potential, structure, [300.0], method="magic")
+
+
+def test_a_crystal_that_is_not_relaxed_is_told():
+    potential, structure = relaxed("silicon")
+    shaken = structure.moved(structure.positions + np.array([[0.0, 0.0, 0.0], [0.03, 0.01, 0.0]]))
+    largest = np.linalg.norm(jp.forces(potential, shaken), axis=1).max()
+    with pytest.warns(JaxpotWarning, match=f"phonons are .* not relaxed: the largest force is {largest:.3g} eV/A"):
+        jp.phonons(potential, shaken, [0.5, 0.0, 0.5])
+    with pytest.warns(JaxpotWarning, match=f"constants are .* not relaxed: the largest force is {largest:.3g} eV/A"):
+        jp.elastic_constants(potential, shaken)
