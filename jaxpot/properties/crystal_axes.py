@@ -114,8 +114,8 @@ def crystal_axes(structure: Structure, symprec: float = 1e-4) -> CrystalAxes:
     return CrystalAxes(laue_class, tuple(tuple(float(x) for x in row) for row in np.round(vectors, 9) + 0.0))
 
 
-# Settings: right-handed a, b, c as rows, in units of the conventional vectors. Those that a symmetry of the Laue class takes into
-# each other, or into the mirror image, give the same constants, and one of them is enough.
+# Settings: right-handed a, b, c as rows, in units of the conventional vectors. Those that a symmetry of the Laue class
+# takes into each other, or into the mirror image, give the same constants, and one of them is enough.
 
 
 def _settings(laue_class: str, group: Symmetry) -> list[np.ndarray]:
