@@ -740,3 +740,16 @@ def test_every_unknown_element_is_refused():
             jp.energy(SILICON, other, neighbors)
         result = evaluate(SILICON, other, neighbors)
         assert np.isnan(result.energy) and np.isnan(result.forces).all()
+
+
+def test_atoms_that_are_known_stay_known_inside_a_jitted_function():
+    def by_parameter(function):
+        return lambda strength: function(SILICON.replace(A=strength), ATOMS)
+
+    for function in (jp.energy, jp.stress):
+        np.testing.assert_allclose(jax.jit(by_parameter(function))(7.0), by_parameter(function)(7.0), atol=1e-12)
+    slope = jax.jit(jax.grad(by_parameter(jp.energy)))(7.0)
+    ahead, behind = (by_parameter(jp.energy)(7.0 + h) for h in (1e-4, -1e-4))
+    assert slope == pytest.approx(float(ahead - behind) / 2e-4, rel=1e-7)
+    with pytest.raises(DataError, match="positions must be known .* build the list outside of jit/vmap"):
+        jax.jit(lambda x: jp.energy(SILICON, CRYSTAL.moved(x)))(CRYSTAL.positions)

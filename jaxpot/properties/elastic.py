@@ -18,31 +18,65 @@ from jaxpot.properties.coordinates import (
     require_stable,
     voigt_basis,
 )
+from jaxpot.properties.crystal_axes import INDEPENDENT, CrystalAxes, crystal_axes
 from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks, warn_unrelaxed
 
 CONVENTIONS = ("birch", "brugger", "energy")
+
+
+def _constant(i, j):
+    return property(lambda self: self.voigt[i - 1, j - 1], doc=f"C_{i}{j} in the axes of `voigt`.")
 
 
 @pytree
 class ElasticConstants:
     """Stiffness matrix and what follows from it; all eV/A^3 (divide by `units.GPa`).
 
-    voigt: (6, 6), order xx yy zz yz xz xy, engineering shear strains.
+    voigt: (6, 6), order xx yy zz yz xz xy, engineering shear strains, in the Cartesian axes of the structure.
     stress: (3, 3) Cauchy stress at which they were taken.
+    rotation: (3, 3) the axes X, Y, Z of ANSI/IEEE Std 176-1987 as rows, in the axes of `voigt`.
+    axes: `CrystalAxes`, from which the rotation follows.
     convention: which second derivative this is under stress (see `elastic_constants`).
+
+    c11, c12, ... c66 are entries of `voigt`; those of tables are `independent`, or entries of `standard`.
     """
 
     voigt: jax.Array
     stress: jax.Array
+    rotation: jax.Array
+    axes: CrystalAxes = static()
     convention: str = static(default="birch")
     relaxed: bool = static(default=True)
 
-    c11 = property(lambda self: self.voigt[0, 0], doc="c_11 of the cell's Cartesian axes.")
-    c12 = property(lambda self: self.voigt[0, 1])
-    c13 = property(lambda self: self.voigt[0, 2])
-    c33 = property(lambda self: self.voigt[2, 2])
-    c44 = property(lambda self: self.voigt[3, 3])
-    c66 = property(lambda self: self.voigt[5, 5])
+    c11, c12, c13, c14, c15, c16 = (_constant(1, j) for j in range(1, 7))
+    c22, c23, c24, c25, c26 = (_constant(2, j) for j in range(2, 7))
+    c33, c34, c35, c36 = (_constant(3, j) for j in range(3, 7))
+    c44, c45, c46 = (_constant(4, j) for j in range(4, 7))
+    c55, c56 = (_constant(5, j) for j in range(5, 7))
+    c66 = _constant(6, 6)
+
+    @property
+    def laue_class(self) -> str:
+        """International symbol of the Laue class, "-3m"."""
+        return self.axes.laue_class
+
+    @property
+    def standard(self) -> "ElasticConstants":
+        """The same constants in the axes of ANSI/IEEE Std 176-1987, whatever those of the file are.
+
+        C'_ijkl = R_ip R_jq R_kr R_ls C_pqrs,  R the `rotation`
+        """
+        return self.replace(
+            voigt=rotated_stiffness(self.voigt, self.rotation),
+            stress=self.rotation @ self.stress @ self.rotation.T,
+            rotation=jnp.eye(3, dtype=self.rotation.dtype),
+        )
+
+    @property
+    def independent(self) -> dict[str, jax.Array]:
+        """The constants that symmetry leaves independent by name, in the standard axes: {"c11": (), ...} eV/A^3."""
+        standard = self.standard
+        return {name: getattr(standard, name) for name in INDEPENDENT[self.laue_class]}
 
     @property
     def compliance(self):
@@ -117,7 +151,9 @@ class ElasticConstants:
         return plot_elastic(self)
 
 
-def elastic_constants(potential, structure, relaxed=True, convention="birch"):
+def elastic_constants(
+    potential, structure, relaxed=True, convention="birch", axes: CrystalAxes | None = None
+) -> ElasticConstants:
     """Elastic constants from exact second derivatives of the energy; ions follow the strain.
 
     C = (1/V) [ d2E/dn dn - L^T K^+ L ],  K = d2E/du du,  L = d2E/du dn
@@ -135,9 +171,12 @@ def elastic_constants(potential, structure, relaxed=True, convention="birch"):
         potential, structure: a crystal whose forces vanish (see `relax`).
         relaxed: False clamps the ions.
         convention: as above.
+        axes: what `crystal_axes` says of this crystal, by default found here. Give those of one crystal for all of its
+            strained copies, so that a length that overtakes another does not exchange names.
 
     Returns:
-        `ElasticConstants`, differentiable with respect to the potential.
+        `ElasticConstants`, differentiable with respect to the potential: the matrix in the axes of the structure, and
+        the independent constants of the Laue class in those of ANSI/IEEE Std 176-1987.
 
     Raises:
         ConvergenceError: the ions are not at a minimum, so that no relaxed constants exist.
@@ -157,7 +196,26 @@ def elastic_constants(potential, structure, relaxed=True, convention="birch"):
     voigt, stress, internal = _constants(sites, potential, structure, listed, relaxed, convention)
     if relaxed and len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
-    return ElasticConstants(voigt, stress, convention=convention, relaxed=relaxed)
+    axes = crystal_axes(structure) if axes is None else axes
+    rotation = axes.rotation(structure.cell)
+    return ElasticConstants(voigt, stress, rotation, axes=axes, convention=convention, relaxed=relaxed)
+
+
+def rotated_stiffness(voigt: jax.Array, rotation: jax.Array) -> jax.Array:
+    """A stiffness matrix in other axes, C'_ijkl = R_ip R_jq R_kr R_ls C_pqrs.
+
+    Args:
+        voigt: (6, 6), symmetric or not.
+        rotation: (3, 3) the new axes as rows.
+
+    Returns:
+        (6, 6).
+    """
+    position = np.zeros((3, 3), int)
+    for k, (i, j) in enumerate(VOIGT):
+        position[i, j] = position[j, i] = k
+    tensor = voigt[position[:, :, None, None], position[None, None]]
+    return _in_voigt_order(jnp.einsum("ip,jq,kr,ls,pqrs->ijkl", *[rotation] * 4, tensor, precision="highest"))
 
 
 @partial(jax.jit, static_argnames=("relaxed", "convention"))
@@ -209,6 +267,10 @@ def _stress_terms(stress):
     d = jnp.eye(3, dtype=stress.dtype)
     swap = jnp.einsum("il,jk->ijkl", stress, d) + jnp.einsum("jl,ik->ijkl", stress, d)
     swap = swap + jnp.einsum("ik,jl->ijkl", stress, d) + jnp.einsum("jk,il->ijkl", stress, d)
-    terms = 0.5 * swap - jnp.einsum("ij,kl->ijkl", stress, d)
+    return _in_voigt_order(0.5 * swap - jnp.einsum("ij,kl->ijkl", stress, d))
+
+
+def _in_voigt_order(tensor):
+    """(3, 3, 3, 3) -> (6, 6)."""
     first, second = np.array(VOIGT).T
-    return terms[first[:, None], second[:, None], first[None, :], second[None, :]]
+    return tensor[first[:, None], second[:, None], first[None, :], second[None, :]]

@@ -28,7 +28,7 @@ def card_deviations(posterior, crystal, values, results, special, room, mesh, sa
         posterior: `Posterior` whose mean the card is of.
         crystal: the relaxed primitive cell.
         values: key -> value of the entry, None where it does not exist.
-        results: what the values come from; of it, vacancy and surfaces.
+        results: what the values come from; of it, elastic constants, vacancy and surfaces.
         special: name -> wave vector, in the order of the tables.
         room: K.
         mesh: as for `thermal_expansion`.
@@ -68,7 +68,8 @@ def card_deviations(posterior, crystal, values, results, special, room, mesh, sa
         found["surface_J_per_m2"] = {name: sd / units.J_per_m2 for name, sd in named.items()} or None
     elastic, named = values["elastic_GPa"], None
     if elastic is not None:
-        named = bars("elastic constants", lambda p, x: _elastic(elastic_constants(p, x), elastic))
+        axes = results["elastic"].axes  # names stay with their axes when the crystal is strained
+        named = bars("elastic constants", lambda p, x: _elastic(elastic_constants(p, x, axes=axes), elastic))
     if named is not None:
         found["elastic_GPa"] = {
             name: np.asarray(sd).tolist() if name == "voigt" else float(sd) for name, sd in named.items()
@@ -101,15 +102,13 @@ def _cohesive(potential, crystal):
 
 
 def _elastic(result, shown):
-    voigt = result.voigt / units.GPa
+    standard = result.standard
     found = {}
     for name in shown:
         if name == "voigt":
-            found[name] = voigt
-        elif name[1:].isdigit():
-            found[name] = voigt[int(name[1]) - 1, int(name[2]) - 1]
+            found[name] = result.voigt / units.GPa
         else:
-            found[name] = getattr(result, name.replace("young_hill", "young")) / units.GPa
+            found[name] = getattr(standard, name.replace("young_hill", "young")) / units.GPa
     return found
 
 

@@ -40,7 +40,6 @@ from jaxpot.report.html import html_page
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
-_ELASTIC = ("c11", "c12", "c13", "c33", "c44", "c66")
 
 _UNITS = {
     "a0_A": "A", "e_coh_eV": "eV/atom", "bulk_GPa": "GPa", "elastic_GPa": "GPa", "phonons_THz": "THz", "gamma": "1",
@@ -51,8 +50,10 @@ _DEFINITIONS = {
     "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom; null where its "
     "reference energies are from least squares, of no atom",
     "bulk_GPa": "Hill average of the static elastic constants; exact for cubic crystals",
-    "elastic_GPa": "second derivatives of the energy by strain with relaxed ions; Voigt order xx yy zz yz xz "
-    "xy, Cartesian axes of meta.structure.cell_A",
+    "elastic_GPa": "second derivatives of the energy by strain with relaxed ions; c11, c12, ...: those that the Laue "
+    "class leaves independent (and c66 = (c11 - c12) / 2 of hexagonal and trigonal ones), in the axes of ANSI/IEEE "
+    "Std 176-1987, whose rows in the axes of the file are meta.elastic_axes.rotation; voigt: all of them, order xx yy "
+    "zz yz xz xy, in the axes of the file, those of meta.structure.cell_A",
     "phonons_THz": "frequencies at the special points of the Brillouin zone; imaginary ones are negative",
     "gamma": "modes: -d ln(frequency) / d ln(volume), in the order of phonons_THz, null for the acoustic "
     "modes at Gamma, which have none; thermodynamic_300K: their average, weighted by heat capacity",
@@ -217,6 +218,7 @@ def property_card(
         "name": name,
         "model": _model(potential, model),
         "structure": _structure(crystal),
+        "elastic_axes": _elastic_axes(results.get("elastic")),
         "special_points": {key: [float(x) for x in q] for key, q in special.items()},
         "equation_of_state": _equation_of_state(results["equation_of_state"], atoms),
         "thermal": thermal,
@@ -333,11 +335,23 @@ def _elastic(result):
     if result is None:
         return None
     voigt = np.asarray(result.voigt) / units.GPa
-    names = _ELASTIC if not plots.is_cubic(voigt) else ("c11", "c12", "c44")
-    values = {name: voigt[int(name[1]) - 1, int(name[2]) - 1] for name in names}
+    values = {name: float(value) / units.GPa for name, value in result.independent.items()}
+    if result.laue_class[:2] in ("-3", "6/"):
+        values["c66"] = float(result.standard.c66) / units.GPa  # not independent, but in every table
     values |= {name: float(getattr(result, name)) / units.GPa for name in ("bulk_hill", "shear_hill")}
     values["young_hill"] = float(result.young) / units.GPa
     return {name: float(value) for name, value in values.items()} | {"voigt": voigt.tolist()}
+
+
+def _elastic_axes(result):
+    """In which axes the named constants are: rows X, Y, Z in the Cartesian axes of the file."""
+    if result is None:
+        return None
+    return {
+        "laue_class": result.laue_class,
+        "standard": "ANSI/IEEE Std 176-1987",
+        "rotation": np.asarray(result.rotation).tolist(),
+    }
 
 
 def _surfaces(found):

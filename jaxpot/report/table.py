@@ -150,12 +150,26 @@ def _elastic(document):
     if elastic is None:
         yield Row(section, "Elastic constants", _MISSING, "")
         return
+    yield from _axes(section, document["meta"].get("elastic_axes"))
     for key, value in elastic.items():
         if key[0] == "c" and key[1:].isdigit():
             yield _row(section, f"C{key[1:]}", value, 2, "GPa", bars.get(key))
     for key, name in (("shear_hill", "Shear modulus (Hill)"), ("young_hill", "Young's modulus (Hill)")):
         if key in elastic:
             yield _row(section, name, elastic[key], 2, "GPa", bars.get(key))
+
+
+def _axes(section, axes):
+    """The Laue class, and the axes of the named constants where they are not those of the file."""
+    if axes is None:
+        return
+    yield Row(section, "Laue class", axes["laue_class"], "")
+    rotation = axes["rotation"]
+    if all(abs(x - (i == j)) < 5e-5 for i, row in enumerate(rotation) for j, x in enumerate(row)):
+        return
+    for name, row in zip("XYZ", rotation, strict=True):
+        shown = ", ".join(f"{x:.4f}".replace("-0.0000", "0.0000") for x in row)
+        yield Row(section, f"IEEE axis {name} in those of the file", f"({shown})", "")
 
 
 def _defects(document):

@@ -16,6 +16,7 @@ from jaxpot.cli import cache, card, demo
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.main import main
 from jaxpot.report.side_by_side import side_by_side
+from jaxpot.report.table import rows
 
 KEYS = "a0_A e_coh_eV bulk_GPa elastic_GPa phonons_THz gamma alpha_1_per_K heat_capacity vacancy_eV surface_J_per_m2".split()
 SMALL = ["--mesh", "2", "--dos-mesh", "3", "--points", "12"]
@@ -130,6 +131,8 @@ def test_card(run, pair_model):
     # Cauchy's relation for pair potentials without stress.
     assert elastic["c12"] == pytest.approx(elastic["c44"], rel=1e-5)
     assert np.shape(elastic["voigt"]) == (6, 6)
+    assert [name for name in elastic if name[1:].isdigit()] == ["c11", "c12", "c44"]
+    assert document["meta"]["elastic_axes"]["laue_class"] == "m-3m"
     assert {"Gamma", "X", "L"} <= set(document["phonons_THz"]["value"])
     assert document["gamma"]["value"]["modes"]["Gamma"] == [None, None, None]
     assert document["gamma"]["value"]["thermodynamic_300K"] > 1.0
@@ -188,6 +191,19 @@ def test_cards_side_by_side():
     assert lines[-1] == "Note on GAP: no elastic constants: it melts"
     found = [line for line in lines if line.startswith("  C")]
     assert [line.split()[0] for line in found] == ["Cohesive", "C11", "C44"]
+
+
+def test_all_constants_of_a_trigonal_crystal_and_their_axes_are_shown():
+    names = ("c11", "c12", "c13", "c14", "c33", "c44", "c66")
+    document = small_document(dict(zip(names, range(1, 8), strict=True)))
+    document["elastic_GPa"]["sd"] = {"c14": 0.5}
+    document["meta"]["elastic_axes"] = {"laue_class": "-3m", "rotation": np.diag([-1.0, -1.0, 1.0]).tolist()}
+    shown = {row.name: row.value for row in rows(document) if row.section.startswith("Elasticity")}
+    assert [name for name in shown if name[1:].isdigit()] == ["C11", "C12", "C13", "C14", "C33", "C44", "C66"]
+    assert shown["C14"] == "4.00 ± 0.50" and shown["Laue class"] == "-3m"
+    assert shown["IEEE axis X in those of the file"] == "(-1.0000, 0.0000, 0.0000)"
+    document["meta"]["elastic_axes"]["rotation"] = np.eye(3).tolist()
+    assert not any("axis" in row.name for row in rows(document))
 
 
 def test_bars_stand_beside_numbers_and_say_how_far_off_they_are():

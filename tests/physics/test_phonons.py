@@ -56,6 +56,8 @@ def test_gruneisen_parameters_against_volume_differences(name):
             strained = jp.relax(potential, strained, fmax=1e-10, steps=2000).structure
         return np.log(np.asarray(jp.phonons(potential, strained, GENERIC).frequencies))
 
+    sooner = jp.gruneisen(potential, structure, GENERIC, differences=True)
+    np.testing.assert_allclose(sooner.gamma, found.gamma, rtol=0, atol=1e-7)
     h = 1e-3
     wide = -(log_frequencies(h) - log_frequencies(-h)) / (2 * h)
     narrow = -(log_frequencies(h / 2) - log_frequencies(-h / 2)) / h
@@ -105,8 +107,11 @@ def test_thermal_expansion_by_three_routes():
     temperatures = [50.0, 299.0, 300.0, 301.0]
     free = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4))
     modes = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4), method="gruneisen")
+    sooner = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4), differences=True)
     first = jp.thermal_expansion(potential, structure, temperatures, mesh=(4, 4, 4), method="gruneisen_v0")
     np.testing.assert_allclose(modes.alpha, free.alpha, rtol=1e-8)
+    np.testing.assert_allclose(sooner.alpha, free.alpha, rtol=1e-8)
+    np.testing.assert_allclose(sooner.bulk, free.bulk, rtol=1e-9)
     difference = np.log(free.volumes[3] / free.volumes[1]) / 2 / 3
     assert free.alpha[2] == pytest.approx(difference, rel=2e-5)
     assert 1e-4 < abs(first.alpha[2] / free.alpha[2] - 1) < 0.05
@@ -122,6 +127,8 @@ def test_thermal_expansion_is_a_tensor_where_the_crystal_is_not_cubic():
     potential, structure = relaxed("wurtzite")
     found = jp.thermal_expansion(potential, structure, [299.0, 300.0, 301.0], mesh=(2, 2, 2))
     tensor = np.asarray(found.alpha_tensor[1])
+    sooner = jp.thermal_expansion(potential, structure, [300.0], mesh=(2, 2, 2), differences=True)
+    np.testing.assert_allclose(sooner.alpha_tensor[0], tensor, atol=1e-5 * np.abs(tensor).max())
     lengths = np.linalg.norm(np.asarray(found.cells), axis=2)
     expected = np.log(lengths[2] / lengths[0]) / 2
     assert tensor[0, 0] == pytest.approx(tensor[1, 1]) and abs(tensor[0, 0] - tensor[2, 2]) > 1e-8
