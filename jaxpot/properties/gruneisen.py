@@ -22,7 +22,7 @@ from jaxpot.properties.phonons import _wave_vectors, cell_index, wave_matrices
 from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
-_FINE_STEP = 0.002  # the same where it has them: errors of 1e-8, from its fourth power and from rounding
+_FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of a neighbour at its cutoff, of rounding
 
 
 @pytree
@@ -69,7 +69,7 @@ def gruneisen(potential, structure, q, strain=None, differences=False):
         potential, structure: a relaxed crystal.
         q: (..., 3) fractional wave vectors.
         strain: (3, 3) per unit of x; by default the uniform dilation 1/3, so that x = ln V.
-        differences: take them for smooth potentials, too, with strains so small that results agree to 1e-7: programs
+        differences: take them for smooth potentials, too, with strains so small that results agree to 1e-5: programs
             that compile in a fraction of the time.
 
     Returns:
