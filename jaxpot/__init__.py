@@ -3,7 +3,7 @@
     import jaxpot as jp
 
     potential = jp.potentials.StillingerWeber.silicon()
-    result = jp.evaluate(potential, atoms)          # a jaxpot.Structure or an ase.Atoms
+    result = jp.evaluate(potential, atoms)          # a jaxpot.Structure, ase.Atoms or pymatgen structure
 
 Nothing happens at import, and nobody's JAX configuration is touched.
 """
