@@ -5,6 +5,7 @@ import math
 import sys
 import time
 
+from jaxpot.errors import escaped
 from jaxpot.report.table import to_ascii
 
 
@@ -56,7 +57,8 @@ def _finite(node):
 
 
 def _printable(text, stream):
-    """The text in letters that the stream can show."""
+    """The text in letters that the stream can show, and that show only themselves: names come from files."""
+    text = escaped(text)
     try:
         text.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
