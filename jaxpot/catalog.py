@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from jaxpot.core.files import file_size
 from jaxpot.core.save import MAGIC, load_tree, save_tree
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.funcfl import read_funcfl
@@ -206,6 +207,7 @@ def _check_options(path, read, options):
 
 
 def _head(path):
+    file_size(path)
     with open(path, "rb") as file:
         return file.read(4096)
 

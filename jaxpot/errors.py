@@ -2,11 +2,43 @@
 
 Each message says what was given, what was expected and what to do. All of them are `ValueError`s
 too where the cause is an argument, so that code written against ASE or NumPy habits keeps working.
+
+What files say stands in many messages: `printable` sees to it that no message acts on a terminal or fills it.
 """
+
+import unicodedata
+
+_LONGEST = 2000  # characters of a message
+_ACTING = ("Cc", "Cf", "Zl", "Zp", "Cs")  # control, direction of writing, ends of lines, halves of letters
+
+
+def escaped(text):
+    """A text in which characters that act on a terminal are spelled out.
+
+    Control characters (but ends of lines and tabs), marks of the direction of writing and the like become `\\x1b`,
+    `\\u202e`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelled(c) if unicodedata.category(c) in _ACTING and c not in "\n\t" else c for c in text)
+
+
+def printable(text):
+    """A text for a message: `escaped`, and without the middle if it is very long."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST - 400]} [...] {text[-400:]}"
+    return escaped(text)
+
+
+def _spelled(character):
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class JaxpotError(Exception):
     """Base class of everything jaxpot raises on purpose."""
+
+    def __init__(self, message="", *rest):
+        super().__init__(printable(str(message)), *rest)
 
 
 class FormatError(JaxpotError, ValueError):
@@ -64,8 +96,12 @@ def first_few(names, most=6) -> str:
 def _place(file, line):
     if file is None:
         return None if line is None else f"line {line}"
-    return str(file) if line is None else f"{file}, line {line}"
+    file = str(file).replace("\n", "\\n")
+    return file if line is None else f"{file}, line {line}"
 
 
 class JaxpotWarning(UserWarning):
     """A correct result that is easily misread; the message says how."""
+
+    def __init__(self, message="", *rest):
+        super().__init__(printable(str(message)), *rest)

@@ -54,13 +54,13 @@ def test_labels(trajectory):
 
 BAD_FILES = {
     "empty.xyz": ("", "empty"),
-    "cut.xyz": ("3\ncomment\nSi 0 0 0\nSi 0 0 1", "Frame has 2 atoms"),
+    "cut.xyz": ("3\ncomment\nSi 0 0 0\nSi 0 0 1", "3 atoms are declared, but the file ends after 2"),
     "lattice.extxyz": ('1\nLattice="1 2" Properties=species:S:1:pos:R:3\nSi 0 0 0\n', "Lattice"),
     "element.xyz": ("2\nProperties=species:S:1:pos:R:3\nXx 0 0 0\nSi 1 1 1\n", "Xx"),
     "nan.xyz": ("2\n\nSi 0 0 0\nSi 0 0 nan\n", "structure 0: positions: 1 of 6 numbers are not finite"),
     "POSCAR": ("Si\n1.0\n1 0 0\n0 1 0\n", "damaged or incomplete"),
     "half.cif": ("data_x\n_cell_length_a 3\n", "no structures"),
-    "page.html": ("<html></html>", "from html"),
+    "page.html": ("<html></html>", "files of the kind html are not read"),
     "table.json": ('{"a": 1}', "none that ASE recognises"),
     "text.dat": ("hello world\nfoo\n", "cannot read it"),
     "dump.lammpstrj": ("ITEM: TIMESTEP\n0\n", "ncomplete"),
@@ -81,7 +81,7 @@ def test_bad_bytes_missing_files_and_frames(tmp_path, trajectory):
     garbage = tmp_path / "garbage.traj"
     garbage.write_bytes(np.random.default_rng(0).bytes(500))
     missing = tmp_path / "none.xyz"
-    for path, reason in [(garbage, "ULM"), (missing, "no such file"), (tmp_path, "cannot read it")]:
+    for path, reason in [(garbage, "not a trajectory of ASE"), (missing, "no such file"), (tmp_path, "this is a folder")]:
         with pytest.raises(FormatError, match=reason):
             read_atoms(path)
     with pytest.raises(FormatError, match="index 7"):

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+from jaxpot.errors import escaped
 from jaxpot.report.table import to_ascii
 
 _PATIENCE = 120.0  # s, after which a stage is said to be still running
@@ -78,7 +79,8 @@ def _finite(node):
 
 
 def _printable(text, stream):
-    """The text in letters that the stream can show."""
+    """The text in letters that the stream can show, and that show only themselves: names come from files."""
+    text = escaped(text)
     try:
         text.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:

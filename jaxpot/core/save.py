@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.files import file_size
 from jaxpot.core.pytree import REGISTRY, class_name, leaf_fields, static_defaults, static_fields
 from jaxpot.errors import DataError, FormatError, JaxpotError, PrecisionError
 
 MAGIC = b"jaxpot-tree 1\n"
 _DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint32", "bool", "complex128")
-_MAX_HEADER = 1 << 26
+_MAX_HEADER = 1 << 24  # bytes; headers of potentials have some thousand
 
 
 def save_tree(tree, path):
@@ -49,8 +50,12 @@ def load_tree(path, on_host=False):
         FormatError: not such a file, damaged, or of a class that no imported module defines.
         PrecisionError: the file holds double precision and JAX has x64 off.
     """
-    with open(path, "rb") as file:
-        data = file.read()
+    file_size(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
     if not data.startswith(MAGIC):
         raise FormatError(f"expected a file written by jaxpot.save (first line {MAGIC.decode().strip()!r})", path)
     rest = data[len(MAGIC):]
@@ -69,7 +74,7 @@ def load_tree(path, on_host=False):
     if size != len(blob) or digest != hashlib.sha256(blob).hexdigest():
         raise FormatError(f"the arrays are damaged: {len(blob)} bytes, expected {size} (or sha256 differs)", path)
     try:
-        return _rebuild(body, blob, path, on_host)
+        return _rebuild(body, _Blob(blob), path, on_host)
     except JaxpotError:
         raise
     except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
@@ -149,6 +154,23 @@ def _unplain(value):
     return tuple(_unplain(item) for item in value["tuple"]) if isinstance(value, dict) else value
 
 
+class _Blob:
+    """The arrays of a file, each given out once: a small file that shows its bytes as many arrays would fill memory."""
+
+    def __init__(self, data):
+        self.data, self.left = data, len(data)
+
+    def array(self, dtype, shape, offset, path):
+        """The array that begins at an offset."""
+        count = int(np.prod(shape, dtype=object))
+        if min(shape, default=0) < 0 or offset < 0 or offset + count * dtype.itemsize > len(self.data):
+            raise FormatError("an array lies outside of the file", path)
+        self.left -= count * dtype.itemsize
+        if self.left < 0:
+            raise FormatError("arrays lie over each other", path)
+        return np.frombuffer(self.data, dtype, count, offset).reshape(shape)
+
+
 def _rebuild(body, blob, path, on_host):
     if body is None:
         return None
@@ -156,10 +178,7 @@ def _rebuild(body, blob, path, on_host):
         if body["array"] not in _DTYPES:
             raise FormatError(f"unknown array type {body['array']!r}", path)
         dtype = np.dtype(body["array"]).newbyteorder("<")
-        count = int(np.prod(body["shape"], dtype=np.int64))
-        if body["offset"] < 0 or body["offset"] + count * dtype.itemsize > len(blob):
-            raise FormatError("an array lies outside of the file", path)
-        array = np.frombuffer(blob, dtype, count, body["offset"]).reshape(body["shape"])
+        array = blob.array(dtype, body["shape"], body["offset"], path)
         if on_host:
             return array.astype(body["array"])
         if dtype.itemsize == 8 and not jax.config.jax_enable_x64:

@@ -16,9 +16,11 @@ from dataclasses import replace
 import jax
 import numpy as np
 
+from jaxpot.core.files import file_size
 from jaxpot.core.save import write_atomically
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
+from jaxpot.fitting.npz import check_npz
 
 _KIND = "jaxpot checkpoint 1"
 _EVERY = 60.0  # s between two writes
@@ -95,6 +97,7 @@ class Checkpoint:
 
     def _read(self):
         try:
+            check_npz(self.path)
             with np.load(self.path) as file:
                 about = json.loads(str(file["about"]))
                 if about["kind"] != _KIND:
@@ -109,7 +112,7 @@ class Checkpoint:
                 points = [file[f"points{k}"] for k in range(about["terms"])]
                 for k, (kind, group) in enumerate(about["groups"]):
                     self._groups[kind, group] = tuple(file[f"{name}{k}"] for name in _ARRAYS)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise FormatError(
                 "this is no checkpoint of a fit, or a damaged one: remove it, or give another name", file=self.path
             ) from error
@@ -120,11 +123,12 @@ class Checkpoint:
         if not os.path.lexists(self._trials_path):
             return
         try:
+            file_size(self._trials_path)
             with open(self._trials_path, encoding="utf-8") as file:
                 about = json.load(file)
             ours, trials = about["fingerprint"] == self.fingerprint, about["trials"]
             trials = {tuple(trial): value for trial, value in trials}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except _DAMAGED as error:
             raise FormatError(
                 "these are no trials of a fit, or damaged ones: remove the file, or give the checkpoint another name",
                 file=self._trials_path,
@@ -201,6 +205,11 @@ class Checkpoint:
         self._pause = max(_EVERY, (self._last - begun) / _SHARE)
 
 
+# What NumPy, zip files and JSON raise on files that are not what they seem: a wrong version is not implemented.
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, NotImplementedError,
+    zipfile.BadZipFile,
+)
 _ARRAYS = ("gram", "cross", "sums", "rows", "targets", "sigmas")
 
 

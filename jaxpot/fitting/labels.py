@@ -4,10 +4,9 @@ import os
 
 import numpy as np
 
-from jaxpot.errors import DataError, FormatError
+from jaxpot.errors import DataError
 from jaxpot.fitting.dataset import dataset_of
 from jaxpot.fitting.extract import CONFIG_TYPE, STRESS, Keys
-from jaxpot.io.extxyz import is_extxyz, scan
 from jaxpot.io.files import read_atoms
 
 
@@ -72,10 +71,7 @@ def _paths(files):
 
 def _read(path, index):
     """The `ase.Atoms` of one file that are wanted, and their numbers in the file."""
-    count = scan(path) if is_extxyz(path) else None
     atoms = read_atoms(path, ":")
-    if count not in (None, len(atoms)):
-        raise FormatError(f"ASE reads {len(atoms)} frames, but there are {count}", file=path)
     wanted = np.arange(len(atoms))[_slice(index, len(atoms), path)]
     return [atoms[k] for k in wanted], wanted.tolist()
 

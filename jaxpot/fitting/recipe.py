@@ -1,5 +1,7 @@
 """Recipes: what a fit is made of, as a short file that people copy and edit."""
 
+import os
+import re
 import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxpot.core.files import file_size
 from jaxpot.core.neighbors import find_neighbors
 from jaxpot.descriptors import SOAP, Pair, Triplet
 from jaxpot.errors import DataError, FormatError
@@ -30,6 +33,8 @@ _NEEDED = {
 _WHOLE = {"n_max": 1, "l_max": 0}  # and the least of each
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 _LARGEST = 1e6
+_LARGEST_FILE = 1 << 18  # bytes
+_DEEP = re.compile(r"(?:[\w\"'-]+[ \t]*\.[ \t]*){20}")  # keys of keys, for which `tomllib` takes long
 
 
 @dataclass(frozen=True)
@@ -91,15 +96,18 @@ def read_recipe(name):
         text, file = recipe_text(name), f"recipe {name}"
     else:
         file = str(name)
-        if not Path(name).is_file():
+        if not os.path.isfile(name):
             raise FormatError(f"expected one of the recipes {', '.join(recipes())} or a TOML file", file=file)
+        file_size(name, _LARGEST_FILE)
         try:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FormatError(f"cannot be read as text ({error})", file=file) from error
+    if _DEEP.search(text):
+        raise FormatError("tables are nested deeper than in any recipe", file=file)
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"is not TOML: {error}", file=file) from error
     return _recipe(document, file, Path(str(name)).stem)
 

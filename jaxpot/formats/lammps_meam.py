@@ -11,6 +11,7 @@ from jaxpot.formats.meam_reference import LATTICES, Reference
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.meam import GAMMA_KINDS, MEAM
 
+_QUOTES = str.maketrans("'\"", "  ")
 _FIELDS = (
     "z", "ielement", "atwt", "alpha", "b0", "b1", "b2", "b3", "alat", "esub", "asub", "t0", "t1", "t2", "t3", "rozero",
     "ibar",
@@ -96,7 +97,7 @@ def read_library(lines):
 
 def _words(words):
     """Quotes separate words as spaces do."""
-    return [part for word in words for part in re.split("['\"]", word) if part]
+    return " ".join(words).translate(_QUOTES).split()
 
 
 def _chosen(lines, entries, species):

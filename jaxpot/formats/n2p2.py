@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxpot.core.elements import atomic_number, symbol
+from jaxpot.core.files import check_beside
 from jaxpot.core.numbers import as_positive
 from jaxpot.descriptors.symmetry_functions import Angular, Radial, SymmetryFunctions
 from jaxpot.errors import DataError, FormatError
@@ -62,12 +63,12 @@ def read_n2p2(path, species=None, units=None):
         raise DataError(f"{path}: this format names its elements: leave out species")
     settings = _Settings(Lines(folder / SETTINGS))
     length, energy = _units(settings, units)
-    ranges = _ranges(folder / SCALING, settings)
+    ranges = _ranges(_beside(folder, SCALING), settings)
     terms = []
     for element in settings.elements:
         functions = settings.functions[element]
         shift, factor = settings.scaling(ranges, element)
-        network = _network(folder / f"weights.{element:03d}.data", settings, element)
+        network = _network(_beside(folder, f"weights.{element:03d}.data"), settings, element)
         lower, upper = (ranges[element][:, k] for k in (0, 1))
         readout = Neural(
             network, shift, factor, settings.number("mean_energy", 0.0) * energy,
@@ -84,6 +85,11 @@ def read_n2p2(path, species=None, units=None):
         known = {z: settings.atomic_energies.get(z, 0.0) * energy for z in settings.elements}
         terms.append(Constants(known))
     return Sum.or_one(terms)
+
+
+def _beside(folder, name):
+    check_beside(folder / name, folder / SETTINGS)
+    return folder / name
 
 
 @dataclass(frozen=True)

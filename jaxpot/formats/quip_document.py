@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from jaxpot.core.elements import SYMBOLS
+from jaxpot.core.files import file_size
 from jaxpot.errors import FormatError
 from jaxpot.formats.text import LARGEST, LARGEST_FILE, float_of, shown
 
 MOST_POINTS = 10_000_000
+_CHUNK = 1 << 20  # bytes
+_DEEPEST = 64  # published files nest 6 deep
 _SECTIONS = {"Glue_params", "LJ_params", "Morse_params", "SW_params", "Tersoff_params"}
 
 
@@ -54,16 +57,22 @@ class Document:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
+        file_size(path, LARGEST_FILE)
         try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise FormatError(f"the file has more than {LARGEST_FILE} bytes", path)
             with open(path, "rb") as file:
-                self._parser.ParseFile(file)
+                # Not `ParseFile`: of a long attribute, older versions of expat look at everything again with each 2 kB.
+                while chunk := file.read(_CHUNK):
+                    self._parser.Parse(chunk)
+                self._parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise FormatError(f"this is not XML that is complete: {expat.ErrorString(error.code)}",
                               path, error.lineno) from error
         except OSError as error:
             raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+        except FormatError:
+            raise
+        except (LookupError, ValueError) as error:
+            raise FormatError(f"the encoding that the file declares is not read ({error})", path) from error
 
     def error(self, message, name=None, line=None):
         return FormatError(message, self.path, self._parser.CurrentLineNumber if line is None else line, name)
@@ -110,6 +119,8 @@ class Document:
 
     def _start(self, name, attributes):
         self._open.append(name)
+        if len(self._open) > _DEEPEST:
+            raise self.error(f"elements are nested more than {_DEEPEST} deep", name)
         if self._sections or name in _SECTIONS:
             section = Section(name, attributes, self._parser.CurrentLineNumber)
             (self._sections[-1].children if self._sections else self.sections).append(section)

@@ -4,15 +4,17 @@ import bz2
 import hashlib
 import io
 import lzma
+import os
 from pathlib import Path
 
 import numpy as np
 
+from jaxpot.core.files import check_beside, file_size
 from jaxpot.errors import FormatError
 from jaxpot.formats.quip_document import MOST_POINTS
-from jaxpot.formats.text import LARGEST_FILE
 
 _CHUNK = 1 << 20
+_LONGEST_NUMBER = 64  # bytes with the space around it; QUIP writes 25
 
 
 def read_points(document, coordinate, descriptor):
@@ -32,7 +34,7 @@ def read_points(document, coordinate, descriptor):
         if len(points) != count or any(len(point) != dimension for point in points):
             raise document.error(f"expected {count} points of {dimension} numbers in the file", "sparseX", line)
         return np.array(points)
-    path, data = _side_file(document, attributes["sparseX_filename"], line)
+    path, data = _side_file(document, attributes["sparseX_filename"], line, _LONGEST_NUMBER * (count * dimension + 1))
     expected = attributes.get("sparseX_md5sum", "").strip()
     if expected and hashlib.md5(data, usedforsecurity=False).hexdigest() != expected:
         raise FormatError(f"the file has changed since the GAP was written: its md5 is not {expected}", path)
@@ -42,8 +44,8 @@ def read_points(document, coordinate, descriptor):
     return numbers.reshape(count, dimension)
 
 
-def _side_file(document, name, line):
-    """Path and contents of a file beside the XML, decompressed if need be."""
+def _side_file(document, name, line, most):
+    """Path and contents of a file beside the XML, decompressed if need be, up to a number of bytes."""
     name = name.strip()
     if Path(name).name != name or name in ("", ".", ".."):
         message = f"expected the plain name of a file beside the XML, got {name!r}"
@@ -51,15 +53,17 @@ def _side_file(document, name, line):
     plain = document.path.parent / name
     for ending, read in (("", io.open), (".xz", lzma.open), (".bz2", bz2.open)):
         path = plain.with_name(name + ending)
-        if not path.is_file():
+        if not os.path.lexists(path):
             continue
+        check_beside(path, document.path)
+        file_size(path)
         try:
             with read(path, "rb") as file:
-                data = file.read(LARGEST_FILE + 1)
-        except (OSError, EOFError, lzma.LZMAError) as error:
+                data = file.read(most + 1)
+        except (OSError, EOFError, MemoryError, lzma.LZMAError) as error:
             raise FormatError(f"cannot be read: {error}", path) from error
-        if len(data) > LARGEST_FILE:
-            raise FormatError(f"the file has more than {LARGEST_FILE} bytes", path)
+        if len(data) > most:
+            raise FormatError(f"the file has more than {most} bytes, more than its numbers can fill", path)
         return path, data
     raise FormatError(
         f"the sparse points are in a file that is missing (also as .xz or .bz2): put it beside {document.path.name}",

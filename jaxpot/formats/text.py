@@ -1,10 +1,10 @@
 """Lines and numbers of text files, with errors that say where."""
 
 import math
-import os
 import re
 from pathlib import Path
 
+from jaxpot.core.files import file_size
 from jaxpot.errors import FormatError
 
 LARGEST_FILE = 2**30  # bytes
@@ -52,11 +52,8 @@ class Lines:
 
     def __init__(self, path):
         self.path = Path(path)
+        self.size = file_size(self.path, LARGEST_FILE)
         try:
-            self.size = os.path.getsize(self.path)
-            if self.size > LARGEST_FILE:
-                message = f"the file has {self.size} bytes; expected at most {LARGEST_FILE}"
-                raise FormatError(message, self.path)
             # Titles hold anybody's accents: latin-1 decodes them all, and what matters is ASCII.
             text = self.path.read_text(encoding="latin-1")
         except OSError as error:

@@ -8,10 +8,10 @@ are declared. Here all of that is an error. Nothing is kept in memory but one li
 import lzma
 import re
 import zlib
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
-from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
+from ase.io.formats import open_with_compression
 
 from jaxpot.errors import FormatError
 
@@ -24,22 +24,9 @@ _SPECIAL = re.compile(r"""["'{\[\\]""")
 _SYMMETRIC = ("stress", "virial")  # what ASE takes for 3 x 3
 _ASYMMETRY = 1e-3  # of the largest component
 _LARGEST_LINE = 1 << 24  # bytes
+_MOST_PROPERTIES = 1000
 _MOST_COLUMNS = 10_000  # of one property; ASE makes a name for each before it looks at an atom
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError)  # what decompression raises
-
-
-def is_extxyz(path):
-    """Whether ASE would read a file as extended XYZ; False too where it would not know what to read it as.
-
-    Raises:
-        FormatError: a compressed file that is damaged.
-    """
-    try:
-        return filetype(str(path)) == "extxyz"
-    except (UnknownFileTypeError, ValueError, OSError):
-        return False
-    except _DAMAGED as error:
-        raise FormatError(f"the file cannot be read ({error})", file=path) from error
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError)  # what decompression raises
 
 
 def scan(path):
@@ -55,12 +42,10 @@ def scan(path):
         FormatError: a key or a column that is there twice, a number of atoms that is none or that the file does not
             hold, an empty line before further frames, a stress that is not symmetric; with file, line and frame.
     """
-    if not Path(path).is_file():
-        raise FormatError("no such file", file=path)
     try:
         with open_with_compression(str(path), "rb") as file:
             return _scan(_Lines(file, path))
-    except (OSError, *_DAMAGED) as error:
+    except (OSError, *DAMAGED) as error:
         raise FormatError(f"the file cannot be read ({error})", file=path) from error
 
 
@@ -113,7 +98,10 @@ def _count(line, lines, frame):
     if not text.isdigit():
         shown = text[:40].decode("utf-8", "replace")
         raise lines.error(f"expected the number of atoms, got {shown!r}", frame)
-    return int(text[:18])
+    count = int(text[:18])
+    if count == 0:
+        raise lines.error("there are no atoms in this frame", frame)
+    return count
 
 
 def _check_comment(text, lines, frame):
@@ -130,8 +118,10 @@ def _check_comment(text, lines, frame):
         if not (width.isascii() and width.isdigit() and 1 <= int(width[:18]) <= _MOST_COLUMNS):
             message = f"{name}: expected a number of columns from 1 to {_MOST_COLUMNS}, got {width[:40]!r}"
             raise lines.error(message, frame)
-    columns = columns[::3]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    columns = Counter(columns[::3])
+    if columns.total() > _MOST_PROPERTIES:
+        raise lines.error(f"expected at most {_MOST_PROPERTIES} properties, got {columns.total()}", frame)
+    twice = sorted(name for name, count in columns.items() if count > 1)
     if twice:
         raise lines.error(f"column {twice[0]} is there twice; remove one", frame)
     for key in _SYMMETRIC:

@@ -1,18 +1,23 @@
 """Structures from files, in any format that ASE or pymatgen reads, with one kind of error for all that can be wrong."""
 
+import os
+import sqlite3
 import struct
 from pathlib import Path
 
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError, filetype, parse_filename
+from ase.io.formats import UnknownFileTypeError
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.utils import string2index
 
+from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError, first_few
 from jaxpot.io.cif import read_cif
+from jaxpot.io.extxyz import DAMAGED, scan
+from jaxpot.io.formats import format_of
 
 # What ASE's hundred readers are known to raise on files that are not what they seem. They share no class.
 _READER_ERRORS = (
@@ -21,25 +26,28 @@ _READER_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
-    EOFError,
     ImportError,
     LookupError,
     OSError,
     RuntimeError,
+    MemoryError,
     StopIteration,
     SyntaxError,
     TypeError,
     ValueError,
+    sqlite3.Error,
     struct.error,
+    *DAMAGED,
 )
 
 
 def read(path, index=":"):
-    """Structures of a file in any format that ASE reads.
+    """Structures of a file in the formats that ASE reads (not those that look at further files: `io.formats`).
 
     Args:
         path: file name.
-        index: which frames, as in ASE: ":", "-1", "::10", an integer or a slice.
+        index: which frames, as in ASE: ":", "-1", "::10", an integer or a slice; None: the last, or those that a name
+            such as `run.xyz@::10` says.
 
     Returns:
         list of `Structure`.
@@ -66,16 +74,22 @@ def read_atoms(path, index=":"):
     Raises:
         FormatError: as for `read`.
     """
+    path, index = _split_index(os.fspath(path), index)
+    if not os.path.lexists(path):
+        raise FormatError("no such file", file=path)
     try:
-        found = _read(path, index)
+        kind, count = format_of(path), None
+        if kind == "cif":
+            found = _read_cif(path, index)
+        else:
+            count = scan(path) if kind == "extxyz" else None
+            found = ase.io.read(path, index=index, format=kind, do_not_split_by_at_sign=True)
     except JaxpotError:
         raise
-    except FileNotFoundError as error:
-        raise FormatError("no such file", file=path) from error
     except UnknownFileTypeError as error:
         if _is_empty(path):
             raise FormatError("the file is empty; expected structures (xyz, cif, POSCAR, ...)", file=path) from error
-        found = _by_pymatgen(path, index)
+        found, count = _by_pymatgen(path, index), None
     except StopIteration as error:
         raise FormatError(f"there is no structure of index {index!r} in it", file=path) from error
     except _READER_ERRORS as error:
@@ -85,21 +99,21 @@ def read_atoms(path, index=":"):
     found = found if isinstance(found, list) else [found]
     if not found:
         raise FormatError("no structures in it; is it empty or incomplete?", file=path)
-    for frame, atoms in enumerate(found):
-        _refuse_partial(atoms, path, frame)
+    if count not in (None, len(found)) and index == ":":
+        raise FormatError(f"ASE reads {len(found)} frames, but there are {count}", file=path)
+    for k, atoms in enumerate(found):
+        if not len(atoms) or atoms.numbers.min() < 0 or atoms.numbers.max() >= len(SYMBOLS):
+            what = f"an atomic number of {atoms.numbers.max()}" if len(atoms) else "no atoms"
+            raise FormatError(f"there is {what} in it; is it damaged?", file=path, field=f"structure {k}")
+        _refuse_partial(atoms, path, k)
     return found
 
 
-def _read(path, index):
-    """What ASE reads, but CIF files with an error for everything that it would drop."""
-    if isinstance(index, str):
-        index = string2index(index)
-    name, chosen = parse_filename(str(path), index)
-    if filetype(name) != "cif":
-        return ase.io.read(path, index=index)
-    chosen = -1 if chosen is None else chosen
-    found = read_cif(name, chosen)
-    if not found and not isinstance(chosen, slice):
+def _read_cif(path, index):
+    """Blocks of a CIF file, with an error for everything that ASE would drop; `index` as ASE takes it."""
+    index = string2index(index) if isinstance(index, str) else -1 if index is None else index
+    found = read_cif(path, index)
+    if not found and not isinstance(index, slice):
         raise StopIteration
     return found
 
@@ -148,6 +162,17 @@ def _refuse_partial(atoms, path, frame):
             f"atoms are there only in part (occupancies): {named}; keep one of each set of alternatives, with "
             "occupancy 1", file=path, field=f"structure {frame}",
         )
+
+
+def _split_index(path, index):
+    """A file, and which frames: `FILE@INDEX`, as in ASE, counts where no index is given and no file has that name."""
+    file, at, end = path.rpartition("@")
+    if index is not None or not at or os.path.lexists(path):
+        return path, index
+    try:
+        return file, string2index(end)
+    except ValueError:
+        return path, index
 
 
 def labels(atoms):
