@@ -19,7 +19,7 @@ from hostile_state import harmful_state
 from hostile_structures import harmful_structures
 
 HERE = Path(__file__).parent
-SAMPLE = 15  # of so many cases one is read in the ordinary suite
+SAMPLE = 15  # of so many cases one is read in the shorter form
 # Each was wrong once: a process that died or waited, an untyped error, memory, a link that was followed, a raw escape.
 MENDED = (
     "a name with escapes", "fit: a header of many signs", "fit: an array of 400 MB, compressed", "fit: encrypted",
@@ -101,6 +101,7 @@ def check(cases, folder):
     assert not wrong, "\n".join(f"{name}: {what}" for name, what in wrong.items())
 
 
+@pytest.mark.slow
 def test_a_sample_of_hostile_files_does_nothing(tmp_path):
     (tmp_path / "scratch").mkdir()
     cases = {case.name: case for case in all_cases(tmp_path / "scratch")}
