@@ -13,7 +13,7 @@ _PATIENCE = 120.0  # s, after which a stage is said to be still running
 
 
 class Console:
-    """Where a command prints.
+    """Where a command prints; as a context, its watch over long stages ends with the command.
 
     Args:
         as_json: results are one JSON document instead of text.
@@ -25,6 +25,18 @@ class Console:
         self.start = time.monotonic()
         self._watch = None
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Stop watching: no stage runs any more."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+
     def progress(self, text):
         """A line about what begins now, with the seconds since the start; a stage of minutes is heard of again."""
         if self.quiet:
@@ -34,19 +46,20 @@ class Console:
 
     def _look_again(self, stage, since, used):
         """Say after some minutes, and again, that a stage still runs, and whether it uses the processor at all."""
-        if self._watch is not None:
-            self._watch.cancel()
+        self.close()
 
         def look():
+            if self._watch is not watch:  # closed, or another stage's turn, while this timer went off
+                return
             minutes, now = (time.monotonic() - since) / 60.0, time.process_time()
             idle = now - used < 0.01 * _PATIENCE
             state = "without using the processor: interrupt it (Ctrl-C) and report this, please" if idle else "at work"
             self.note(f"[{time.monotonic() - self.start:6.1f} s] for {minutes:.0f} min at \"{stage}\", {state}")
             self._look_again(stage, since, now)
 
-        self._watch = threading.Timer(_PATIENCE, look)
-        self._watch.daemon = True  # ends with the command
-        self._watch.start()
+        watch = self._watch = threading.Timer(_PATIENCE, look)
+        watch.daemon = True  # the process does not wait for it
+        watch.start()
 
     def note(self, text):
         """A line on standard error."""

@@ -80,8 +80,7 @@ def main(argv=None):
             raise UsageError(f"a command is missing: {', '.join(names)} or {last}; see `jaxpot --help`")
         if not options.no_cache:
             use_cache()
-        console = Console(options.json, options.quiet)
-        with warnings.catch_warnings():
+        with Console(options.json, options.quiet) as console, warnings.catch_warnings():
             # Notes between authors of libraries are not for users.
             warnings.simplefilter("ignore", DeprecationWarning)
             said = set()  # each note once, wherever it comes from

@@ -2,15 +2,17 @@
 
 import time
 
+import pytest
+
 from jaxpot.cli import console as module
+from jaxpot.cli import main
 
 
 def said(capsys, monkeypatch, work):
     monkeypatch.setattr(module, "_PATIENCE", 0.2)
-    console = module.Console()
-    console.progress("phonons")
-    work()
-    console._watch.cancel()
+    with module.Console() as console:
+        console.progress("phonons")
+        work()
     return capsys.readouterr().err
 
 
@@ -30,9 +32,19 @@ def test_a_stage_that_works_is_told_to_be_at_work(capsys, monkeypatch):
 
 def test_the_next_stage_is_watched_anew(capsys, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.3)
-    console = module.Console()
-    for stage in ("one", "two", "three"):
-        console.progress(stage)
-        time.sleep(0.1)
-    console._watch.cancel()
+    with module.Console() as console:
+        for stage in ("one", "two", "three"):
+            console.progress(stage)
+            time.sleep(0.1)
     assert "without" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", [["models"], ["relax", "sw-silicon", "missing.xyz", "--out", "x.xyz"]])
+def test_the_watch_ends_with_the_command_however_it_ends(line, capsys, monkeypatch):
+    # Left running, it told of the command in whatever the process did next.
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(main.models, "run", lambda options, console: console.progress("a stage"))
+    main.main([*line, "--no-cache"])
+    capsys.readouterr()
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""
