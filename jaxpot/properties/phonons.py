@@ -245,16 +245,16 @@ def phonon_dos(potential, structure, mesh=(20, 20, 20), frequencies=None, width=
 
     Args:
         mesh: points along the three reciprocal vectors.
-        frequencies: where to evaluate it, internal units; by default 401 points over all modes.
+        frequencies: where to evaluate it, internal units; by default 401 points over all modes. With these and a
+            width the density is differentiable.
         width: standard deviation of the Gaussians, internal units; by default 1 % of the largest frequency.
     """
     structure = Structure.of(structure)
     q, weights = reduced_mesh(structure, mesh)
     found = phonons(potential, structure, q, supercell).frequencies
-    top = float(jnp.max(found))
-    width = 0.01 * top if width is None else width
+    width = 0.01 * float(jnp.max(found)) if width is None else width
     if frequencies is None:
-        frequencies = jnp.linspace(min(0.0, float(found.min()) - 3 * width), top + 4 * width, 401)
+        frequencies = jnp.linspace(min(0.0, float(found.min()) - 3 * width), float(found.max()) + 4 * width, 401)
     return PhononDos(jnp.asarray(frequencies), _histogram(found, jnp.asarray(weights), frequencies, width))
 
 

@@ -34,6 +34,7 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
 from jaxpot.report.bars import card_deviations
 from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
+from jaxpot.report.curves import CurveDeviations
 from jaxpot.report.defects import defects_of
 from jaxpot.report.html import html_page
 
@@ -83,20 +84,24 @@ class Card:
 
     def figures(self):
         """The figures by name; a quantity that does not exist has none."""
-        found, atoms = self.results, self.meta["structure"]["atoms"]
-        made = {}
-        if "bands" in found:
-            made["bands"] = plots.plot_bands(found["bands"], found.get("dos"))
-        if "dos" in found:
-            made["dos"] = plots.plot_dos(found["dos"])
-        made["equation_of_state"] = plots.plot_equation_of_state(found["equation_of_state"], atoms)
-        if "elastic" in found:
-            made["elastic"] = plots.plot_elastic(found["elastic"])
-        if "gruneisen" in found:
-            made["gruneisen"] = plots.plot_gruneisen(found["gruneisen"])
-        if "thermal" in found:
-            made["thermal"] = plots.plot_thermal(found["thermal"], atoms)
-        return made
+        results, atoms, figures = self.results, self.meta["structure"]["atoms"], {}
+        curves = results.get("curves", CurveDeviations())
+        if "bands" in results:
+            figures["bands"] = plots.plot_bands(
+                results["bands"], results.get("dos"), sd=curves.bands, dos_sd=curves.dos
+            )
+        if "dos" in results:
+            figures["dos"] = plots.plot_dos(results["dos"], sd=curves.dos)
+        figures["equation_of_state"] = plots.plot_equation_of_state(
+            results["equation_of_state"], atoms, sd=curves.energies
+        )
+        if "elastic" in results:
+            figures["elastic"] = plots.plot_elastic(results["elastic"], slopes=curves.voigt)
+        if "gruneisen" in results:
+            figures["gruneisen"] = plots.plot_gruneisen(results["gruneisen"], sd=curves.gamma)
+        if "thermal" in results:
+            figures["thermal"] = plots.plot_thermal(results["thermal"], atoms, sd=curves.thermal)
+        return figures
 
     def write(self, folder):
         """Write `card.json`, `card.html` and one PNG for each figure; return the paths."""
@@ -104,7 +109,8 @@ class Card:
         folder.mkdir(exist_ok=True)
         pictures = {name: figure.base64() for name, figure in self.figures().items()}
         document = self.document()
-        shown = [(_CAPTIONS[name], data) for name, data in pictures.items() if name in _CAPTIONS]
+        bars = _BANDS if "curves" in self.results else ""
+        shown = [(_CAPTIONS[name] + bars, data) for name, data in pictures.items() if name in _CAPTIONS]
         page = html_page(document, shown)
         files = {f"{name}.png": base64.b64decode(data) for name, data in pictures.items()}
         files["card.html"] = page.encode()
@@ -209,7 +215,9 @@ def property_card(
     bars = {}
     if posterior is not None:
         with _collected(notes):
-            bars = card_deviations(posterior, crystal, numbers, results, special, ROOM, mesh, say)
+            bars, results["curves"] = card_deviations(
+                posterior, crystal, numbers, results, special, ROOM, mesh, dos_mesh, say
+            )
     values = {
         key: {"value": value, "sd": None if value is None else bars.get(key), "unit": _UNITS[key]}
         for key, value in numbers.items()
@@ -217,7 +225,7 @@ def property_card(
     meta = {
         "name": name,
         "model": _model(potential, model),
-        "structure": _structure(crystal),
+        "structure": _structure(crystal) | {"sd": bars.get("structure")},
         "elastic_axes": _elastic_axes(results.get("elastic")),
         "special_points": {key: [float(x) for x in q] for key, q in special.items()},
         "equation_of_state": _equation_of_state(results["equation_of_state"], atoms),
@@ -442,3 +450,4 @@ _CAPTIONS = {
     "gruneisen": "Mode Grüneisen parameters along the same path, coloured by frequency.",
     "thermal": "Quasi-harmonic properties against temperature.",
 }
+_BANDS = " Shaded, or as bars: one standard deviation to each side."

@@ -27,6 +27,7 @@ from jaxpot.report.style import (
 
 _MODULUS = "Young's modulus"
 _CUBIC_TOLERANCE = 1e-4
+_SHADE = 0.28  # of bands of one standard deviation
 # From slate to orange: ordered in lightness, and no pair of its colours is confused by the colour-blind.
 _BY_FREQUENCY = LinearSegmentedColormap.from_list(
     "frequency", ["#26456e", "#3a87b7", "#7fb8a4", "#e6b450", ORANGE]
@@ -36,10 +37,11 @@ _BY_FREQUENCY = LinearSegmentedColormap.from_list(
 # Phonons --------------------------------------------------------------------------------------------------
 
 
-def plot_bands(result, dos=None, title=None):
+def plot_bands(result, dos=None, title=None, sd=None, dos_sd=None):
     """Phonon frequencies in THz along the path; with `dos` the density of states stands beside them.
 
-    Imaginary modes are drawn below zero, in orange.
+    Imaginary modes are drawn below zero, in orange. Standard deviations `sd`, of the shape of the frequencies, and
+    `dos_sd`, of that of the density, are bands around the curves.
     """
     figure = Picture(6.4 if dos is None else 7.2, 4.0)
     if dos is None:
@@ -50,7 +52,8 @@ def plot_bands(result, dos=None, title=None):
     frequencies = _thz(result.frequencies)
     for part in _segments(result):
         x, y = np.asarray(result.distances)[part], frequencies[part]
-        for branch in y.T:
+        for k, branch in enumerate(y.T):
+            _band(axes, x, branch, None if sd is None else _thz(sd)[part, k], BLUE)
             axes.plot(x, branch, color=BLUE, linewidth=1.4, solid_capstyle="round")
             if (branch < _imaginary(frequencies)).any():
                 axes.plot(x, np.where(branch <= 0, branch, np.nan), color=ORANGE, linewidth=1.8)
@@ -65,6 +68,9 @@ def plot_bands(result, dos=None, title=None):
         prepare(side, None, "DOS (1/THz)", None, grid="y")
         x, y = _thz(dos.frequencies), np.asarray(dos.density) * units.THz
         side.fill_betweenx(x, y, color=BLUE, alpha=0.18, linewidth=0)
+        if dos_sd is not None:
+            width = np.asarray(dos_sd) * units.THz
+            side.fill_betweenx(x, np.maximum(y - width, 0.0), y + width, color=BLUE, alpha=_SHADE, linewidth=0)
         side.plot(y, x, color=BLUE, linewidth=1.2)
         side.tick_params(labelleft=False, left=False)
         side.set_xlim(0.0, 1.08 * max(float(y.max()), 1e-12))
@@ -72,12 +78,13 @@ def plot_bands(result, dos=None, title=None):
     return figure
 
 
-def plot_dos(result, title=None):
-    """Phonon density of states per cell in 1/THz; its integral is the number of modes."""
+def plot_dos(result, title=None, sd=None):
+    """Phonon density of states per cell in 1/THz, with its standard deviation; its integral is the number of modes."""
     figure = Picture(5.6, 3.6)
     axes = prepare(figure.subplots(), title, "Frequency (THz)", "Density of states (modes / THz)")
     x, y = _thz(result.frequencies), np.asarray(result.density) * units.THz
     axes.fill_between(x, y, color=BLUE, alpha=0.18, linewidth=0)
+    _band(axes, x, y, None if sd is None else np.asarray(sd) * units.THz, BLUE)
     axes.plot(x, y, color=BLUE, linewidth=1.4)
     axes.set_ylim(0.0, 1.06 * max(float(y.max()), 1e-12))
     filled = x[y > 1e-3 * y.max()]
@@ -87,10 +94,11 @@ def plot_dos(result, title=None):
     return figure
 
 
-def plot_gruneisen(result, title=None):
+def plot_gruneisen(result, title=None, sd=None):
     """Mode Grueneisen parameters along the path, coloured by frequency; without a path, against frequency.
 
-    The acoustic modes at Gamma have none and are left out.
+    The acoustic modes at Gamma have none and are left out. `sd`: indices (m,) on the path and standard deviations
+    (m, 3n) there, drawn as bars.
     """
     gamma, frequencies = np.asarray(result.gamma), _thz(result.frequencies)
     if getattr(result, "distances", None) is None:
@@ -109,6 +117,13 @@ def plot_gruneisen(result, title=None):
         cmap=_BY_FREQUENCY,
         norm=Normalize(0.0, float(np.nanmax(frequencies, initial=0.0))),
     )
+    if sd is not None:
+        at, width = sd
+        shown = known[at] & np.isfinite(width)
+        axes.errorbar(
+            x[at][shown], gamma[at][shown], yerr=width[shown], fmt="none", ecolor=SOFT, elinewidth=0.9, capsize=1.5,
+            zorder=1,
+        )
     _path_axis(axes, result)
     _set_range(axes, gamma[known])
     bar = figure.colorbar(dots, ax=axes, pad=0.02, aspect=28)
@@ -128,6 +143,12 @@ def _gruneisen_by_frequency(gamma, frequencies, title):
     axes.set_xlim(left=0.0)
     _set_range(axes, gamma[known])
     return figure
+
+
+def _band(axes, x, y, width, color):
+    """One standard deviation to each side of a curve, where it has one."""
+    if width is not None:
+        axes.fill_between(x, y - width, y + width, color=color, alpha=_SHADE, linewidth=0)
 
 
 def _thz(frequencies):
@@ -199,11 +220,12 @@ def _set_range(axes, values):
 # Energy and elasticity ------------------------------------------------------------------------------------
 
 
-def plot_equation_of_state(result, atoms=1, title=None):
+def plot_equation_of_state(result, atoms=1, title=None, sd=None):
     """Energy against volume, the computed points and the curve through them.
 
     Args:
         atoms: atoms in the cell, to show both axes per atom.
+        sd: standard deviations of the energies above the minimum, of the cell, eV.
     """
     figure = Picture(5.6, 3.8)
     per = " per atom" if atoms != 1 else ""
@@ -213,6 +235,9 @@ def plot_equation_of_state(result, atoms=1, title=None):
     fine = np.linspace(volumes.min(), volumes.max(), 200)
     curve = np.asarray(result.curve(fine)) - e0
     axes.plot(fine / atoms, curve / atoms / units.meV, color=BLUE, linewidth=1.4)
+    if sd is not None:
+        width = np.interp(fine, volumes, np.asarray(sd)) / atoms / units.meV
+        _band(axes, fine / atoms, curve / atoms / units.meV, width, BLUE)
     axes.plot(volumes / atoms, (energies - e0) / atoms / units.meV, "o", color=ORANGE, markersize=5)
     axes.axvline(v0 / atoms, ymax=0.68, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
     note(
@@ -227,13 +252,18 @@ def plot_equation_of_state(result, atoms=1, title=None):
     return figure
 
 
-def plot_elastic(result, title=None):
-    """Young's modulus by direction, in GPa, and the stiffness matrix as numbers."""
+def plot_elastic(result, title=None, slopes=None):
+    """Young's modulus by direction, in GPa, and the stiffness matrix as numbers.
+
+    `slopes` (6, 6, R), derivatives of the stiffness by independent standard normal numbers, give both their standard
+    deviations.
+    """
     figure = Picture(7.6, 3.9)
     left, right = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
     stiffness = np.asarray(result.voigt) / units.GPa
-    _young_by_direction(figure, figure.add_subplot(left, projection="polar"), stiffness)
-    _matrix(figure.add_subplot(right), stiffness)
+    slopes = None if slopes is None else np.asarray(slopes) / units.GPa
+    _young_by_direction(figure, figure.add_subplot(left, projection="polar"), stiffness, slopes)
+    _matrix(figure.add_subplot(right), stiffness, slopes)
     if title:
         figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
     return figure
@@ -249,10 +279,21 @@ def young_modulus(stiffness, directions):
     Returns:
         (m,), in the unit of `stiffness`.
     """
-    x, y, z = np.asarray(directions).T
-    # The stress n (x) n in Voigt form; the compliance takes it to engineering strains.
-    load = np.stack([x * x, y * y, z * z, y * z, x * z, x * y])
+    load = _load(directions)
     return 1.0 / np.einsum("im,ij,jm->m", load, np.linalg.inv(stiffness), load)
+
+
+def _young_deviation(stiffness, slopes, directions):
+    """Standard deviation of Young's modulus Y along unit vectors: dY = Y^2 (S n n) : dC : (S n n)."""
+    strain = np.linalg.inv(stiffness) @ _load(directions)
+    changes = np.einsum("im,ijr,jm->mr", strain, slopes, strain, optimize=True)
+    return young_modulus(stiffness, directions) ** 2 * np.linalg.norm(changes, axis=1)
+
+
+def _load(directions):
+    """The stress n (x) n in Voigt form, (6, m); the compliance takes it to engineering strains."""
+    x, y, z = np.asarray(directions).T
+    return np.stack([x * x, y * y, z * z, y * z, x * z, x * y])
 
 
 def _planes(stiffness):
@@ -277,13 +318,16 @@ def is_cubic(c):
     return np.abs(c - model).max() < _CUBIC_TOLERANCE * np.abs(c).max()
 
 
-def _young_by_direction(figure, axes, stiffness):
+def _young_by_direction(figure, axes, stiffness, slopes):
     angle = np.linspace(0.0, 2.0 * np.pi, 361)
     highest = 0.0
     for label, u, v, color in _planes(stiffness):
-        young = young_modulus(stiffness, np.cos(angle)[:, None] * u + np.sin(angle)[:, None] * v)
+        directions = np.cos(angle)[:, None] * u + np.sin(angle)[:, None] * v
+        young = young_modulus(stiffness, directions)
         # A crystal that is not elastically stable has directions without a meaningful modulus.
         young = np.where((young > 0) & np.isfinite(young), young, np.nan)
+        if slopes is not None:
+            _band(axes, angle, young, _young_deviation(stiffness, slopes, directions), color)
         axes.plot(angle, young, color=color, linewidth=1.6, label=label)
         highest = max(highest, float(np.nanmax(young, initial=0.0)))
     axes.set_title(f"{_MODULUS} by direction (GPa)", fontsize=10.5, color=INK, pad=12)
@@ -300,7 +344,7 @@ def _young_by_direction(figure, axes, stiffness):
     legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.08))
 
 
-def _matrix(axes, stiffness):
+def _matrix(axes, stiffness, slopes):
     names = ("xx", "yy", "zz", "yz", "xz", "xy")
     shown = np.where(np.abs(stiffness) < 5e-4 * np.abs(stiffness).max(), 0.0, stiffness)
     largest = np.abs(shown).max()
@@ -308,6 +352,9 @@ def _matrix(axes, stiffness):
     axes.imshow(shown, cmap=tint, vmin=-largest, vmax=largest, aspect="equal")
     for (row, column), value in np.ndenumerate(shown):
         text, color = (f"{value:.1f}" if largest < 1000 else f"{value:.0f}", INK) if value else ("·", SOFT)
+        if value and slopes is not None:
+            axes.text(column, row + 0.27, f"±{np.linalg.norm(slopes[row, column]):.2g}", ha="center", va="center",
+                      fontsize=5.8, color=SOFT)
         axes.text(column, row, text, ha="center", va="center", fontsize=7.8, color=color)
     axes.set_title("Stiffness $C_{ij}$ (GPa)", fontsize=10.5, color=INK, pad=12)
     axes.set_xticks(range(6), names)
@@ -322,14 +369,20 @@ def _matrix(axes, stiffness):
 # Temperature ----------------------------------------------------------------------------------------------
 
 
-def plot_thermal(result, atoms=1, title=None):
-    """Expansion, heat capacity, bulk modulus and Grueneisen parameter against temperature."""
+def plot_thermal(result, atoms=1, title=None, sd=None):
+    """Expansion, heat capacity, bulk modulus and Grueneisen parameter against temperature.
+
+    `sd`: name of a field of the result -> its standard deviations, of its shape.
+    """
+    sd = sd or {}
     figure = Picture(7.6, 5.4)
     (first, second), (third, fourth) = figure.subplots(2, 2, sharex=True)
     t = np.asarray(result.temperatures)
     if title:
         figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
     prepare(first, "Linear thermal expansion", None, "α (10⁻⁶ / K)")
+    if "alpha" in sd:
+        _band(first, t, 1e6 * np.asarray(result.alpha), 1e6 * sd["alpha"], ORANGE)
     tensor = getattr(result, "alpha_tensor", None)
     axial = None if tensor is None else np.diagonal(np.asarray(tensor), axis1=-2, axis2=-1)
     if axial is None or np.ptp(axial, axis=1).max() <= 1e-3 * np.abs(axial).max():
@@ -344,6 +397,9 @@ def plot_thermal(result, atoms=1, title=None):
 
     prepare(second, "Heat capacity per atom", None, "C (k$_B$)")
     cp, cv = (np.asarray(getattr(result, f"heat_capacity_{k}")) / units.kB / atoms for k in "pv")
+    for curve, key, color in ((cp, "heat_capacity_p", ORANGE), (cv, "heat_capacity_v", BLUE)):
+        if key in sd:
+            _band(second, t, curve, sd[key] / units.kB / atoms, color)
     second.plot(t, cp, color=ORANGE, linewidth=1.6, label="C$_p$")
     second.plot(t, cv, color=BLUE, linewidth=1.6, linestyle=(0, (5, 2)), label="C$_V$")
     second.axhline(3.0, color=SOFT, linewidth=0.8, linestyle=(0, (1, 3)))
@@ -351,10 +407,14 @@ def plot_thermal(result, atoms=1, title=None):
     legend(second, loc="lower right")
 
     prepare(third, "Bulk modulus", "Temperature (K)", "B$_T$ (GPa)")
+    if "bulk" in sd:
+        _band(third, t, np.asarray(result.bulk) / units.GPa, sd["bulk"] / units.GPa, GREEN)
     third.plot(t, np.asarray(result.bulk) / units.GPa, color=GREEN, linewidth=1.6)
     prepare(fourth, "Thermodynamic Grüneisen parameter", "Temperature (K)", "γ")
     gamma = np.asarray(result.gamma)
     warm = np.isfinite(gamma) & (t > 0)
+    if "gamma" in sd:
+        _band(fourth, t[warm], gamma[warm], sd["gamma"][warm], PURPLE)
     fourth.plot(t[warm], gamma[warm], color=PURPLE, linewidth=1.6)
     for axes in (first, second, third, fourth):
         few_ticks(axes.xaxis, 5)

@@ -132,14 +132,16 @@ def _crystal(document):
     section = "Crystal (static, T = 0)"
     structure = document["meta"]["structure"]
     yield _entry(section, "Lattice constant a", document["a0_A"], 4, "Å")
-    lengths = structure["lattice"]
+    lengths, bars = structure["lattice"], structure.get("sd") or {}
+    sides = bars.get("lattice", {})
     for key in ("b", "c"):
         if abs(lengths[key] - lengths["a"]) > 1e-6 * lengths["a"]:
-            yield Row(section, f"Lattice constant {key}", _number(lengths[key], 4), "Å")
+            yield _row(section, f"Lattice constant {key}", lengths[key], 4, "Å", sides.get(key))
     for key, name in (("alpha", "α"), ("beta", "β"), ("gamma", "γ")):
         if abs(lengths[key] - 90.0) > 1e-4 and abs(lengths[key] - 120.0) > 1e-4:
-            yield Row(section, f"Lattice angle {name}", _number(lengths[key], 2), "°")
-    yield Row(section, "Volume per atom", _number(structure["volume_per_atom_A3"], 4), "Å³")
+            yield _row(section, f"Lattice angle {name}", lengths[key], 2, "°", sides.get(key))
+    volume, bar = structure["volume_per_atom_A3"], bars.get("volume_per_atom_A3")
+    yield _row(section, "Volume per atom", volume, 4, "Å³", bar)
     yield _entry(section, "Cohesive energy", document["e_coh_eV"], 4, "eV/atom")
 
 
