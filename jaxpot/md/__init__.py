@@ -4,6 +4,7 @@ Integrators are our own rather than those of jax-md: every one has a conserved q
 its state in one tree that is saved to the last bit, and needs one evaluation of energy, forces and stress a step.
 """
 
+from jaxpot.md.averages import Average, block_average, equilibrated_from
 from jaxpot.md.barostats import CellRescaling
 from jaxpot.md.dynamics import Ramp
 from jaxpot.md.ensembles import NVE, Langevin, NoseHoover, VelocityRescaling
@@ -22,7 +23,7 @@ from jaxpot.md.trajectory import Trajectory
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
 __all__ = [
-    "CellRescaling", "Conductivity", "ExtrapolationGrade", "HeatFlux", "Langevin", "MeanSquareDisplacement",
+    "Average", "CellRescaling", "Conductivity", "ExtrapolationGrade", "HeatFlux", "Langevin", "MeanSquareDisplacement",
     "NetCDFTrajectory", "NoseHoover", "NVE", "Observer", "RadialDistribution", "Ramp", "Run", "SiteDeviation",
-    "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "maxwell", "run",
+    "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "block_average", "equilibrated_from", "maxwell", "run",
 ]
