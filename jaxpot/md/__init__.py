@@ -17,13 +17,15 @@ from jaxpot.md.observers import (
     Thermo,
     VelocityAutocorrelation,
 )
+from jaxpot.md.scan import steps
 from jaxpot.md.simulation import Run, run
 from jaxpot.md.state import State, maxwell
 from jaxpot.md.trajectory import Trajectory
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
 __all__ = [
-    "Average", "CellRescaling", "Conductivity", "ExtrapolationGrade", "HeatFlux", "Langevin", "MeanSquareDisplacement",
-    "NetCDFTrajectory", "NoseHoover", "NVE", "Observer", "RadialDistribution", "Ramp", "Run", "SiteDeviation",
-    "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "block_average", "equilibrated_from", "maxwell", "run",
+    "Average", "CellRescaling", "Conductivity", "ExtrapolationGrade", "HeatFlux", "Langevin",
+    "MeanSquareDisplacement", "NetCDFTrajectory", "NoseHoover", "NVE", "Observer", "RadialDistribution", "Ramp",
+    "Run", "SiteDeviation", "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling",
+    "block_average", "equilibrated_from", "maxwell", "run", "steps",
 ]
