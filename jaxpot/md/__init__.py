@@ -4,10 +4,12 @@ Integrators are our own rather than those of jax-md: every one has a conserved q
 its state in one tree that is saved to the last bit, and needs one evaluation of energy, forces and stress a step.
 """
 
+from jaxpot.md.analysis import Analysis, analyse
 from jaxpot.md.averages import Average, block_average, equilibrated_from
 from jaxpot.md.barostats import CellRescaling
 from jaxpot.md.dynamics import Ramp
 from jaxpot.md.ensembles import NVE, Langevin, NoseHoover, VelocityRescaling
+from jaxpot.md.frames import Frames, read_frames
 from jaxpot.md.heat import Conductivity, HeatFlux
 from jaxpot.md.netcdf import NetCDFTrajectory
 from jaxpot.md.observers import (
@@ -24,8 +26,8 @@ from jaxpot.md.trajectory import Trajectory
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
 __all__ = [
-    "Average", "CellRescaling", "Conductivity", "ExtrapolationGrade", "HeatFlux", "Langevin",
+    "Analysis", "Average", "CellRescaling", "Conductivity", "ExtrapolationGrade", "Frames", "HeatFlux", "Langevin",
     "MeanSquareDisplacement", "NetCDFTrajectory", "NoseHoover", "NVE", "Observer", "RadialDistribution", "Ramp",
     "Run", "SiteDeviation", "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling",
-    "block_average", "equilibrated_from", "maxwell", "run", "steps",
+    "analyse", "block_average", "equilibrated_from", "maxwell", "read_frames", "run", "steps",
 ]
