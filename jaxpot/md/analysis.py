@@ -13,7 +13,7 @@ from jaxpot.md.curves import (
     Displacement,
     PairDistribution,
     Spectrum,
-    diffusion,
+    diffusion_coefficients,
     displacement,
     displacements,
     elements,
@@ -26,10 +26,8 @@ from jaxpot.md.curves import (
 from jaxpot.md.frames import Frames, read_frames
 from jaxpot.units import THz, cm2_per_s, ps
 
-ALL = "all"
 _EVEN = 1e-3  # of an interval: how much intervals may differ
 _FOLDED = 0.2  # of the mean square velocity, by which differences of positions may differ from it
-_DIFFUSIVE = (0.7, 1.3)  # exponents
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Analysis:
         coordination: "A-B" -> (mean number of B atoms around an A atom, the cutoff in A); without the pairs of elements
             whose g(r) has no minimum.
         displacement: `Displacement`, or None.
-        diffusion: "all", and symbols where there are several elements -> `Diffusion`; empty where there is none.
+        diffusion: "all", and symbols where there are several elements -> `Diffusion`; without those whose displacement
+            does not grow as a straight line.
         spectrum: `Spectrum`, or None.
         notes: name of a quantity -> sentences: why it is None, or what is to be kept in mind.
     """
@@ -63,9 +62,7 @@ class Analysis:
         """For JSON: lists and numbers, with the unit in the name; None for what there is not."""
         pairs, moved, seen = self.pairs, self.displacement, self.spectrum
         coefficients = {
-            name: {
-                "D_cm2_per_s": d.coefficient / cm2_per_s, "D_cm2_per_s_sd": d.error / cm2_per_s, "exponent": d.exponent
-            }
+            name: {"D_cm2_per_s": d.coefficient / cm2_per_s, "D_cm2_per_s_sd": d.error / cm2_per_s}
             for name, d in self.diffusion.items()
         }
         return {
@@ -231,20 +228,9 @@ def _displacement(frames, step, uneven, blocks, wrapped, notes, say):
             "frames more often",
         )
         return moved, {}
-    kinds = elements(frames.numbers)
-    coefficients = {ALL: diffusion(paths, step, blocks)}
-    if len(kinds) > 1:
-        parts = {symbol(z): paths[:, frames.numbers == z] for z in kinds}
-        coefficients |= {name: diffusion(part, step, blocks) for name, part in parts.items()}
-    strange = [
-        f"the msd of {name} grows as t^{d.exponent:.2f}" for name, d in coefficients.items()
-        if not _DIFFUSIVE[0] <= d.exponent <= _DIFFUSIVE[1]
-    ]
-    if strange:
-        notes["diffusion"] = (
-            f"{', '.join(strange)} where the slope is taken, and as t where atoms diffuse: the coefficient means "
-            "little (a solid, or a run that is too short)",
-        )
+    coefficients, said = diffusion_coefficients(paths, frames.numbers, step, blocks)
+    if said:
+        notes["diffusion"] = said
     return moved, coefficients
 
 

@@ -14,6 +14,8 @@ from jaxpot.core.numbers import as_whole
 from jaxpot.errors import DataError
 
 LEAST = 20  # frames of a block
+LINEAR = 0.7  # r^2
+_FAR = 1.0  # A; atoms of crystals vibrate by less
 _ROOM = 4_000_000  # numbers that are transformed at once
 
 
@@ -54,12 +56,20 @@ class Diffusion:
     Attributes:
         coefficient: A^2 per internal unit of time (divide by `units.cm2_per_s`).
         error: its standard error, from blocks.
-        exponent: of t in the msd where the slope is taken: 1 of diffusion, 0 of atoms that stay, 2 of free flight.
+        linearity: share of the variation of the msd that a straight line explains where the slope is taken, r^2: near 1
+            where atoms diffuse, near 0 where they vibrate about their sites.
+        reach: A, root mean square displacement at the end of that time.
     """
 
     coefficient: float
     error: float
-    exponent: float
+    linearity: float
+    reach: float
+
+    @property
+    def linear(self):
+        """Whether the msd grows as a straight line does; otherwise a slope is none of diffusion."""
+        return self.linearity > LINEAR
 
 
 @dataclass(frozen=True)
@@ -224,9 +234,38 @@ def diffusion(paths, interval, blocks=5):
     inner = np.arange(max(1, length // 10), length // 2)
     slopes = np.array([np.polyfit(inner * interval, part[inner], 1)[0] / 6.0 for part in parts])
     mean = np.mean(parts, axis=0)[inner]
-    moving = bool((mean > 0.0).all())
-    exponent = float(np.polyfit(np.log(inner), np.log(mean), 1)[0]) if moving else 0.0
-    return Diffusion(float(slopes.mean()), float(slopes.std(ddof=1) / np.sqrt(blocks)), exponent)
+    rising = np.corrcoef(inner, mean)[0, 1] if np.ptp(mean) > 0.0 else 0.0
+    error = float(slopes.std(ddof=1) / np.sqrt(blocks))
+    return Diffusion(float(slopes.mean()), error, float(max(rising, 0.0) ** 2), float(np.sqrt(mean[-1])))
+
+
+def diffusion_coefficients(paths, numbers, interval, blocks=5):
+    """`Diffusion` of "all" atoms, and of each element where there are several, by symbol; and what to think of them.
+
+    Returns:
+        Those whose msd is linear, a dict; and sentences: which are left out, and which atoms have not come far.
+
+    Raises:
+        DataError: too few frames.
+    """
+    coefficients, kinds = {"all": diffusion(paths, interval, blocks)}, elements(numbers)
+    for z in kinds if len(kinds) > 1 else ():
+        coefficients[symbol(z)] = diffusion(paths[:, np.asarray(numbers) == z], interval, blocks)
+    linear = {name: d for name, d in coefficients.items() if d.linear}
+    bent = [f"{name} (r² = {d.linearity:.2f})" for name, d in coefficients.items() if not d.linear]
+    near = [f"{name} ({d.reach:.2g} A)" for name, d in linear.items() if d.reach < _FAR]
+    said = []
+    if bent:
+        said.append(
+            f"the mean square displacement does not grow as a straight line: {', '.join(bent)}; atoms vibrate about "
+            "their sites, or the run is too short to see them diffuse"
+        )
+    if near:
+        said.append(
+            f"atoms have not come far where the slope is taken: {', '.join(near)}; this may be vibration, and not yet "
+            "diffusion"
+        )
+    return linear, tuple(said)
 
 
 def density_of_states(correlated, interval):

@@ -179,7 +179,8 @@ def read_frames(path):
     frames, atoms, _ = shape
     positions = _scaled(contents, "coordinates", 1.0, (frames, atoms, 3), path)
     kinds = contents.get("atom_types", (None,))[0]
-    if kinds is None or np.shape(kinds) != (atoms,) or kinds.dtype.kind != "i" or kinds.min() < 1 or kinds.max() >= len(SYMBOLS):
+    whole = kinds is not None and kinds.shape == (atoms,) and kinds.dtype.kind == "i"
+    if not (whole and 1 <= kinds.min() and kinds.max() < len(SYMBOLS)):
         raise FormatError(
             "it names no elements (atomic numbers in `atom_types`, which AMBER keeps in a topology): convert the "
             "trajectory to extended XYZ with its topology", path,

@@ -19,6 +19,7 @@ from jaxpot.errors import DataError
 from jaxpot.md.curves import (
     correlation,
     diffusion,
+    diffusion_coefficients,
     displacement,
     displacements,
     mean_distribution,
@@ -161,6 +162,14 @@ class MeanSquareDisplacement(Observer):
         """Times (m,) in internal units (divide by `units.ps`) and msd (m,) A^2."""
         whole = self.displacement()
         return whole.times, whole.total
+
+    def coefficients(self, blocks=5):
+        """What `md.curves.diffusion_coefficients` returns: those of all atoms and of each element, and sentences.
+
+        Raises:
+            DataError: too few looks.
+        """
+        return diffusion_coefficients(self.paths(), self.numbers, self.interval, blocks)
 
     def diffusion(self, blocks=5):
         """Diffusion coefficient and its standard error from blocks of the run, A^2 per internal unit of time.
