@@ -47,6 +47,8 @@ def read_netcdf(path):
         head = _Head(file.read(min(size, _LARGEST_HEAD)), path)
         records, variables = head.parse()
         kept = [v for v in variables if v["records"]]
+        if any(v["bytes"] > size or not v["bytes"] for v in variables):
+            raise FormatError("a variable is empty, or larger than the file; it is cut off or damaged", path)
         contents = {v["name"]: (_array(file, v, v["shape"], size, path), v["attributes"])
                     for v in variables if not v["records"]}
         if kept:

@@ -202,7 +202,8 @@ def _scaled(contents, name, unit, shape, path):
     if array.shape != shape or array.dtype.kind not in "fi" or factor.shape != (1,) or factor.dtype.kind not in "fi":
         message = f"expected numbers of shape {shape}, got {array.dtype.name} of shape {array.shape}"
         raise FormatError(message, path, field=name)
-    array = np.asarray(array, float) * (float(factor[0]) * unit)
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        array = np.asarray(array, float) * (float(factor[0]) * unit)
     if not np.isfinite(array).all():
         raise FormatError("expected finite numbers", path, field=name)
     return array

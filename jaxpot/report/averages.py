@@ -17,8 +17,8 @@ _WORDS = {
 def summary(table, atoms):
     """Means with standard errors of a `Thermo.table`, from where the run is in equilibrium.
 
-    That is where potential energy and volume both are (`md.equilibrated_from`); of a run that is too short to tell,
-    the means are of its second half, without errors.
+    That is where potential energy, pressure and volume all are (`md.equilibrated_from`); of a run that is too short
+    to tell, the means are of its second half, without errors.
 
     Args:
         table: column -> (rows,).
@@ -30,7 +30,8 @@ def summary(table, atoms):
     """
     rows, time = len(table["step"]), table["time_ps"]
     periodic = bool(np.isfinite(table["pressure_GPa"]).all())
-    starts = [equilibrated_from(table[name]) for name in ("potential_eV", *(("volume_A3",) if periodic else ()))]
+    watched = ("potential_eV", "pressure_GPa", "volume_A3") if periodic else ("potential_eV",)
+    starts = [equilibrated_from(table[name]) for name in watched]
     settled = None not in starts
     first = max(starts) if settled else rows // 2
     document = {"steps": int(table["step"][-1])}
