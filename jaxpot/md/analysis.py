@@ -240,7 +240,7 @@ def _spectrum(frames, step, uneven, wrapped, notes, say):
     if frames.velocities is None:
         reason = "the frames have no velocities (momenta in extended XYZ, velocities in NetCDF)"
     elif len(frames) < LEAST:
-        reason = f"{len(frames)} frames are too few: at least {LEAST}"
+        reason = f"too few frames ({len(frames)}): at least {LEAST}"
     elif not frames.velocities.any():
         reason = "nothing moves: all velocities are zero"
     if reason:

@@ -11,7 +11,7 @@ from ase.io import write
 
 import jaxpot as jp
 from jaxpot.errors import DataError, FormatError
-from jaxpot.md.curves import diffusion, first_minimum, mean_square
+from jaxpot.md.curves import diffusion, displacements, first_minimum, mean_square
 from jaxpot.md.frames import Frames
 from jaxpot.units import THz, cm2_per_s, fs, ps
 
@@ -37,6 +37,10 @@ def test_observers_and_files_of_one_run_agree(salt, name, digits):
     folder, (pairs, moved, seen) = salt
     whole = jp.md.analyse(str(folder / name), cutoff=6.0, bins=60)
     assert whole.frames == 121 and whole.elements == ("Cl", "K") and whole.interval == pytest.approx(8 * fs)
+    one, two = jp.md.read_frames(str(folder / "frames.xyz")), jp.md.read_frames(str(folder / name))
+    np.testing.assert_allclose(one.velocities, two.velocities, atol=1e-6)
+    np.testing.assert_allclose(one.times, two.times, rtol=1e-9)
+    assert "vdos" not in whole.notes
     for key, curve in pairs.distribution().partial.items():  # a pair may fall on the other side of an edge
         np.testing.assert_allclose(whole.pairs.partial[key], curve, atol=0.03)
     np.testing.assert_allclose(whole.pairs.total, pairs.curve()[1], atol=0.03)
@@ -138,6 +142,16 @@ def trajectory(wrap, cells=None, interval=10.0):
         atoms.info["time_fs"] = interval * k
         frames.append(atoms)
     return frames
+
+
+def test_atoms_that_a_cell_takes_along_do_not_move():
+    rng, moves = np.random.default_rng(0), np.random.default_rng(1).normal(size=(9, 5, 3)) * 0.1
+    boxes = 8.0 * np.eye(3) + rng.normal(size=(10, 3, 3)) * 0.3
+    steps = moves @ np.linalg.inv(0.5 * (boxes[1:] + boxes[:-1]))
+    places = rng.uniform(size=(5, 3)) + np.concatenate([np.zeros((1, 5, 3)), np.cumsum(steps, axis=0)])
+    expected = np.concatenate([np.zeros((1, 5, 3)), np.cumsum(moves, axis=0)])
+    for wrapped in (places, places % 1.0):
+        np.testing.assert_allclose(displacements(wrapped @ boxes, boxes, (True,) * 3, True), expected, atol=1e-12)
 
 
 def test_the_observer_of_a_cell_that_changes_agrees():
