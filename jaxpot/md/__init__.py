@@ -5,8 +5,9 @@ its state in one tree that is saved to the last bit, and needs one evaluation of
 """
 
 from jaxpot.md.analysis import Analysis, analyse
-from jaxpot.md.averages import Average, block_average, equilibrated_from
+from jaxpot.md.averages import Average, block_average, equilibrated_from, statistical_inefficiency
 from jaxpot.md.barostats import CellRescaling
+from jaxpot.md.curves import Diffusion, Displacement, PairDistribution, Spectrum
 from jaxpot.md.dynamics import Ramp
 from jaxpot.md.ensembles import NVE, Langevin, NoseHoover, VelocityRescaling
 from jaxpot.md.frames import Frames, read_frames
@@ -26,8 +27,9 @@ from jaxpot.md.trajectory import Trajectory
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
 __all__ = [
-    "Analysis", "Average", "CellRescaling", "Conductivity", "ExtrapolationGrade", "Frames", "HeatFlux", "Langevin",
-    "MeanSquareDisplacement", "NetCDFTrajectory", "NoseHoover", "NVE", "Observer", "RadialDistribution", "Ramp",
-    "Run", "SiteDeviation", "State", "Thermo", "Trajectory", "VelocityAutocorrelation", "VelocityRescaling",
-    "analyse", "block_average", "equilibrated_from", "maxwell", "read_frames", "run", "steps",
+    "Analysis", "Average", "CellRescaling", "Conductivity", "Diffusion", "Displacement", "ExtrapolationGrade",
+    "Frames", "HeatFlux", "Langevin", "MeanSquareDisplacement", "NetCDFTrajectory", "NoseHoover", "NVE", "Observer",
+    "PairDistribution", "RadialDistribution", "Ramp", "Run", "SiteDeviation", "Spectrum", "State", "Thermo",
+    "Trajectory", "VelocityAutocorrelation", "VelocityRescaling", "analyse", "block_average", "equilibrated_from",
+    "maxwell", "read_frames", "run", "statistical_inefficiency", "steps",
 ]
