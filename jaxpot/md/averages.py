@@ -87,7 +87,9 @@ def equilibrated_from(values):
     """From which value on a series is in equilibrium: where most independent values are left.
 
     The start that maximises (N - start) / g(start), with g the statistical inefficiency of what is left: while a
-    series still drifts its values look correlated. A hundred starts are compared.
+    series still drifts its values look correlated. A hundred starts are compared. The rule trades bias for noise: after
+    a drift of six standard deviations that decays within a 25th of the series, one error (`block_average`) to either
+    side holds the true mean in 50 to 64 % of all cases instead of 68.
 
     Args:
         values: (N,) at equal intervals.
