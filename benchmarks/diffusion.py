@@ -22,10 +22,13 @@ def with_lammps(state, looks):
     engine.engine.command("fix move all nve")
     engine.engine.command("compute unwrapped all property/atom xu yu zu")
     found = jp.md.MeanSquareDisplacement(EVERY)
-    found.interval, found.masses = EVERY * STEP * fs, np.asarray(state.structure.masses)
+    structure = state.structure
+    found.interval, found.masses = EVERY * STEP * fs, np.asarray(structure.masses)
+    found.numbers, found.pbc = np.asarray(structure.numbers), structure.pbc
     for _ in range(looks):
         engine.engine.command(f"run {EVERY} post no")
-        found.rows.append(np.array(engine.engine.gather("c_unwrapped", 1, 3)).reshape(-1, 3))
+        unwrapped = np.array(engine.engine.gather("c_unwrapped", 1, 3)).reshape(-1, 3)
+        found.rows.append(np.concatenate([unwrapped, structure.cell]))
     engine.close()
     return found
 

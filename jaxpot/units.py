@@ -25,6 +25,7 @@ GPa = 1e9 * pascal
 bar = 1e5 * pascal
 J_per_m2 = 1e-20 / _e  # eV/A^2, of surface energies
 
+cm2_per_s = 1e16 / _second  # A^2 / internal time, of diffusion coefficients
 W_per_m_K = 1e-10 / (_e * _second)  # eV / (internal time A K), of thermal conductivities
 
 fs = 1e-15 * _second

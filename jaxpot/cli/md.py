@@ -1,12 +1,13 @@
 """`jaxpot md`: molecular dynamics of a structure, into a folder, and on from where it was interrupted."""
 
-import numpy as np
-
 from jaxpot import md, units
+from jaxpot.cli.analyse import diffusion_lines, note_lines, write_curves
 from jaxpot.cli.card import count, start
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.model import load_model, model_argument
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, ResourceError
+from jaxpot.md.curves import LEAST
+from jaxpot.report.averages import summary, summary_text
 
 NAME = "md"
 HELP = "simulate a structure: constant energy, temperature or pressure"
@@ -17,11 +18,17 @@ ensembles: nve; langevin, rescaling (stochastic velocity rescaling), nose-hoover
 pressure and temperature, the cell free, by stochastic cell rescaling. Of a run that breaks, the last good state
 is written into last_good.xyz.
 
+--observe looks while it simulates: rdf (radial distribution), msd (mean square displacement and diffusion
+coefficients) and vdos (vibrational density of states) become tables and pictures. `jaxpot analyse` makes the
+same of frames that were written.
+
+Means are of what is in equilibrium (Chodera 2016), their standard errors from block averages.
+
 examples:
   jaxpot md sw-silicon diamond:Si --supercell 4 4 4 --temperature 600 --steps 10000 --out hot
   jaxpot md si.model slab.xyz --ensemble nve --temperature 300 --steps 100000 --time-step-fs 0.5 --out nve
   jaxpot md cleri-rosato-copper fcc:Cu --supercell 5 5 5 --ensemble npt --temperature 900 --pressure-GPa 1 \\
-      --steps 20000 --out warm
+      --steps 20000 --out warm --observe rdf msd
 """
 
 
@@ -43,6 +50,16 @@ def arguments(parser):
     parser.add_argument(
         "--frames", choices=("xyz", "nc"), default="xyz", help="extended XYZ or NetCDF by AMBER's convention (xyz)"
     )
+    parser.add_argument(
+        "--observe", nargs="+", choices=tuple(OBSERVERS), default=(), metavar="WHAT",
+        help="rdf, msd and vdos: look at the run while it goes on (default: none)",
+    )
+    parser.add_argument(
+        "--rdf-cutoff", type=float, default=8.0, metavar="R", help="of g(r) with --observe rdf, A (default: 8)"
+    )
+    parser.add_argument(
+        "--vdos-every", type=count, metavar="N", help="steps between looks of vdos (default: those of about 5 fs)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of velocities and thermostat (default: 0)")
 
 
@@ -54,41 +71,60 @@ def run(options, console):
     folder = output_folder(options.out)
     dynamics = ENSEMBLES[options.ensemble](potential, options)
     thermo = md.Thermo(options.every, folder / "thermo.txt")
+    observers = {name: OBSERVERS[name](options) for name in dict.fromkeys(options.observe)}
+    _refuse_long(observers, options.steps, len(structure))
     steps = f"{options.steps} steps of {options.time_step_fs:g} fs"
     console.progress(f"{len(structure)} atoms, {steps}, {options.ensemble}")
     kind = md.Trajectory if options.frames == "xyz" else md.NetCDFTrajectory
     frames = kind(folder / f"frames.{options.frames}", options.every)
     with keeping_last_state(folder, options.time_step_fs):
-        found = md.run(
-            dynamics, structure, options.steps, [thermo], frames, folder / "run.checkpoint", options.seed,
-            options.temperature, console.progress,
+        end = md.run(
+            dynamics, structure, options.steps, [thermo, *observers.values()], frames, folder / "run.checkpoint",
+            options.seed, options.temperature, console.progress,
         )
-    document = _document(thermo.table, found, len(structure))
-    pressure = document["pressure_GPa"]
-    console.text(
-        f"temperature {document['temperature_K']:.1f} K, potential energy {document['potential_eV_per_atom']:.6f} "
-        f"eV/atom{'' if pressure is None else f', pressure {pressure:.3f} GPa'}: means of the second half\n"
-        f"conserved quantity: {document['drift_eV_per_atom_ns']:+.2e} eV/atom/ns\n"
-        f"Written: {folder / 'thermo.txt'}, frames.{options.frames}"
-    )
-    console.result(document)
+    document = summary(thermo.table, len(structure)) | {"steps_per_s": end.steps / max(end.seconds, 1e-9)}
+    console.text(summary_text(document))
+    names, seen = _observed(observers, folder, console)
+    console.text(f"Written: {', '.join([str(folder / 'thermo.txt'), f'frames.{options.frames}', *names])}")
+    console.result(document | seen)
 
 
-def _document(table, found, atoms):
-    half = len(table["step"]) // 2
-    time, kept = table["time_ps"][half:] / 1000.0, table["conserved_eV"][half:] / atoms
-    drift = np.polyfit(time, kept, 1)[0] if len(time) > 2 else 0.0
-    pressure = float(table["pressure_GPa"][half:].mean())  # not a number where there is no volume
-    pressure = pressure if np.isfinite(pressure) else None
-    return {
-        "steps": int(table["step"][-1]),
-        "temperature_K": float(table["temperature_K"][half:].mean()),
-        "potential_eV_per_atom": float(table["potential_eV"][half:].mean()) / atoms,
-        "pressure_GPa": pressure,
-        "volume_per_atom_A3": None if pressure is None else float(table["volume_A3"][half:].mean()) / atoms,
-        "drift_eV_per_atom_ns": float(drift),
-        "steps_per_s": found.steps / max(found.seconds, 1e-9),
+def _refuse_long(observers, steps, atoms):
+    """Refuse more looks than memory holds, before hours of steps."""
+    for name, observer in observers.items():
+        size = 0.0 if name == "rdf" else 24.0 * atoms * (steps // observer.every + 1)
+        if size > _MOST_BYTES:
+            flag = "--vdos-every" if name == "vdos" else "--every"
+            raise ResourceError(
+                f"--observe {name} would keep {size / 1e9:.1f} GB ({atoms} atoms, one look in {observer.every} steps) "
+                f"of at most {_MOST_BYTES / 1e9:.0f} GB: make {flag} larger, or the run shorter"
+            )
+
+
+def _observed(observers, folder, console):
+    """Tables and pictures of what was observed: their names, and numbers for the document."""
+    curves, coefficients, notes = {}, {}, {}
+    for name, observer in observers.items():
+        if len(observer.rows) < _LEAST_LOOKS[name]:
+            notes[name] = [f"{len(observer.rows)} looks are too few: at least {_LEAST_LOOKS[name]}"]
+            continue
+        curves[name] = getattr(observer, _CURVES[name])()
+        if name == "msd":
+            try:
+                coefficients, said = observer.coefficients()
+                notes |= {"diffusion": list(said)} if said else {}
+            except DataError as error:
+                notes["diffusion"] = [str(error)]
+    for line in (*diffusion_lines(coefficients), *note_lines(notes)):
+        console.text(line)
+    names = write_curves(folder, curves, coefficients)
+    if not observers:
+        return names, {}
+    shown = {
+        name: {"D_cm2_per_s": d.coefficient / units.cm2_per_s, "D_cm2_per_s_sd": d.error / units.cm2_per_s}
+        for name, d in coefficients.items()
     }
+    return names, {"diffusion": shown or None, "notes": notes, "files": names}
 
 
 def _thermal(options):
@@ -105,3 +141,11 @@ ENSEMBLES = {
         0.01 / units.GPa,
     ),
 }
+OBSERVERS = {
+    "rdf": lambda o: md.RadialDistribution(o.every, o.rdf_cutoff),
+    "msd": lambda o: md.MeanSquareDisplacement(o.every),
+    "vdos": lambda o: md.VelocityAutocorrelation(o.vdos_every or max(1, round(5.0 / o.time_step_fs))),
+}
+_CURVES = {"rdf": "distribution", "msd": "displacement", "vdos": "spectrum"}
+_LEAST_LOOKS = {"rdf": 1, "msd": 2, "vdos": LEAST}
+_MOST_BYTES = 4e9

@@ -156,7 +156,7 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=
     atoms = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers <= 0):].astype(np.int32)
     radius = float(cutoff) + float(skin)
 
-    centers, others, shifts, distances = _pairs(positions[atoms], cell, structure.pbc, radius)
+    centers, others, shifts, distances = find_pairs(positions[atoms], cell, structure.pbc, radius)
     _refuse_coincident(atoms, numbers, centers, others, shifts, distances)
     inside = distances <= radius + _MARGIN
     reach = distances[~inside].min(initial=radius + _SEARCH)
@@ -226,8 +226,16 @@ def _pseudo_inverse(cell, pbc):
     return inverse
 
 
-def _pairs(positions, cell, pbc, radius):
-    """All pairs closer than radius + the search margin: centers, others, integer shifts, distances."""
+def find_pairs(positions, cell, pbc, radius):
+    """All ordered pairs closer than radius + a margin (NumPy): centers, others, integer shifts, distances.
+
+    Args:
+        positions: (n, 3) A; cell: (3, 3) A; pbc: three booleans; radius: A.
+
+    Raises:
+        GeometryError: periodic vectors without volume.
+        ResourceError: the list would be absurdly long.
+    """
     box = periodic_cell(cell, pbc)
     lengths = np.linalg.norm(box, axis=1)
     volume = abs(np.linalg.det(box))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.numbers import as_number
+from jaxpot.core.precision import is_traced, require_concrete
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
@@ -48,7 +49,7 @@ class Dynamics:
         for name in ("time_step", *self.positive):
             quantity = getattr(self, name)
             for part in (quantity.start, quantity.end) if isinstance(quantity, Ramp) else (quantity,):
-                if not as_number(part, name) > 0.0:
+                if not is_traced(part) and not as_number(part, name) > 0.0:
                     raise DataError(f"{name}: expected a positive number{_UNIT.get(name, '')}, got {part}")
 
     def init(self, structure, temperature=None, key=0, fixed=(), velocities=None):
@@ -62,15 +63,18 @@ class Dynamics:
             velocities: (n, 3) A per internal unit of time, instead of a temperature.
 
         Raises:
-            DataError: no temperature and no velocities, masses that are not positive, no such atoms.
+            DataError: no temperature and no velocities, masses that are not positive, no such atoms; under `jax.jit`
+                or `jax.vmap`.
         """
         structure = Structure.of(structure)
+        require_concrete(structure.positions, "positions", _OUTSIDE)
         check_masses(structure)
         self.check(structure)
         n = len(structure)
         free = _free(fixed, n)
         self.check_free(free)
         key, own = jax.random.split(as_key(key))
+        require_concrete(jax.random.key_data(key), "the key of random numbers", _OUTSIDE)
         if velocities is None:
             start = temperature if temperature is not None else value_at(getattr(self, "temperature", None), 0)
             if start is None:
@@ -188,6 +192,10 @@ def draw(state, shape):
     return state.replace(key=jax.random.key_data(key)), numbers
 
 
+_OUTSIDE = (
+    "call dynamics.init outside of jax.jit and jax.vmap, and jp.md.steps, which takes its state, inside (positions by "
+    "state.replace(structure=structure.moved(positions)))"
+)
 _UNIT = {
     "time_step": ", such as 1.0 * units.fs", "temperature": " of kelvin", "time_constant": ", such as 100 * units.fs",
     "friction": ", such as 0.01 / units.fs", "barostat_time": ", such as 1000 * units.fs",

@@ -14,10 +14,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.graph import connect
-from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.errors import DataError
+from jaxpot.md.curves import (
+    correlation,
+    diffusion,
+    diffusion_coefficients,
+    displacement,
+    displacements,
+    mean_distribution,
+    pair_distribution,
+    spectrum,
+    without_drift,
+)
 from jaxpot.md.files import AppendOnly
 from jaxpot.units import GPa, ps
 
@@ -113,8 +122,8 @@ def _thermo(dynamics, state):
 class MeanSquareDisplacement(Observer):
     """How far atoms have come, and how they diffuse.
 
-    msd(t) = mean over atoms and origins of |r(t0 + t) - r(t0)|^2, the drift of the centre of mass left out;
-    D = d msd / dt / 6.
+    msd(t) = mean over atoms and origins of |r(t0 + t) - r(t0)|^2, the drift of the centre of mass left out, and what
+    atoms move with a cell that changes; D = d msd / dt / 6.
 
     Args:
         every: steps.
@@ -122,63 +131,53 @@ class MeanSquareDisplacement(Observer):
 
     def begin(self, dynamics, state):
         super().begin(dynamics, state)
-        self.interval, self.masses = self.every * float(dynamics.time_step), np.asarray(state.structure.masses)
+        structure = state.structure
+        self.interval, self.masses = self.every * float(dynamics.time_step), np.asarray(structure.masses)
+        self.numbers, self.pbc = np.asarray(structure.numbers), structure.pbc
 
     def row(self, dynamics, state):
-        return state.structure.positions
+        """Positions (n, 3), and the cell (3, 3)."""
+        return np.concatenate([state.structure.positions, state.structure.cell])
 
     def mark(self):
-        return {"rows": np.array(self.rows, float), "interval": self.interval, "masses": self.masses}
+        return super().mark() | {
+            "interval": self.interval, "masses": self.masses, "numbers": self.numbers, "pbc": np.array(self.pbc)
+        }
 
     def go_on(self, mark):
         super().go_on(mark)
         self.interval, self.masses = float(mark["interval"]), np.asarray(mark["masses"])
+        self.numbers, self.pbc = np.asarray(mark["numbers"]), tuple(np.asarray(mark["pbc"]).tolist())
+
+    def paths(self):
+        """Of the atoms from the first look on, without drift, (t, n, 3) A."""
+        rows = np.array(self.rows, float)
+        return without_drift(displacements(rows[:, :-3], rows[:, -3:], self.pbc, False), self.masses)
+
+    def displacement(self):
+        """`md.curves.Displacement`: the curve of all atoms and those of each element."""
+        return displacement(self.paths(), self.numbers, self.interval)
 
     def curve(self):
         """Times (m,) in internal units (divide by `units.ps`) and msd (m,) A^2."""
-        paths = np.array(self.rows)
-        paths = paths - np.einsum("a,tax->tx", self.masses, paths)[:, None] / self.masses.sum()
-        return np.arange(len(paths)) * self.interval, _mean_square(paths)
+        whole = self.displacement()
+        return whole.times, whole.total
+
+    def coefficients(self, blocks=5):
+        """What `md.curves.diffusion_coefficients` returns: those of all atoms and of each element, and sentences.
+
+        Raises:
+            DataError: too few looks.
+        """
+        return diffusion_coefficients(self.paths(), self.numbers, self.interval, blocks)
 
     def diffusion(self, blocks=5):
         """Diffusion coefficient and its standard error from blocks of the run, A^2 per internal unit of time.
 
         Each block gives the slope of its msd between a tenth and a half of its length.
         """
-        blocks = as_whole(blocks, "blocks", 2, 1000)
-        length = len(self.rows) // blocks
-        if length < 20:
-            raise DataError(f"{len(self.rows)} looks are too few for {blocks} blocks: at least 20 each")
-        slopes = []
-        for k in range(blocks):
-            part = MeanSquareDisplacement(self.every)
-            part.rows = self.rows[k * length : (k + 1) * length]
-            part.interval, part.masses = self.interval, self.masses
-            times, msd = part.curve()
-            inner = slice(max(1, length // 10), length // 2)
-            slopes.append(np.polyfit(times[inner], msd[inner], 1)[0] / 6.0)
-        return float(np.mean(slopes)), float(np.std(slopes, ddof=1) / np.sqrt(blocks))
-
-
-def _mean_square(paths):
-    """Mean over atoms and origins of |r(t0 + t) - r(t0)|^2, (t,), by Fourier transforms."""
-    steps = len(paths)
-    square = np.sum(paths**2, axis=(1, 2)) / paths.shape[1]
-    product = correlation(paths)
-    total, found = 2.0 * square.sum(), np.zeros(steps)
-    for lag in range(steps):
-        if lag:
-            total -= square[lag - 1] + square[steps - lag]
-        found[lag] = total / (steps - lag) - 2.0 * product[lag]
-    return np.maximum(found, 0.0)
-
-
-def correlation(vectors):
-    """Mean over atoms and origins of a(t0) . a(t0 + t), (t,), of (t, n, 3)."""
-    steps = len(vectors)
-    transformed = np.fft.rfft(vectors, n=2 * steps, axis=0)
-    power = np.sum(np.abs(transformed) ** 2, axis=(1, 2)) / vectors.shape[1]
-    return np.fft.irfft(power)[:steps] / np.arange(steps, 0, -1)
+        whole = diffusion(self.paths(), self.interval, blocks)
+        return whole.coefficient, whole.error
 
 
 class VelocityAutocorrelation(Observer):
@@ -190,31 +189,31 @@ class VelocityAutocorrelation(Observer):
 
     def begin(self, dynamics, state):
         super().begin(dynamics, state)
-        self.interval = self.every * float(dynamics.time_step)
+        self.interval, self.numbers = self.every * float(dynamics.time_step), np.asarray(state.structure.numbers)
 
     def row(self, dynamics, state):
         return state.velocities * jnp.sqrt(state.masses)
 
     def mark(self):
-        return super().mark() | {"interval": self.interval}
+        return super().mark() | {"interval": self.interval, "numbers": self.numbers}
 
     def go_on(self, mark):
         super().go_on(mark)
-        self.interval = float(mark["interval"])
+        self.interval, self.numbers = float(mark["interval"]), np.asarray(mark["numbers"])
 
     def curve(self):
         """Times (m,) and the mass-weighted correlation, 1 at t = 0, (m,)."""
-        found = correlation(np.array(self.rows))
-        return np.arange(len(found)) * self.interval, found / found[0]
+        whole = correlation(np.array(self.rows))
+        return np.arange(len(whole)) * self.interval, whole / whole[0]
+
+    def spectrum(self):
+        """`md.curves.Spectrum`: the density of states, and what each element has of it."""
+        return spectrum(np.array(self.rows), self.numbers, self.interval)
 
     def density_of_states(self):
         """Frequencies (m,) (divide by `units.THz`) and their density, of integral 1; Hann window over half the run."""
-        times, found = self.curve()
-        half = max(2, len(found) // 2)
-        shown = found[:half] * (0.5 + 0.5 * np.cos(np.pi * np.arange(half) / half))
-        density = np.abs(np.fft.rfft(np.concatenate([shown, shown[:0:-1]])).real)
-        frequencies = np.fft.rfftfreq(2 * half - 1, self.interval)
-        return frequencies, density / (density.sum() * (frequencies[1] - frequencies[0]))
+        whole = self.spectrum()
+        return whole.frequencies, whole.total
 
 
 class RadialDistribution(Observer):
@@ -237,16 +236,26 @@ class RadialDistribution(Observer):
         super().begin(dynamics, state)
         if not all(state.structure.pbc):
             raise DataError(f"g(r) needs a density, periodic along all three axes; got pbc={state.structure.pbc}")
+        self.numbers = np.asarray(state.structure.numbers)
 
     def row(self, dynamics, state):
-        listed = find_neighbors(state.structure, float(self.edges[-1]))
-        graph = connect(state.structure, listed)
-        distances = np.asarray(graph.distances)[np.asarray(graph.filled) & np.asarray(graph.real)[:, None]]
-        found, _ = np.histogram(distances, self.edges)
-        n = len(state.structure)
-        shells = 4.0 / 3.0 * np.pi * np.diff(self.edges**3)
-        return found / (n * shells * n / float(state.structure.volume))
+        """(k, k, m): g(r) of each ordered pair of elements."""
+        structure = state.structure
+        place = np.asarray(structure.positions), np.asarray(structure.cell)
+        return pair_distribution(*place, structure.pbc, np.asarray(structure.numbers), self.edges)
+
+    def mark(self):
+        return super().mark() | {"numbers": self.numbers}
+
+    def go_on(self, mark):
+        super().go_on(mark)
+        self.numbers = np.asarray(mark["numbers"])
+
+    def distribution(self):
+        """`md.curves.PairDistribution`: g(r) of all atoms and of each pair of elements."""
+        return mean_distribution(np.mean(self.rows, axis=0), self.numbers, self.edges)
 
     def curve(self):
         """Middles of the bins (m,) A and the mean of g (m,)."""
-        return 0.5 * (self.edges[1:] + self.edges[:-1]), np.mean(self.rows, axis=0)
+        whole = self.distribution()
+        return whole.distances, whole.total

@@ -17,6 +17,7 @@ from jaxpot.md import lists as neighbour_lists
 from jaxpot.md.dynamics import Dynamics, as_key
 from jaxpot.md.loop import BROKEN, GOING, WIDE, advance
 from jaxpot.md.netcdf import NetCDFTrajectory
+from jaxpot.md.scan import refuse_traced
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
 from jaxpot.observables import evaluate
@@ -73,12 +74,14 @@ def run(
         `Run`.
 
     Raises:
-        DataError: wrong arguments; a checkpoint of another run; files that exist.
+        DataError: wrong arguments, or traced ones (`md.steps` can be differentiated); a checkpoint of another run;
+            files that exist.
         SimulationError: numbers that are not finite, atoms that move further in one step than any list reaches; its
             `state` is the last good one.
     """
     if not isinstance(dynamics, Dynamics):
         raise DataError(f"dynamics: expected an ensemble of jaxpot.md, got {type(dynamics).__name__}")
+    refuse_traced(dynamics, start, key)
     steps = as_whole(steps, "steps", 0, 10**12)
     skin = dynamics.potential.skin if skin is None else skin
     skins = (as_positive(skin, "skin"), as_positive(wide_skin, "wide_skin"))
