@@ -118,24 +118,31 @@ def hessian_vector_product(potential, structure, vector, neighbors=None):
     return _hvp(potential, structure, jnp.asarray(vector, structure.positions.dtype), neighbors)
 
 
-def hessian(potential, structure, neighbors=None, batch=32):
+def hessian(potential, structure, neighbors=None, batch=32, atoms=None):
     """Second derivatives d2E/dr_ia dr_jb, (n, 3, n, 3) eV/A^2, by Hessian-vector products.
 
     Args:
         batch: how many columns are computed at once.
+        atoms: (m,) indices: of these alone, (m, 3, m, 3).
 
     Raises:
         ResourceError: the matrix would need more than 4 GB; use `hessian_vector_product`.
     """
+    return gradient_and_hessian(potential, structure, neighbors, batch, atoms)[1]
+
+
+def gradient_and_hessian(potential, structure, neighbors=None, batch=32, atoms=None):
+    """The gradient dE/dr of all atoms, (n, 3) eV/A, on the way to the `hessian`; and that."""
     potential, structure, neighbors = prepare(potential, structure, neighbors)
-    n = len(structure)
-    size = (3 * n) ** 2 * structure.positions.dtype.itemsize
+    atoms = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
+    m = len(atoms)
+    size = (3 * m) ** 2 * structure.positions.dtype.itemsize
     if size > HESSIAN_LIMIT:
         raise ResourceError(
-            f"the Hessian of {n} atoms needs {size / 1e9:.1f} GB, more than the limit of "
+            f"the Hessian of {m} atoms needs {size / 1e9:.1f} GB, more than the limit of "
             f"{HESSIAN_LIMIT / 1e9:.0f} GB: use jp.hessian_vector_product"
         )
-    return _hessian(potential, structure, neighbors, min(batch, max(3 * n, 1)))
+    return _hessian(potential, structure, neighbors, atoms, min(batch, max(3 * m, 1)))
 
 
 def evaluate_many(potential, structures):
@@ -392,12 +399,16 @@ def _hvp(potential, structure, vector, neighbors):
     return product * spread(value)
 
 
-@partial(jax.jit, static_argnums=3)
-def _hessian(potential, structure, neighbors, batch):
-    n = len(structure)
-    (value, _), product = jax.linearize(
+@partial(jax.jit, static_argnums=4)
+def _hessian(potential, structure, neighbors, atoms, batch):
+    m = atoms.shape[0]
+    (value, gradient), product = jax.linearize(
         _value_and_gradient(potential, structure, neighbors), structure.positions
     )
-    units = jnp.eye(3 * n, dtype=structure.positions.dtype).reshape(3 * n, n, 3)
-    rows = jax.lax.map(lambda unit: product(unit)[1], units, batch_size=batch)
-    return rows.reshape(n, 3, n, 3) * spread(value)
+
+    def row(k):
+        unit = jnp.zeros_like(structure.positions).at[atoms[k // 3], k % 3].set(1.0)
+        return product(unit)[1][atoms]
+
+    rows = jax.lax.map(row, jnp.arange(3 * m), batch_size=batch)
+    return gradient * spread(value), rows.reshape(m, 3, m, 3) * spread(value)

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import check_distances, checked_neighbors
+from jaxpot.checks import check_distances, check_potential, checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.potentials.base import Potential
+from jaxpot.properties.rigid import rigid_motions
 
 # Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -37,14 +37,18 @@ def deform(structure, strain, displacements):
 
 def crystal(potential, structure, skin=0.6, what="this property"):
     """Potential, structure and a list with room for strains, checked to be a crystal with concrete values."""
-    if not isinstance(potential, Potential):
-        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    check_potential(potential)
     structure = Structure.of(structure)
     if not all(structure.pbc):
         raise DataError(f"{what} needs a crystal, periodic along all three axes; got pbc={structure.pbc}")
+    return structure, checked_list(potential, structure, skin)
+
+
+def checked_list(potential, structure, skin):
+    """A list of a structure that is matter, periodic or not."""
     listed = checked_neighbors(potential, structure, skin=skin)
     check_distances(structure, listed, refuse=True)
-    return structure, listed
+    return listed
 
 
 def frozen(tree):
@@ -62,20 +66,24 @@ def frozen(tree):
 
 
 def symmetric_coordinates(structure):
-    """What a crystal can change without losing its symmetry: strains (s, 3, 3) and displacements (k, n, 3); NumPy.
+    """What a structure can change without losing its symmetry: strains (s, 3, 3) and displacements (k, n, 3); NumPy.
 
-    Orthonormal, and without uniform displacements.
+    Orthonormal, and without rigid motions. No strains of what is open along an axis: its cell is held.
     """
     n = len(structure)
-    units = np.eye(3 * n).reshape(3 * n, n, 3)
-    still = units - units.mean(1, keepdims=True)
     with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
-        group = space_group(frozen(structure))
-        return _invariant(voigt_basis(), group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
+        structure = frozen(structure)
+        group = space_group(structure)
+        rigid = np.concatenate(rigid_motions(structure)).reshape(-1, 3 * n)
+        still = (np.eye(3 * n) - np.linalg.pinv(rigid) @ rigid).reshape(3 * n, n, 3)
+        strains = voigt_basis()[: 6 * all(structure.pbc)]
+        return _invariant(strains, group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
 
 
 def _invariant(fields, project):
     """An orthonormal basis of what a projection leaves of some fields, (k, ...)."""
+    if not len(fields):
+        return fields
     kept = np.array([np.asarray(project(f)) for f in fields])
     flat = kept.reshape(len(kept), -1)
     _, size, basis = np.linalg.svd(flat, full_matrices=False)
