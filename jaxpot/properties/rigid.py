@@ -5,8 +5,8 @@ import numpy as np
 
 from jaxpot.core.precision import is_traced, require_concrete
 
-# Of the largest motion of its kind: a rotation that moves the atoms by less is none (about the axis of a linear
-# molecule), and atoms that it moves by less are held.
+# Of the motion of the outermost atom, root mean square: a rotation that moves the atoms by less is none (about the axis
+# of a linear molecule), and atoms that it moves by less are held.
 _STILL = 1e-3
 
 
@@ -42,7 +42,7 @@ def rigid_motions(structure, fixed=()):
         kept, _ = _split(_weighted(turns, masses, moved))
         return known[0], _combined(kept, known[1])
     fields = np.concatenate([shifts, turns])
-    _, still = _split(fields[:, fixed].reshape(len(fields), -1))
+    _, still = _split(fields[:, fixed].reshape(len(fields), 3 * len(fixed)))
     kept, _ = _split(_weighted(np.tensordot(still, fields, 1), masses, moved))
     combinations = kept @ still
     turns = _combined(combinations[:, :3], known[0]) + _combined(combinations[:, 3:], known[1])
@@ -73,7 +73,7 @@ def _fields(xp, positions, masses, axes):
 
 def _weighted(fields, masses, moved):
     weights = np.sqrt(masses / masses.max())
-    return (fields * weights[:, None])[:, moved].reshape(len(fields), -1)
+    return (fields * weights[:, None])[:, moved].reshape(len(fields), 3 * len(moved))
 
 
 def _split(rows):
@@ -82,5 +82,5 @@ def _split(rows):
         return np.zeros((0, len(rows))), np.eye(len(rows))
     left, size, _ = np.linalg.svd(rows)
     size = np.concatenate([size, np.zeros(len(rows) - len(size))])
-    moves = size > _STILL * np.sqrt(rows.shape[1] / 3.0) if size[0] else np.zeros(len(size), bool)
+    moves = size > _STILL * np.sqrt(rows.shape[1] / 3.0)
     return left.T[moves], left.T[~moves]
