@@ -92,6 +92,12 @@ def evaluate(potential, structure, neighbors=None, with_stress=True):
     return _strip_evaluation(_evaluate(*prepared, with_stress), n)
 
 
+def evaluate_by_strain(potential, structure, neighbors=None):
+    """`evaluate`, but with dE/dstrain, (3, 3) eV, in the place of the stress: of what has no volume, too."""
+    n, prepared = prepare_padded(potential, structure, neighbors)
+    return _strip_evaluation(_evaluate(*prepared, True, 1.0), n)
+
+
 def _of_members(committee, structure, neighbors, with_stress):
     n, (_, structure, neighbors) = prepare_padded(committee.widest, structure, neighbors)
     found = _evaluate_members(committee, structure, neighbors, with_stress)
@@ -245,9 +251,9 @@ def _site_energies(potential, structure, neighbors):
 
 
 @jax.jit
-def _evaluate(potential, structure, neighbors, with_stress):
+def _evaluate(potential, structure, neighbors, with_stress, volume=None):
     if not potential.local:
-        return _evaluate_general(potential, structure, neighbors)
+        return _evaluate_general(potential, structure, neighbors, volume)
     rows, n, dtype = chunks(potential, neighbors), len(structure), structure.positions.dtype
 
     def share(rows, wanted, potential, structure, neighbors):
@@ -259,7 +265,7 @@ def _evaluate(potential, structure, neighbors, with_stress):
         return _summed(force, *found)
 
     sums = sum_shares(share, rows, jnp.asarray(with_stress), potential, structure, neighbors)
-    return _assembled(potential, structure, neighbors, sums)
+    return _assembled(potential, structure, neighbors, sums, volume)
 
 
 @jax.jit
@@ -314,17 +320,24 @@ def _summed(force, site, centers, virial):
     return site.sum(), energies, force, virial.sum(0)
 
 
-def _assembled(potential, structure, neighbors, sums):
+def _assembled(potential, structure, neighbors, sums, volume=None):
     energy, energies, force, strain_derivative = sums
     # NaN for atoms at one point: their distance is.
     bad = poison(potential, structure, neighbors) * spread(force)
-    scale = bad if all(structure.pbc) else jnp.nan
     return Evaluation(
         energy=energy * bad,
         energies=energies * bad,
         forces=force * bad,
-        stress=0.5 * (strain_derivative + strain_derivative.T) / structure.volume * scale,
+        stress=_per_volume(strain_derivative, structure, volume) * bad,
     )
+
+
+def _per_volume(strain_derivative, structure, volume):
+    """The stress: by the volume of the structure, NaN if it has none, or by the one given."""
+    symmetric = 0.5 * (strain_derivative + strain_derivative.T)
+    if volume is not None:
+        return symmetric / volume
+    return symmetric / structure.volume if all(structure.pbc) else jnp.full_like(symmetric, jnp.nan)
 
 
 def chunks(potential, neighbors):
@@ -354,7 +367,7 @@ def _in_space(graph, site, gradient):
     return jnp.where(graph.real, site, 0.0), gradient
 
 
-def _evaluate_general(potential, structure, neighbors):
+def _evaluate_general(potential, structure, neighbors, volume=None):
     """The same by plain differentiation of the energy, for potentials that are not local."""
 
     def total(positions, strain):
@@ -366,8 +379,7 @@ def _evaluate_general(potential, structure, neighbors):
         structure.positions, none
     )
     bad = spread(value)
-    scale = bad if all(structure.pbc) else jnp.nan
-    return Evaluation(value, sites * bad, -gradient * bad, 0.5 * (strained + strained.T) / structure.volume * scale)
+    return Evaluation(value, sites * bad, -gradient * bad, _per_volume(strained, structure, volume) * bad)
 
 
 @jax.jit

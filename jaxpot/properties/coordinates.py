@@ -30,6 +30,47 @@ def voigt_basis(dtype=np.float64):
     return basis
 
 
+def free_strains(structure, cell):
+    """The strains of a free cell, (s, 3, 3): symmetric, orthogonal to each other, and of periodic directions only.
+
+    Args:
+        structure: concrete.
+        cell: False: none; True: all that stretch no open direction; six booleans: these, in Voigt's order.
+
+    Raises:
+        DataError: something else, a structure without periods, or strains that stretch an open direction.
+    """
+    chosen = np.asarray(cell)
+    if chosen.dtype != bool and not (chosen.dtype.kind in "iu" and np.isin(chosen, (0, 1)).all()):
+        raise DataError(f"cell: expected True, False or six booleans (xx, yy, zz, yz, xz, xy), got {cell!r}")
+    if chosen.shape not in ((), (6,)):
+        raise DataError(f"cell: expected True, False or six booleans (xx, yy, zz, yz, xz, xy), got {cell!r}")
+    basis = voigt_basis()
+    if not chosen.any():
+        return basis[:0]
+    if not any(structure.pbc):
+        raise DataError(
+            f"a free cell needs a structure that is periodic along one axis at least, got pbc={structure.pbc}: leave "
+            "out cell=True"
+        )
+    axes = np.linalg.qr(np.asarray(structure.cell)[list(structure.pbc)].T)[0]
+    inside = axes @ axes.T
+    closed = np.abs(inside @ basis @ inside - basis).max(axis=(1, 2)) < 1e-10
+    if chosen.ndim:
+        chosen = chosen.astype(bool)
+        if (chosen & ~closed).any():
+            raise DataError(
+                f"cell: some of the strains {cell!r} stretch a direction that is open (pbc={structure.pbc}): take "
+                "cell=True, which leaves it as it is"
+            )
+        return basis[chosen]
+    p = axes.shape[1]
+    if closed.sum() == p * (p + 1) // 2:
+        return basis[closed]
+    pairs = [0.5 * (np.outer(a, b) + np.outer(b, a)) for i, a in enumerate(axes.T) for b in axes.T[i:]]
+    return np.array(pairs)
+
+
 def deform(structure, strain, displacements):
     """The structure with r = (r0 + u)(1 + strain), cell = cell0 (1 + strain)."""
     return structure.moved(structure.positions + displacements).strained(strain)
