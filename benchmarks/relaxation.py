@@ -74,8 +74,8 @@ def peer(name, potential, structure, fmax, steps):
 
 
 def ours(potential, structure, fmax, steps):
-    found = jp.relax(potential, structure, cell=True, fmax=fmax, steps=steps)
-    return found.steps, float(found.energy), found.fmax
+    result = jp.relax(potential, structure, cell=True, fmax=fmax, steps=steps)
+    return result.steps, float(result.energy), result.fmax
 
 
 def main():

@@ -91,11 +91,11 @@ class Search:
                 listed = listed.in_rows_of(max(32, 1 << (listed.capacity - 1).bit_length()))
             self.listed = jax.device_put(listed)
         if len(self.strains) and not all(now.pbc):
-            found = jax.device_get(evaluate_by_strain(self.potential, padded, self.listed))
-            return float(found.energy), found.forces[: self.n], found.stress
-        found = jax.device_get(evaluate(self.potential, padded, self.listed))
-        pull = found.stress * abs(np.linalg.det(np.asarray(now.cell))) if len(self.strains) else np.zeros((3, 3))
-        return float(found.energy), found.forces[: self.n], pull
+            result = jax.device_get(evaluate_by_strain(self.potential, padded, self.listed))
+            return float(result.energy), result.forces[: self.n], result.stress
+        result = jax.device_get(evaluate(self.potential, padded, self.listed))
+        pull = result.stress * abs(np.linalg.det(np.asarray(now.cell))) if len(self.strains) else np.zeros((3, 3))
+        return float(result.energy), result.forces[: self.n], pull
 
     def metric(self):
         """A function of gradients that about undoes second derivatives, up to a factor."""

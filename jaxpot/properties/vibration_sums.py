@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.numbers import as_number, as_positive
+from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import ConvergenceError, DataError
@@ -103,7 +103,7 @@ def ideal_gas(vibrations, temperatures, pressure=None, symmetry_number=None, spi
             "symmetry_number: expected how many rotations leave the molecule as it is (1 of HCl, 2 of N2 or water, "
             "3 of ammonia, 12 of methane), got None"
         )
-    symmetry_number = as_positive(1 if symmetry_number is None else symmetry_number, "symmetry_number")
+    symmetry_number = as_whole(1 if symmetry_number is None else symmetry_number, "symmetry_number", 1, 60)
     spin = as_number(spin, "spin")
     if not (2.0 * spin).is_integer() or spin < 0.0:
         raise DataError(f"spin: expected the total spin, 0.5 for each unpaired electron, got {spin:g}")

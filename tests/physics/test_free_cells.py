@@ -30,24 +30,24 @@ def slab():
 
 
 def test_a_slab_relaxes_in_its_plane_as_in_ase(copper, slab):
-    found = jp.relax(copper, slab, cell=True, fmax=1e-8)
-    assert found.converged
-    per_area = -np.asarray(jp.virials(copper, found.structure)).sum(0) / np.linalg.norm(np.cross(*found.structure.cell[:2]))
+    result = jp.relax(copper, slab, cell=True, fmax=1e-8)
+    assert result.converged
+    per_area = -np.asarray(jp.virials(copper, result.structure)).sum(0) / np.linalg.norm(np.cross(*result.structure.cell[:2]))
     assert np.abs(per_area[:2, :2]).max() < 1e-8
-    np.testing.assert_array_equal(found.structure.cell[2], slab.cell.array[2])
+    np.testing.assert_array_equal(result.structure.cell[2], slab.cell.array[2])
     peer = slab.copy()
     peer.pbc = True  # 10 A of vacuum, more than the cutoff: a stress for ASE
     peer.calc = jp.ase_calculator(copper)
     BFGS(FrechetCellFilter(peer, mask=IN_PLANE), logfile=None).run(fmax=1e-5)
-    assert found.energy == pytest.approx(peer.get_potential_energy(), abs=1e-9)
-    lengths = np.linalg.norm(np.asarray(found.structure.cell), axis=1)
+    assert result.energy == pytest.approx(peer.get_potential_energy(), abs=1e-9)
+    lengths = np.linalg.norm(np.asarray(result.structure.cell), axis=1)
     np.testing.assert_allclose(lengths, peer.cell.lengths(), atol=1e-5)
     assert lengths[0] == pytest.approx(lengths[1], rel=1e-7)
     # A plane that lies askew: the energy is the same.
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     askew = jp.Structure(slab.positions @ turn, slab.cell.array @ turn + [[0] * 3, [0] * 3, slab.cell.array[0] @ turn], [29] * 3, pbc=slab.pbc)
     turned = jp.relax(copper, askew, cell=True, fmax=1e-8)
-    assert turned.energy == pytest.approx(float(found.energy), abs=1e-9)
+    assert turned.energy == pytest.approx(float(result.energy), abs=1e-9)
     np.testing.assert_array_equal(turned.structure.cell[2], askew.cell[2])
 
 
@@ -64,11 +64,11 @@ def test_the_derivative_of_a_relaxed_plane_is_that_of_slabs_relaxed_anew(copper,
 
 def test_a_wire_relaxes_along_its_axis(copper):
     wire = jp.Structure([[0.0, 0.1, 0.2]], np.diag([9.0, 9.0, 2.5]), [29], pbc=(False, False, True))
-    found = jp.relax(copper, wire, cell=True)
-    lengths = np.linspace(-1e-3, 1e-3, 3) + float(found.structure.cell[2, 2])
+    result = jp.relax(copper, wire, cell=True)
+    lengths = np.linspace(-1e-3, 1e-3, 3) + float(result.structure.cell[2, 2])
     energies = [float(jp.energy(copper, wire.moved(wire.positions, jnp.diag(jnp.array([9.0, 9.0, z]))))) for z in lengths]
-    assert found.converged and energies[1] < min(energies[0], energies[2]) and abs(energies[0] - energies[2]) < 1e-6
-    np.testing.assert_array_equal(found.structure.cell[:2], wire.cell[:2])
+    assert result.converged and energies[1] < min(energies[0], energies[2]) and abs(energies[0] - energies[2]) < 1e-6
+    np.testing.assert_array_equal(result.structure.cell[:2], wire.cell[:2])
 
 
 def test_a_mask_frees_the_strains_that_it_frees_in_ase():
@@ -76,12 +76,12 @@ def test_a_mask_frees_the_strains_that_it_frees_in_ase():
     atoms = bulk("Si", a=5.3)
     atoms.rattle(0.05, seed=1)
     mask = [1, 0, 1, 0, 0, 1]
-    found = jp.relax(silicon, atoms, cell=mask)
+    result = jp.relax(silicon, atoms, cell=mask)
     peer = atoms.copy()
     peer.calc = jp.ase_calculator(silicon)
     BFGS(FrechetCellFilter(peer, mask=mask), logfile=None).run(fmax=1e-5)
-    assert found.converged and found.energy == pytest.approx(peer.get_potential_energy(), abs=1e-7)
-    stress = np.asarray(jp.stress(silicon, found.structure)) / jp.units.GPa
+    assert result.converged and result.energy == pytest.approx(peer.get_potential_energy(), abs=1e-7)
+    stress = np.asarray(jp.stress(silicon, result.structure)) / jp.units.GPa
     assert np.abs(stress[[0, 2, 0], [0, 2, 1]]).max() < 1e-4 < 1.0 < abs(stress[1, 1])
 
 

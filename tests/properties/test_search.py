@@ -54,14 +54,14 @@ def test_a_long_cell_takes_few_evaluations(silicon):
     atoms = bulk("Si", cubic=True, a=5.43).repeat((1, 1, 16))
     atoms.rattle(0.1, seed=1)
     atoms.set_cell(atoms.cell.array @ np.diag([1.0, 1.0, 1.03]), scale_atoms=True)
-    found = jp.relax(silicon, atoms, cell=True)
-    assert found.converged and found.steps < 50
-    assert found.energy == pytest.approx(-4.3366 * len(atoms), abs=1e-6)
+    result = jp.relax(silicon, atoms, cell=True)
+    assert result.converged and result.steps < 50
+    assert result.energy == pytest.approx(-4.3366 * len(atoms), abs=1e-6)
 
 
 def test_it_gives_up_where_nothing_gets_better(silicon):
-    found = jp.relax(silicon, bulk("Si", a=5.3), cell=True, fmax=1e-30)
-    assert not found.converged and found.fmax < 1e-13 and found.steps < 600
+    result = jp.relax(silicon, bulk("Si", a=5.3), cell=True, fmax=1e-30)
+    assert not result.converged and result.fmax < 1e-13 and result.steps < 600
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_a_melt_of_216_atoms_falls_into_a_minimum(silicon):
     hot = jp.md.run(jp.md.Langevin(silicon, 1.0 * fs, 3500.0, 0.01 / fs), start, 4000, key=0).state.structure
     cooling = jp.md.Langevin(silicon, 1.0 * fs, jp.md.Ramp(3500.0, 300.0, 5000), 0.01 / fs)
     for structure in (hot, jp.md.run(cooling, hot, 5000, key=1).state.structure):
-        found = jp.relax(silicon, structure, cell=True)
-        assert found.converged and found.steps < 700
-        assert np.abs(jp.stress(silicon, found.structure)).max() / jp.units.GPa < 1e-4
-        assert -4.15 < found.energy / 216 < -4.0
+        result = jp.relax(silicon, structure, cell=True)
+        assert result.converged and result.steps < 700
+        assert np.abs(jp.stress(silicon, result.structure)).max() / jp.units.GPa < 1e-4
+        assert -4.15 < result.energy / 216 < -4.0

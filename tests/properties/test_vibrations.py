@@ -46,19 +46,19 @@ def adsorbed(copper):
 
 def test_a_diatomic_has_the_frequency_of_its_formula():
     dimer = jp.Structure([[0.0, 0.0, 0.0], [2.3, 0.0, 0.0]], np.eye(3), ["Cu", "Si"], pbc=False)
-    found = jp.vibrations(MORSE, dimer)
+    result = jp.vibrations(MORSE, dimer)
     m = np.asarray(dimer.masses)
     mu = m.prod() / m.sum()
     nu = np.sqrt(2.0 * 0.9 * 1.6**2 / mu) / (2.0 * np.pi)
-    assert found.kinds == ("translation",) * 3 + ("rotation",) * 2 + ("vibration",)
-    assert (found.frequencies[:5] == 0.0).all() and found.frequencies[5] == pytest.approx(nu, rel=1e-12)
-    assert found.zero_point_energy == pytest.approx(0.5 * jp.units.h * nu, rel=1e-12)
-    np.testing.assert_allclose(found.energies, jp.units.h * nu, rtol=1e-12)
+    assert result.kinds == ("translation",) * 3 + ("rotation",) * 2 + ("vibration",)
+    assert (result.frequencies[:5] == 0.0).all() and result.frequencies[5] == pytest.approx(nu, rel=1e-12)
+    assert result.zero_point_energy == pytest.approx(0.5 * jp.units.h * nu, rel=1e-12)
+    np.testing.assert_allclose(result.energies, jp.units.h * nu, rtol=1e-12)
     # Wilson's reduced mass of the displacement whose squares add up to one.
     u = np.array([m[1], -m[0]]) / np.hypot(*m)
-    assert found.reduced_masses[5] == pytest.approx(float(m @ u**2), rel=1e-12)
-    np.testing.assert_allclose(np.abs(found.modes[5, :, 0]), np.abs(u), rtol=1e-12)
-    np.testing.assert_allclose(found.eigenvectors.T @ found.eigenvectors, np.eye(6), atol=1e-12)
+    assert result.reduced_masses[5] == pytest.approx(float(m @ u**2), rel=1e-12)
+    np.testing.assert_allclose(np.abs(result.modes[5, :, 0]), np.abs(u), rtol=1e-12)
+    np.testing.assert_allclose(result.eigenvectors.T @ result.eigenvectors, np.eye(6), atol=1e-12)
 
 
 def test_frequencies_of_a_cluster_and_an_adsorbate_are_those_of_ase(copper, tetrahedron, adsorbed, tmp_path):
@@ -70,11 +70,11 @@ def test_frequencies_of_a_cluster_and_an_adsorbate_are_those_of_ase(copper, tetr
         peer.run()
         expected = np.sort([e.real - abs(e.imag) for e in peer.get_energies()])
         with pytest.warns(JaxpotWarning, match="not relaxed") if free else nullcontext():
-            found = jp.vibrations(copper, system, free=free)
-        energies = np.sort(jp.units.h * np.asarray(found.frequencies))
+            result = jp.vibrations(copper, system, free=free)
+        energies = np.sort(jp.units.h * np.asarray(result.frequencies))
         np.testing.assert_allclose(energies, expected, atol=2e-7)
-    assert found.translations == found.rotations == 0 and found.modes.shape == (15, 9, 3)
-    assert (found.modes[:, :4] == 0.0).all()
+    assert result.translations == result.rotations == 0 and result.modes.shape == (15, 9, 3)
+    assert (result.modes[:, :4] == 0.0).all()
 
 
 @pytest.mark.parametrize(("positions", "pbc", "fixed", "expected"), [
@@ -109,15 +109,15 @@ def test_an_ideal_gas_is_that_of_ase(name, symmetry_number, spin):
     # Only shape, masses and frequencies count: whatever holds it together will do.
     holding = jp.potentials.Morse(5.0, 2.0, 1.2, 3.0)
     with pytest.warns(JaxpotWarning) if len(atoms) > 1 else nullcontext():
-        found = jp.vibrations(holding, atoms)
+        result = jp.vibrations(holding, atoms)
     n = len(atoms)
     shape, count = {"H2O": ("nonlinear", 3), "CO2": ("linear", 4), "O": ("monatomic", 0)}[name]
-    assert len(found.matrix) == count
-    made = found.replace(matrix=jnp.diag(jnp.linspace(2.0, 9.0, count)), frequencies=jnp.zeros(3 * n))
+    assert len(result.matrix) == count
+    altered = result.replace(matrix=jnp.diag(jnp.linspace(2.0, 9.0, count)), frequencies=jnp.zeros(3 * n))
     energies = jp.units.hbar * np.sqrt(np.linspace(2.0, 9.0, count))
     peer = IdealGasThermo(list(energies), shape, atoms=atoms, symmetrynumber=symmetry_number, spin=spin)
     temperatures = [200.0, 700.0]
-    gas = made.ideal_gas(temperatures, 3.0 * bar, symmetry_number, spin)
+    gas = altered.ideal_gas(temperatures, 3.0 * bar, symmetry_number, spin)
     assert gas.geometry == shape
     pascal = 3e5
     for k, t in enumerate(temperatures):
@@ -128,15 +128,15 @@ def test_an_ideal_gas_is_that_of_ase(name, symmetry_number, spin):
     parts = gas.translational_entropy + gas.rotational_entropy + gas.vibrational_entropy + gas.electronic_entropy
     np.testing.assert_allclose(parts, gas.entropy, rtol=1e-14)
     step = 1e-3
-    ends = made.ideal_gas([200.0 - step, 200.0 + step], 3.0 * bar, symmetry_number, spin).enthalpy
+    ends = altered.ideal_gas([200.0 - step, 200.0 + step], 3.0 * bar, symmetry_number, spin).enthalpy
     assert gas.heat_capacity[0] == pytest.approx(float(ends[1] - ends[0]) / (2 * step), rel=1e-6)
 
 
 def test_oscillators_are_those_of_ase_and_saddle_points_are_refused(copper, tetrahedron):
-    found = jp.vibrations(copper, tetrahedron)
-    peer = HarmonicThermo(list(np.asarray(found.energies)))
-    sums = found.harmonic([0.0, 150.0, 900.0])
-    assert sums.free_energy[0] == pytest.approx(float(found.zero_point_energy), rel=1e-12)
+    result = jp.vibrations(copper, tetrahedron)
+    peer = HarmonicThermo(list(np.asarray(result.energies)))
+    sums = result.harmonic([0.0, 150.0, 900.0])
+    assert sums.free_energy[0] == pytest.approx(float(result.zero_point_energy), rel=1e-12)
     for k, t in ((1, 150.0), (2, 900.0)):
         assert sums.energy[k] == pytest.approx(peer.get_internal_energy(t, verbose=False), rel=1e-6)
         assert sums.entropy[k] == pytest.approx(peer.get_entropy(t, verbose=False), rel=1e-6)
@@ -159,8 +159,8 @@ def test_derivatives_and_bars_of_degenerate_modes():
     start = cluster(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]) * 2.3 / np.sqrt(2.0), "Si")
 
     def numbers(potential, structure):
-        found = jp.vibrations(potential, structure)
-        return jnp.stack([found.zero_point_energy, found.harmonic([300.0]).free_energy[0]])
+        result = jp.vibrations(potential, structure)
+        return jnp.stack([result.zero_point_energy, result.harmonic([300.0]).free_energy[0]])
 
     posterior = jp.Posterior.of(MORSE, {"depth": 0.01, "r0": 0.02})
     bars = jp.propagate(posterior, numbers, start)
@@ -196,7 +196,7 @@ def test_refusals(tetrahedron, copper):
     for free in ([0, 0], [4], [], [0.5], [True, False], "all"):
         with pytest.raises(DataError, match="free: expected different indices"):
             jp.vibrations(copper, tetrahedron, free=free)
-    found = jp.vibrations(copper, tetrahedron)
+    result = jp.vibrations(copper, tetrahedron)
     for arguments, match in (
         (dict(temperatures=[0.0], symmetry_number=12), "positive"),
         (dict(temperatures=[300.0]), "symmetry_number: expected how many"),
@@ -205,6 +205,6 @@ def test_refusals(tetrahedron, copper):
         (dict(temperatures=[300.0], symmetry_number=12, pressure=-1.0), "pressure"),
     ):
         with pytest.raises(DataError, match=match):
-            found.ideal_gas(**arguments)
+            result.ideal_gas(**arguments)
     with pytest.raises(DataError, match="made of molecules"):
-        found.replace(free=(0, 1)).ideal_gas([300.0], symmetry_number=12)
+        result.replace(free=(0, 1)).ideal_gas([300.0], symmetry_number=12)
