@@ -65,6 +65,7 @@ from jaxpot.properties import (
     surface_energy,
     thermal_expansion,
     vacancy_energy,
+    vibrations,
 )
 from jaxpot.uncertainty import (
     ActiveSet,
@@ -95,5 +96,5 @@ __all__ = [
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
     "relax", "save", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std", "std_many",
     "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train", "units", "vacancy_energy",
-    "variance", "virials", "widened", "widened_near",
+    "variance", "vibrations", "virials", "widened", "widened_near",
 ]

@@ -92,6 +92,12 @@ def evaluate(potential, structure, neighbors=None, with_stress=True):
     return _strip_evaluation(_evaluate(*prepared, with_stress), n)
 
 
+def evaluate_by_strain(potential, structure, neighbors=None):
+    """`evaluate`, but with dE/dstrain, (3, 3) eV, in the place of the stress: of what has no volume, too."""
+    n, prepared = prepare_padded(potential, structure, neighbors)
+    return _strip_evaluation(_evaluate(*prepared, True, 1.0), n)
+
+
 def _of_members(committee, structure, neighbors, with_stress):
     n, (_, structure, neighbors) = prepare_padded(committee.widest, structure, neighbors)
     found = _evaluate_members(committee, structure, neighbors, with_stress)
@@ -118,24 +124,31 @@ def hessian_vector_product(potential, structure, vector, neighbors=None):
     return _hvp(potential, structure, jnp.asarray(vector, structure.positions.dtype), neighbors)
 
 
-def hessian(potential, structure, neighbors=None, batch=32):
+def hessian(potential, structure, neighbors=None, batch=32, atoms=None):
     """Second derivatives d2E/dr_ia dr_jb, (n, 3, n, 3) eV/A^2, by Hessian-vector products.
 
     Args:
         batch: how many columns are computed at once.
+        atoms: (m,) indices: of these alone, (m, 3, m, 3).
 
     Raises:
         ResourceError: the matrix would need more than 4 GB; use `hessian_vector_product`.
     """
+    return gradient_and_hessian(potential, structure, neighbors, batch, atoms)[1]
+
+
+def gradient_and_hessian(potential, structure, neighbors=None, batch=32, atoms=None):
+    """The gradient dE/dr of all atoms, (n, 3) eV/A, on the way to the `hessian`; and that."""
     potential, structure, neighbors = prepare(potential, structure, neighbors)
-    n = len(structure)
-    size = (3 * n) ** 2 * structure.positions.dtype.itemsize
+    atoms = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
+    m = len(atoms)
+    size = (3 * m) ** 2 * structure.positions.dtype.itemsize
     if size > HESSIAN_LIMIT:
         raise ResourceError(
-            f"the Hessian of {n} atoms needs {size / 1e9:.1f} GB, more than the limit of "
+            f"the Hessian of {m} atoms needs {size / 1e9:.1f} GB, more than the limit of "
             f"{HESSIAN_LIMIT / 1e9:.0f} GB: use jp.hessian_vector_product"
         )
-    return _hessian(potential, structure, neighbors, min(batch, max(3 * n, 1)))
+    return _hessian(potential, structure, neighbors, atoms, min(batch, max(3 * m, 1)))
 
 
 def evaluate_many(potential, structures):
@@ -238,9 +251,9 @@ def _site_energies(potential, structure, neighbors):
 
 
 @jax.jit
-def _evaluate(potential, structure, neighbors, with_stress):
+def _evaluate(potential, structure, neighbors, with_stress, volume=None):
     if not potential.local:
-        return _evaluate_general(potential, structure, neighbors)
+        return _evaluate_general(potential, structure, neighbors, volume)
     rows, n, dtype = chunks(potential, neighbors), len(structure), structure.positions.dtype
 
     def share(rows, wanted, potential, structure, neighbors):
@@ -252,7 +265,7 @@ def _evaluate(potential, structure, neighbors, with_stress):
         return _summed(force, *found)
 
     sums = sum_shares(share, rows, jnp.asarray(with_stress), potential, structure, neighbors)
-    return _assembled(potential, structure, neighbors, sums)
+    return _assembled(potential, structure, neighbors, sums, volume)
 
 
 @jax.jit
@@ -307,17 +320,24 @@ def _summed(force, site, centers, virial):
     return site.sum(), energies, force, virial.sum(0)
 
 
-def _assembled(potential, structure, neighbors, sums):
+def _assembled(potential, structure, neighbors, sums, volume=None):
     energy, energies, force, strain_derivative = sums
     # NaN for atoms at one point: their distance is.
     bad = poison(potential, structure, neighbors) * spread(force)
-    scale = bad if all(structure.pbc) else jnp.nan
     return Evaluation(
         energy=energy * bad,
         energies=energies * bad,
         forces=force * bad,
-        stress=0.5 * (strain_derivative + strain_derivative.T) / structure.volume * scale,
+        stress=_per_volume(strain_derivative, structure, volume) * bad,
     )
+
+
+def _per_volume(strain_derivative, structure, volume):
+    """The stress: by the volume of the structure, NaN if it has none, or by the one given."""
+    symmetric = 0.5 * (strain_derivative + strain_derivative.T)
+    if volume is not None:
+        return symmetric / volume
+    return symmetric / structure.volume if all(structure.pbc) else jnp.full_like(symmetric, jnp.nan)
 
 
 def chunks(potential, neighbors):
@@ -347,7 +367,7 @@ def _in_space(graph, site, gradient):
     return jnp.where(graph.real, site, 0.0), gradient
 
 
-def _evaluate_general(potential, structure, neighbors):
+def _evaluate_general(potential, structure, neighbors, volume=None):
     """The same by plain differentiation of the energy, for potentials that are not local."""
 
     def total(positions, strain):
@@ -359,8 +379,7 @@ def _evaluate_general(potential, structure, neighbors):
         structure.positions, none
     )
     bad = spread(value)
-    scale = bad if all(structure.pbc) else jnp.nan
-    return Evaluation(value, sites * bad, -gradient * bad, 0.5 * (strained + strained.T) / structure.volume * scale)
+    return Evaluation(value, sites * bad, -gradient * bad, _per_volume(strained, structure, volume) * bad)
 
 
 @jax.jit
@@ -392,12 +411,16 @@ def _hvp(potential, structure, vector, neighbors):
     return product * spread(value)
 
 
-@partial(jax.jit, static_argnums=3)
-def _hessian(potential, structure, neighbors, batch):
-    n = len(structure)
-    (value, _), product = jax.linearize(
+@partial(jax.jit, static_argnums=4)
+def _hessian(potential, structure, neighbors, atoms, batch):
+    m = atoms.shape[0]
+    (value, gradient), product = jax.linearize(
         _value_and_gradient(potential, structure, neighbors), structure.positions
     )
-    units = jnp.eye(3 * n, dtype=structure.positions.dtype).reshape(3 * n, n, 3)
-    rows = jax.lax.map(lambda unit: product(unit)[1], units, batch_size=batch)
-    return rows.reshape(n, 3, n, 3) * spread(value)
+
+    def row(k):
+        unit = jnp.zeros_like(structure.positions).at[atoms[k // 3], k % 3].set(1.0)
+        return product(unit)[1][atoms]
+
+    rows = jax.lax.map(row, jnp.arange(3 * m), batch_size=batch)
+    return gradient * spread(value), rows.reshape(m, 3, m, 3) * spread(value)

@@ -26,14 +26,14 @@ def arguments(parser):
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write the relaxed structure")
-    parser.add_argument("--cell", action="store_true", help="relax the cell too")
+    parser.add_argument("--cell", action="store_true", help="relax the cell too; of a slab only in its plane")
     parser.add_argument(
         "--pressure-GPa", type=float, default=0.0, metavar="P", help="pressure (needs --cell)"
     )
     parser.add_argument(
         "--fmax", type=float, default=1e-6, metavar="F", help="target in eV/A (default: 1e-6)"
     )
-    parser.add_argument("--steps", type=int, default=500, metavar="N", help="most evaluations (default: 500)")
+    parser.add_argument("--steps", type=int, metavar="N", help="most evaluations (default: while it gets better)")
     parser.add_argument("--no-symmetry", action="store_true", help="do not keep the space group of the start")
 
 

@@ -1,4 +1,4 @@
-"""Properties of crystals: derivatives of the energy, and what thermodynamics makes of them.
+"""Properties of crystals and molecules: derivatives of the energy, and what thermodynamics makes of them.
 
 Functions take (potential, structure, options by keyword) and return small pytrees that are differentiable
 with respect to the potential. Iterations (relaxation, thermal expansion) run on the host and carry
@@ -25,11 +25,14 @@ from jaxpot.properties.relax import Relaxation, relax
 from jaxpot.properties.surfaces import surface_energy
 from jaxpot.properties.thermal import ThermalExpansion, thermal_expansion
 from jaxpot.properties.vacancies import vacancy_energy
+from jaxpot.properties.vibration_sums import IdealGas
+from jaxpot.properties.vibrations import Vibrations, vibrations
 
 __all__ = [
     "Arrangement", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
-    "GruneisenBands", "Harmonic", "PhononBands", "PhononDos", "Phonons", "Relaxation", "ThermalExpansion",
+    "GruneisenBands", "Harmonic", "IdealGas", "PhononBands", "PhononDos", "Phonons", "Relaxation",
+    "ThermalExpansion", "Vibrations",
     "dynamical_matrix", "elastic_constants", "equation_of_state", "force_constants", "gruneisen",
     "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "surface_energy",
-    "thermal_expansion", "vacancy_energy",
+    "thermal_expansion", "vacancy_energy", "vibrations",
 ]

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import check_distances, checked_neighbors
+from jaxpot.checks import check_distances, check_potential, checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.potentials.base import Potential
+from jaxpot.properties.rigid import rigid_motions
 
 # Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -30,6 +30,47 @@ def voigt_basis(dtype=np.float64):
     return basis
 
 
+def free_strains(structure, cell):
+    """The strains of a free cell, (s, 3, 3): symmetric, orthogonal to each other, and of periodic directions only.
+
+    Args:
+        structure: concrete.
+        cell: False: none; True: all that stretch no open direction; six booleans: these, in Voigt's order.
+
+    Raises:
+        DataError: something else, a structure without periods, or strains that stretch an open direction.
+    """
+    chosen = np.asarray(cell)
+    if chosen.dtype != bool and not (chosen.dtype.kind in "iu" and np.isin(chosen, (0, 1)).all()):
+        raise DataError(f"cell: expected True, False or six booleans (xx, yy, zz, yz, xz, xy), got {cell!r}")
+    if chosen.shape not in ((), (6,)):
+        raise DataError(f"cell: expected True, False or six booleans (xx, yy, zz, yz, xz, xy), got {cell!r}")
+    basis = voigt_basis()
+    if not chosen.any():
+        return basis[:0]
+    if not any(structure.pbc):
+        raise DataError(
+            f"a free cell needs a structure that is periodic along one axis at least, got pbc={structure.pbc}: leave "
+            "out cell=True"
+        )
+    axes = np.linalg.qr(np.asarray(structure.cell)[list(structure.pbc)].T)[0]
+    inside = axes @ axes.T
+    closed = np.abs(inside @ basis @ inside - basis).max(axis=(1, 2)) < 1e-10
+    if chosen.ndim:
+        chosen = chosen.astype(bool)
+        if (chosen & ~closed).any():
+            raise DataError(
+                f"cell: some of the strains {cell!r} stretch a direction that is open (pbc={structure.pbc}): take "
+                "cell=True, which leaves it as it is"
+            )
+        return basis[chosen]
+    p = axes.shape[1]
+    if closed.sum() == p * (p + 1) // 2:
+        return basis[closed]
+    pairs = [0.5 * (np.outer(a, b) + np.outer(b, a)) for i, a in enumerate(axes.T) for b in axes.T[i:]]
+    return np.array(pairs)
+
+
 def deform(structure, strain, displacements):
     """The structure with r = (r0 + u)(1 + strain), cell = cell0 (1 + strain)."""
     return structure.moved(structure.positions + displacements).strained(strain)
@@ -37,14 +78,18 @@ def deform(structure, strain, displacements):
 
 def crystal(potential, structure, skin=0.6, what="this property"):
     """Potential, structure and a list with room for strains, checked to be a crystal with concrete values."""
-    if not isinstance(potential, Potential):
-        raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
+    check_potential(potential)
     structure = Structure.of(structure)
     if not all(structure.pbc):
         raise DataError(f"{what} needs a crystal, periodic along all three axes; got pbc={structure.pbc}")
+    return structure, checked_list(potential, structure, skin)
+
+
+def checked_list(potential, structure, skin):
+    """A list of a structure that is matter, periodic or not."""
     listed = checked_neighbors(potential, structure, skin=skin)
     check_distances(structure, listed, refuse=True)
-    return structure, listed
+    return listed
 
 
 def frozen(tree):
@@ -62,20 +107,24 @@ def frozen(tree):
 
 
 def symmetric_coordinates(structure):
-    """What a crystal can change without losing its symmetry: strains (s, 3, 3) and displacements (k, n, 3); NumPy.
+    """What a structure can change without losing its symmetry: strains (s, 3, 3) and displacements (k, n, 3); NumPy.
 
-    Orthonormal, and without uniform displacements.
+    Orthonormal, and without rigid motions. No strains of what is open along an axis: its cell is held.
     """
     n = len(structure)
-    units = np.eye(3 * n).reshape(3 * n, n, 3)
-    still = units - units.mean(1, keepdims=True)
     with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
-        group = space_group(frozen(structure))
-        return _invariant(voigt_basis(), group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
+        structure = frozen(structure)
+        group = space_group(structure)
+        rigid = np.concatenate(rigid_motions(structure)).reshape(-1, 3 * n)
+        still = (np.eye(3 * n) - np.linalg.pinv(rigid) @ rigid).reshape(3 * n, n, 3)
+        strains = voigt_basis()[: 6 * all(structure.pbc)]
+        return _invariant(strains, group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
 
 
 def _invariant(fields, project):
     """An orthonormal basis of what a projection leaves of some fields, (k, ...)."""
+    if not len(fields):
+        return fields
     kept = np.array([np.asarray(project(f)) for f in fields])
     flat = kept.reshape(len(kept), -1)
     _, size, basis = np.linalg.svd(flat, full_matrices=False)

@@ -16,7 +16,7 @@ _TOLERANCE = 1e-4  # A; atoms closer than this along the normal are in one plane
 
 
 def surface_energy(
-    potential, structure, miller, thickness=15.0, relaxed=True, rattle=0.01, fmax=1e-4, steps=500, callback=None,
+    potential, structure, miller, thickness=15.0, relaxed=True, rattle=0.01, fmax=1e-4, steps=None, callback=None,
 ):
     """Surface energy, static, at the crystal's own cell, of the smallest periodic cell: without reconstructions.
 

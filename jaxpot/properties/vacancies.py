@@ -14,7 +14,7 @@ _SHELL = 1.1  # of the nearest neighbour's distance: further ones are not neares
 
 def vacancy_energy(
     potential, structure, site=0, distance=12.0, chemical_potential=None, relaxed=True, inward=0.15, rattle=0.01,
-    fmax=1e-4, steps=500, callback=None,
+    fmax=1e-4, steps=None, callback=None,
 ):
     """Formation energy of a vacancy, static, at the crystal's own cell.
 

@@ -11,9 +11,10 @@ from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.potentials.posterior import check_posterior
-from jaxpot.properties.coordinates import crystal, deform, symmetric_coordinates
+from jaxpot.properties.coordinates import checked_list, deform, symmetric_coordinates
 from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
 
+_BOND = 2.0  # A, about the length of a bond in what has no volume
 _STEP = 1e-3  # strain, or displacement over length of a bond, of the differences by the shape of the crystal
 
 
@@ -54,12 +55,13 @@ def propagate(posterior, function, structure=None, response=None):
     with f the posterior's calibrated factor for properties, or 1.
 
     Without a structure, J is the vector-Jacobian product of `function(potential)`, whatever that does, a relaxation
-    included. With one, `function(potential, structure)` is a property of a crystal at its minimum, which moves with
+    included. With one, `function(potential, structure)` is a property of a structure at its minimum, which moves with
     the parameters:
 
         dq/dtheta = (dq/dtheta)_x + dq/dx dx/dtheta,   dx/dtheta = -(d2E/dx dx)^-1 d2E/dx dtheta
 
-    with x the strains and displacements that keep the symmetry. dx/dtheta is exact; dq/dx, a few numbers, comes from
+    with x the strains and displacements that keep the symmetry; of molecules and slabs displacements alone, the cell is
+    held. dx/dtheta is exact; dq/dx, a few numbers, comes from
     central differences in x. That saves the reverse pass through the next higher derivative of the energy, whose
     program takes minutes to compile, and third derivatives, which rough potentials (GAP) do not have.
 
@@ -67,7 +69,7 @@ def propagate(posterior, function, structure=None, response=None):
         posterior: `Posterior`.
         function: to any tree of real arrays. NaN where a number does not exist (a Grueneisen parameter of an acoustic
             mode at Gamma): its deviation is NaN, too.
-        structure: a crystal at the minimum for the mean, cell and all (`relax(..., cell=True)`).
+        structure: at the minimum for the mean, a crystal cell and all (`relax(..., cell=True)`).
         response: what `shape_response` returns for it, where several properties are propagated.
 
     Returns:
@@ -86,7 +88,8 @@ def propagate(posterior, function, structure=None, response=None):
         structure = Structure.of(structure)
         response = shape_response(posterior, structure) if response is None else response
         value, by_theta = _jacobian(posterior, function, structure)
-        by_theta = by_theta + _by_shape(posterior, function, structure) @ response
+        if len(response):  # an atom has no shape
+            by_theta = by_theta + _by_shape(posterior, function, structure) @ response
     arrays, form = jax.tree.flatten(value)
     slopes, begin = [], 0
     by_z = by_theta @ np.asarray(posterior.factor) * float(posterior.property_factor)
@@ -126,7 +129,7 @@ def shape_response(posterior, structure):
     """How the coordinates that keep a crystal's symmetry follow the parameters, dx/dtheta: (strains + moves, P)."""
     strains, moves = map(jnp.asarray, symmetric_coordinates(structure))
     potential, n = posterior.potential, len(structure)
-    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="the shape of a crystal")
+    listed = checked_list(potential, structure, list_skin(potential))
 
     def blocks(potential):
         return _shape_blocks(site_hessians(potential, structure, listed), n, strains, moves)
@@ -151,7 +154,7 @@ def _shape_blocks(sites, n, strains, moves):
 def _by_shape(posterior, function, structure):
     """dq/dx by central differences, (K, strains + moves)."""
     strains, moves = symmetric_coordinates(structure)
-    length = float(structure.volume / len(structure)) ** (1.0 / 3.0)
+    length = float(structure.volume / len(structure)) ** (1.0 / 3.0) if all(structure.pbc) else _BOND
     columns = []
     for strain, move in [(s, 0.0 * structure.positions) for s in strains] + [(np.zeros((3, 3)), m) for m in moves]:
         step = _STEP * (length if not strain.any() else 1.0)
