@@ -5,7 +5,7 @@ import numpy as np
 from jaxpot import md, units
 from jaxpot.cli.card import count, start
 from jaxpot.cli.files import keeping_last_state, output_folder
-from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.model import load_model, model_argument, smooth_argument, smooth_if_asked
 from jaxpot.errors import DataError
 
 NAME = "md"
@@ -43,13 +43,14 @@ def arguments(parser):
     parser.add_argument(
         "--frames", choices=("xyz", "nc"), default="xyz", help="extended XYZ or NetCDF by AMBER's convention (xyz)"
     )
+    smooth_argument(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of velocities and thermostat (default: 0)")
 
 
 def run(options, console):
     if options.pressure_GPa and options.ensemble != "npt":
         raise DataError(f"--pressure-GPa acts with --ensemble npt, not {options.ensemble}")
-    potential = load_model(options)
+    potential = smooth_if_asked(options, load_model(options), None, console)
     structure = start(options.structure, potential, console).repeated(options.supercell)
     folder = output_folder(options.out)
     dynamics = ENSEMBLES[options.ensemble](potential, options)
