@@ -13,7 +13,7 @@ from jaxpot.cli.files import output_folder, write_structure
 from jaxpot.cli.model import load_posterior, model_argument, model_files, smooth_argument, smooth_if_asked
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
-from jaxpot.report.card import ROOM, property_card
+from jaxpot.report.card import ROOM, check_size, property_card
 from jaxpot.report.crystal import find_volume
 from jaxpot.report.table import text_table
 
@@ -108,7 +108,7 @@ def _number(text, least, expected):
 def run(options, console):
     potential, posterior = load_posterior(options)
     potential = smooth_if_asked(options, potential, posterior, console)
-    structure = start(options.structure, potential, console)
+    structure = start(options.structure, potential, console, check_size)
     folder = output_folder(options.out)
     card = property_card(
         potential,
@@ -133,9 +133,21 @@ def _described(options, potential):
     return about | {"name": f"{about['name']}, tables made smooth"} if options.smooth else about
 
 
-def start(spec, potential, console):
-    """The crystal that a word on the command line means, at about its volume where that is not given."""
+def start(spec, potential, console, check_size=None):
+    """The crystal that a word on the command line means, at about its volume where that is not given.
+
+    Args:
+        spec: a file or PROTOTYPE:ELEMENTS[:a=A].
+        potential: for which the volume is looked for.
+        console: `Console`.
+        check_size: called with the number of atoms, if a file declares it even before it is read.
+    """
+    declared = io.declared_atoms(spec) if check_size else None
+    if declared is not None:
+        check_size(declared)
     structure, given = io.structure_from_spec(spec)
+    if check_size:
+        check_size(len(structure))
     check_species(potential, structure)
     if not given:
         console.progress(f"{spec}: looking for the volume")

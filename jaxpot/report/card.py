@@ -276,14 +276,23 @@ def _thermal_expansion(expand, temperatures, double, done):
         return found
 
 
+def check_size(atoms):
+    """Refuse so many atoms that finding their symmetry alone takes minutes.
+
+    Raises:
+        ResourceError: they are too many.
+    """
+    if atoms > _MOST_ATOMS:
+        raise ResourceError(
+            f"a property card begins with the symmetry and the phonons of the crystal, and {atoms} atoms are beyond it "
+            f"(at most {_MOST_ATOMS}): give its primitive cell, or use jaxpot relax, evaluate and md"
+        )
+
+
 def _small_enough(structure, points, say):
     """The primitive cell, or an error where its phonons would take gigabytes, and hours."""
     structure = Structure.of(structure)
-    if len(structure) > _MOST_ATOMS:
-        raise ResourceError(
-            f"a property card begins with the symmetry and the phonons of the crystal, and {len(structure)} atoms are "
-            f"beyond it (at most {_MOST_ATOMS}): give its primitive cell, or use jaxpot relax, evaluate and md"
-        )
+    check_size(len(structure))
     structure = primitive(structure)
     atoms = len(structure)
     size = 6.0 * 16.0 * points * (3.0 * atoms) ** 2  # bytes; dynamical matrices, eigenvectors and derivatives
