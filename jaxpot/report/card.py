@@ -39,6 +39,7 @@ from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
 from jaxpot.report.defects import defects_of
 from jaxpot.report.html import html_page
 
+_LONG_SYMMETRY = 1000  # atoms
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
 _UNDER_PRESSURE = (
     "at {:g} GPa: the crystal is at the minimum of its enthalpy; equation of state, vacancies, surfaces and error bars "
@@ -293,6 +294,8 @@ def _small_enough(structure, points, say):
     """The primitive cell, or an error where its phonons would take gigabytes, and hours."""
     structure = Structure.of(structure)
     check_size(len(structure))
+    if len(structure) > _LONG_SYMMETRY:
+        say(f"symmetry of {len(structure)} atoms: up to a minute")
     structure = primitive(structure)
     atoms = len(structure)
     size = 6.0 * 16.0 * points * (3.0 * atoms) ** 2  # bytes; dynamical matrices, eigenvectors and derivatives
