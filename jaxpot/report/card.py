@@ -210,9 +210,7 @@ def property_card(
             results |= defects_of(potential, crystal, notes)
         say("thermal expansion and heat capacity")
         with _optional("thermal properties", notes):
-            while not wait([thermal], timeout=10.0).done:
-                say(f"thermal expansion: {len(temperatures_done)} of {len(temperatures)} temperatures")
-            results["thermal"] = thermal.result()
+            results["thermal"] = _waited(thermal, temperatures_done, len(temperatures), say)
 
     notes += cautions(results)
     thermal = _thermal(results.get("thermal"), atoms)
@@ -275,6 +273,13 @@ def _thermal_expansion(expand, temperatures, double, done):
         found = expand(temperatures[: len(done)])
         warnings.warn(message, JaxpotWarning, stacklevel=2)
         return found
+
+
+def _waited(thermal, done, count, say, seconds=10.0):
+    """What a thread returns; until then, how many temperatures are done is said every few seconds."""
+    while not wait([thermal], timeout=seconds).done:
+        say(f"thermal expansion: {len(done)} of {count} temperatures")
+    return thermal.result()
 
 
 def check_size(atoms):
