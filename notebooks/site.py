@@ -1,62 +1,142 @@
-"""The documentation as a web site: a page for each notebook, executed, and one for each module, from its docstrings.
+"""The documentation as a web site: notebooks, executed, the commands, and every module from its docstrings.
 
     pip install '.[docs]'
     python notebooks/site.py --out site [--as-they-are]
 """
 
 import argparse
+import os
 import re
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from html import escape
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
-import pdoc
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
+
+from jaxpot.cli.compiler import compile_sooner
+from jaxpot.cli.main import parser as command_line
 
 HERE = Path(__file__).parent
+READING = (  # the order in which they make sense
+    "first_steps", "fitting", "error_bars", "molecular_dynamics", "learning_on_the_fly", "gaussian_approximation",
+    "neural_networks",
+)
+_LONGEST = ("error_bars", "fitting", "gaussian_approximation")  # begin with these, so that no core waits for them
+_WIDTH = 110  # letters of the help of commands
 PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>jaxpot</title><style>
-body {{ font: 16px/1.6 sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #222 }}
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>
+body {{ font: 16px/1.6 sans-serif; max-width: 52rem; margin: 3rem auto; padding: 0 1rem; color: #222 }}
 a {{ color: #0b5394 }} li {{ margin: 0.4rem 0 }} code {{ background: #f2f2f2; padding: 0 0.2rem }}
+pre {{ background: #f7f7f7; padding: 0.8rem 1rem; overflow-x: auto; font-size: 13px; line-height: 1.4 }}
+pre code {{ background: none; padding: 0 }}
 </style></head><body>
-<h1>jaxpot</h1>
-<p>{about}</p>
-<h2>Notebooks</h2><ul>{notebooks}</ul>
-<h2>Reference</h2>
-<p><a href="api/jaxpot.html">Every module, class and function</a>, with formulas, shapes, units, errors and sources.</p>
+{body}
 </body></html>
 """
 
 
+def notebooks():
+    """The notebooks in reading order; those that the order does not know come last."""
+    known = {path.stem: path for path in sorted(HERE.glob("*.ipynb"))}
+    return [known.pop(name) for name in READING if name in known] + list(known.values())
+
+
 def written(path, folder, execute):
-    """The page of one notebook; its title and first sentence."""
+    """Write the page of one notebook."""
     book = nbformat.read(path, as_version=4)
     if execute:
-        NotebookClient(book, timeout=900, resources={"metadata": {"path": str(folder)}}).execute()
+        with tempfile.TemporaryDirectory() as scratch:
+            NotebookClient(book, timeout=900, resources={"metadata": {"path": scratch}}).execute()
     body, _ = HTMLExporter().from_notebook_node(book, {"metadata": {"name": path.stem}})
     (folder / f"{path.stem}.html").write_text(body, encoding="utf-8")
-    heading, _, text = book.cells[0].source.partition("\n")
-    first = re.split(r"(?<=[.:]) ", " ".join(text.split()))[0].rstrip(":.")
-    return heading.lstrip("# "), first
+    return path.name
 
 
-def main():
+def front_page():
+    """The text of index.html: what the README says first, notebooks by title and first sentence, the reference."""
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    head, _, rest = readme.partition("\n## ")
+    tour = rest.partition("\n## Tour\n")[2].partition("\n## ")[0]
+    parts = [markdown2html(head)]
+    if tour:
+        parts += ["<h2>Tour</h2>", markdown2html(tour)]
+    rows = []
+    for path in notebooks():
+        heading, _, text = nbformat.read(path, as_version=4).cells[0].source.partition("\n")
+        first = re.split(r"(?<=[.:]) ", " ".join(text.split()))[0].rstrip(":.")
+        title = _inline(heading.lstrip("# "))
+        rows.append(f'<li><a href="{path.stem}.html">{title}</a>: {_inline(first)}.</li>')
+    parts += [
+        "<h2>Notebooks</h2>", "<ol>", *rows, "</ol>", "<h2>Reference</h2>", "<ul>",
+        '<li><a href="commands.html">The commands</a>: usage, options and examples of each.</li>',
+        '<li><a href="api/jaxpot.html">Every module, class and function</a>, with formulas, shapes, units, errors and '
+        "sources.</li>", "</ul>",
+    ]
+    return PAGE.format(title="jaxpot", body="\n".join(parts))
+
+
+def commands_page():
+    """The text of commands.html: what `jaxpot COMMAND --help` prints, for every command."""
+    top = command_line()
+    commands = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction)).choices
+    for each in (top, *commands.values()):
+        each.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=_WIDTH)
+    links = ", ".join(f'<a href="#{name}">{name}</a>' for name in commands)
+    parts = ["<h1>Commands</h1>", f'<p><a href="index.html">jaxpot</a>: {links}</p>', _preformatted(top.format_help())]
+    for name, command in commands.items():
+        parts += [f'<h2 id="{name}">jaxpot {name}</h2>', _preformatted(command.format_help())]
+    return PAGE.format(title="jaxpot: commands", body="\n".join(parts))
+
+
+def reference(folder):
+    """Write the pages of all modules."""
+    import pdoc
+
+    pdoc.render.configure(docformat="google", math=True)
+    pdoc.pdoc("jaxpot", output_directory=folder)
+    return "reference"
+
+
+def _inline(text):
+    """Markdown without the paragraph around it."""
+    return re.sub(r"^<p>(.*)</p>$", r"\1", markdown2html(text).strip(), flags=re.DOTALL)
+
+
+def _preformatted(text):
+    return f"<pre>{escape(text)}</pre>"
+
+
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("site"), help="folder; made if it is not there (site)")
     parser.add_argument("--as-they-are", action="store_true", help="do not execute the notebooks")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for path in sorted(HERE.glob("*.ipynb")):
-        print(f"{path.name} ...", flush=True)
-        title, first = written(path, options.out, not options.as_they_are)
-        rows.append(f'<li><a href="{path.stem}.html">{title}</a>: {first}.</li>')
-    print("reference ...", flush=True)
-    pdoc.render.configure(docformat="google", math=True)
-    pdoc.pdoc("jaxpot", output_directory=options.out / "api")
-    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
-    about = " ".join(readme.split("\n## ")[0].split("\n", 1)[1].split())
-    (options.out / "index.html").write_text(PAGE.format(about=about, notebooks="".join(rows)), encoding="utf-8")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (one a core)")
+    options = parser.parse_args(argv)
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("commands.html", commands_page()), ("index.html", front_page())):
+        (out / name).write_text(text, encoding="utf-8")
+    compile_sooner()  # kernels inherit it, and programs that one of them has compiled
+    programs = tempfile.mkdtemp()
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3"}
+    os.environ.setdefault("JAX_LOGGING_LEVEL", "CRITICAL")  # of kept programs it says much in the pages otherwise
+    ordered = sorted(notebooks(), key=lambda path: path.stem not in _LONGEST)
+    try:
+        with ProcessPoolExecutor(max(1, options.jobs), get_context("spawn")) as pool:
+            pages = [pool.submit(written, path, out, not options.as_they_are) for path in ordered]
+            pages.append(pool.submit(reference, out / "api"))
+            for page in pages:
+                print(f"{page.result()} ...", flush=True)
+    finally:
+        shutil.rmtree(programs, ignore_errors=True)
     print(f"Written: {options.out / 'index.html'}")
 
 

@@ -753,3 +753,25 @@ def test_atoms_that_are_known_stay_known_inside_a_jitted_function():
     assert slope == pytest.approx(float(ahead - behind) / 2e-4, rel=1e-7)
     with pytest.raises(DataError, match="positions must be known .* build the list outside of jit/vmap"):
         jax.jit(lambda x: jp.energy(SILICON, CRYSTAL.moved(x)))(CRYSTAL.positions)
+    with pytest.raises(DataError, match="made outside, or with NumPy: under jit, jax.numpy traces"):
+        jax.jit(lambda strength: jp.energy(SILICON.replace(A=strength), CRYSTAL.moved(1.01 * CRYSTAL.positions)))(7.0)
+
+
+def test_properties_of_a_known_crystal_are_functions_of_traced_parameters():
+    def properties(strength):
+        potential = SILICON.replace(A=strength)
+        return {
+            "energy": jp.evaluate(potential, ATOMS).energy,
+            "hessian": jp.hessian(potential, ATOMS),
+            "density of states": jp.phonon_dos(potential, CRYSTAL, mesh=(2, 2, 2)).density,
+            "phonons": jp.phonons(potential, ATOMS, [0.5, 0.0, 0.5]).frequencies,
+            "c44": jp.elastic_constants(potential, ATOMS).c44,
+            "supercell": jp.energy(potential, CRYSTAL.repeated((2, 1, 1))),
+        }
+
+    traced = jax.eval_shape(properties, 7.0)  # without compiling it
+    assert {name: found.shape for name, found in traced.items()} == {
+        "energy": (), "hessian": (2, 3, 2, 3), "density of states": (401,), "phonons": (6,), "c44": (), "supercell": (),
+    }
+    doubled = jax.jit(lambda strength: jp.energy(SILICON.replace(A=strength), CRYSTAL.repeated((2, 1, 1))))
+    assert doubled(7.0) == pytest.approx(2.0 * float(jp.energy(SILICON.replace(A=7.0), CRYSTAL)), rel=1e-12)

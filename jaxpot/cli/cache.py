@@ -26,19 +26,7 @@ def use_cache():
     _prune(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
-    _silence()
     return folder
-
-
-def _silence():
-    """No messages of XLA about kept programs, unless the user has chosen a level of messages.
-
-    It takes hints such as "prefer-no-gather" for features that the processor lacks, and warns of SIGILL with two lines
-    of 2,000 characters a program. Programs of other processors are in other folders; failures raise all the same.
-    """
-    by_default = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1"  # as JAX sets it
-    if by_default and "JAX_LOGGING_LEVEL" not in os.environ:
-        jax.config.update("jax_logging_level", "CRITICAL")
 
 
 def _safe_folder():

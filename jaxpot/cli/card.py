@@ -1,18 +1,19 @@
 """`jaxpot card`: the property card of one crystal with one model."""
 
 import hashlib
+import math
 import os
 import shutil
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from jaxpot import catalog, io
+from jaxpot import catalog, io, units
 from jaxpot.checks import check_distances, check_species, checked_neighbors
 from jaxpot.cli.files import output_folder, write_structure
-from jaxpot.cli.model import load_posterior, model_argument, model_files
+from jaxpot.cli.model import load_posterior, model_argument, model_files, smooth_argument, smooth_if_asked
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
-from jaxpot.report.card import property_card
+from jaxpot.report.card import ROOM, check_size, property_card
 from jaxpot.report.crystal import find_volume
 from jaxpot.report.table import text_table
 
@@ -27,6 +28,7 @@ examples:
   jaxpot card sw-silicon --structure diamond:Si --out si-card
   jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
   jaxpot card SiC.sw --structure zincblende:SiC:a=4.35 --out sic-card --json
+  jaxpot card Mg_mm.eam.fs --smooth --structure hcp:Mg --temperatures 100 300 500 --pressure-GPa 2 --out mg-card
 """
 
 
@@ -40,6 +42,16 @@ def arguments(parser):
     )
     parser.add_argument(
         "--no-defects", dest="defects", action="store_false", help="leave out vacancies and surfaces"
+    )
+    smooth_argument(parser)
+    parser.add_argument(
+        "--temperatures", nargs="+", type=kelvin, metavar="K",
+        help="at which thermal expansion, bulk modulus and heat capacities are shown, besides 300 K (default: pictures "
+        "of 0 to 600 K, and numbers at 300 K)",
+    )
+    parser.add_argument(
+        "--pressure-GPa", type=pressure, default=0.0, metavar="P",
+        help="at which the crystal is relaxed and expands (default: 0; else without equation of state, defects, bars)",
     )
     parser.add_argument("--name", help="title of the card (default: the structure as it was given)")
     meshes(parser)
@@ -73,29 +85,69 @@ def count(text):
     return int(text)
 
 
+def kelvin(text):
+    """A temperature, for argparse."""
+    return _number(text, 0.0, "a temperature in K, not negative")
+
+
+def pressure(text):
+    """A pressure, for argparse."""
+    return _number(text, -math.inf, "a pressure in GPa")
+
+
+def _number(text, least, expected):
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number < least:
+        raise ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return number
+
+
 def run(options, console):
     potential, posterior = load_posterior(options)
-    structure = start(options.structure, potential, console)
+    potential = smooth_if_asked(options, potential, posterior, console)
+    structure = start(options.structure, potential, console, check_size)
     folder = output_folder(options.out)
     card = property_card(
         potential,
         structure,
         options.name or options.structure,
         progress=console.progress,
-        model=describe(model_files(options), potential),
+        model=_described(options, potential),
         mesh=options.mesh,
         dos_mesh=options.dos_mesh,
         points=options.points,
         posterior=posterior,
         defects=options.defects,
+        temperatures=None if options.temperatures is None else sorted({ROOM, *options.temperatures}),
+        pressure=options.pressure_GPa * units.GPa,
     )
     finish(card, folder, console)
     console.result(card.document())
 
 
-def start(spec, potential, console):
-    """The crystal that a word on the command line means, at about its volume where that is not given."""
+def _described(options, potential):
+    about = describe(model_files(options), potential)
+    return about | {"name": f"{about['name']}, tables made smooth"} if options.smooth else about
+
+
+def start(spec, potential, console, check_size=None):
+    """The crystal that a word on the command line means, at about its volume where that is not given.
+
+    Args:
+        spec: a file or PROTOTYPE:ELEMENTS[:a=A].
+        potential: for which the volume is looked for.
+        console: `Console`.
+        check_size: called with the number of atoms, if a file declares it even before it is read.
+    """
+    declared = io.declared_atoms(spec) if check_size else None
+    if declared is not None:
+        check_size(declared)
     structure, given = io.structure_from_spec(spec)
+    if check_size:
+        check_size(len(structure))
     check_species(potential, structure)
     if not given:
         console.progress(f"{spec}: looking for the volume")

@@ -4,7 +4,7 @@ from jaxpot import md, units
 from jaxpot.cli.analyse import diffusion_lines, note_lines, write_curves
 from jaxpot.cli.card import count, start
 from jaxpot.cli.files import keeping_last_state, output_folder
-from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.model import load_model, model_argument, smooth_argument, smooth_if_asked
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.md.curves import LEAST
 from jaxpot.report.averages import summary, summary_text
@@ -60,13 +60,14 @@ def arguments(parser):
     parser.add_argument(
         "--vdos-every", type=count, metavar="N", help="steps between looks of vdos (default: those of about 5 fs)"
     )
+    smooth_argument(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of velocities and thermostat (default: 0)")
 
 
 def run(options, console):
     if options.pressure_GPa and options.ensemble != "npt":
         raise DataError(f"--pressure-GPa acts with --ensemble npt, not {options.ensemble}")
-    potential = load_model(options)
+    potential = smooth_if_asked(options, load_model(options), None, console)
     structure = start(options.structure, potential, console).repeated(options.supercell)
     folder = output_folder(options.out)
     dynamics = ENSEMBLES[options.ensemble](potential, options)

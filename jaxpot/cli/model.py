@@ -6,6 +6,8 @@ other: argparse knows no such thing, so MODEL is declared only where no --model 
 
 from jaxpot import catalog
 from jaxpot.cli.parser import UsageError
+from jaxpot.errors import DataError
+from jaxpot.fitting import smoothed
 from jaxpot.potentials.posterior import Posterior
 
 _FLAG = "--model"
@@ -79,3 +81,32 @@ def load_posterior(options):
     """The potential, and the posterior that it is the mean of or None."""
     found = catalog.load(model_files(options), species=options.species, units=options.units)
     return (found.potential, found) if isinstance(found, Posterior) else (found, None)
+
+
+def smooth_argument(parser):
+    """--smooth, for what needs derivatives that tables have not got."""
+    parser.add_argument(
+        "--smooth", action="store_true",
+        help="replace the tables of an EAM file by curves with four continuous derivatives (jp.smoothed), and say by "
+        "how much they differ",
+    )
+
+
+def smooth_if_asked(options, potential, posterior, console):
+    """The potential, its tables made smooth where --smooth is given.
+
+    Raises:
+        DataError: no tables, or a MEAM; error bars, which belong to the potential as it was fitted.
+    """
+    if not options.smooth:
+        return potential
+    if posterior is not None:
+        raise DataError("--smooth: error bars belong to the potential as it was fitted; leave --smooth out")
+    console.progress("making tables smooth")
+    try:
+        found = smoothed(potential)
+    except DataError as error:
+        raise DataError(f"--smooth: {error}") from error
+    if not console.quiet:
+        console.note(str(found))
+    return found.potential

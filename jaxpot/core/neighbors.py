@@ -148,7 +148,10 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=
     structure = Structure.of(structure)
     if cutoff is None or not np.isfinite(cutoff) or cutoff < 0 or not np.isfinite(skin) or skin < 0:
         raise DataError(f"cutoff and skin must be finite and not negative, in A; got cutoff={cutoff}, skin={skin}")
-    remedy = "build the list outside of jit/vmap and pass it as `neighbors`"
+    remedy = (
+        "build the list outside of jit/vmap and pass it as `neighbors`. A structure that depends on nothing traced is "
+        "to be made outside, or with NumPy: under jit, jax.numpy traces what it makes of known numbers, too"
+    )
     positions = require_concrete(structure.positions, "positions", remedy).astype(np.float64)
     cell = require_concrete(structure.cell, "the cell", remedy).astype(np.float64)
     numbers = require_concrete(structure.numbers, "atomic numbers", remedy)

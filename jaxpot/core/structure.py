@@ -159,14 +159,18 @@ class Structure:
         """A supercell of `repeats` (three integers); atoms of one image stand together, as in ASE."""
         repeats = np.asarray(repeats)
         images = np.stack(np.meshgrid(*[np.arange(r) for r in repeats], indexing="ij"), -1).reshape(-1, 3)
-        shifts = product(jnp.asarray(images, self.cell.dtype), self.cell)
         count = len(images)
-        copy = self.moved(
-            (shifts[:, None] + self.positions[None]).reshape(-1, 3),
-            self.cell * jnp.asarray(repeats, self.cell.dtype)[:, None],
+        known = not is_traced(self)
+        xp = np if known else jnp  # of a known structure, under jit too: jax.numpy would trace constants
+        put = (lambda array: to_device(np.asarray(array))) if known else (lambda array: array)
+        positions, cell, numbers, masses = (
+            xp.asarray(array) for array in (self.positions, self.cell, self.numbers, self.masses)
         )
-        object.__setattr__(copy, "numbers", jnp.tile(self.numbers, count))
-        object.__setattr__(copy, "masses", jnp.tile(self.masses, count))
+        images, repeats = images.astype(cell.dtype), repeats.astype(cell.dtype)
+        shifts = images @ cell if known else product(images, cell)
+        copy = self.moved(put((shifts[:, None] + positions[None]).reshape(-1, 3)), put(cell * repeats[:, None]))
+        object.__setattr__(copy, "numbers", put(xp.tile(numbers, count)))
+        object.__setattr__(copy, "masses", put(xp.tile(masses, count)))
         return copy
 
 

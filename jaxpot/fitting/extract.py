@@ -229,8 +229,9 @@ def _refuse_absent(keys, seen):
             continue
         there = ", ".join(sorted(seen)) or "none"
         raise DataError(
-            f"no frame has {label}={key!r}; the keys that are there: {there}. Name the right one, or give "
-            f"{label}=None if it is not wanted (atoms.copy() drops the results of a calculator)"
+            f"no frame has {label}={key!r}; the keys that are there: {there}. Name the right one (--{label} KEY on the "
+            f"command line), or give {label}=None (--{label} none) if it is not wanted; atoms.copy() drops the results "
+            "of a calculator"
         )
 
 

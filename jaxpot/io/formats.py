@@ -37,7 +37,7 @@ _REFUSED = {
     "postgresql": "it is the address of a data base",
     "xtd": "another file is read in its place",
 }
-_COUNTS = {  # format: what declares numbers of atoms in the first lines
+COUNTS = {  # format: what declares numbers of atoms in the first lines
     "vasp": rb"(?:[^\n]*\n){5,6}?[ \t]*((?:\d+[ \t]*)+)",
     "vasp-xdatcar": rb"(?:[^\n]*\n){5,6}?[ \t]*((?:\d+[ \t]*)+)",
     "cfg": rb"(?s:.*?)Number of particles\s*=\s*(\d+)",
@@ -46,7 +46,7 @@ _COUNTS = {  # format: what declares numbers of atoms in the first lines
 _NEXT_TO = {"vasp": ("POTCAR", "OUTCAR"), "vasp-out": ("CONTCAR", "POSCAR")}  # what ASE also reads, if it is there
 _OPENERS = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 _GROWTH, _ANY_GROWTH = 100, 1 << 22  # compressed files may grow so many times, or to so many bytes
-_HEAD, _CHUNK = 1 << 16, 1 << 20
+HEAD, _CHUNK = 1 << 16, 1 << 20
 
 
 def format_of(path):
@@ -84,7 +84,7 @@ def format_of(path):
     elif name in ("json", "traj"):
         with open_with_compression(path, "rb") as file:
             (check_json if name == "json" else check_trajectory)(file, path)
-    elif name in _COUNTS:
+    elif name in COUNTS:
         _check_counts(path, name, size)
     if name == "vasp-out" or (name == "vasp" and _names_no_elements(path)):
         for other in sorted(Path(path).parent.iterdir()):
@@ -115,10 +115,10 @@ def _check_growth(path, size):
 def _check_counts(path, name, size):
     """An atom takes two bytes at least, a coordinate and a space."""
     with open_with_compression(path, "rb") as file:
-        head = file.read(_HEAD)
-    found = re.match(_COUNTS[name], head, re.MULTILINE)
+        head = file.read(HEAD)
+    found = re.match(COUNTS[name], head, re.MULTILINE)
     atoms = sum(int(word[:18]) for word in found[1].split()) if found else 0
-    if atoms > max(_GROWTH * size, _HEAD):
+    if atoms > max(_GROWTH * size, HEAD):
         raise FormatError(f"{atoms} atoms are declared, more than {size} bytes can hold", path)
 
 

@@ -8,6 +8,10 @@ import numpy as np
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.graph import connect
 from jaxpot.errors import JaxpotWarning
+from jaxpot.potentials.base import addends
+from jaxpot.potentials.eam import EAM
+from jaxpot.potentials.glue import Glue
+from jaxpot.potentials.meam import MEAM
 from jaxpot.properties.coordinates import frozen
 
 ANALYTIC = 3  # continuous derivatives that a potential must have for its third derivatives to be used
@@ -28,7 +32,16 @@ def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
             return
         shells = ", ".join(f"{r:.5g} A (of {kink:.5g} A)" for r, kink in near)
         reason = f"{name} has a kink within a strain of {strain:.2g} of the neighbours at {shells}"
-    warnings.warn(f"{reason}: {consequence}", JaxpotWarning, stacklevel=stacklevel + 1)
+    remedy = how_to_smooth(potential)
+    warnings.warn(f"{reason}: {consequence}{remedy and f'; {remedy}'}", JaxpotWarning, stacklevel=stacklevel + 1)
+
+
+def how_to_smooth(potential):
+    """What makes the tables of a potential smooth, in words; "" of potentials to which `smoothed` does not apply."""
+    terms = [term for _, term in addends(potential)]
+    if any(isinstance(term, MEAM) for term in terms) or not any(isinstance(term, EAM | Glue) for term in terms):
+        return ""
+    return "jp.smoothed(potential), on the command line --smooth, replaces its tables by smooth curves"
 
 
 def shells_near(potential, structure, strain):

@@ -14,8 +14,6 @@ References:
     (1963), equations 2.1.36-2.1.49.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -252,13 +250,14 @@ def phonon_dos(potential, structure, mesh=(20, 20, 20), frequencies=None, width=
     structure = Structure.of(structure)
     q, weights = reduced_mesh(structure, mesh)
     found = phonons(potential, structure, q, supercell).frequencies
-    width = 0.01 * float(jnp.max(found)) if width is None else width
+    low, top = jnp.min(found), jnp.max(found)  # traced, under jit over the potential
+    width = 0.01 * top if width is None else width
     if frequencies is None:
-        frequencies = jnp.linspace(min(0.0, float(found.min()) - 3 * width), float(found.max()) + 4 * width, 401)
+        frequencies = jnp.linspace(jnp.minimum(0.0, low - 3 * width), top + 4 * width, 401)
     return PhononDos(jnp.asarray(frequencies), _histogram(found, jnp.asarray(weights), frequencies, width))
 
 
-@partial(jax.jit, static_argnums=3)
+@jax.jit
 def _histogram(found, weights, frequencies, width):
     def one(x):
         shape = jnp.exp(-0.5 * ((x - found) / width) ** 2) / (width * jnp.sqrt(2.0 * jnp.pi))

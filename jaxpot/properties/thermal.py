@@ -1,9 +1,9 @@
 """Thermal expansion: the quasi-harmonic crystal, its cell at each temperature, and what follows.
 
-At every temperature the free energy F(e, T) = E(e) + F_vib(e, T) is minimised over the strains e that keep
-the crystal's symmetry, with the ions at the minimum of the static energy. All derivatives are exact (up to
-d2F/de de, fourth derivatives of the energy); for potentials that are not smooth enough F_vib is replaced by
-the polynomial through strains wider than their kinks.
+At every temperature the free energy F(e, T) = E(e) + F_vib(e, T), under a pressure the free enthalpy F + p V, is
+minimised over the strains e that keep the crystal's symmetry, with the ions at the minimum of the static energy. All
+derivatives are exact (up to d2F/de de, fourth derivatives of the energy); for potentials that are not smooth enough
+F_vib is replaced by the polynomial through strains wider than their kinks.
 """
 
 from functools import lru_cache, partial
@@ -21,7 +21,7 @@ from jaxpot.observables import energy
 from jaxpot.properties.coordinates import crystal, deform, frozen, symmetric_coordinates
 from jaxpot.properties.gruneisen import STEP, _mode_parameters
 from jaxpot.properties.harmonic import check_temperatures, require_real_modes
-from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
+from jaxpot.properties.kinks import ANALYTIC, how_to_smooth, warn_of_kinks
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
 from jaxpot.properties.phonons import cell_index, mesh_points, wave_matrices
 from jaxpot.properties.site_hessians import site_hessians, strain_blocks
@@ -65,14 +65,15 @@ class ThermalExpansion:
 
 def thermal_expansion(
     potential, structure, temperatures, mesh=(8, 8, 8), method="free_energy", callback=None, differences=False,
+    pressure=0.0,
 ):
     """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
 
     alpha = dn/dT = -(d2F/de de)^-1 d2F/de dT  at the minimum of F(e, T), or, equivalently there,
-    alpha_k = (C^-1)_kl sum_modes c_v gamma_l / V.
+    alpha_k = (C^-1)_kl sum_modes c_v gamma_l / V.  Under a pressure F is the free enthalpy F + p V.
 
     Args:
-        potential, structure: a crystal relaxed at zero pressure (see `relax`), concrete or differentiated.
+        potential, structure: a crystal relaxed at the pressure (see `relax`), concrete or differentiated.
         temperatures: (t,) K.
         mesh: Gamma-centred mesh of wave vectors.
         method: "free_energy" (mixed derivative of F); "gruneisen" (mode Grueneisen parameters and stiffness
@@ -81,6 +82,7 @@ def thermal_expansion(
         differences: interpolate the dynamical matrices between strains, as is done for rough potentials, for smooth
             ones, too, between strains so small that results agree to 1e-5: programs that compile in a fraction of the
             time.
+        pressure: eV/A^3 (multiply by `units.GPa`).
 
     Returns:
         `ThermalExpansion`, differentiable with respect to the potential.
@@ -102,7 +104,7 @@ def thermal_expansion(
             potential, structure, 2 * STEP,
             f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
         )
-    model = _Model(potential, structure, mesh, smooth and not differences, _FINE_STEP if smooth else STEP)
+    model = _Model(potential, structure, mesh, smooth and not differences, _FINE_STEP if smooth else STEP, pressure)
     rows, now = [], model.start
     for k, temperature in enumerate(temperatures):
         if method != "gruneisen_v0":
@@ -117,8 +119,8 @@ def thermal_expansion(
 class _Model:
     """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
 
-    def __init__(self, potential, structure, mesh, smooth, step):
-        self.potential, self.smooth, self.step = potential, smooth, step
+    def __init__(self, potential, structure, mesh, smooth, step, pressure):
+        self.potential, self.smooth, self.step, self.pressure = potential, smooth, step, pressure
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
         self.fixed = frozen(potential)
@@ -130,7 +132,15 @@ class _Model:
         self.mesh = (jnp.asarray(q), jnp.asarray(weights), jnp.asarray(zero_modes(q)))
 
     def jets(self, potential, structure):
-        """Static energy and dynamical matrices around a structure, to second order in the strains."""
+        """Static enthalpy and dynamical matrices around a structure, to second order in the strains."""
+        found = self.energy_jets(potential, structure)
+        if not self.pressure:
+            return found
+        slope, curvature = _work(self.pressure, structure, self.strains)
+        return found.replace(slope=found.slope + slope, curvature=found.curvature + curvature)
+
+    def energy_jets(self, potential, structure):
+        """The same without pressure."""
         path = (potential, structure, self.listed, self.strains, self.moves)
         if self.smooth:
             return _jets(*path, self.topology, self.mesh[0])
@@ -159,9 +169,10 @@ class _Model:
             structure = self.moved(structure, step)
             if np.abs(step).max() < _TOLERANCE:
                 return structure
+        remedies = [how_to_smooth(self.fixed), "ask for lower temperatures" if temperature > 0 else ""]
         raise ConvergenceError(
             f"no minimum of the quasi-harmonic free energy was found at {float(temperature):.6g} K: the crystal is "
-            f"beyond its limit of stability{_OR_ROUGH[self.smooth]}; ask for lower temperatures"
+            f"beyond its limit of stability{_OR_ROUGH[self.smooth]}" + "".join(f"; {r}" for r in remedies if r)
         )
 
     def explain(self, structure):
@@ -282,6 +293,16 @@ def _static_jets(potential, structure, listed, strains, moves):
         return _static(potential, structure, listed, strains, moves, e, path(e))
 
     slope, curvature, _ = _second_order(static_energy, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return slope, curvature
+
+
+@jax.jit
+def _work(pressure, structure, strains):
+    """Slope and curvature of p V along the strains; the ions have no part in it."""
+    def work(e):
+        return pressure * structure.strained(jnp.tensordot(e, strains, 1)).volume
+
+    slope, curvature, _ = _second_order(work, jnp.zeros(strains.shape[0], structure.cell.dtype))
     return slope, curvature
 
 

@@ -88,7 +88,7 @@ def card_deviations(posterior, crystal, values, results, special, room, mesh, do
     found["phonons_THz"] = _by_point(special, frequencies)
     curves = curve_deviations(posterior, crystal, results, room, mesh, dos_mesh, response, voigt, say)
     thermal = None
-    if curves.thermal is not None:
+    if curves.thermal is not None and values["alpha_1_per_K"] is not None:
         at = int(np.flatnonzero(np.asarray(results["thermal"].temperatures) == room)[0])
         thermal = {name: float(column[at]) for name, column in curves.thermal.items()}
         found["alpha_1_per_K"] = thermal["alpha"]

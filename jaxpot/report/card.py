@@ -10,6 +10,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -33,12 +34,18 @@ from jaxpot.properties.relax import relax
 from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
 from jaxpot.report.bars import card_deviations
+from jaxpot.report.cautions import cautions
 from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
 from jaxpot.report.curves import CurveDeviations
 from jaxpot.report.defects import defects_of
 from jaxpot.report.html import html_page
 
+_LONG_SYMMETRY = 1000  # atoms
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
+_UNDER_PRESSURE = (
+    "at {:g} GPa: the crystal is at the minimum of its enthalpy; equation of state, vacancies, surfaces and error bars "
+    "are of crystals without pressure, and left out"
+)
 ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
 
@@ -50,7 +57,8 @@ _DEFINITIONS = {
     "a0_A": "first axis of the conventional cell at the minimum of the energy, without zero-point motion",
     "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom; null where its "
     "reference energies are from least squares, of no atom",
-    "bulk_GPa": "Hill average of the static elastic constants; exact for cubic crystals",
+    "bulk_GPa": "Hill average of the static elastic constants; exact for cubic crystals. That of "
+    "meta.equation_of_state, where the cell keeps its shape, is their Voigt average",
     "elastic_GPa": "second derivatives of the energy by strain with relaxed ions; c11, c12, ...: those that the Laue "
     "class leaves independent (and c66 = (c11 - c12) / 2 of hexagonal and trigonal ones), in the axes of ANSI/IEEE "
     "Std 176-1987, whose rows in the axes of the file are meta.elastic_axes.rotation; voigt: all of them, order xx yy "
@@ -92,9 +100,10 @@ class Card:
             )
         if "dos" in results:
             figures["dos"] = plots.plot_dos(results["dos"], sd=curves.dos)
-        figures["equation_of_state"] = plots.plot_equation_of_state(
-            results["equation_of_state"], atoms, sd=curves.energies
-        )
+        if "equation_of_state" in results:
+            figures["equation_of_state"] = plots.plot_equation_of_state(
+                results["equation_of_state"], atoms, sd=curves.energies
+            )
         if "elastic" in results:
             figures["elastic"] = plots.plot_elastic(results["elastic"], slopes=curves.voigt)
         if "gruneisen" in results:
@@ -122,7 +131,7 @@ class Card:
 
 def property_card(
     potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None,
-    posterior=None, defects=True,
+    posterior=None, defects=True, pressure=0.0,
 ):
     """Compute the property card of a crystal.
 
@@ -135,10 +144,13 @@ def property_card(
         model: what to say of the potential: {"name": ..., "source": ...}.
         mesh, dos_mesh: divisions of the reciprocal lattice for thermal properties and for the DOS.
         points: wave vectors along the path.
-        temperatures: K, ascending, among them 300; by default 0 to 600. Thermal properties end, with a
-            warning, below the first at which the crystal has no minimum of its free energy.
+        temperatures: K, ascending, among them 300; by default 0 to 600. Each of them that is given has its lines in the
+            table. Thermal properties end, with a warning, below the first at which the crystal has no minimum of its
+            free energy.
         posterior: `Posterior` whose mean the potential is: each entry gets its standard deviation.
         defects: whether vacancies and surfaces are computed: cells of a hundred atoms.
+        pressure: eV/A^3 (multiply by `units.GPa`), at which the crystal is relaxed, and stays as it expands. Under
+            pressure there is no equation of state, no defects and no error bars.
 
     Returns:
         `Card`.
@@ -148,22 +160,31 @@ def property_card(
         ConvergenceError: the crystal does not relax.
     """
     say = progress or (lambda text: None)
+    asked = [] if temperatures is None else [float(kelvin) for kelvin in temperatures]
     temperatures = _TEMPERATURES if temperatures is None else np.asarray(temperatures, float)
     if ROOM not in temperatures:
         raise DataError(f"temperatures: expected {ROOM:g} K to be among them, got {temperatures.tolist()}")
-    room = int(np.flatnonzero(temperatures == ROOM)[0])
+    if (np.diff(temperatures) <= 0.0).any():
+        raise DataError(f"temperatures: expected ascending numbers, each once, got {temperatures.tolist()}")
     results, notes = {}, []
+    if pressure:
+        notes.append(_UNDER_PRESSURE.format(pressure / units.GPa))
+        defects, posterior = False, None
 
     with _collected(notes), ThreadPoolExecutor(1) as pool:
         say("relaxing atoms and cell")
         structure = _small_enough(structure, points, say)
-        crystal = results["crystal"] = relaxed_crystal(potential, structure)
+        crystal = results["crystal"] = relaxed_crystal(potential, structure, pressure)
         atoms = len(crystal)
         # Almost all of the time goes into compiling. The longest part begins here, on a core of its own.
         temperatures_done = []
-        thermal = pool.submit(_thermal_expansion, potential, crystal, temperatures, mesh, _double(), temperatures_done)
-        say("energy against volume")
-        results["equation_of_state"] = equation_of_state(potential, crystal)
+        expand = partial(
+            thermal_expansion, potential, crystal, mesh=(mesh,) * 3, differences=True, pressure=pressure
+        )
+        thermal = pool.submit(_thermal_expansion, expand, temperatures, _double(), temperatures_done)
+        if not pressure:
+            say("energy against volume")
+            results["equation_of_state"] = equation_of_state(potential, crystal)
         cohesive = None
         if knows_isolated_atoms(potential):
             cohesive = cohesive_energy(potential, crystal)
@@ -195,10 +216,9 @@ def property_card(
             results |= defects_of(potential, crystal, notes)
         say("thermal expansion and heat capacity")
         with _optional("thermal properties", notes):
-            while not wait([thermal], timeout=10.0).done:
-                say(f"thermal expansion: {len(temperatures_done)} of {len(temperatures)} temperatures")
-            results["thermal"] = thermal.result()
+            results["thermal"] = _waited(thermal, temperatures_done, len(temperatures), say)
 
+    notes += cautions(results)
     thermal = _thermal(results.get("thermal"), atoms)
     numbers = {
         "a0_A": lattice(crystal)["a"],
@@ -206,9 +226,9 @@ def property_card(
         "bulk_GPa": _bulk(results),
         "elastic_GPa": _elastic(results.get("elastic")),
         "phonons_THz": _by_point(special, results.get("phonons"), "frequencies", units.THz),
-        "gamma": _gamma(special, results, thermal, room),
-        "alpha_1_per_K": thermal and thermal["alpha_1_per_K"][room],
-        "heat_capacity": thermal and thermal["heat_capacity_p_kB_per_atom"][room],
+        "gamma": _gamma(special, results, _at_room(thermal, "gamma")),
+        "alpha_1_per_K": _at_room(thermal, "alpha_1_per_K"),
+        "heat_capacity": _at_room(thermal, "heat_capacity_p_kB_per_atom"),
         "vacancy_eV": float(results["vacancy"].energy) if "vacancy" in results else None,
         "surface_J_per_m2": _surfaces(results.get("surfaces")),
     }
@@ -228,9 +248,12 @@ def property_card(
         "structure": _structure(crystal) | {"sd": bars.get("structure")},
         "elastic_axes": _elastic_axes(results.get("elastic")),
         "special_points": {key: [float(x) for x in q] for key, q in special.items()},
-        "equation_of_state": _equation_of_state(results["equation_of_state"], atoms),
+        "equation_of_state": _equation_of_state(results.get("equation_of_state"), atoms),
         "thermal": thermal,
-        "settings": {"mesh": mesh, "dos_mesh": dos_mesh, "points": points, "temperature_K": ROOM},
+        "settings": {
+            "mesh": mesh, "dos_mesh": dos_mesh, "points": points, "temperature_K": ROOM, "temperatures_K": asked,
+            "pressure_GPa": float(pressure) / units.GPa,
+        },
         "definitions": _DEFINITIONS,
         "versions": versions(),
         "warnings": notes,
@@ -243,34 +266,49 @@ def _double():
     return bool(jax.config.jax_enable_x64)
 
 
-def _thermal_expansion(potential, crystal, temperatures, mesh, double, done):
+def _thermal_expansion(expand, temperatures, double, done):
     """Thermal expansion at all temperatures, or at those below the first that the crystal does not survive.
 
     Numbers of temperatures are appended to `done` as they are finished.
     """
-    mesh = (mesh,) * 3
     with jax.enable_x64(double):
         try:
-            return thermal_expansion(
-                potential, crystal, temperatures, mesh, callback=lambda k, _: done.append(k), differences=True
-            )
+            return expand(temperatures, callback=lambda k, _: done.append(k))
         except ConvergenceError as error:
-            if ROOM not in temperatures[: len(done)]:
+            if not done:
                 raise
             message = f"no thermal properties above {temperatures[len(done) - 1]:g} K: {error}"
-        found = thermal_expansion(potential, crystal, temperatures[: len(done)], mesh, differences=True)
+        found = expand(temperatures[: len(done)])
         warnings.warn(message, JaxpotWarning, stacklevel=2)
         return found
+
+
+def _waited(thermal, done, count, say, seconds=10.0):
+    """What a thread returns; until then, how many temperatures are done is said every few seconds."""
+    while not wait([thermal], timeout=seconds).done:
+        say(f"thermal expansion: {len(done)} of {count} temperatures")
+    return thermal.result()
+
+
+def check_size(atoms):
+    """Refuse so many atoms that finding their symmetry alone takes minutes.
+
+    Raises:
+        ResourceError: they are too many.
+    """
+    if atoms > _MOST_ATOMS:
+        raise ResourceError(
+            f"a property card begins with the symmetry and the phonons of the crystal, and {atoms} atoms are beyond it "
+            f"(at most {_MOST_ATOMS}): give its primitive cell, or use jaxpot relax, evaluate and md"
+        )
 
 
 def _small_enough(structure, points, say):
     """The primitive cell, or an error where its phonons would take gigabytes, and hours."""
     structure = Structure.of(structure)
-    if len(structure) > _MOST_ATOMS:
-        raise ResourceError(
-            f"a property card begins with the symmetry and the phonons of the crystal, and {len(structure)} atoms are "
-            f"beyond it (at most {_MOST_ATOMS}): give its primitive cell, or use jaxpot relax, evaluate and md"
-        )
+    check_size(len(structure))
+    if len(structure) > _LONG_SYMMETRY:
+        say(f"symmetry of {len(structure)} atoms: up to a minute")
     structure = primitive(structure)
     atoms = len(structure)
     size = 6.0 * 16.0 * points * (3.0 * atoms) ** 2  # bytes; dynamical matrices, eigenvectors and derivatives
@@ -284,9 +322,9 @@ def _small_enough(structure, points, say):
     return structure
 
 
-def relaxed_crystal(potential, structure):
-    """The primitive cell of a crystal at the minimum of its energy; refuses what does not converge."""
-    found = relax(potential, primitive(Structure.of(structure)), cell=True)
+def relaxed_crystal(potential, structure, pressure=0.0):
+    """The primitive cell of a crystal at the minimum of its enthalpy; refuses what does not converge."""
+    found = relax(potential, primitive(Structure.of(structure)), cell=True, pressure=pressure)
     if not found.converged:
         raise ConvergenceError(
             f"the crystal did not relax: after {found.steps} steps the largest gradient is {found.fmax:.3g} "
@@ -326,17 +364,24 @@ def _by_point(special, result, attribute, unit=1.0):
     return {name: [_finite(x) for x in row] for name, row in zip(special, table, strict=True)}
 
 
-def _gamma(special, results, thermal, room):
+def _at_room(thermal, name):
+    """A column of the thermal properties at 300 K; None where the crystal does not get that warm."""
+    if thermal is None or ROOM not in thermal["temperature_K"]:
+        return None
+    return thermal[name][thermal["temperature_K"].index(ROOM)]
+
+
+def _gamma(special, results, at_room):
     modes = _by_point(special, results.get("modes"), "gamma")
     if modes is None:
         return None
-    return {"modes": modes, "thermodynamic_300K": thermal and thermal["gamma"][room]}
+    return {"modes": modes, "thermodynamic_300K": at_room}
 
 
 def _bulk(results):
     if "elastic" in results:
         return float(results["elastic"].bulk_hill) / units.GPa
-    return float(results["equation_of_state"].bulk) / units.GPa
+    return float(results["equation_of_state"].bulk) / units.GPa if "equation_of_state" in results else None
 
 
 def _elastic(result):
@@ -367,7 +412,7 @@ def _surfaces(found):
 
 
 def _equation_of_state(result, atoms):
-    return {
+    return result and {
         "volume_per_atom_A3": float(result.volume) / atoms,
         "bulk_GPa": float(result.bulk) / units.GPa,
         "bulk_derivative": float(result.bulk_derivative),
@@ -445,7 +490,8 @@ def _collected(notes):
 
 _CAPTIONS = {
     "bands": "Phonon frequencies along the standard path of the Brillouin zone, and their density of states.",
-    "equation_of_state": "Energy against volume: computed points and the Birch-Murnaghan curve through them.",
+    "equation_of_state": "Energy against volume, the cell in its shape: computed points and the Birch-Murnaghan curve "
+    "(fourth order) through them; B₀ is the Voigt average of the elastic constants.",
     "elastic": "Young's modulus by direction, and the stiffness matrix; both static, with relaxed ions.",
     "gruneisen": "Mode Grüneisen parameters along the same path, coloured by frequency.",
     "thermal": "Quasi-harmonic properties against temperature.",

@@ -11,6 +11,7 @@ from jaxpot.errors import ConvergenceError
 from jaxpot.observables import energy_many
 
 _CENTRED = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
+_SAME_PLACE = 0.05  # A; no two atoms of a crystal are so close
 _TOLERANCE = 1e-4  # A; relaxed crystals are far closer to their symmetry than files with few digits
 
 
@@ -28,14 +29,30 @@ def primitive(structure):
     if small is None:
         return structure
     # One atom of each set that the translations make from each other.
-    first = group.sources[same].min(axis=0)
-    keep = np.flatnonzero(first == np.arange(len(structure)))
+    keep = _first_of_each(np.asarray(structure.positions), np.asarray(structure.numbers), small)
+    if len(keep) * len(shifts) != len(structure):
+        return structure
     return Structure(
         np.asarray(structure.positions)[keep],
         small,
         np.asarray(structure.numbers)[keep],
         np.asarray(structure.masses)[keep],
     )
+
+
+def _first_of_each(positions, numbers, cell):
+    """Indices of the atoms that no earlier one is a translation of: as many as the cell holds, not all operations.
+
+    A supercell of 4,000 atoms has 100,000 operations, and its primitive cell two atoms.
+    """
+    fractional, left, keep = positions @ np.linalg.inv(cell), np.arange(len(positions)), []
+    while len(left):
+        first = left[0]
+        apart = fractional[left] - fractional[first]
+        near = np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) < _SAME_PLACE
+        keep.append(first)
+        left = left[~(near & (numbers[left] == numbers[first]))]
+    return np.array(keep)
 
 
 def _shortest_basis(points, volume):

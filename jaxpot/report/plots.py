@@ -242,7 +242,7 @@ def plot_equation_of_state(result, atoms=1, title=None, sd=None):
     axes.axvline(v0 / atoms, ymax=0.68, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
     note(
         axes,
-        f"V₀ = {v0 / atoms:.3f} Å³\nB₀ = {bulk / units.GPa:.1f} GPa\nB₀′ = {slope:.2f}",
+        f"V₀ = {v0 / atoms:.3f} Å³\nB₀ = {bulk / units.GPa:.2f} GPa\nB₀′ = {slope:.2f}",
         x=0.5,
         y=0.95,
         ha="center",

@@ -130,7 +130,9 @@ def _title(document):
 
 def _crystal(document):
     section = "Crystal (static, T = 0)"
-    structure = document["meta"]["structure"]
+    structure, pressure = document["meta"]["structure"], document["meta"].get("settings", {}).get("pressure_GPa")
+    if pressure:
+        yield Row(section, "Pressure", _number(pressure, 3), "GPa")
     yield _entry(section, "Lattice constant a", document["a0_A"], 4, "Å")
     lengths, bars = structure["lattice"], structure.get("sd") or {}
     sides = bars.get("lattice", {})
@@ -213,6 +215,26 @@ def _thermal(document):
     yield _row(section, "Linear thermal expansion α", scaled, 3, unit, bar)
     molar = "" if capacity is None else f"kB/atom  ({capacity * _MOLAR:.2f} J/(mol K))"
     yield _entry(section, "Heat capacity Cp", document["heat_capacity"], 3, molar)
+    yield from _at_temperatures(document["meta"])
+
+
+def _at_temperatures(meta):
+    """What was computed at the temperatures that were asked for."""
+    table = meta.get("thermal") or {"temperature_K": []}
+    asked = meta.get("settings", {}).get("temperatures_K", [])
+    for kelvin in sorted(asked, key=lambda kelvin: (kelvin != 300.0, kelvin)):
+        section = f"At {kelvin:g} K (quasi-harmonic)"
+        if kelvin not in table["temperature_K"]:
+            yield Row(section, "Thermal properties", _MISSING, "")
+            continue
+        at = {name: column[table["temperature_K"].index(kelvin)] for name, column in table.items()}
+        yield Row(section, "Volume per atom", _number(at["volume_per_atom_A3"], 4), "Å³")
+        yield Row(section, "Bulk modulus (isothermal)", _number(at["bulk_GPa"], 2), "GPa")
+        if kelvin != 300.0:  # these are shown already
+            alpha = None if at["alpha_1_per_K"] is None else 1e6 * at["alpha_1_per_K"]
+            yield Row(section, "Thermodynamic Grüneisen parameter γ", _number(at["gamma"], 3), "")
+            yield Row(section, "Linear thermal expansion α", _number(alpha, 3), "10⁻⁶/K")
+            yield Row(section, "Heat capacity Cp", _number(at["heat_capacity_p_kB_per_atom"], 3), "kB/atom")
 
 
 def _point(name):

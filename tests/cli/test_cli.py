@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import jaxpot as jp
 from jaxpot.cli import cache, card, demo
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.main import main
+from jaxpot.errors import DataError
 from jaxpot.report.side_by_side import side_by_side
 from jaxpot.report.table import rows
 
@@ -143,6 +145,40 @@ def test_card(run, pair_model):
     page = open("card/card.html").read()
     assert page.count("data:image/png;base64,") >= 4 and "http" not in page
     assert "thermal expansion" in err
+
+
+def test_card_under_pressure_at_chosen_temperatures(run, pair_model):
+    free = json.loads(run("card", pair_model, "--structure", "fcc:Cu", "--out", "free", "--no-defects", "--json", *SMALL)[1])
+    code, out, _ = run(
+        "card", pair_model, "--structure", "fcc:Cu", "--out", "card", "--pressure-GPa", "5", "--temperatures", "100", "60",
+        *SMALL,
+    )
+    assert code == 0
+    document = json.load(open("card/card.json"))
+    volume = document["meta"]["structure"]["volume_per_atom_A3"] / free["meta"]["structure"]["volume_per_atom_A3"]
+    assert volume == pytest.approx(1.0 - 5.0 / free["bulk_GPa"]["value"], abs=1e-3)
+    assert document["bulk_GPa"]["value"] > free["bulk_GPa"]["value"] + 10.0
+    assert document["meta"]["thermal"]["temperature_K"] == [60.0, 100.0, 300.0]
+    thermal = document["meta"]["thermal"]
+    assert document["alpha_1_per_K"]["value"] == thermal["alpha_1_per_K"][2]
+    assert document["meta"]["equation_of_state"] is None and not os.path.exists("card/equation_of_state.png")
+    assert "Pressure" in out and "At 60 K (quasi-harmonic)" in out and "Note: at 5 GPa" in out
+    assert out.count("Linear thermal expansion") == 3 and out.count("Bulk modulus (isothermal)") == 3
+
+
+def test_card_makes_tables_smooth_if_asked(run, monkeypatch):
+    asked = {}
+
+    def stop(potential, structure, name, **options):
+        asked.update(options, potential=potential)
+        raise DataError("far enough")
+
+    monkeypatch.setattr(card, "property_card", stop)
+    tables = Path(__file__).parents[1] / "formats" / "files" / "two_metals.eam.alloy"
+    code, _, err = run("card", tables, "--smooth", "--structure", "fcc:Al", "--out", "card", "--temperatures", "50", "900")
+    assert code == 2 and "far enough" in err and "Differences from the tables" in err
+    assert asked["temperatures"] == [50.0, 300.0, 900.0] and asked["pressure"] == 0.0
+    assert asked["potential"].smoothness == 4 and asked["model"]["name"] == "two_metals.eam.alloy, tables made smooth"
 
 
 def test_card_of_an_unstable_crystal_says_what_is_missing(run, pair_model):
@@ -329,6 +365,10 @@ MISTAKES = [
     (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "a/b/c"], "does not exist"),
     (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "d", "--mesh", "0"], "at least 1"),
     (["card", "sw-silicon", "--out", "d"], "--structure"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "d", "--smooth"], "--smooth: expected a potential with ta"),
+    (["md", "sw-silicon", "diamond:Si", "--out", "d", "--steps", "1", "--temperature", "1", "--smooth"], "nothing to smooth"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "d", "--temperatures", "-5"], "a temperature in K, not"),
+    (["card", "sw-silicon", "--structure", "diamond:Si", "--out", "d", "--pressure-GPa", "high"], "a pressure in GPa"),
     (["demo", "--out", "good.xyz"], "a file of that name"),
 ]
 

@@ -1,4 +1,8 @@
-"""The compiler option of the command line: where it is known, once, and never against the user."""
+"""How commands compile, where that is known and never against the user; and that they keep XLA's messages to itself."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -17,3 +21,17 @@ def test_the_option_is_given_where_it_is_known(monkeypatch, version, before, aft
     compiler.compile_sooner()
     compiler.compile_sooner()
     assert compiler.os.environ["XLA_FLAGS"] == after
+
+
+@pytest.mark.parametrize(("chosen", "level"), [({}, "CRITICAL"), ({"JAX_LOGGING_LEVEL": "WARNING"}, "WARNING")])
+def test_xla_says_nothing_to_users_of_commands(chosen, level):
+    """At this level XLA is silent about long compilations ("Very slow compile?") and kept programs."""
+    code = (
+        "import jaxpot, jax; untouched = jax.config.jax_logging_level\n"
+        "from jaxpot.cli.main import main; main(['models', '--no-cache', '--json'])\n"
+        "import sys; print(untouched, jax.config.jax_logging_level, file=sys.stderr)"
+    )
+    plain = {name: value for name, value in os.environ.items() if name not in ("JAX_LOGGING_LEVEL", "TF_CPP_MIN_LOG_LEVEL")}
+    done = subprocess.run([sys.executable, "-c", code], env=plain | chosen, capture_output=True, text=True, check=True)
+    untouched, after = done.stderr.split()[-2:]
+    assert after == level and (untouched != level or chosen)  # a process that imports the library is left as it is

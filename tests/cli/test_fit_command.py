@@ -285,6 +285,7 @@ MISTAKES = [
     (["fit", "missing.xyz", "--recipe", "pair.toml", "--out", "x.model"], "missing.xyz"),
     (["fit", "bare.xyz", "--recipe", "pair.toml", "--out", "x.model"], "no frame has energy='energy'"),
     ([*FIT, "--energy", "dft", "--out", "x.model"], "no frame has energy='dft'; the keys that are there"),
+    ([*FIT, "--energy", "dft", "--out", "x.model"], "(--energy KEY on the command line), or give energy=None (--energy none)"),
     ([*FIT, "--test", "missing.xyz", "--out", "x.model"], "missing.xyz"),
     ([*FIT, "--test", "copper.xyz", "--out", "x.model"], "the test set contains"),
     (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes behler-parrinello, bond-networks, gap"),

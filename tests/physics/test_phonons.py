@@ -122,6 +122,21 @@ def test_thermal_expansion_by_three_routes():
     )
 
 
+def test_thermal_expansion_under_pressure_follows_the_isotherm():
+    GPa, found = jp.units.GPa, []
+    for pressure in (4.9, 5.0, 5.1):
+        potential, structure = relaxed("silicon", pressure)
+        found.append(jp.thermal_expansion(
+            potential, structure, [300.0], mesh=(4, 4, 4), differences=True, pressure=pressure * GPa
+        ))
+    volumes = [float(thermal.volumes[0]) for thermal in found]
+    assert found[1].bulk[0] / GPa == pytest.approx(-volumes[1] * 0.2 / (volumes[2] - volumes[0]), rel=1e-5)
+    squeezed = jp.thermal_expansion(
+        *relaxed("silicon"), [300.0], mesh=(4, 4, 4), differences=True, pressure=5.0 * GPa
+    )
+    assert squeezed.volumes[0] == pytest.approx(volumes[1], rel=1e-9)  # whatever the cell begins with
+
+
 @pytest.mark.slow
 def test_thermal_expansion_is_a_tensor_where_the_crystal_is_not_cubic():
     potential, structure = relaxed("wurtzite")

@@ -1,5 +1,7 @@
 """Where the derivatives of a potential jump, and which neighbours are near."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jaxpot.descriptors import Pair
 from jaxpot.errors import JaxpotWarning
 from jaxpot.kernels import SquaredExponential
 from jaxpot.potentials import Described, LennardJones, StillingerWeber
-from jaxpot.properties.kinks import shells_near, warn_of_kinks
+from jaxpot.properties.kinks import how_to_smooth, shells_near, warn_of_kinks
 from jaxpot.readouts import SparseGP
 
 SILICON = StillingerWeber.silicon()
@@ -35,6 +37,15 @@ def test_kinks_of_sums():
 def test_what_jumps_is_said_in_words(shift, jumps):
     with pytest.warns(JaxpotWarning, match=f"^{jumps}, at its cutoff .*: careful$"):
         warn_of_kinks(LennardJones(0.01, 2.1, 4.0, shift=shift), CRYSTAL, 0.006, "careful", stacklevel=1)
+
+
+def test_what_makes_tables_smooth_is_said_where_it_does():
+    tables = jp.load(Path(__file__).parents[1] / "formats" / "files" / "copper.eam")
+    assert "jp.smoothed(potential), on the command line --smooth" in how_to_smooth(0.5 * tables)
+    assert how_to_smooth(SILICON + LennardJones(0.01, 2.1, 4.0)) == ""
+    copper = jp.Structure(np.zeros((1, 3)), 3.61 / 2 * (1 - np.eye(3)), ["Cu"])
+    with pytest.warns(JaxpotWarning, match=r"careful; jp.smoothed\(potential\)"):
+        warn_of_kinks(tables, copper, 0.006, "careful", stacklevel=1)
 
 
 def test_the_shell_that_crosses_is_named():

@@ -1,0 +1,49 @@
+"""What a property card says of numbers that exist and are not what they seem."""
+
+import numpy as np
+
+from jaxpot import units
+
+_RISE = 1e-3  # of the bulk modulus
+_SHOWN = 0.05  # GPa, half of a digit
+
+
+def cautions(results):
+    """Sentences about the results of a card, a list of strings.
+
+    Args:
+        results: name -> result; of it, "elastic" (`ElasticConstants`), "equation_of_state" (`EquationOfState`) and
+            "thermal" (`ThermalExpansion`), as far as they are there.
+    """
+    return [*_unlike_bulk_moduli(results.get("elastic"), results.get("equation_of_state")),
+            *_rising_bulk_modulus(results.get("thermal"))]
+
+
+def _unlike_bulk_moduli(elastic, curve):
+    """The fit over volumes, and the second derivative at the minimum, are one number of potentials that are smooth."""
+    if elastic is None or curve is None:
+        return
+    exact, fitted = float(elastic.bulk_voigt) / units.GPa, float(curve.bulk) / units.GPa
+    if abs(exact - fitted) > _SHOWN:
+        yield (
+            f"the bulk modulus of the equation of state, {fitted:.2f} GPa, is a mean over the volumes of its points; "
+            f"at the minimum itself, from the elastic constants, it is {exact:.2f} GPa: they differ where second "
+            "derivatives of the potential change abruptly, as at neighbour shells near a cutoff or between points of "
+            "tables"
+        )
+
+
+def _rising_bulk_modulus(thermal):
+    """Crystals become softer as they expand; a potential that says otherwise has been asked for too much."""
+    if thermal is None:
+        return
+    temperatures, bulk = np.asarray(thermal.temperatures), np.asarray(thermal.bulk) / units.GPa
+    high = int((bulk - np.minimum.accumulate(bulk)).argmax())
+    low = int(bulk[: high + 1].argmin())
+    if bulk[high] > bulk[low] * (1.0 + _RISE):
+        yield (
+            f"the bulk modulus rises with temperature, from {bulk[low]:.2f} GPa at {temperatures[low]:g} K to "
+            f"{bulk[high]:.2f} GPa at {temperatures[high]:g} K, as of hardly any crystal: the potential may not hold "
+            "at these volumes (one that was fitted: beyond its training data). Thermal expansion and Grueneisen "
+            "parameters deserve no trust until that is looked at"
+        )

@@ -1,0 +1,30 @@
+"""The primitive cell of a crystal, whatever cell it is given in."""
+
+import time
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+import jaxpot as jp
+from jaxpot.report.crystal import primitive
+
+
+def test_a_large_supercell_is_made_small_at_once():
+    small = bulk("NaCl", "rocksalt", a=5.64)
+    large = bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (6, 6, 6)  # 1,728 atoms, 41,472 operations
+    begin = time.monotonic()
+    found = primitive(jp.Structure.of(large))
+    assert time.monotonic() - begin < 10.0
+    assert sorted(found.symbols) == ["Cl", "Na"]
+    assert abs(np.linalg.det(found.cell) - small.get_volume()) < 1e-9
+    between = found.fractional[1] - found.fractional[0]
+    nearest = [np.linalg.norm((between + shift) @ found.cell) for shift in np.array([*np.ndindex(3, 3, 3)]) - 1]
+    assert min(nearest) == pytest.approx(2.82, abs=1e-9)
+
+
+def test_what_has_no_translations_stays_as_it_is():
+    atoms = bulk("Si", cubic=True) * (2, 1, 1)
+    atoms.rattle(0.05, seed=0)
+    structure = jp.Structure.of(atoms)
+    assert primitive(structure) is structure

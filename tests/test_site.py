@@ -1,0 +1,48 @@
+"""The documentation site: its front page is HTML, not markdown, its links lead somewhere, and commands are all there."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbconvert")
+pytest.importorskip("nbclient")
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site():
+    spec = importlib.util.spec_from_file_location("documentation_site", ROOT / "notebooks" / "site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_front_page_is_no_markdown_and_its_links_lead_somewhere(site):
+    page = site.front_page()
+    shown = re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>", "", shown.partition("<body>")[2])
+    assert not re.search(r"`|\*\*|^#|\]\(", text, flags=re.MULTILINE)
+    names = [path.stem for path in site.notebooks()]
+    assert sorted(names) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert tuple(names) == site.READING  # a new notebook has its place in the order
+    links = re.findall(r'href="([^"#][^"]*)"', page)
+    assert links == [*(f"{name}.html" for name in names), "commands.html", "api/jaxpot.html"]
+
+
+def test_every_notebook_is_in_the_readme_in_that_order(site):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"`notebooks/(\w+)\.ipynb`", readme) == list(site.READING)
+
+
+def test_every_command_has_usage_options_and_examples(site):
+    from jaxpot.cli.main import COMMANDS
+
+    page = site.commands_page()
+    sections = dict(re.findall(r'<h2 id="([\w-]+)">.*?<pre>(.*?)</pre>', page, flags=re.DOTALL))
+    assert list(sections) == [module.NAME for module in COMMANDS]
+    for name, text in sections.items():
+        assert f"usage: jaxpot {name}" in text and "--json" in text and "examples:" in text
+    assert "--temperatures K" in sections["card"]
+    assert set(re.findall(r'href="#([\w-]+)"', page)) == set(sections)
