@@ -1,16 +1,23 @@
-"""Shared by all tests: double precision, how XLA compiles, and the marker for the data folder."""
+"""Shared by all tests: double precision, how XLA compiles, what it keeps, and the marker for the data folder."""
 
 import os
 
 import jax
 import pytest
 
-from jaxpot.cli.compiler import compile_sooner
+from jaxpot.cli.cache import use_cache
+from jaxpot.cli.compiler import compile_sooner, silence
 
 jax.config.update("jax_enable_x64", True)
 # As the commands do, and for the same reason: most of the time of the suite is compilation. Notebooks and scripts that
 # tests start inherit it; `XLA_FLAGS=--xla_cpu_use_fusion_emitters=true pytest` compiles in the other way.
 compile_sooner()
+# Programs are kept, as those of the commands are: the two processes of a run, what they start, and the next run share
+# them, and a program that was forgotten (`forget_programs`) is read back.
+silence()
+_kept = use_cache()
+if _kept is not None:
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(_kept), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
 def pytest_collection_modifyitems(items):
