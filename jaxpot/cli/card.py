@@ -13,8 +13,9 @@ from jaxpot.cli.files import output_folder, write_structure
 from jaxpot.cli.model import load_posterior, model_argument, model_files, smooth_argument, smooth_if_asked
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
-from jaxpot.report.card import ROOM, check_size, property_card
+from jaxpot.report.card import check_size, property_card
 from jaxpot.report.crystal import find_volume
+from jaxpot.report.entries import ROOM
 from jaxpot.report.table import text_table
 
 NAME = "card"

@@ -17,10 +17,8 @@ import jax
 import numpy as np
 
 from jaxpot import units
-from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
-from jaxpot.core.symmetry import space_group
 from jaxpot.core.versions import versions
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning, ResourceError
 from jaxpot.io import band_path, special_points
@@ -35,9 +33,10 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report import plots
 from jaxpot.report.bars import card_deviations
 from jaxpot.report.cautions import cautions
-from jaxpot.report.crystal import formula, isolated_atom, lattice, primitive
+from jaxpot.report.crystal import isolated_atom, primitive
 from jaxpot.report.curves import CurveDeviations
 from jaxpot.report.defects import defects_of
+from jaxpot.report.entries import DEFINITIONS, ROOM, about, numbers_of, with_deviations
 from jaxpot.report.html import html_page
 
 _LONG_SYMMETRY = 1000  # atoms
@@ -46,35 +45,7 @@ _UNDER_PRESSURE = (
     "at {:g} GPa: the crystal is at the minimum of its enthalpy; equation of state, vacancies, surfaces and error bars "
     "are of crystals without pressure, and left out"
 )
-ROOM = 300.0  # K, the temperature of the card's thermal numbers
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
-
-_UNITS = {
-    "a0_A": "A", "e_coh_eV": "eV/atom", "bulk_GPa": "GPa", "elastic_GPa": "GPa", "phonons_THz": "THz", "gamma": "1",
-    "alpha_1_per_K": "1/K", "heat_capacity": "kB/atom", "vacancy_eV": "eV", "surface_J_per_m2": "J/m^2",
-}
-_DEFINITIONS = {
-    "a0_A": "first axis of the conventional cell at the minimum of the energy, without zero-point motion",
-    "e_coh_eV": "energy of isolated atoms of the same potential minus energy of the crystal, per atom; null where its "
-    "reference energies are from least squares, of no atom",
-    "bulk_GPa": "Hill average of the static elastic constants; exact for cubic crystals. That of "
-    "meta.equation_of_state, where the cell keeps its shape, is their Voigt average",
-    "elastic_GPa": "second derivatives of the energy by strain with relaxed ions; c11, c12, ...: those that the Laue "
-    "class leaves independent (and c66 = (c11 - c12) / 2 of hexagonal and trigonal ones), in the axes of ANSI/IEEE "
-    "Std 176-1987, whose rows in the axes of the file are meta.elastic_axes.rotation; voigt: all of them, order xx yy "
-    "zz yz xz xy, in the axes of the file, those of meta.structure.cell_A",
-    "phonons_THz": "frequencies at the special points of the Brillouin zone; imaginary ones are negative",
-    "gamma": "modes: -d ln(frequency) / d ln(volume), in the order of phonons_THz, null for the acoustic "
-    "modes at Gamma, which have none; thermodynamic_300K: their average, weighted by heat capacity",
-    "alpha_1_per_K": "linear thermal expansion (mean of the three axes) at 300 K, quasi-harmonic",
-    "heat_capacity": "at constant pressure and 300 K, quasi-harmonic, per atom",
-    "vacancy_eV": "static formation energy of a vacancy, atoms relaxed at fixed cell, images 12 A away or more; the "
-    "lowest of the crystal's sites; null for compounds, where it depends on chemical potentials",
-    "surface_J_per_m2": "static energies of relaxed surfaces without reconstructions, by Miller indices of the "
-    "conventional cell",
-    "sd": "standard deviation of the value, of the shape of the value; null without a posterior. To first order in "
-    "what is uncertain of the potential: its parameters, and what its sparse points do not see near this crystal",
-}
 
 
 @dataclass(frozen=True)
@@ -175,7 +146,6 @@ def property_card(
         say("relaxing atoms and cell")
         structure = _small_enough(structure, points, say)
         crystal = results["crystal"] = relaxed_crystal(potential, structure, pressure)
-        atoms = len(crystal)
         # Almost all of the time goes into compiling. The longest part begins here, on a core of its own.
         temperatures_done = []
         expand = partial(
@@ -219,46 +189,24 @@ def property_card(
             results["thermal"] = _waited(thermal, temperatures_done, len(temperatures), say)
 
     notes += cautions(results)
-    thermal = _thermal(results.get("thermal"), atoms)
-    numbers = {
-        "a0_A": lattice(crystal)["a"],
-        "e_coh_eV": cohesive,
-        "bulk_GPa": _bulk(results),
-        "elastic_GPa": _elastic(results.get("elastic")),
-        "phonons_THz": _by_point(special, results.get("phonons"), "frequencies", units.THz),
-        "gamma": _gamma(special, results, _at_room(thermal, "gamma")),
-        "alpha_1_per_K": _at_room(thermal, "alpha_1_per_K"),
-        "heat_capacity": _at_room(thermal, "heat_capacity_p_kB_per_atom"),
-        "vacancy_eV": float(results["vacancy"].energy) if "vacancy" in results else None,
-        "surface_J_per_m2": _surfaces(results.get("surfaces")),
-    }
-    bars = {}
+    numbers, bars = numbers_of(results, special, cohesive), {}
     if posterior is not None:
         with _collected(notes):
             bars, results["curves"] = card_deviations(
                 posterior, crystal, numbers, results, special, ROOM, mesh, dos_mesh, say
             )
-    values = {
-        key: {"value": value, "sd": None if value is None else bars.get(key), "unit": _UNITS[key]}
-        for key, value in numbers.items()
-    }
     meta = {
         "name": name,
-        "model": _model(potential, model),
-        "structure": _structure(crystal) | {"sd": bars.get("structure")},
-        "elastic_axes": _elastic_axes(results.get("elastic")),
-        "special_points": {key: [float(x) for x in q] for key, q in special.items()},
-        "equation_of_state": _equation_of_state(results.get("equation_of_state"), atoms),
-        "thermal": thermal,
+        **about(potential, model, results, special, bars),
         "settings": {
             "mesh": mesh, "dos_mesh": dos_mesh, "points": points, "temperature_K": ROOM, "temperatures_K": asked,
             "pressure_GPa": float(pressure) / units.GPa,
         },
-        "definitions": _DEFINITIONS,
+        "definitions": DEFINITIONS,
         "versions": versions(),
         "warnings": notes,
     }
-    return Card(name, values, meta, results)
+    return Card(name, with_deviations(numbers, bars), meta, results)
 
 
 def _double():
@@ -340,12 +288,12 @@ def cohesive_energy(potential, crystal):
     return (sum(alone[z] for z in numbers) - float(energy(potential, crystal))) / len(numbers)
 
 
-# The entries of the document ------------------------------------------------------------------------------
+# Bands, what may be missing, and what was said on the way --------------------------------------------------------
 
 
-def _split(bands, route, found, *names):
+def _split(bands, route, result, *names):
     """What was computed on a path followed by the special points: the bands, and the values at the points."""
-    values = {name: np.asarray(getattr(found, name)) for name in names}
+    values = {name: np.asarray(getattr(result, name)) for name in names}
     count = len(route.q_points)
     along = {name: value[:count] for name, value in values.items()}
     path = {
@@ -355,116 +303,6 @@ def _split(bands, route, found, *names):
         "labels": route.labels,
     }
     return bands(**path, **along), {name: value[count:] for name, value in values.items()}
-
-
-def _by_point(special, result, attribute, unit=1.0):
-    if result is None:
-        return None
-    table = result[attribute] / unit
-    return {name: [_finite(x) for x in row] for name, row in zip(special, table, strict=True)}
-
-
-def _at_room(thermal, name):
-    """A column of the thermal properties at 300 K; None where the crystal does not get that warm."""
-    if thermal is None or ROOM not in thermal["temperature_K"]:
-        return None
-    return thermal[name][thermal["temperature_K"].index(ROOM)]
-
-
-def _gamma(special, results, at_room):
-    modes = _by_point(special, results.get("modes"), "gamma")
-    if modes is None:
-        return None
-    return {"modes": modes, "thermodynamic_300K": at_room}
-
-
-def _bulk(results):
-    if "elastic" in results:
-        return float(results["elastic"].bulk_hill) / units.GPa
-    return float(results["equation_of_state"].bulk) / units.GPa if "equation_of_state" in results else None
-
-
-def _elastic(result):
-    if result is None:
-        return None
-    voigt = np.asarray(result.voigt) / units.GPa
-    values = {name: float(value) / units.GPa for name, value in result.independent.items()}
-    if result.laue_class[:2] in ("-3", "6/"):
-        values["c66"] = float(result.standard.c66) / units.GPa  # not independent, but in every table
-    values |= {name: float(getattr(result, name)) / units.GPa for name in ("bulk_hill", "shear_hill")}
-    values["young_hill"] = float(result.young) / units.GPa
-    return {name: float(value) for name, value in values.items()} | {"voigt": voigt.tolist()}
-
-
-def _elastic_axes(result):
-    """In which axes the named constants are: rows X, Y, Z in the Cartesian axes of the file."""
-    if result is None:
-        return None
-    return {
-        "laue_class": result.laue_class,
-        "standard": "ANSI/IEEE Std 176-1987",
-        "rotation": np.asarray(result.rotation).tolist(),
-    }
-
-
-def _surfaces(found):
-    return found and {name: float(surface.energy) / units.J_per_m2 for name, surface in found.items()}
-
-
-def _equation_of_state(result, atoms):
-    return result and {
-        "volume_per_atom_A3": float(result.volume) / atoms,
-        "bulk_GPa": float(result.bulk) / units.GPa,
-        "bulk_derivative": float(result.bulk_derivative),
-    }
-
-
-def _thermal(result, atoms):
-    if result is None:
-        return None
-    columns = {
-        "temperature_K": result.temperatures,
-        "volume_per_atom_A3": np.asarray(result.volumes) / atoms,
-        "alpha_1_per_K": result.alpha,
-        "bulk_GPa": np.asarray(result.bulk) / units.GPa,
-        "heat_capacity_v_kB_per_atom": np.asarray(result.heat_capacity_v) / units.kB / atoms,
-        "heat_capacity_p_kB_per_atom": np.asarray(result.heat_capacity_p) / units.kB / atoms,
-        "gamma": result.gamma,
-    }
-    return {name: [_finite(x) for x in np.asarray(column)] for name, column in columns.items()}
-
-
-def _finite(x):
-    return float(x) if np.isfinite(x) else None
-
-
-def _model(potential, given):
-    species = potential.species
-    about = {
-        "name": type(potential).__name__,
-        "class": type(potential).__name__,
-        "elements": None if species is None else [symbol(z) for z in species],
-        "cutoff_A": float(potential.cutoff),
-        "smoothness": int(potential.smoothness),
-    }
-    return about | (given or {})
-
-
-def _structure(crystal):
-    group = space_group(crystal, 1e-4)
-    return {
-        "formula": formula(crystal),
-        "atoms": len(crystal),
-        "spacegroup": f"{group.international} ({group.number})",
-        "lattice": lattice(crystal),
-        "volume_per_atom_A3": float(crystal.volume) / len(crystal),
-        "cell_A": np.asarray(crystal.cell).tolist(),
-        "fractional": np.asarray(crystal.fractional).tolist(),
-        "symbols": crystal.symbols,
-    }
-
-
-# What may be missing, and what was said on the way --------------------------------------------------------
 
 
 @contextmanager
