@@ -211,6 +211,12 @@ def test_shorter_cutoffs_have_the_first_places():
     assert [places for _, places in wide.inner] == [16, 4, 4]
     assert neighbors(s, 4.8, inner=(1.0,)).inner == ((1.0, 4),)
     assert neighbors(s, 4.8, capacity=30, inner=(4.7,)).inner == ((4.7, 28),)
+    rattled = Structure(np.random.default_rng(0).uniform(0, 6, (20, 3)), 6 * np.eye(3), [14] * 20)
+    listed = neighbors(rattled, 4.0, inner=(2.0, 3.0))
+    r = np.asarray(connect(rattled, listed).distances)
+    r = np.where(np.arange(r.shape[1]) < np.asarray(listed.counts)[:, None], r, np.inf)
+    for (_, places), reach in zip(listed.inner, listed.inner_reach, strict=True):
+        assert reach == pytest.approx(r[:, places:].min(initial=4.01), abs=1e-12)
     third = np.eye(3)[:1] * np.array([[1.0], [-1.0]])  # closer by twice of this
 
     def covers(cutoff, by):
@@ -242,6 +248,8 @@ def test_covers_counts_atoms_and_moves_exactly():
         thin = s.strained((stretch * 3.8 / float(listed.reach) - 1.0) * jnp.diag(jnp.array([0.0, 1.0, 0.0])))
         assert bool(listed.covers(thin, 3.8)) is valid
     assert not listed.covers(Structure(s.positions, s.cell, [14, 0]), 3.0)
+    hydrogen = Structure(s.positions, s.cell, [1, 1])
+    assert neighbors(hydrogen, 3.0).covers(hydrogen, 3.0)
     padded = Structure([[0.0, 0, 0], [9.0, 9, 9], [1.4, 1.4, 1.4]], s.cell, [14, 0, 14])
     listed = neighbors(padded, 3.0)
     assert listed.covers(padded.moved(padded.positions.at[1].set(0.0)), 3.0)  # padding may go anywhere
@@ -302,3 +310,14 @@ def test_atoms_at_one_point():
         neighbors(Structure([[0.0, 0, 0], [5, 5, 5], [9.9e-5, 0, 0]], box, [14, 14, 6]), 3.0)
     with pytest.raises(GeometryError, match=r"image \[-?1, 0, 0\]"):
         neighbors(Structure([[0.0, 0, 0], [20.0, 0, 0]], box, [14, 14]), 3.0)
+
+
+def test_atoms_too_many_cells_away():
+    """Images are counted in 32 bits: farther away they would be counted wrong without a word."""
+    for far, refused in ((5.3e8, False), (5.4e8, True), (4e9, True)):
+        s = Structure([[0.0, 0, 0], [2.0 + 4 * far, 0, 0]], 4 * np.eye(3), [14, 14])
+        if refused:
+            with pytest.raises(GeometryError, match=rf"an atom is {far:.1e} cells away".replace("+", r"\+")):
+                neighbors(s, 2.5)
+        else:
+            assert np.asarray(connect(s, neighbors(s, 2.5)).distances)[:, :2] == pytest.approx(2.0)

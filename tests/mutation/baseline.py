@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-from collections import deque
 from pathlib import Path
 
 import process
@@ -25,36 +24,24 @@ def baseline(root, work, place, wanted, workers, say):
         {test: {"cost", "cold": s, "lines": {path: set}}} of all tests that pass.
     """
     held = targets.files(root)
-    code = hashlib.sha256(b"".join((Path(root) / path).read_bytes() for path in held)).hexdigest()
-    rows, todo = {}, deque()
-    for test in wanted:
-        key = hashlib.sha256((code + test + (Path(root) / test.split("::")[0]).read_text()).encode()).hexdigest()[:24]
-        kept = work / f"baseline-{key}.json"
-        if kept.exists():
-            rows.update(json.loads(kept.read_text()))
-        else:
-            todo.append((test, kept))
+    rows = {}
 
-    def files(job):
-        test, kept = job
-        answer = kept.with_name(f"answer-{kept.stem}.json")
-        run = process.start(place, answer, [test], traced=list(held))
-        while (over := run.over()) is None:
-            yield
-        cold = over[1]
-        run = process.start(place, answer, [test])
-        while (over := run.over()) is None:
-            yield
-        warm, some = over[1], {}
-        for name, (seconds, passed, lines) in (cold or {"tests": {}})["tests"].items():
-            after = (warm or {"tests": {}})["tests"].get(name)
-            if passed and after and after[1]:
-                some[name] = {"cost": after[0], "cold": seconds, "lines": lines}
-        kept.write_text(json.dumps(some))
-        rows.update(some)
-        say(f"{test}: {len(some)} tests, {sum(r['cost'] for r in some.values()):.0f} s")
+    def files(test):
+        paths = [path for path, (_, tests) in held.items() if test in tests]
+        texts = [test, *((Path(root) / path).read_text() for path in (test.split("::")[0], *paths))]
+        key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
+        traced, timed = work / f"lines-{key}.json", work / f"times-{key}.json"
+        if not traced.exists():
+            yield from process.done(process.start(place, traced, [test], traced=paths))
+        cold = {name: row for name, row in json.loads(traced.read_text())["tests"].items() if row[1]}
+        if not timed.exists():  # in the order in which mutants are given to them
+            order = sorted(cold, key=lambda name: cold[name][0])
+            yield from process.done(process.start(place, timed, [test], order))
+        warm = {name: row for name, row in json.loads(timed.read_text())["tests"].items() if row[1]}
+        rows.update({name: {"cost": row[0], "cold": cold[name][0], "lines": cold[name][2]} for name, row in warm.items()})
+        say(f"{test}: {len(warm)} tests, {sum(row[0] for row in warm.values()):.0f} s")
 
-    interleaved((files(job) for job in todo), workers)
+    interleaved(map(files, wanted), workers)
     for row in rows.values():
         lines = {}
         for path, line in row["lines"]:

@@ -92,16 +92,25 @@ class Run:
         return seconds >= self.limit or time.monotonic() - self.start >= _PATIENCE * self.limit
 
 
-def start(place, answer, test_files, wanted=None, traced=(), limit=3600.0):
+def done(run):
+    """Wait for a process, in a generator that yields meanwhile; its answer stays in its file."""
+    while (over := run.over()) is None:
+        yield
+    if over[1] is None:
+        raise RuntimeError(f"tests without a mutant have ended without an answer: see {run.answer.with_suffix('.log')}")
+
+
+def start(place, answer, test_files, wanted=None, traced=(), limit=3600.0, stop=False):
     """Fork a process that runs tests.
 
     Args:
         place: copy of the repository.
         answer: file, for its JSON: {"failed": test or None, "tests": {test: [s, passed, {path: lines}]}}.
         test_files: to collect.
-        wanted: tests to run in this order, up to the first that fails; None: all.
+        wanted: tests to run in this order; None: all.
         traced: paths of which the lines that run are noted.
         limit: s of processor time.
+        stop: whether to stop at the first test that fails.
     """
     answer.unlink(missing_ok=True)
     pid = os.fork()
@@ -119,7 +128,7 @@ def start(place, answer, test_files, wanted=None, traced=(), limit=3600.0):
         os.chdir(place)
         os.environ["PYTHONPATH"] = str(place)
         sys.path[:] = [str(place), *(p for p in sys.path if not (Path(p) / "jaxpot").is_dir())]
-        code = _tests(Path(place), answer, test_files, wanted, traced)
+        code = _tests(Path(place), answer, test_files, wanted, traced, stop)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -127,7 +136,7 @@ def start(place, answer, test_files, wanted=None, traced=(), limit=3600.0):
         os._exit(code)
 
 
-def _tests(place, answer, test_files, wanted, traced):
+def _tests(place, answer, test_files, wanted, traced, stop):
     import hypothesis
     import pytest
 
@@ -135,7 +144,7 @@ def _tests(place, answer, test_files, wanted, traced):
     hypothesis.settings.load_profile("mutation")
     plugin = _Plugin(place, wanted, traced)
     options = ["-o", "addopts=", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--tb=line", "--assert=plain"]
-    code = pytest.main([*options, *(["-x"] if wanted is not None else []), *test_files], plugins=[plugin])
+    code = pytest.main([*options, *(["-x"] if stop else []), *test_files], plugins=[plugin])
     answer.write_text(json.dumps({"failed": plugin.failed, "tests": plugin.tests}))
     return int(code)
 

@@ -44,7 +44,8 @@ def main():
     if not arguments.score:
         missing = [
             (group, mutant) for group, mutant in chosen
-            if arguments.only in mutant.name and (mutant.name not in known or (arguments.again and known[mutant.name]["status"] not in KILLED))
+            if arguments.only in mutant.name
+            and (mutant.name not in known or (arguments.again and known[mutant.name]["status"] not in KILLED))
         ]
         run(missing, arguments)
         known = results(arguments.out)
@@ -79,7 +80,9 @@ def run(missing, arguments):
             source = (ROOT / mutant.path).read_text()
             (slot / mutant.path).write_text(mutant.applied(source))
             test_files = list(dict.fromkeys(name.split("::")[0] for name in tests))
-            under_way = process.start(slot, work / f"answer-{slot.name}.json", test_files, tests, limit=3 * cold + 20.0)
+            limit = 3.0 * cold + 20.0
+            answer = work / f"answer-{slot.name}.json"
+            under_way = process.start(slot, answer, test_files, tests, limit=limit, stop=True)
             while (over := under_way.over()) is None:
                 yield
             code, answer, seconds = over

@@ -72,8 +72,7 @@ def sample(total, count, seed):
     Returns:
         list of (group, `Mutant`), the groups in turns, so that any beginning of it is a smaller sample.
     """
-    rng = random.Random(seed)
-    shuffled = {group: rng.sample(some, len(some)) for group, some in total.items()}
+    shuffled = {group: random.Random(f"{seed} {group}").sample(some, len(some)) for group, some in total.items()}
     each = -(-count // len(total))
     turns = [(group, shuffled[group][k]) for k in range(each) for group in total if k < len(shuffled[group])]
     return turns[:count]
