@@ -285,8 +285,8 @@ def _refuse_far(home):
     far = np.abs(home).max()
     if far >= _MOST_CELLS:
         raise GeometryError(
-            f"an atom is {far:.1e} cells away from the cell of the structure: move it there (in ASE `atoms.wrap()`), or "
-            "check the units"
+            f"an atom is {far:.1e} cells away from the cell of the structure: move it there (`atoms.wrap()` in ASE), "
+            "or check the units"
         )
 
 

@@ -25,12 +25,12 @@ class Hand:
     velocities: jax.Array
     energy: jax.Array
     step: jax.Array
-    stressed: jax.Array  # steps whose stress was asked for
+    stressed: jax.Array  # sum of the steps whose stress was asked for
 
     @classmethod
     def start(cls, step=0):
         at = jnp.asarray(float(step))
-        return cls(Place(at, jnp.eye(3)), jnp.ones(1), jnp.zeros(()), jnp.asarray(step), jnp.zeros((), int))
+        return cls(Place(at, jnp.eye(3)), jnp.ones(1), jnp.zeros(()), jnp.asarray(step), jnp.zeros(()))
 
 
 @pytree
@@ -61,7 +61,7 @@ class Clockwork:
         return state.replace(
             energy=broken if self.what == "energy" else jnp.zeros(()),
             velocities=jnp.ones(1) + (broken if self.what == "velocities" else 0.0),
-            stressed=state.stressed + jnp.where(with_stress, 1, 0),
+            stressed=state.stressed + jnp.where(with_stress, state.structure.positions, 0.0),
         )
 
     def second(self, state):
@@ -107,8 +107,8 @@ def test_all_steps_with_prunings_on_the_way():
     found = run(Bands.of(near=6))
     assert (int(found.state.step), int(found.reason), float(found.state.structure.positions)) == (20, GOING, 20.0)
     assert found.lists.pruned_at.tolist()[:3] == [14.0, 7.0, -1.0]  # where a step would have left the short list
-    assert int(found.state.stressed) == 1  # the last
-    assert int(run(Bands.of(near=6), barostat=True).state.stressed) == 20
+    assert int(found.state.stressed) == 20  # the last
+    assert int(run(Bands.of(near=6), barostat=True).state.stressed) == 210
 
 
 def test_nothing_is_to_be_done():

@@ -194,7 +194,7 @@ def test_stochastic_cell_rescaling(shape):
 
 def test_ramps_end():
     ramp = jp.md.Ramp(100.0, 300.0, 40)
-    assert [float(ramp.at(k)) for k in (0, 10, 40, 50)] == [100.0, 150.0, 300.0, 300.0]
+    assert [float(ramp.at(k)) for k in (-9, 0, 10, 40, 50)] == [100.0, 100.0, 150.0, 300.0, 300.0]
     assert float(value_at(ramp, 30)) == 250.0 and value_at(7.0, 30) == 7.0
 
 
