@@ -272,7 +272,7 @@ class _Visitor:
 
     def at_Constant(self, node):
         if isinstance(node.value, bool):
-            self.add("constant", node, str(not node.value))
+            self.add("default" if self.body else "constant", node, str(not node.value))
         elif isinstance(node.value, int | float):
             self.number(node, node.value)
 
