@@ -33,11 +33,11 @@ GROUPS = {
         "jaxpot/formats/n2p2.py": ["tests/formats/test_n2p2.py", *BOUNDARY],
         "jaxpot/formats/n2p2_write.py": ["tests/formats/test_n2p2.py", *BOUNDARY],
         "jaxpot/formats/quip_*.py": ["tests/formats/test_quip_write.py", "tests/formats/test_quip_xml.py"],
-        "jaxpot/io/extxyz.py": ["tests/test_io.py"],
+        "jaxpot/io/extxyz.py": ["tests/test_ase_files.py", "tests/test_io.py"],
         "jaxpot/io/cif.py": ["tests/test_cif.py"],
         "jaxpot/io/files.py": ["tests/test_io.py", "tests/test_cif.py"],
-        "jaxpot/io/formats.py": ["tests/test_io.py"],
-        "jaxpot/io/ase_files.py": ["tests/test_io.py"],
+        "jaxpot/io/formats.py": ["tests/test_ase_files.py", "tests/test_io.py"],
+        "jaxpot/io/ase_files.py": ["tests/test_ase_files.py"],
     },
     "integrators": {
         f"jaxpot/md/{name}.py": [f"tests/md/test_{tests}.py"]
