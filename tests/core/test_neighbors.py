@@ -158,7 +158,7 @@ def test_rows_and_places_that_are_asked_for():
     assert (np.asarray(listed.others)[:, 16:] == np.asarray(listed.centers)[:, None]).all()
     assert not np.asarray(listed.shifts)[:, :, 16:].any() and listed.shifts.dtype == np.int8
     np.testing.assert_array_equal(listed.others[1], listed.others[4])
-    assert listed.radius == 4.2 and listed.places(1.0) == 18 and listed.pbc == (True,) * 3
+    assert neighbors(s, 4.0).skin == 0.0 and listed.skin == 0.2 and listed.radius == 4.2 and listed.places(1.0) == 18 and listed.pbc == (True,) * 3
     assert neighbors(s, 4.0).real.tolist() == [True, True] and neighbors(s, 4.0, capacity=16, rows=2).capacity == 16
     with pytest.raises(CapacityError, match="at least 16"):
         neighbors(s, 4.0, capacity=15)
@@ -208,6 +208,7 @@ def test_shorter_cutoffs_have_the_first_places():
     assert [listed.places(c) for c in (1.0, 2.2, 2.3, 3.7, 3.8)] == [4, 4, 16, 16, 16]
     wide = neighbors(s, 4.8, inner=(3.85, 2.3405, 2.3425))
     assert [places for _, places in wide.inner] == [16, 4, 4]
+    assert neighbors(s, 4.8, inner=(3.835, 3.825)).inner == ((3.835, 16), (3.825, 4))  # shells 0.01 A beyond count
     assert neighbors(s, 4.8, inner=(1.0,)).inner == ((1.0, 4),)
     assert neighbors(s, 4.8, capacity=30, inner=(4.7,)).inner == ((4.7, 28),)
     rattled = Structure(np.random.default_rng(0).uniform(0, 6, (20, 3)), 6 * np.eye(3), [14] * 20)
@@ -221,8 +222,11 @@ def test_shorter_cutoffs_have_the_first_places():
     def covers(cutoff, by):
         return bool(neighbors(s, 4.8, inner=(cutoff,)).covers(s.moved(s.positions + by * third), 2.0))
 
-    for cutoff, reach in ((2.5, 3.840), (4.0, 4.502)):
+    for cutoff, reach in ((2.5, 3.8396), (4.0, 4.5024)):
         assert covers(cutoff, (reach - cutoff) / 2 - 0.01) and not covers(cutoff, (reach - cutoff) / 2 + 0.01)
+        for stretch, valid in ((1.001, True), (0.999, False)):
+            thin = s.strained((stretch * cutoff / reach - 1.0) * jnp.eye(3))
+            assert bool(neighbors(s, 4.8, inner=(cutoff,)).covers(thin, 2.0)) is valid
 
 
 def test_a_list_ends_beyond_its_cutoff():
@@ -247,8 +251,10 @@ def test_covers_counts_atoms_and_moves_exactly():
         thin = s.strained((stretch * 3.8 / float(listed.reach) - 1.0) * jnp.diag(jnp.array([0.0, 1.0, 0.0])))
         assert bool(listed.covers(thin, 3.8)) is valid
     assert not listed.covers(Structure(s.positions, s.cell, [14, 0]), 3.0)
+    alone = Structure([[0.0, 0, 0]], s.cell, [14])
+    assert neighbors(alone, 3.0).covers(alone.moved(alone.positions + 5.0), 3.0)
     hydrogen = Structure(s.positions, s.cell, [1, 1])
-    assert neighbors(hydrogen, 3.0).covers(hydrogen, 3.0)
+    assert neighbors(hydrogen, 3.0).counts.tolist() == [4, 4] and neighbors(hydrogen, 3.0).covers(hydrogen, 3.0)
     padded = Structure([[0.0, 0, 0], [9.0, 9, 9], [1.4, 1.4, 1.4]], s.cell, [14, 0, 14])
     listed = neighbors(padded, 3.0)
     assert listed.covers(padded.moved(padded.positions.at[1].set(0.0)), 3.0)  # padding may go anywhere
@@ -313,10 +319,23 @@ def test_atoms_at_one_point():
 
 def test_atoms_too_many_cells_away():
     """Images are counted in 32 bits: farther away they would be counted wrong without a word."""
-    for far, refused in ((5.3e8, False), (5.4e8, True), (4e9, True)):
+    for far, refused in ((2**29 - 1, False), (2**29, True), (4e9, True)):
         s = Structure([[0.0, 0, 0], [2.0 + 4 * far, 0, 0]], 4 * np.eye(3), [14, 14])
         if refused:
             with pytest.raises(GeometryError, match=rf"an atom is {far:.1e} cells away".replace("+", r"\+")):
                 neighbors(s, 2.5)
         else:
             assert np.asarray(connect(s, neighbors(s, 2.5)).distances)[:, :2] == pytest.approx(2.0)
+
+
+def test_a_range_longer_than_all_there_is():
+    """Along open axes nothing is farther than the atoms are; along periodic ones images are."""
+    chain = Structure([[0.0, 0, 0], [0.5, 1.0, 0]], np.diag([2.0, 9, 9]), [14, 14], pbc=(True, False, False))
+    listed = neighbors(chain, 8.5)
+    assert listed.counts.tolist() == [8 + 8, 8 + 8]
+    pair = Structure([[0.0, 0, 0], [2.0, 0, 0]], np.eye(3), [14, 14], pbc=False)
+    assert neighbors(pair, 1e6).counts.tolist() == [1, 1] and neighbors(pair, 1e6).reach == pytest.approx(1e6 + 0.2)
+    lonely = Structure([[0.0, 0, 0]], 6e11 * np.eye(3), [14])
+    assert neighbors(lonely, 3.0).counts.tolist() == [0]
+    with pytest.raises(ResourceError, match="1.1e.12 A long"):
+        neighbors(Structure([[0.0, 0, 0]], 1.1e12 * np.eye(3), [14]), 3.0)

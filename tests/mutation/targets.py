@@ -25,7 +25,7 @@ GROUPS = {
             "tests/formats/test_lammps_sw.py", "tests/formats/test_lammps_tersoff.py", *BOUNDARY,
         ],
         "jaxpot/formats/lammps_meam.py": ["tests/formats/test_lammps_meam.py", *BOUNDARY],
-        "jaxpot/formats/meam_reference.py": ["tests/formats/test_lammps_meam.py", *BOUNDARY],
+        "jaxpot/formats/meam_reference.py": ["tests/formats/test_meam_reference.py", "tests/formats/test_lammps_meam.py"],
         "jaxpot/formats/text.py": [
             "tests/formats/test_setfl.py", "tests/formats/test_funcfl.py", "tests/formats/test_lammps_sw.py", *BOUNDARY,
         ],
