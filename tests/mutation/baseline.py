@@ -3,19 +3,17 @@
 import hashlib
 import json
 import time
-from pathlib import Path
 
 import process
 import targets
 
 
-def baseline(root, work, place, wanted, workers, say):
+def baseline(place, work, wanted, workers, say):
     """Run tests unchanged.
 
     Args:
-        root: of the repository.
-        work: folder; what was found stays there until a file changes.
         place: copy of the repository.
+        work: folder; what was found stays there until a file changes.
         wanted: test files, or single tests.
         workers: how many at a time.
         say: is told.
@@ -23,12 +21,12 @@ def baseline(root, work, place, wanted, workers, say):
     Returns:
         {test: {"cost", "cold": s, "lines": {path: set}}} of all tests that pass.
     """
-    held = targets.files(root)
+    held = targets.files(place)
     rows = {}
 
     def files(test):
         paths = [path for path, (_, tests) in held.items() if test in tests]
-        texts = [test, *((Path(root) / path).read_text() for path in (test.split("::")[0], *paths))]
+        texts = [test, *((place / path).read_text() for path in (test.split("::")[0], *paths))]
         key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
         traced, timed = work / f"lines-{key}.json", work / f"times-{key}.json"
         if not traced.exists():

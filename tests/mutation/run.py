@@ -67,8 +67,9 @@ def run(missing, arguments):
     slots = [work / f"copy-{os.getpid()}-{k}" for k in range(arguments.workers)]
     for slot in slots:
         process.copied(ROOT, slot, held)
+    sources = {path: (slots[0] / path).read_text() for path in held}  # whatever becomes of the working tree
     wanted = sorted({test for _, mutant in missing for test in held[mutant.path][1]})
-    rows = baseline.baseline(ROOT, work, slots[0], wanted, arguments.workers, say)
+    rows = baseline.baseline(slots[0], work, wanted, arguments.workers, say)
     begin, done = time.monotonic(), 0
 
     def job(group, mutant):
@@ -77,7 +78,7 @@ def run(missing, arguments):
         status, by, seconds = "uncovered", None, 0.0
         if tests:
             slot = slots.pop()
-            source = (ROOT / mutant.path).read_text()
+            source = sources[mutant.path]
             (slot / mutant.path).write_text(mutant.applied(source))
             test_files = list(dict.fromkeys(name.split("::")[0] for name in tests))
             limit = 3.0 * cold + 20.0
