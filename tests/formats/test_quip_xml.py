@@ -208,6 +208,7 @@ MISTAKES = {
     "no group": (
         "two", '<permutation i="1">1 2 3  </permutation>', '<permutation i="1">2 3 1</permutation>', "expected a group"
     ),
+    "no decay": ("with_Morse", 'alpha="4.5"', 'alpha="0"', "expected a positive number, got 0"),
     "a cutoff below zero": ("with_Morse", 'cutoff="5.0"', 'cutoff="-5.0"', "positive length"),
     "a triplet twice": ("with_SW", 'atnum_k="6" lambda="21.0055023254418"', 'atnum_k="6" lambda="3"', "with other numbers"),
     "no chi": ("with_Tersoff", '<per_pair_data type1="3" type2="1" chi="1.0" />', "", "there is no chi of C, Ge"),

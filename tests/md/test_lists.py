@@ -38,6 +38,8 @@ def wide():
 
 def test_a_wide_list(wide):
     assert wide.radius == EXTENT + 2.0 and wide.inner == () and wide.inner_reach.shape == (0,)
+    terms = wide_list(jp.load("sw-silicon") + jp.potentials.ZBL(1.0, 1.8), crystal(), 1.0)
+    assert terms.inner == () and terms.inner_reach.shape == (0,)
     assert pairs(crystal(), wide) == pairs(crystal(), jp.neighbors(crystal(), EXTENT, 2.0))
 
 

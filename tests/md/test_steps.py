@@ -1,5 +1,7 @@
 """Single steps of each ensemble against their formulas in NumPy, with random numbers and forces made up."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -206,7 +208,13 @@ def small(mass=28.0, pbc=True, count=2):
 def test_the_longest_time_step_without_a_warning():
     """fs sqrt(amu)."""
     dynamics = jp.md.NVE(ARGON, 1.999 * fs)
-    dynamics.check(small(4.0))
+    heavier = small(4.0).replace(masses=np.array([4.0, 9.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dynamics.check(heavier)
+    dynamics = jp.md.NVE(ARGON, 2.001 * fs)
+    with pytest.warns(JaxpotWarning, match="2 fs is long for an atom of 4 amu"):
+        dynamics.check(heavier)
     with pytest.warns(JaxpotWarning, match="2 fs is long for an atom of 3.9"):
         dynamics.check(small(3.9))
 
@@ -235,6 +243,7 @@ def test_the_first_state():
     ({"temperature": -1.0}, "temperature: expected"), ({"temperature": np.nan}, "temperature"), ({}, "give a temperature"),
     ({"velocities": np.zeros((2, 2))}, r"velocities: expected shape \(2, 3\)"),
     ({"fixed": [2]}, "fixed: expected numbers of atoms, 0 to 1"), ({"fixed": [-1]}, "fixed: expected numbers"),
+    ({"fixed": [0, 2]}, "fixed: expected numbers"), ({"fixed": [-1, 1]}, "fixed: expected numbers"),
     ({"fixed": [0, 1]}, "all atoms are fixed"), ({"fixed": [True, True]}, "all atoms are fixed"),
     ({"fixed": [True]}, "fixed: expected numbers"),
 ])
