@@ -208,6 +208,8 @@ MISTAKES = {
     "no group": (
         "two", '<permutation i="1">1 2 3  </permutation>', '<permutation i="1">2 3 1</permutation>', "expected a group"
     ),
+    "an element beyond all": ("with_Morse", 'atnum_i="6"', 'atnum_i="119"', "expected a whole number from 0 to 118"),
+    "no element": ("with_Morse", 'atnum_i="6"', 'atnum_i="0"', "expected an atomic number, got 0"),
     "no decay": ("with_Morse", 'alpha="4.5"', 'alpha="0"', "expected a positive number, got 0"),
     "a cutoff below zero": ("with_Morse", 'cutoff="5.0"', 'cutoff="-5.0"', "positive length"),
     "a triplet twice": ("with_SW", 'atnum_k="6" lambda="21.0055023254418"', 'atnum_k="6" lambda="3"', "with other numbers"),

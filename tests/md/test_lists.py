@@ -9,7 +9,7 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.core.graph import connect
 from jaxpot.md import lists
-from jaxpot.md.lists import Room, _enough, _inverse, _roomy, build, prune, wide_list
+from jaxpot.md.lists import Room, _enough, _inverse, _places, _roomy, build, prune, wide_list
 
 SKIN, EXTENT = 0.4, 3.6
 INNER = ((2.0, 3), (2.5, 4))
@@ -139,3 +139,9 @@ def test_the_inverse_of_the_periodic_rows(pbc):
     if any(pbc):
         expected[:, np.array(pbc)] = np.linalg.pinv(cell[np.array(pbc)])
     np.testing.assert_allclose(inverse, expected, atol=1e-14)
+
+
+def test_places_of_the_nearest_come_first():
+    distances = jnp.array([[3.0, 1.0, 4.0, 2.0], [9.0, 9.0, 1.5, 1.0]])
+    place, counts = _places(distances < 9.0, distances, [1.2, 2.5], 7)
+    assert place.tolist() == [[2, 0, 3, 1], [7, 7, 1, 0]] and counts.tolist() == [4, 2]

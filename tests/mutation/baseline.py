@@ -72,7 +72,7 @@ def _of(name, wanted):
 def choose(mutant, wanted, rows, budget):
     """The tests for a mutant, cheapest first: those that come by its statement, up to `budget` seconds.
 
-    A statement that runs at import (a constant, a default) is held by all tests that come by the file (the function).
+    A constant of a module is held by all of its tests, the default of an argument by those that come by the function.
 
     Returns:
         (list of tests, their cold time in s).
@@ -81,9 +81,9 @@ def choose(mutant, wanted, rows, budget):
     near = {name: lines for name, lines in near.items() if lines}
     first, last = mutant.body or (mutant.first, mutant.last)
     names = [name for name, lines in near.items() if any(first <= line <= last for line in lines)]
-    if not names and mutant.at_import and mutant.body is None:
-        names = list(near)
-    names.sort(key=lambda name: rows[name]["cost"])
+    if mutant.at_import and mutant.body is None:
+        names = [name for name in rows if _of(name, wanted)]  # those that only read a table come by no line of it
+    names.sort(key=lambda name: (name not in near, rows[name]["cost"]))
     kept, cost = [], 0.0
     for name in names:
         if kept and cost + rows[name]["cost"] > budget:
