@@ -618,6 +618,7 @@ FILE_MISTAKES = {
         lambda: "Si Si Si 3 1 0 4.8 2 0 22 .3 1.3 95 .2 3 3.2 3264\n",
         r"D: expected 0 <= D < R, got D = 3 and R = 0\.2",
     ),
+    "power.tersoff": (lambda: "Si Si Si 2 1 0 4.8 2 0 22 .3 1.3 95 3 .2 3.2 3264\n", r"m: expected 1 or 3, got 2"),
     "numbers.tersoff": (lambda: "Si Si Si 3 1 0\n", r"numbers\.tersoff.*truncated"),
     "mass.eam": (lambda: lines(EAM_FILE, put(2, "29 heavy 3.6 fcc")), r"line 2: mass: expected a number, got 'heavy'"),
     "element.eam": (

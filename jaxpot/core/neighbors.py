@@ -30,6 +30,7 @@ _COINCIDENT = 1e-4  # A
 _MAX_PAIRS = 4e8
 _MAX_PARTS = 3e4  # of a cell along one axis: with 1e5 the builder ends the process
 _LONGEST = 1e12  # A
+_MOST_CELLS = 2**29
 
 
 @pytree
@@ -262,13 +263,13 @@ def find_pairs(positions, cell, pbc, radius):
     least = np.where(open_axes, places.min(0) - min(0.1 * search, 1.0), 0.0)
     long = np.ones(3)
     long[open_axes] = heights[open_axes] + 1.2 * search
-    small = np.int32 if np.abs(home).max(initial=0) < 2**30 else np.int64  # a million atoms have 10^8 pairs
-    home = home.astype(small)
+    _refuse_far(home)
+    home = home.astype(np.int32)  # a million atoms have 10^8 pairs
     finder = NeighborList(cutoff=search, full_list=True, sorted=False)
     # The builder's own arrays, which go with it: these are copies.
     inside = positions - (home + least) @ box
     i, j, s, d = finder.compute(inside, long[:, None] * box, True, "ijSd", copy=False)
-    i, j, s, d = i.astype(np.int32), j.astype(np.int32), s.astype(small), np.array(d)
+    i, j, s, d = i.astype(np.int32), j.astype(np.int32), s.astype(np.int32), np.array(d)
     del finder
     s += home[i]
     s -= home[j]
@@ -287,6 +288,16 @@ def _refuse_too_long(count, heights, open_axes, volume, search):
         raise ResourceError(
             f"a list of about {expected:.1e} pairs is beyond the limit of {_MAX_PAIRS:.0e}: {count} atoms{place} with "
             f"a range of {search:.3g} A; check the units"
+        )
+
+
+def _refuse_far(home):
+    """Refuse atoms so many cells away that 32 bits do not hold the difference of two of them."""
+    far = np.abs(home).max()
+    if far >= _MOST_CELLS:
+        raise GeometryError(
+            f"an atom is {far:.1e} cells away from the cell of the structure: move it there (`atoms.wrap()` in ASE), "
+            "or check the units"
         )
 
 

@@ -90,16 +90,6 @@ def test_sums_over_neighbours_and_pairs(carbide, name, inner):
         np.testing.assert_allclose(found[atom], expected, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["hard", "tanh-1", "poly1", "poly2", "poly4", "cosine", "exponential"])
-@pytest.mark.parametrize("inner", [0.0, 0.3])
-def test_cutoff_functions(name, inner):
-    from jaxpot.basis import fades
-
-    r = np.linspace(0.05, 6.5, 50)
-    found = np.asarray(fades.fade(name, r**2, 6.0, inner))
-    np.testing.assert_allclose(found, [fade(name, inner, x, 6.0) for x in r], atol=2e-13, rtol=1e-12)  # cancellation in what it is compared with
-
-
 def test_jacobian_is_the_derivative(carbide):
     descriptor = SymmetryFunctions(FUNCTIONS[:8], "poly2")
     listed = jp.neighbors(carbide, descriptor.cutoff)

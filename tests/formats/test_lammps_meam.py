@@ -7,6 +7,7 @@ import pytest
 import jaxpot as jp
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.lammps_meam import read_meam
+from jaxpot.formats.meam_reference import _zbl
 
 FILES = Path(__file__).parent / "files"
 LIBRARY = FILES / "made_up.library.meam"
@@ -26,6 +27,8 @@ def test_one_element(tmp_path):
     assert copper.re == pytest.approx(3.62 / np.sqrt(2.0)) and copper.background == 12.0
     assert copper.strength == pytest.approx(1.1 * 3.5)
     assert copper.pair.shape == (1, 1000) and copper.dr == pytest.approx(0.0044)
+    close = copper.pair[0, 100] / _zbl(np.array([0.44]), 29, 29)  # zbl = 1 where the file does not say
+    assert close == pytest.approx(1.0, rel=1e-6)
     assert copper.cutoff == pytest.approx(4.0 * 2.8 / (2.0 * np.sqrt(1.8)))
 
 

@@ -11,6 +11,7 @@ import pytest
 import jaxpot as jp
 from jaxpot.descriptors import Angular, Radial, SymmetryFunctions
 from jaxpot.errors import DataError, FormatError
+from jaxpot.formats.n2p2 import read_n2p2
 from jaxpot.potentials import Constants, Described
 from jaxpot.readouts import MLP, Neural
 
@@ -169,7 +170,11 @@ def damaged(folder, name, pattern, by):
         ("input.nn", r"^global_nodes_short .*$", "global_nodes_short 4 9", "layers of 6, 4, 9, 1 nodes"),
         ("input.nn", r"^global_nodes_short .*$", "global_nodes_short 4", "expected 2 words, got 1"),
         ("input.nn", r"^global_activation_short .*$", "global_activation_short t q l", "got 'q'"),
-        ("input.nn", r"\Z", "use_electrostatics\n", "not supported"),
+        ("input.nn", r"\Z", "use_electrostatics 1\n", "not supported"),
+        ("input.nn", r"\Z", "element_nodes_short C 1\n", "expected an element, a layer and a value"),
+        ("input.nn", r"\Z", "nnp_type 4G\n", "expected a short-ranged network"),
+        ("input.nn", r"\Z", "conv_energy -1.0\n", "expected a positive number, got -1"),
+        ("input.nn", r"^elements .*$", "elements", "2 elements are announced, 0 named"),
         ("input.nn", r"^scale_max_short .*$", "scale_max_short 5e-324", "scale_max_short: expected more than"),
         ("input.nn", r"\Z", "atom_energy Ge 3.0\n", "Ge is none of the elements"),
         ("input.nn", r"\Z", "center_symmetry_functions\n", "cannot be combined"),
@@ -190,6 +195,19 @@ def test_damage_is_named(folder, name, pattern, by, said):
     with pytest.raises(FormatError, match=said) as caught:
         jp.load(folder)
     assert Path(caught.value.file).parent == folder
+
+
+@pytest.mark.parametrize("name", ["scaling.data", "weights.014.data"])
+def test_links_out_of_the_folder(folder, tmp_path, name):
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FormatError, match="link to another folder"):
+        jp.load(folder)
+
+
+def test_elements_that_are_asked_for(folder):
+    with pytest.raises(DataError, match="this format names its elements"):
+        read_n2p2(folder, species=("Si", "C"))
 
 
 def test_functions_that_never_varied_cannot_be_scaled(folder):

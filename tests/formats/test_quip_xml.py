@@ -133,6 +133,27 @@ def test_points_in_the_file_itself(tmp_path):
     np.testing.assert_array_equal(jp.load(path).terms[1].readout.points, expected)
 
 
+def test_points_that_are_wrong(tmp_path):
+    path = tmp_path / "inline.xml"
+    text = inline(PLAIN)
+    for wrong in (re.sub(r"\S+</sparseX>", "</sparseX>", text, count=1), re.sub("</sparseX>", " 1.0</sparseX>", text, count=1)):
+        path.write_text(wrong)
+        with pytest.raises(FormatError, match="expected 10 points of 41 numbers in the file"):
+            jp.load(path)
+    path.write_text(re.sub(r'sparseX_md5sum="[^"]*"', "", PLAIN))
+    good = SIDE.read_text()
+    for wrong, says in (
+        ("x" + good, "line 1.*expected numbers"), (good.rsplit(maxsplit=1)[0] + " nan", "not all numbers are finite"),
+        (good.rsplit(maxsplit=1)[0], "expected 10 x 41 numbers, found 409"), (good + " 1.0", "expected 10 x 41 numbers, found 411"),
+        (good + " " * 64 * 411, "more than 26304 bytes"),
+    ):
+        (tmp_path / SIDE.name).write_text(wrong)
+        with pytest.raises(FormatError, match=says):
+            jp.load(path)
+    (tmp_path / SIDE.name).write_text(good + " " * (64 * 411 - len(good)))
+    assert jp.load(path).cutoff == 4.2
+
+
 # what is wrong: (the file, what is replaced by what, what the message must contain)
 MISTAKES = {
     "a document type": ("plain", "<GAP_params", "<!DOCTYPE a [<!ENTITY b 'c'>]><GAP_params", "document type|not XML"),
@@ -149,6 +170,14 @@ MISTAKES = {
     "another dimension": ("plain", 'dimensions="41"', 'dimensions="42"', "the file says 42"),
     "a side file elsewhere": ("plain", 'sparseX_filename="', 'sparseX_filename="../', "plain name"),
     "no coordinates": ("plain", 'n_coordinate="1"', 'n_coordinate="2"', "2 coordinates are announced"),
+    "half a radial function": ("plain", "n_max=4", "n_max=4.5", "n_max: expected a whole number, got 4.5"),
+    "many radial functions": ("plain", "n_max=4", "n_max=2e6", "n_max: expected a whole number"),
+    "a radial scaling": ("plain", "n_max=4", "n_max=4 cutoff_dexp=1", "radially scaled"),
+    "half a point": ("plain", 'n_sparseX="10"', 'n_sparseX="9.5"', "expected a whole number from 0 to .*, got '9.5'"),
+    "points below zero": ("plain", 'n_sparseX="10"', 'n_sparseX="-1"', "expected a whole number from 0"),
+    "a point left out": ("plain", '<sparseX i="2"', '<sparseX i="3"', "expected sparse point 2, got i=3"),
+    "neither true nor false": ("clusters", "compact_clusters=T", "compact_clusters=Yes", "expected T or F, got 'YES'"),
+    "no atomic number": ("clusters", "Z={14 14 }", "Z={14 119 }", "expected atomic numbers"),
     # Parts of a sum
     "another part": ("core", "{IP Glue}", "{IP Brenner}", "'IP Brenner' is not read; known are a GAP and Glue, LJ"),
     "a setting of a part": ("core", "{IP Glue}", "{IP Glue scale=2}", "settings of IP Glue that are not known: scale"),
@@ -179,6 +208,9 @@ MISTAKES = {
     "no group": (
         "two", '<permutation i="1">1 2 3  </permutation>', '<permutation i="1">2 3 1</permutation>', "expected a group"
     ),
+    "an element beyond all": ("with_Morse", 'atnum_i="6"', 'atnum_i="119"', "expected a whole number from 0 to 118"),
+    "no element": ("with_Morse", 'atnum_i="6"', 'atnum_i="0"', "expected an atomic number, got 0"),
+    "no decay": ("with_Morse", 'alpha="4.5"', 'alpha="0"', "expected a positive number, got 0"),
     "a cutoff below zero": ("with_Morse", 'cutoff="5.0"', 'cutoff="-5.0"', "positive length"),
     "a triplet twice": ("with_SW", 'atnum_k="6" lambda="21.0055023254418"', 'atnum_k="6" lambda="3"', "with other numbers"),
     "no chi": ("with_Tersoff", '<per_pair_data type1="3" type2="1" chi="1.0" />', "", "there is no chi of C, Ge"),
