@@ -114,6 +114,10 @@ def test_thermal_expansion_by_three_routes():
     np.testing.assert_allclose(sooner.bulk, free.bulk, rtol=1e-9)
     difference = np.log(free.volumes[3] / free.volumes[1]) / 2 / 3
     assert free.alpha[2] == pytest.approx(difference, rel=2e-5)
+    # Each state follows from the one before it, in whatever order they are asked for, and however often.
+    again = jp.thermal_expansion(potential, structure, [301.0, 301.0, 50.0, 300.0], mesh=(4, 4, 4), differences=True)
+    np.testing.assert_allclose(again.volumes, np.asarray(sooner.volumes)[[3, 3, 0, 2]], rtol=1e-11)
+    np.testing.assert_allclose(again.alpha, np.asarray(sooner.alpha)[[3, 3, 0, 2]], rtol=1e-8)
     assert 1e-4 < abs(first.alpha[2] / free.alpha[2] - 1) < 0.05
     relation = 3 * free.alpha[2] * free.volumes[2] * free.bulk[2] / free.heat_capacity_v[2]
     assert free.gamma[2] == pytest.approx(float(relation), rel=1e-10)
