@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxpot.checks import check_distances, check_potential, checked_neighbors
 from jaxpot.core import linalg
-from jaxpot.core.precision import concrete
+from jaxpot.core.precision import concrete, to_device
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
@@ -101,7 +101,7 @@ def frozen(tree):
                 "this iterates on the host and cannot run under jit or vmap; jax.grad, jax.jvp and jax.vjp "
                 "with respect to the potential do work"
             )
-        return jnp.asarray(found)
+        return to_device(found)
 
     return jax.tree.map(value, tree)
 

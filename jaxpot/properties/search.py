@@ -7,10 +7,10 @@ References:
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import checked_neighbors, round_atoms
+from jaxpot.core.precision import to_device
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import evaluate, evaluate_by_strain
@@ -59,8 +59,8 @@ class Search:
         if np.linalg.det(deformation) < 0.05:
             return np.inf, np.zeros_like(z), np.inf
         now = self.start.moved(
-            jnp.asarray((np.asarray(self.start.positions) + u) @ deformation),
-            jnp.asarray(np.asarray(self.start.cell) @ deformation),
+            to_device((np.asarray(self.start.positions) + u) @ deformation),
+            to_device(np.asarray(self.start.cell) @ deformation),
         )
         value, forces, pull = self.evaluate_structure(now)
         if self.group is not None:
@@ -155,7 +155,7 @@ class Search:
         if callback:
             callback(self.count, value, residual)
         strain, u = self.split(z)
-        return jnp.asarray(strain), jnp.asarray(u), value, residual, self.count
+        return to_device(strain), to_device(u), value, residual, self.count
 
 
 def two_loops(gradient, history, first):

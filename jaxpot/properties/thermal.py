@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core import linalg
-from jaxpot.core.precision import is_traced
+from jaxpot.core.precision import is_traced, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
@@ -128,12 +128,12 @@ class _Model:
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
         self.fixed = frozen(potential)
-        self.strains, self.moves = map(jnp.asarray, symmetric_coordinates(self.start))
+        self.strains, self.moves = map(to_device, symmetric_coordinates(self.start))
         _, listed = crystal(self.fixed, self.start, skin=_SKIN)
         self.listed, self.topology = jax.device_put((listed, cell_index(listed)))
         q, weights = mesh_points(self.start, mesh)
         self.q = np.asarray(q)
-        self.mesh = (jnp.asarray(q), jnp.asarray(weights), jnp.asarray(zero_modes(q)))
+        self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
 
     def jets(self, potential, structure):
         """Static enthalpy and dynamical matrices around a structure, to second order in the strains."""
