@@ -59,7 +59,7 @@ def test_the_polynomial_in_place_of_a_cosine():
     assert len(_half_cosine()) == 10 and isinstance(_half_cosine(), tuple)
 
 
-@pytest.mark.parametrize("name", set(SMOOTHNESS) - {"hard", "exponential"})
+@pytest.mark.parametrize("name", sorted(set(SMOOTHNESS) - {"hard", "exponential"}))
 def test_derivatives_that_are_continuous(name):
     """Near the end a function is a power of the distance to it, one more than the derivatives that are continuous."""
     near, nearer = fade(name, jnp.array([4.9**2, 4.95**2]), CUTOFF, 0.3).tolist()
