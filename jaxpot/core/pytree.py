@@ -65,13 +65,15 @@ def static_fields(node):
     return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.metadata.get(_STATIC)}
 
 
-def static_defaults(cls):
-    """The defaults of the static fields that have one."""
-    return {
-        f.name: f.default
-        for f in dataclasses.fields(cls)
-        if f.metadata.get(_STATIC) and f.default is not dataclasses.MISSING
-    }
+def field_defaults(cls):
+    """The defaults of the fields that have one, by name."""
+    values = {}
+    for f in dataclasses.fields(cls):
+        if f.default is not dataclasses.MISSING:
+            values[f.name] = f.default
+        elif f.default_factory is not dataclasses.MISSING:
+            values[f.name] = f.default_factory()
+    return values
 
 
 def leaf_fields(node):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.files import file_size
-from jaxpot.core.pytree import REGISTRY, class_name, leaf_fields, static_defaults, static_fields
+from jaxpot.core.pytree import REGISTRY, class_name, field_defaults, leaf_fields, static_fields
 from jaxpot.errors import DataError, FormatError, JaxpotError, PrecisionError
 
 MAGIC = b"jaxpot-tree 1\n"
@@ -198,8 +198,8 @@ def _rebuild(body, blob, path, on_host):
             f"the file holds a {body['class']}, which no imported module defines: import that module first", path
         )
     node = object.__new__(cls)
-    # A file may be older than a static field: its default is what the class meant before.
-    values = static_defaults(cls) | {
+    # A file may be older than a field: its default is what the class meant before.
+    values = field_defaults(cls) | {
         key: _rebuild(value, blob, path, on_host) for key, value in body["fields"].items()
     }
     values.update({key: _unplain(value) for key, value in body["static"].items()})

@@ -190,6 +190,19 @@ class Dataset:
         """The dataset with more frames behind."""
         return replace(self, frames=(*self.frames, *frames))
 
+    def ranges(self):
+        """What the frames cover, for `Posterior.ranges`: "volume_per_atom" -> (2,) A^3; empty without periodic frames.
+
+        Frames with more than twice the median volume are free atoms and slabs in boxes: they are left out.
+        """
+        volumes = np.array([
+            float(frame.structure.volume) / len(frame.structure) for frame in self.frames if all(frame.structure.pbc)
+        ])
+        if not len(volumes):
+            return {}
+        dense = volumes[volumes <= 2.0 * np.median(volumes)]
+        return {"volume_per_atom": np.array([dense.min(), dense.max()])}
+
     def summary(self):
         """What there is, and what looks wrong: a `Summary`, to be printed or turned into a dict."""
         return summarise(self)

@@ -85,20 +85,22 @@ class Fit:
 
     def _posterior(self, found):
         solved = self.solved
-        return weight_posterior(
+        spread = weight_posterior(
             self.potential, found, solved.factors, solved.scales, solved.common, self.sigmas, self.jitter
         )
+        return spread.replace(ranges=solved.ranges)
 
 
 @dataclass(frozen=True)
 class Solved:
-    """Whitened weights, what unwhitens them, and those of the fits to all folds but one."""
+    """Whitened weights, what unwhitens them, those of the fits to all folds but one, and what the data cover."""
 
     whole: object
     factors: tuple
     scales: tuple
     common: float
     folds: tuple
+    ranges: dict
 
 
 def fit(
@@ -217,7 +219,7 @@ def fit(
         deltas=tuple(t.delta * s for t, s in zip(terms, scales, strict=True)),
         sparse=tuple(widths[: len(terms)]), jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin,
         stress_offsets=found_offsets, choice=choice, train=train, test=tested, seconds=clock.seconds,
-        solved=Solved(found, factors[: len(terms)], tuple(scales), common, tuple(parts)),
+        solved=Solved(found, factors[: len(terms)], tuple(scales), common, tuple(parts), dataset.ranges()),
     )
 
 

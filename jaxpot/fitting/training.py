@@ -237,6 +237,8 @@ def _train(
     elif bars:
         spread = last_layer_posterior(potential, dataset[np.array(training)], recipe.sigmas, progress=say)
         clock.step("bars")
+    if spread is not None:
+        spread = spread.replace(ranges=dataset.ranges())
     return Trained(
         potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds, recipe, sigmas,
         dataset.e0, dataset.e0_origin,

@@ -31,6 +31,7 @@ class Posterior:
         inflation: () what the residual of the prior is multiplied with, see `scaled`.
         calibration: what frames that were left out say of the bars (`jp.calibrate`): kind of label -> (2,), factors of
             its epistemic part and of its noise; "property" -> (), factor of draws and of bars of properties.
+        ranges: what the training data cover: "volume_per_atom" -> (2,) A^3, the least and the most of their crystals.
         parameters: names of the parameters, as `jaxpot.potentials.base.parameter_names` gives them.
         jitters: for each of the parameters that are the weights of a Gaussian process, the part of the mean variance
             of its sparse points that the fit has added to their covariance; None for others.
@@ -41,6 +42,7 @@ class Posterior:
     sigmas: dict
     inflation: jax.Array = 1.0
     calibration: dict = field(default_factory=dict)
+    ranges: dict = field(default_factory=dict)
     parameters: tuple = static(default=())
     jitters: tuple = static(default=())
 

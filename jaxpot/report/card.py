@@ -188,7 +188,7 @@ def property_card(
         with _optional("thermal properties", notes):
             results["thermal"] = _waited(thermal, temperatures_done, len(temperatures), say)
 
-    notes += cautions(results)
+    notes += cautions(results, None if posterior is None else posterior.ranges)
     numbers, bars = numbers_of(results, special, cohesive), {}
     if posterior is not None:
         with _collected(notes):

@@ -8,15 +8,17 @@ _RISE = 1e-3  # of the bulk modulus
 _SHOWN = 0.05  # GPa, half of a digit
 
 
-def cautions(results):
+def cautions(results, ranges=None):
     """Sentences about the results of a card, a list of strings.
 
     Args:
         results: name -> result; of it, "elastic" (`ElasticConstants`), "equation_of_state" (`EquationOfState`) and
             "thermal" (`ThermalExpansion`), as far as they are there.
+        ranges: what the training data cover, as `Posterior.ranges`.
     """
     return [*_unlike_bulk_moduli(results.get("elastic"), results.get("equation_of_state")),
-            *_rising_bulk_modulus(results.get("thermal"))]
+            *_rising_bulk_modulus(results.get("thermal")),
+            *_beyond_the_data(results, (ranges or {}).get("volume_per_atom"))]
 
 
 def _unlike_bulk_moduli(elastic, curve):
@@ -47,3 +49,22 @@ def _rising_bulk_modulus(thermal):
             "at these volumes (one that was fitted: beyond its training data). Thermal expansion and Grueneisen "
             "parameters deserve no trust until that is looked at"
         )
+
+
+def _beyond_the_data(results, volumes):
+    """Volumes at which a fitted potential has seen no crystal."""
+    if volumes is None:
+        return
+    low, high = (float(volume) for volume in volumes)
+    atoms, thermal = len(results["crystal"]), results.get("thermal")
+    states = {"relaxed crystal": np.array([float(results["crystal"].volume)])}
+    if thermal is not None:
+        states["crystal as it expands"] = np.asarray(thermal.volumes)
+    for name, seen in states.items():
+        seen = seen / atoms
+        if seen.min() < low or seen.max() > high:
+            yield (
+                f"the {name} has {seen.min():.3f} to {seen.max():.3f} A^3 an atom, the training data {low:.3f} to "
+                f"{high:.3f}: beyond them the potential extrapolates"
+            )
+            return

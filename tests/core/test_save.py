@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import pytest
 
 import jaxpot as jp
@@ -15,3 +16,16 @@ def test_files_older_than_a_static_field_are_read(tmp_path, monkeypatch):
     jp.save(jp.potentials.Morse(0.6, 1.3, 2.4, 5.0), path)
     with pytest.raises(FormatError, match="Morse has the fields"):
         jp.load(path)
+
+
+def test_posteriors_older_than_what_they_say_of_their_data_are_read(tmp_path, monkeypatch):
+    path, leaf_fields = tmp_path / "x.posterior", save.leaf_fields
+    posterior = jp.Posterior.of(jp.potentials.Morse(0.6, 1.3, 2.4, 5.0), {"depth": 0.1})
+    posterior = posterior.replace(ranges={"volume_per_atom": jnp.array([18.0, 22.0])})
+    jp.save(posterior, path)
+    assert jp.load(path).ranges["volume_per_atom"].tolist() == [18.0, 22.0]
+    monkeypatch.setattr(
+        save, "leaf_fields", lambda node: {key: x for key, x in leaf_fields(node).items() if key != "ranges"}
+    )
+    jp.save(posterior, path)
+    assert jp.load(path).ranges == {}

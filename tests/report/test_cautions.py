@@ -3,11 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+from ase.build import bulk
 
 import jaxpot as jp
 from jaxpot.report.cautions import cautions
 
 GPA = jp.units.GPa
+HARD = {"temperatures": np.array([0.0, 300.0]), "bulk": GPA * np.array([100.0, 99.0])}
 
 
 def thermal(*bulk):
@@ -28,3 +30,19 @@ def test_two_bulk_moduli_are_explained():
     assert cautions({"elastic": elastic, "equation_of_state": SimpleNamespace(bulk=138.36 * GPA)}) == []
     (caution,) = cautions({"elastic": elastic, "equation_of_state": SimpleNamespace(bulk=139.31 * GPA)})
     assert "139.31 GPa" in caution and "138.35 GPa: they differ where second derivatives" in caution
+
+
+def test_volumes_beyond_the_training_data_are_told():
+    atoms = bulk("Si")
+    crystal = jp.Structure.of(atoms)
+    frames = [jp.fitting.Frame(crystal.strained(s * np.eye(3)), energy=0.0) for s in (-0.01, 0.0, 0.01, 1.0)]
+    ranges = jp.fitting.Dataset.of(frames, e0={"Si": 0.0}).ranges()
+    volume = float(crystal.volume) / 2
+    np.testing.assert_allclose(ranges["volume_per_atom"], [volume * 0.99**3, volume * 1.01**3])  # no free atoms
+    inside = {"crystal": crystal, "thermal": SimpleNamespace(volumes=2 * volume * np.array([1.0, 1.01]), **HARD)}
+    assert cautions(inside, ranges) == [] and cautions(inside) == []
+    warm = {"crystal": crystal, "thermal": SimpleNamespace(volumes=2 * volume * np.array([1.0, 1.05]), **HARD)}
+    (caution,) = cautions(warm, ranges)
+    assert caution.startswith("the crystal as it expands has 20.013 to 21.014 A^3 an atom, the training data 19.418 to")
+    (caution,) = cautions({"crystal": crystal.strained(0.02 * np.eye(3))}, ranges)
+    assert caution.startswith("the relaxed crystal has")
