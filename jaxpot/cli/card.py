@@ -10,12 +10,20 @@ from pathlib import Path
 from jaxpot import catalog, io, units
 from jaxpot.checks import check_distances, check_species, checked_neighbors
 from jaxpot.cli.files import output_folder, write_structure
-from jaxpot.cli.model import load_posterior, model_argument, model_files, smooth_argument, smooth_if_asked
+from jaxpot.cli.model import (
+    load_posterior,
+    model_argument,
+    model_files,
+    separate_models,
+    smooth_argument,
+    smooth_if_asked,
+)
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
 from jaxpot.report.card import check_size, property_card
 from jaxpot.report.crystal import find_volume
 from jaxpot.report.entries import ROOM
+from jaxpot.report.side_by_side import side_by_side
 from jaxpot.report.table import text_table
 
 NAME = "card"
@@ -23,6 +31,7 @@ HELP = "compute the property card of a crystal: card.json, card.html and picture
 EPILOG = """The crystal is reduced to its primitive cell and relaxed first. STRUCTURE is a file that ASE
 reads, or PROTOTYPE:ELEMENTS[:a=A] with fcc bcc hcp diamond sc rocksalt zincblende wurtzite; the volume is
 found if it is not given. Of a .posterior, which jaxpot fit writes, every number gets its standard deviation.
+With --model several times, DIR gets a folder for each model, and their cards are shown side by side.
 
 examples:
   jaxpot card si.posterior --structure diamond:Si --out si-card
@@ -107,10 +116,27 @@ def _number(text, least, expected):
 
 
 def run(options, console):
+    models = separate_models(options)
+    if len(models) == 1:
+        console.result(_card(options, Path(options.out), console).document())
+        return
+    structure, _ = _read(options.structure, check_size)
+    for one in models.values():  # before the first minutes: is each of them a model that knows the crystal?
+        check_species(load_posterior(one)[0], structure)
+    root, documents = output_folder(options.out), {}
+    for name, one in models.items():
+        console.progress(f"card of {name}, {len(documents) + 1} of {len(models)}")
+        documents[name] = _card(one, root / name, console).document()
+    console.text("\n" + side_by_side(f"{options.name or options.structure}, {len(models)} models", documents))
+    console.result(documents)
+
+
+def _card(options, folder, console):
+    """The card of one model, written and shown."""
     potential, posterior = load_posterior(options)
     potential = smooth_if_asked(options, potential, posterior, console)
     structure = start(options.structure, potential, console, check_size)
-    folder = output_folder(options.out)
+    folder = output_folder(folder)
     card = property_card(
         potential,
         structure,
@@ -126,7 +152,7 @@ def run(options, console):
         pressure=options.pressure_GPa * units.GPa,
     )
     finish(card, folder, console)
-    console.result(card.document())
+    return card
 
 
 def _described(options, potential):
@@ -143,12 +169,7 @@ def start(spec, potential, console, check_size=None):
         console: `Console`.
         check_size: called with the number of atoms, if a file declares it even before it is read.
     """
-    declared = io.declared_atoms(spec) if check_size else None
-    if declared is not None:
-        check_size(declared)
-    structure, given = io.structure_from_spec(spec)
-    if check_size:
-        check_size(len(structure))
+    structure, given = _read(spec, check_size)
     check_species(potential, structure)
     if not given:
         console.progress(f"{spec}: looking for the volume")
@@ -161,6 +182,17 @@ def start(spec, potential, console, check_size=None):
             "nothing holds it together; check its size and its units (A)"
         )
     return structure
+
+
+def _read(spec, check_size):
+    """The structure that a word means, and whether its size is given; the number of atoms is checked before reading."""
+    declared = io.declared_atoms(spec) if check_size else None
+    if declared is not None:
+        check_size(declared)
+    structure, given = io.structure_from_spec(spec)
+    if check_size:
+        check_size(len(structure))
+    return structure, given
 
 
 def finish(card, folder, console):

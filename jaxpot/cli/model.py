@@ -4,6 +4,10 @@ A model is the first word, MODEL, or, where it has more than one file, --model w
 other: argparse knows no such thing, so MODEL is declared only where no --model is in the command line.
 """
 
+from argparse import Namespace
+from itertools import count
+from pathlib import Path
+
 from jaxpot import catalog
 from jaxpot.cli.parser import UsageError
 from jaxpot.errors import DataError
@@ -70,6 +74,21 @@ def model_files(options) -> str | tuple[str, ...]:
         )
     (files,) = options.models
     return files[0] if len(files) == 1 else tuple(files)
+
+
+def separate_models(options):
+    """Each model's name -> the arguments with that model alone, for a command that takes --model several times.
+
+    Names are those of the first files without their endings, numbered where two are alike.
+    """
+    if hasattr(options, "model") or len(options.models) == 1:
+        return {str(options.model if hasattr(options, "model") else options.models[0][0]): options}
+    separate = {}
+    for files in options.models:
+        stem = Path(files[0]).stem
+        name = next(n for n in (stem, *(f"{stem}-{k}" for k in count(2))) if n not in separate)
+        separate[name] = Namespace(**(vars(options) | {"models": [files]}))
+    return separate
 
 
 def load_model(options):

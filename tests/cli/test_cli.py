@@ -181,6 +181,24 @@ def test_card_makes_tables_smooth_if_asked(run, monkeypatch):
     assert asked["potential"].smoothness == 4 and asked["model"]["name"] == "two_metals.eam.alloy, tables made smooth"
 
 
+def test_cards_of_several_models_stand_side_by_side(run, pair_model):
+    stronger = jp.load(pair_model)
+    jp.save(stronger.replace(epsilon=1.1 * stronger.epsilon), "stronger.model")
+    models = ["--model", pair_model, "--model", "stronger.model"]
+    code, out, err = run("card", "--structure", "fcc:Cu", "--out", "both", "--json", *SMALL, *models)
+    assert code == 0
+    weak, strong = Path(pair_model).stem, "stronger"
+    document = json.loads(out)
+    assert list(document) == [weak, strong]
+    for name in (weak, strong):
+        assert document[name] == json.load(open(f"both/{name}/card.json"))
+    ratio = document[strong]["bulk_GPa"]["value"] / document[weak]["bulk_GPa"]["value"]
+    assert ratio == pytest.approx(1.1, rel=1e-6)  # a pair potential is linear in it
+    jp.save(jp.potentials.StillingerWeber.silicon(), "si.model")
+    code, _, err = run("card", "--structure", "fcc:Cu", "--out", "none", "--model", pair_model, "--model", "si.model")
+    assert code == 2 and "Cu" in err and not Path("none").exists()
+
+
 def test_card_of_an_unstable_crystal_says_what_is_missing(run, pair_model):
     code, out, _ = run("card", pair_model, "--structure", "sc:Cu", "--out", "card", *SMALL)
     assert code == 0
