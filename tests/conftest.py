@@ -6,13 +6,12 @@ import jax
 import pytest
 
 from jaxpot.cli.cache import use_cache
-from jaxpot.cli.compiler import collect_seldom, compile_sooner, silence
+from jaxpot.cli.compiler import compile_sooner, silence
 
 jax.config.update("jax_enable_x64", True)
 # As the commands do, and for the same reason: most of the time of the suite is compilation. Notebooks and scripts that
 # tests start inherit it; `XLA_FLAGS=--xla_cpu_use_fusion_emitters=true pytest` compiles in the other way.
 compile_sooner()
-collect_seldom()
 # Programs are kept, as those of the commands are: the two processes of a run, what they start, and the next run share
 # them, and a program that was forgotten (`forget_programs`) is read back.
 silence()

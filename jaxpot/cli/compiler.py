@@ -1,6 +1,5 @@
-"""How XLA compiles for CPUs, what it says, and how Python collects garbage, in a process that belongs to a command."""
+"""How XLA compiles for CPUs, and what it says, in a process that belongs to a command."""
 
-import gc
 import os
 
 import jax
@@ -32,15 +31,6 @@ def silence():
     by_default = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1"  # as JAX sets it
     if by_default and "JAX_LOGGING_LEVEL" not in os.environ:
         jax.config.update("jax_logging_level", "CRITICAL")
-
-
-def collect_seldom():
-    """Look for garbage in cycles a hundred times less often than Python does by itself.
-
-    Traced programs are made of millions of small objects that stay; looking at them again and again takes a tenth of
-    the processor time of `jaxpot card sw-silicon --structure diamond:Si` with kept programs (7.5 s, then 6.8).
-    """
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _version():

@@ -9,7 +9,7 @@ import jax
 import jaxpot
 from jaxpot.cli import analyse, card, data, demo, evaluate, fit, learn, md, models, recipes, relax, vibrations
 from jaxpot.cli.cache import use_cache
-from jaxpot.cli.compiler import collect_seldom, compile_sooner, silence
+from jaxpot.cli.compiler import compile_sooner, silence
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.parser import CommandParser, Parser, UsageError
 from jaxpot.errors import JaxpotError
@@ -76,7 +76,6 @@ def main(argv=None):
     jax.config.update("jax_enable_x64", True)
     compile_sooner()
     silence()
-    collect_seldom()
     try:
         options = parser(argv).parse_args(argv)
         if options.command is None:
