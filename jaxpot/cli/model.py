@@ -5,7 +5,7 @@ other: argparse knows no such thing, so MODEL is declared only where no --model 
 """
 
 from argparse import Namespace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from jaxpot import catalog
@@ -86,7 +86,7 @@ def separate_models(options):
     separate = {}
     for files in options.models:
         stem = Path(files[0]).stem
-        name = next(n for n in (stem, *(f"{stem}-{k}" for k in count(2))) if n not in separate)
+        name = next(n for n in chain([stem], (f"{stem}-{k}" for k in count(2))) if n not in separate)
         separate[name] = Namespace(**(vars(options) | {"models": [files]}))
     return separate
 
