@@ -138,7 +138,7 @@ def hessian(potential, structure, neighbors=None, batch=32, atoms=None):
 
 
 def gradient_and_hessian(potential, structure, neighbors=None, batch=32, atoms=None):
-    """The gradient dE/dr of all atoms, (n, 3) eV/A, on the way to the `hessian`; and that."""
+    """Gradient dE/dr of all atoms, (n, 3) eV/A, and the `hessian` that it is computed on the way to."""
     potential, structure, neighbors = prepare(potential, structure, neighbors)
     atoms = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
     m = len(atoms)

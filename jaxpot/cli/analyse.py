@@ -1,11 +1,11 @@
 """`jaxpot analyse`: what a trajectory shows, as numbers, tables and pictures."""
 
 from jaxpot import md, units
-from jaxpot.cli.card import count
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_folder, write_text
+from jaxpot.cli.numbers import count
 from jaxpot.core.save import write_atomically
-from jaxpot.report import dynamics as shown
+from jaxpot.report import trajectory_plots as shown
 
 NAME = "analyse"
 HELP = "look at a trajectory: g(r), coordination, diffusion, vibrations"
@@ -73,7 +73,7 @@ def run(options, console):
 
 
 def write_curves(folder, curves, diffusion=None):
-    """Tables and pictures of curves, by their names; the names of the files."""
+    """Write tables and pictures of curves, by their names; returns the names of the files."""
     names = []
     for name, curve in curves.items():
         plot, table = PICTURES[name]

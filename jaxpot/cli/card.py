@@ -1,14 +1,12 @@
 """`jaxpot card`: the property card of one crystal with one model."""
 
 import hashlib
-import math
 import os
 import shutil
-from argparse import ArgumentTypeError
 from pathlib import Path
 
-from jaxpot import catalog, io, units
-from jaxpot.checks import check_distances, check_species, checked_neighbors
+from jaxpot import catalog, units
+from jaxpot.checks import check_species
 from jaxpot.cli.files import output_folder, write_structure
 from jaxpot.cli.model import (
     load_posterior,
@@ -18,10 +16,11 @@ from jaxpot.cli.model import (
     smooth_argument,
     smooth_if_asked,
 )
+from jaxpot.cli.numbers import count, kelvin, pressure
+from jaxpot.cli.structure import read_structure, start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
 from jaxpot.report.card import check_size, property_card
-from jaxpot.report.crystal import find_volume
 from jaxpot.report.entries import ROOM
 from jaxpot.report.side_by_side import side_by_side
 from jaxpot.report.table import text_table
@@ -88,39 +87,12 @@ def meshes(parser):
     )
 
 
-def count(text):
-    """A positive whole number, for argparse."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def kelvin(text):
-    """A temperature, for argparse."""
-    return _number(text, 0.0, "a temperature in K, not negative")
-
-
-def pressure(text):
-    """A pressure, for argparse."""
-    return _number(text, -math.inf, "a pressure in GPa")
-
-
-def _number(text, least, expected):
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or number < least:
-        raise ArgumentTypeError(f"expected {expected}, got {text!r}")
-    return number
-
-
 def run(options, console):
     models = separate_models(options)
     if len(models) == 1:
         console.result(_card(options, Path(options.out), console).document())
         return
-    structure, _ = _read(options.structure, check_size)
+    structure, _ = read_structure(options.structure, check_size)
     for one in models.values():  # before the first minutes: is each of them a model that knows the crystal?
         check_species(load_posterior(one)[0], structure)
     root, documents = output_folder(options.out), {}
@@ -158,41 +130,6 @@ def _card(options, folder, console):
 def _described(options, potential):
     about = describe(model_files(options), potential)
     return about | {"name": f"{about['name']}, tables made smooth"} if options.smooth else about
-
-
-def start(spec, potential, console, check_size=None):
-    """The crystal that a word on the command line means, at about its volume where that is not given.
-
-    Args:
-        spec: a file or PROTOTYPE:ELEMENTS[:a=A].
-        potential: for which the volume is looked for.
-        console: `Console`.
-        check_size: called with the number of atoms, if a file declares it even before it is read.
-    """
-    structure, given = _read(spec, check_size)
-    check_species(potential, structure)
-    if not given:
-        console.progress(f"{spec}: looking for the volume")
-        structure = find_volume(potential, structure)
-    listed = checked_neighbors(potential, structure)
-    check_distances(structure, listed, refuse=True)
-    if not listed.counts.any():
-        raise DataError(
-            f"{spec}: no atom has another one within {potential.cutoff:.4g} A, the cutoff of the potential: "
-            "nothing holds it together; check its size and its units (A)"
-        )
-    return structure
-
-
-def _read(spec, check_size):
-    """The structure that a word means, and whether its size is given; the number of atoms is checked before reading."""
-    declared = io.declared_atoms(spec) if check_size else None
-    if declared is not None:
-        check_size(declared)
-    structure, given = io.structure_from_spec(spec)
-    if check_size:
-        check_size(len(structure))
-    return structure, given
 
 
 def finish(card, folder, console):

@@ -22,7 +22,7 @@ def compile_sooner():
 
 
 def silence():
-    """No messages of XLA, unless the user has chosen a level of messages.
+    """Silence XLA, unless the user has chosen a level of messages.
 
     XLA warns of kept programs by two lines of 2,000 characters each, as it takes hints such as "prefer-no-gather" for
     features that the processor lacks (those of other processors are in other folders), and of compilations of more than

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from jaxpot import catalog, md, units
-from jaxpot.cli.card import describe, meshes, start
+from jaxpot.cli.card import describe, meshes
 from jaxpot.cli.console import to_json
 from jaxpot.cli.files import output_folder, write_text
 from jaxpot.cli.memory import peak_memory
+from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.fitting import Frame, draw_dataset, fit, read_recipe
 from jaxpot.observables import evaluate, forces

@@ -5,9 +5,10 @@ from importlib import import_module
 from jaxpot import catalog, io, md, units
 from jaxpot.active import learn_from_pool, learn_on_the_fly, random_structures
 from jaxpot.active.record import FRAMES, LOG, POSTERIOR
-from jaxpot.cli.card import count, start
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import keeping_last_state, output_folder
+from jaxpot.cli.numbers import count
+from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
 from jaxpot.io import structure_from_spec

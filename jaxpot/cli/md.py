@@ -2,12 +2,13 @@
 
 from jaxpot import md, units
 from jaxpot.cli.analyse import diffusion_lines, note_lines, write_curves
-from jaxpot.cli.card import count, start
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.model import load_model, model_argument, smooth_argument, smooth_if_asked
+from jaxpot.cli.numbers import count
+from jaxpot.cli.structure import start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.md.curves import LEAST
-from jaxpot.report.averages import summary, summary_text
+from jaxpot.report.run_summary import summary, summary_text
 
 NAME = "md"
 HELP = "simulate a structure: constant energy, temperature or pressure"
@@ -103,7 +104,7 @@ def _refuse_long(observers, steps, atoms):
 
 
 def _observed(observers, folder, console):
-    """Tables and pictures of what was observed: their names, and numbers for the document."""
+    """Write tables and pictures of what was observed; returns their names, and numbers for the document."""
     curves, coefficients, notes = {}, {}, {}
     for name, observer in observers.items():
         if len(observer.rows) < _LEAST_LOOKS[name]:

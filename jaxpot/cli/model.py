@@ -77,7 +77,7 @@ def model_files(options) -> str | tuple[str, ...]:
 
 
 def separate_models(options):
-    """Each model's name -> the arguments with that model alone, for a command that takes --model several times.
+    """Split the arguments of a command that takes --model several times: name of a model -> those with it alone.
 
     Names are those of the first files without their endings, numbered where two are alike.
     """
@@ -103,7 +103,7 @@ def load_posterior(options):
 
 
 def smooth_argument(parser):
-    """--smooth, for what needs derivatives that tables have not got."""
+    """Add --smooth, for derivatives of an order that tables have not got."""
     parser.add_argument(
         "--smooth", action="store_true",
         help="replace the tables of an EAM file by curves with four continuous derivatives (jp.smoothed), and say by "
@@ -123,9 +123,9 @@ def smooth_if_asked(options, potential, posterior, console):
         raise DataError("--smooth: error bars belong to the potential as it was fitted; leave --smooth out")
     console.progress("making tables smooth")
     try:
-        found = smoothed(potential)
+        result = smoothed(potential)
     except DataError as error:
         raise DataError(f"--smooth: {error}") from error
     if not console.quiet:
-        console.note(str(found))
-    return found.potential
+        console.note(str(result))
+    return result.potential

@@ -3,9 +3,9 @@
 import numpy as np
 
 from jaxpot import units
-from jaxpot.cli.card import start
 from jaxpot.cli.files import output_file, write_structure
 from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
 from jaxpot.properties.relax import relax

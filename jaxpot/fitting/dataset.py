@@ -190,8 +190,8 @@ class Dataset:
         """The dataset with more frames behind."""
         return replace(self, frames=(*self.frames, *frames))
 
-    def ranges(self):
-        """What the frames cover, for `Posterior.ranges`: "volume_per_atom" -> (2,) A^3; empty without periodic frames.
+    def ranges(self) -> dict[str, np.ndarray]:
+        """Ranges of the frames, for `Posterior`: "volume_per_atom" -> (2,) A^3; empty without periodic frames.
 
         Frames with more than twice the median volume are free atoms and slabs in boxes: they are left out.
         """

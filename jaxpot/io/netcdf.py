@@ -19,7 +19,7 @@ _HDF5 = b"\x89HDF"
 
 
 def is_netcdf(path):
-    """Whether a file begins as NetCDF's do, or has such an ending."""
+    """Whether a file begins, or its name ends, as those of NetCDF do."""
     if os.fspath(path).endswith((".nc", ".netcdf", ".ncdf")):
         return True
     try:
@@ -46,25 +46,25 @@ def read_netcdf(path):
     with open(path, "rb") as file:
         head = _Head(file.read(min(size, _LARGEST_HEAD)), path)
         records, variables = head.parse()
-        kept = [v for v in variables if v["records"]]
+        in_records = [v for v in variables if v["records"]]
         if any(v["bytes"] > size or not v["bytes"] for v in variables):
             raise FormatError("a variable is empty, or larger than the file; it is cut off or damaged", path)
         contents = {v["name"]: (_array(file, v, v["shape"], size, path), v["attributes"])
                     for v in variables if not v["records"]}
-        if kept:
-            start = min(v["begin"] for v in kept)
-            padded = sum(_padded(v["bytes"]) for v in kept) if len(kept) > 1 else kept[0]["bytes"]
+        if in_records:
+            start = min(v["begin"] for v in in_records)
+            padded = sum(_padded(v["bytes"]) for v in in_records) if len(in_records) > 1 else in_records[0]["bytes"]
             whole = max(size - start, 0) // max(padded, 1)
             records = whole if records == _STREAMING else min(records, whole)
-            offsets = [v["begin"] - start for v in kept]
-            if max(o + v["bytes"] for o, v in zip(offsets, kept, strict=True)) > padded:
+            offsets = [v["begin"] - start for v in in_records]
+            if max(o + v["bytes"] for o, v in zip(offsets, in_records, strict=True)) > padded:
                 raise FormatError("variables of a frame lie over each other; it is damaged", path)
             layout = np.dtype({
-                "names": [v["name"] for v in kept], "formats": [(v["type"], v["shape"]) for v in kept],
+                "names": [v["name"] for v in in_records], "formats": [(v["type"], v["shape"]) for v in in_records],
                 "offsets": offsets, "itemsize": padded,
             })
             table = np.fromfile(file, layout, records, offset=start - file.tell())
-            contents |= {v["name"]: (table[v["name"]], v["attributes"]) for v in kept}
+            contents |= {v["name"]: (table[v["name"]], v["attributes"]) for v in in_records}
     return contents
 
 

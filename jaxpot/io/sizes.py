@@ -35,8 +35,8 @@ def declared_atoms(path) -> int | None:
     except (OSError, UnknownFileTypeError, *DAMAGED):
         return None
     pattern = rb"\s*(\d+)\s*\n" if kind in ("xyz", "extxyz") else COUNTS.get(kind)
-    found = pattern and re.match(pattern, head, re.MULTILINE)
-    return sum(int(word[:18]) for word in found[1].split()) if found else None
+    match = pattern and re.match(pattern, head, re.MULTILINE)
+    return sum(int(word[:18]) for word in match[1].split()) if match else None
 
 
 def _sites(file):

@@ -1,6 +1,7 @@
 """What a trajectory shows: distances, coordination, diffusion, vibrations, with a reason for each that it does not."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ _FOLDED = 0.2  # of the mean square velocity, by which differences of positions 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `md.analyse` returns, in internal units; `to_dict()` has ps, THz and cm2/s.
+    """Analysis of a trajectory (`md.analyse`), in internal units; `to_dict()` has ps, THz and cm2/s.
 
     Attributes:
         frames, atoms, elements: how many were looked at, and symbols.
@@ -58,8 +59,8 @@ class Analysis:
     spectrum: Spectrum | None
     notes: dict
 
-    def to_dict(self):
-        """For JSON: lists and numbers, with the unit in the name; None for what there is not."""
+    def to_dict(self) -> dict:
+        """Lists and numbers for JSON, with the unit in the name; None for a quantity without a value."""
         pairs, moved, seen = self.pairs, self.displacement, self.spectrum
         coefficients = {
             name: {"D_cm2_per_s": d.coefficient / cm2_per_s, "D_cm2_per_s_sd": d.error / cm2_per_s}
@@ -86,9 +87,10 @@ class Analysis:
 
 
 def analyse(
-    frames, cutoff=8.0, bins=200, start=0, skip=0.0, interval=None, coordination_cutoff=None, blocks=5, wrapped=None,
-    progress=None,
-):
+    frames: str | os.PathLike | Frames | Sequence, cutoff: float = 8.0, bins: int = 200, start: int = 0,
+    skip: float = 0.0, interval: float | None = None, coordination_cutoff: float | None = None, blocks: int = 5,
+    wrapped: bool | None = None, progress: Callable[[str], None] | None = None,
+) -> Analysis:
     """Look at a trajectory: g(r), coordination, mean square displacement, diffusion, vibrational density of states.
 
     Args:

@@ -6,6 +6,7 @@ Errors are those of block averages; what is left out in the beginning is what le
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxpot.core.numbers import as_whole
 from jaxpot.errors import DataError
@@ -18,7 +19,7 @@ _TRIES = 100  # starts that are compared
 
 @dataclass(frozen=True)
 class Average:
-    """What `block_average` returns.
+    """Mean of a correlated series, with its standard error (`block_average`).
 
     Attributes:
         mean: of the values from `start` on.
@@ -41,7 +42,7 @@ class Average:
         return f"{self.mean:.6g} ± {'unknown' if self.error is None else format(self.error, '.2g')}"
 
 
-def block_average(values, start=0):
+def block_average(values: ArrayLike, start: int = 0) -> Average:
     """The mean of a correlated series, and its standard error from the scatter of block means.
 
         error^2 = sum_k (b_k - mean of b)^2 / (m (m - 1)),    b_k: means of m blocks of L = (2 N g^2)^(1/3) values
@@ -83,8 +84,8 @@ def block_average(values, start=0):
     return Average(mean, error, start, blocks, length, inefficiency)
 
 
-def equilibrated_from(values):
-    """From which value on a series is in equilibrium: where most independent values are left.
+def equilibrated_from(values: ArrayLike) -> int | None:
+    """Index of the value from which a series is in equilibrium: where most independent values are left.
 
     The start that maximises (N - start) / g(start), with g the statistical inefficiency of what is left: while a
     series still drifts its values look correlated. A hundred starts are compared. The rule trades bias for noise: after
@@ -113,8 +114,8 @@ def equilibrated_from(values):
     return best if best <= count // 2 else None
 
 
-def statistical_inefficiency(values):
-    """How many values of a series tell as much of its mean as one independent value, g >= 1.
+def statistical_inefficiency(values: ArrayLike) -> float:
+    """Statistical inefficiency g >= 1: so many values of a series tell as much of its mean as an independent one.
 
         g = 1 + 2 sum_t (1 - t / N) C(t),    C(t): autocorrelation, up to where it first falls to zero
 

@@ -125,7 +125,7 @@ def mean_distribution(tables, numbers, edges):
 
 
 def first_minimum(distances, values):
-    """Where g(r) has its first minimum after its first peak, A; None where there is none.
+    """Distance (A) of the first minimum of g(r) after its first peak; None without one.
 
     Noise is smoothed over 0.05 A; a peak ends where g has fallen by a fifth of it, a minimum where it has risen again
     by a twentieth of that fall. Of a gap between shells it is the middle.
@@ -152,7 +152,7 @@ def first_minimum(distances, values):
 
 
 def displacements(positions, cells, pbc, wrapped):
-    """Paths of atoms from the first frame on, (t, n, 3) A: what they have moved by themselves, not with the cell.
+    """Paths of atoms from the first frame on, (t, n, 3) A, without the motion of the cell.
 
         r_k+1 = r_k + (s_k+1 - s_k) (h_k + h_k+1) / 2,    s: fractional coordinates, h: cells
 
@@ -240,7 +240,7 @@ def diffusion(paths, interval, blocks=5):
 
 
 def diffusion_coefficients(paths, numbers, interval, blocks=5):
-    """`Diffusion` of "all" atoms, and of each element where there are several, by symbol; and what to think of them.
+    """`Diffusion` of "all" atoms and of each of several elements, by symbol, with sentences of caution.
 
     Returns:
         Those whose msd is linear, a dict; and sentences: which are left out, and which atoms have not come far.

@@ -151,7 +151,7 @@ def _stacked(shown, name):
     return None if any(part is None for part in parts) else np.array(parts)
 
 
-def read_frames(path):
+def read_frames(path: str | os.PathLike) -> Frames:
     """The frames of a trajectory.
 
     Args:

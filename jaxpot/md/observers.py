@@ -150,7 +150,7 @@ class MeanSquareDisplacement(Observer):
         self.numbers, self.pbc = np.asarray(mark["numbers"]), tuple(np.asarray(mark["pbc"]).tolist())
 
     def paths(self):
-        """Of the atoms from the first look on, without drift, (t, n, 3) A."""
+        """Paths of the atoms from the first look on, without drift, (t, n, 3) A."""
         rows = np.array(self.rows, float)
         return without_drift(displacements(rows[:, :-3], rows[:, -3:], self.pbc, False), self.masses)
 
@@ -164,7 +164,7 @@ class MeanSquareDisplacement(Observer):
         return whole.times, whole.total
 
     def coefficients(self, blocks=5):
-        """What `md.curves.diffusion_coefficients` returns: those of all atoms and of each element, and sentences.
+        """Diffusion coefficients of all atoms and of each element, and sentences (`curves.diffusion_coefficients`).
 
         Raises:
             DataError: too few looks.
@@ -239,7 +239,7 @@ class RadialDistribution(Observer):
         self.numbers = np.asarray(state.structure.numbers)
 
     def row(self, dynamics, state):
-        """(k, k, m): g(r) of each ordered pair of elements."""
+        """g(r) of each ordered pair of elements, (k, k, m)."""
         structure = state.structure
         place = np.asarray(structure.positions), np.asarray(structure.cell)
         return pair_distribution(*place, structure.pbc, np.asarray(structure.numbers), self.edges)

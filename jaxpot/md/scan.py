@@ -1,10 +1,13 @@
 """A number of steps as one pure function, for derivatives of what a simulation ends in."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 
 from jaxpot.checks import checked_neighbors
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.precision import is_traced
 from jaxpot.errors import DataError
@@ -14,7 +17,10 @@ from jaxpot.md.state import State
 _SKIN = 1.0  # A
 
 
-def steps(dynamics, state, n, neighbors=None, keep=None):
+def steps(
+    dynamics: Dynamics, state: State, n: int, neighbors: Neighbors | None = None,
+    keep: Callable[[State], Any] | None = None,
+) -> tuple[State, Any]:
     """Simulate n steps that can be differentiated, vectorised and compiled: a `jax.lax.scan` over `dynamics.step`.
 
     The trajectory is that of `md.run`. Derivatives are exact, in forward and in reverse mode, with respect to

@@ -107,7 +107,7 @@ def frozen(tree):
 
 
 def symmetric_coordinates(structure):
-    """What a structure can change without losing its symmetry: strains (s, 3, 3) and displacements (k, n, 3); NumPy.
+    """Strains (s, 3, 3) and displacements (k, n, 3) that keep the symmetry of a structure; NumPy.
 
     Orthonormal, and without rigid motions. No strains of what is open along an axis: its cell is held.
     """

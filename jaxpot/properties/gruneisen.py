@@ -17,7 +17,7 @@ from jaxpot.properties.coordinates import (
     symmetric_coordinates,
 )
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
-from jaxpot.properties.modes import zero_modes
+from jaxpot.properties.modes import signed_frequency, zero_modes
 from jaxpot.properties.phonons import _wave_vectors, cell_index, wave_matrices
 from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
 
@@ -162,9 +162,7 @@ def _mode_parameters(matrices, change, zeros):
         slope = lift(w2, vectors, change)
         undefined = jnp.arange(w2.shape[0]) < zeros
         gamma = -0.5 * slope / jnp.where(undefined, 1.0, w2)
-        size = jnp.where(undefined, 1.0, jnp.abs(w2))
-        frequency = jnp.where(undefined, 0.0, jnp.sign(w2) * jnp.sqrt(size) / (2.0 * jnp.pi))
-        return frequency, jnp.where(undefined, jnp.nan, gamma)
+        return signed_frequency(jnp.where(undefined, 0.0, w2)), jnp.where(undefined, jnp.nan, gamma)
 
     return jax.vmap(one)(matrices, change, zeros)
 

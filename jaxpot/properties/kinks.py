@@ -37,7 +37,7 @@ def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
 
 
 def how_to_smooth(potential):
-    """What makes the tables of a potential smooth, in words; "" of potentials to which `smoothed` does not apply."""
+    """Words that say how to make the tables of a potential smooth; "" where `smoothed` does not apply."""
     terms = [term for _, term in addends(potential)]
     if any(isinstance(term, MEAM) for term in terms) or not any(isinstance(term, EAM | Glue) for term in terms):
         return ""

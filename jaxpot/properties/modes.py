@@ -87,6 +87,13 @@ def _log1mexp(x):
     return jnp.where(x < 0.7, jnp.log(-jnp.expm1(-x)), jnp.log1p(-jnp.exp(-x)))
 
 
+def signed_frequency(w2):
+    """Ordinary frequency sign(w2) sqrt(|w2|) / 2 pi of squared angular ones: imaginary ones as negative numbers."""
+    size = jnp.abs(w2)
+    root = jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1.0)), 0.0)  # no infinite slope at zero
+    return jnp.sign(w2) * root / (2.0 * jnp.pi)
+
+
 def zero_modes(q_points):
     """How many modes have zero frequency at each q: the 3 translations at Gamma and its lattice images.
 

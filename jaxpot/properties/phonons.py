@@ -28,6 +28,7 @@ from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
 from jaxpot.observables import hessian_vector_product
 from jaxpot.properties.coordinates import crystal
+from jaxpot.properties.modes import signed_frequency
 from jaxpot.properties.site_hessians import _with_center, list_skin, site_hessians, warn_unrelaxed
 
 
@@ -80,10 +81,14 @@ class PhononBands:
 
 @pytree
 class PhononDos:
-    """Density of states: density (m,) modes per unit frequency and cell (integrates to 3n) at frequencies (m,)."""
+    """Density of states: density (m,) modes per unit frequency and cell (integrates to 3n) at frequencies (m,).
+
+    width: () standard deviation of the Gaussians that it is made of.
+    """
 
     frequencies: jax.Array
     density: jax.Array
+    width: jax.Array
 
     def plot(self):
         """A matplotlib figure."""
@@ -215,10 +220,7 @@ def frequencies_of(matrix):
     """Signed frequencies nu = sign(w2) sqrt(|w2|) / 2 pi, ascending, and eigenvectors."""
     size = matrix.shape[-1]
     w2, vectors = jax.vmap(eigh)(matrix.reshape(-1, size, size))
-    w2, vectors = w2.reshape(matrix.shape[:-1]), vectors.reshape(matrix.shape)
-    size = jnp.abs(w2)
-    root = jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1.0)), 0.0)
-    return jnp.sign(w2) * root / (2.0 * jnp.pi), vectors
+    return signed_frequency(w2.reshape(matrix.shape[:-1])), vectors.reshape(matrix.shape)
 
 
 def phonon_bands(potential, structure, path=None, points=100, supercell=None):
@@ -254,7 +256,8 @@ def phonon_dos(potential, structure, mesh=(20, 20, 20), frequencies=None, width=
     width = 0.01 * top if width is None else width
     if frequencies is None:
         frequencies = jnp.linspace(jnp.minimum(0.0, low - 3 * width), top + 4 * width, 401)
-    return PhononDos(jnp.asarray(frequencies), _histogram(found, jnp.asarray(weights), frequencies, width))
+    density = _histogram(found, jnp.asarray(weights), frequencies, width)
+    return PhononDos(jnp.asarray(frequencies), density, jnp.asarray(width))
 
 
 @jax.jit

@@ -39,12 +39,12 @@ def rigid_motions(structure, fixed=()):
         known = _fields(jnp, structure.positions, structure.masses, axes / size)
     moved = np.setdiff1d(np.arange(n), fixed)
     if not len(fixed):
-        kept, _ = _split(_weighted(turns, masses, moved))
-        return known[0], _combined(kept, known[1])
+        independent, _ = _split(_weighted(turns, masses, moved))
+        return known[0], _combined(independent, known[1])
     fields = np.concatenate([shifts, turns])
     _, still = _split(fields[:, fixed].reshape(len(fields), 3 * len(fixed)))
-    kept, _ = _split(_weighted(np.tensordot(still, fields, 1), masses, moved))
-    combinations = kept @ still
+    independent, _ = _split(_weighted(np.tensordot(still, fields, 1), masses, moved))
+    combinations = independent @ still
     turns = _combined(combinations[:, :3], known[0]) + _combined(combinations[:, 3:], known[1])
     return turns[:0], turns
 

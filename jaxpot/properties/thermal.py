@@ -144,7 +144,7 @@ class _Model:
         return found.replace(slope=found.slope + slope, curvature=found.curvature + curvature)
 
     def energy_jets(self, potential, structure):
-        """The same without pressure."""
+        """Static energy and dynamical matrices around a structure, to second order in the strains."""
         path = (potential, structure, self.listed, self.strains, self.moves)
         if self.smooth:
             return _jets(*path, self.topology, self.mesh[0])

@@ -17,6 +17,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import check_distances, check_potential, prepare
@@ -26,9 +27,12 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables import gradient_and_hessian
+from jaxpot.potentials.base import Potential
+from jaxpot.properties.harmonic import Harmonic
+from jaxpot.properties.modes import signed_frequency
 from jaxpot.properties.rigid import rigid_motions
 from jaxpot.properties.trace_functions import trace_function
-from jaxpot.properties.vibration_sums import ideal_gas, vibrational_harmonic
+from jaxpot.properties.vibration_sums import IdealGas, ideal_gas, vibrational_harmonic
 from jaxpot.units import h, hbar
 
 _AT_REST = 0.01  # eV/A
@@ -57,33 +61,33 @@ class Vibrations:
     rotations: int = static()
 
     @property
-    def kinds(self):
-        """Of each mode "translation", "rotation" or "vibration"."""
+    def kinds(self) -> tuple[str, ...]:
+        """Kind of each mode: "translation", "rotation" or "vibration"."""
         rigid = ("translation",) * self.translations + ("rotation",) * self.rotations
         return rigid + ("vibration",) * len(self.matrix)
 
     @property
-    def energies(self):
-        """h nu of the vibrations, (k,) eV; negative of imaginary ones."""
+    def energies(self) -> jax.Array:
+        """Energies h nu of the vibrations, (k,) eV; negative of imaginary ones."""
         return h * self.frequencies[self.translations + self.rotations :]
 
     @property
-    def modes(self):
+    def modes(self) -> jax.Array:
         """Displacements along each mode, (3m, n, 3), their squares adding up to 1; 0 of fixed atoms."""
         moves = self._cartesian()
         moves = moves / jnp.sqrt(jnp.sum(moves * moves, axis=(1, 2), keepdims=True))
         return jnp.zeros((len(moves), len(self.structure), 3), moves.dtype).at[:, np.array(self.free, int)].set(moves)
 
     @property
-    def reduced_masses(self):
-        """(3m,) amu: mu = 1 / sum_i e_i^2 / m_i with the eigenvector e, so that H = mu w^2 along the `modes`."""
+    def reduced_masses(self) -> jax.Array:
+        """Reduced masses (3m,) amu, mu = 1 / sum_i e_i^2 / m_i of an eigenvector e: H = mu w^2 along its mode."""
         return 1.0 / jnp.sum(self._cartesian() ** 2, axis=(1, 2))
 
     def _cartesian(self):
         masses = self.structure.masses[np.array(self.free, int)]
         return self.eigenvectors.T.reshape(-1, len(self.free), 3) / jnp.sqrt(masses)[:, None]
 
-    def harmonic(self, temperatures, ignore_imaginary=False):
+    def harmonic(self, temperatures: ArrayLike, ignore_imaginary: bool = False) -> Harmonic:
         """Thermodynamics of the vibrations as harmonic oscillators, as of an adsorbate (`Harmonic`).
 
         Args:
@@ -95,12 +99,15 @@ class Vibrations:
         """
         return vibrational_harmonic(self, temperatures, ignore_imaginary)
 
-    def ideal_gas(self, temperatures, pressure=None, symmetry_number=None, spin=0.0, ignore_imaginary=False):
+    def ideal_gas(
+        self, temperatures: ArrayLike, pressure: float | None = None, symmetry_number: int | None = None,
+        spin: float = 0.0, ignore_imaginary: bool = False,
+    ) -> IdealGas:
         """Thermodynamics of an ideal gas of these molecules (`IdealGas`); see `properties.vibration_sums.ideal_gas`."""
         return ideal_gas(self, temperatures, pressure, symmetry_number, spin, ignore_imaginary)
 
 
-def vibrations(potential, structure, free=None):
+def vibrations(potential: Potential, structure: Structure, free: ArrayLike | None = None) -> Vibrations:
     """Normal modes of a molecule, a cluster, a slab, or of some atoms in any structure, at Gamma.
 
     Differentiable with respect to the potential: zero-point energy and thermodynamics always, as traces; frequencies
@@ -192,8 +199,6 @@ def _modes(block, masses, basis, complement):
     if not len(complement):  # an atom: nothing vibrates
         return matrix, jnp.zeros(size, weights.dtype), basis.T, jnp.zeros((), weights.dtype)
     w2, vectors = eigh(matrix)
-    length = jnp.abs(w2)
-    root = jnp.where(length > 0.0, jnp.sqrt(jnp.where(length > 0.0, length, 1.0)), 0.0)
-    frequencies = jnp.concatenate([jnp.zeros(len(basis), w2.dtype), jnp.sign(w2) * root / (2.0 * jnp.pi)])
+    frequencies = jnp.concatenate([jnp.zeros(len(basis), w2.dtype), signed_frequency(w2)])
     rows = jnp.concatenate([basis, vectors.T @ complement])
     return matrix, frequencies, rows.T, trace_function(_zero_point, matrix)

@@ -15,7 +15,7 @@ from jaxpot.properties.gruneisen import gruneisen
 from jaxpot.properties.modes import zero_modes
 from jaxpot.properties.phonons import phonons
 from jaxpot.report.crystal import isolated_atom, lattice
-from jaxpot.report.curves import curve_deviations
+from jaxpot.report.curve_bars import curve_deviations
 from jaxpot.uncertainty.processes import gaussian_terms
 from jaxpot.uncertainty.propagation import propagate, shape_response
 from jaxpot.uncertainty.widening import widened, widened_near

@@ -34,7 +34,7 @@ from jaxpot.report import plots
 from jaxpot.report.bars import card_deviations
 from jaxpot.report.cautions import cautions
 from jaxpot.report.crystal import isolated_atom, primitive
-from jaxpot.report.curves import CurveDeviations
+from jaxpot.report.curve_bars import CurveDeviations
 from jaxpot.report.defects import defects_of
 from jaxpot.report.entries import DEFINITIONS, ROOM, about, numbers_of, with_deviations
 from jaxpot.report.html import html_page
@@ -226,13 +226,13 @@ def _thermal_expansion(expand, temperatures, double, done):
             if not done:
                 raise
             message = f"no thermal properties above {temperatures[len(done) - 1]:g} K: {error}"
-        found = expand(temperatures[: len(done)])
+        result = expand(temperatures[: len(done)])
         warnings.warn(message, JaxpotWarning, stacklevel=2)
-        return found
+        return result
 
 
 def _waited(thermal, done, count, say, seconds=10.0):
-    """What a thread returns; until then, how many temperatures are done is said every few seconds."""
+    """Wait for a thread and return its result, saying every few seconds how many temperatures are done."""
     while not wait([thermal], timeout=seconds).done:
         say(f"thermal expansion: {len(done)} of {count} temperatures")
     return thermal.result()

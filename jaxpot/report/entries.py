@@ -72,7 +72,7 @@ def with_deviations(numbers, deviations):
 
 
 def about(potential, model, results, special, deviations):
-    """What is said of model and crystal: the parts of `meta` that follow from results.
+    """Description of model and crystal: the parts of `meta` that follow from results.
 
     Args:
         model: {"name": ..., "source": ...}, or None.
@@ -128,7 +128,7 @@ def _elastic(result):
 
 
 def _elastic_axes(result):
-    """In which axes the named constants are: rows X, Y, Z in the Cartesian axes of the file."""
+    """Axes of the named constants: rows X, Y, Z in the Cartesian axes of the file."""
     if result is None:
         return None
     return {

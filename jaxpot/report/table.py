@@ -219,7 +219,7 @@ def _thermal(document):
 
 
 def _at_temperatures(meta):
-    """What was computed at the temperatures that were asked for."""
+    """Rows of the temperatures that were asked for."""
     table = meta.get("thermal") or {"temperature_K": []}
     asked = meta.get("settings", {}).get("temperatures_K", [])
     for kelvin in sorted(asked, key=lambda kelvin: (kelvin != 300.0, kelvin)):

@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.io import write
 
 import jaxpot as jp
-from jaxpot.report.averages import summary, summary_text
+from jaxpot.report.run_summary import summary, summary_text
 
 PNG = b"\x89PNG"
 

@@ -42,8 +42,8 @@ def test_what_a_file_declares(tmp_path):
 
 
 def test_symmetry_that_makes_many_atoms_of_few_is_refused_before_the_work(call, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxpot.cli.card.io.declared_atoms", lambda _: 1)
-    monkeypatch.setattr("jaxpot.cli.card.checked_neighbors", lambda *_: pytest.fail("a list was made"))
+    monkeypatch.setattr("jaxpot.cli.structure.io.declared_atoms", lambda _: 1)
+    monkeypatch.setattr("jaxpot.cli.structure.checked_neighbors", lambda *_: pytest.fail("a list was made"))
     atoms = bulk("Si", cubic=True) * (9, 9, 9)
     atoms.positions += np.random.default_rng(0).normal(0.0, 0.01, atoms.positions.shape)
     write(tmp_path / "large.xyz", atoms)

@@ -1,4 +1,4 @@
-"""What a table of a simulation comes to: means in equilibrium, with standard errors."""
+"""Summary of a simulation: means in equilibrium, with standard errors, as a document and in words."""
 
 import numpy as np
 
@@ -41,14 +41,14 @@ def summary(table, atoms):
             continue
         average = block_average(table[column] / (atoms if per_atom else 1), first)
         document |= {name: average.mean, f"{name}_sd": average.error if settled else None}
-    nanoseconds, kept = time[first:] / 1000.0, table["conserved_eV"][first:] / atoms
-    document["drift_eV_per_atom_ns"] = float(np.polyfit(nanoseconds, kept, 1)[0]) if len(nanoseconds) > 2 else 0.0
+    nanoseconds, conserved = time[first:] / 1000.0, table["conserved_eV"][first:] / atoms
+    document["drift_eV_per_atom_ns"] = float(np.polyfit(nanoseconds, conserved, 1)[0]) if len(nanoseconds) > 2 else 0.0
     document["equilibrated_from_ps"] = float(time[first]) if settled else None
     return document
 
 
 def summary_text(document):
-    """The same in words."""
+    """Summary in words, two lines."""
     parts = []
     for name, _, unit, digits in _QUANTITIES.values():
         mean, error = document[name], document[f"{name}_sd"]

@@ -109,8 +109,7 @@ def _bands(bands, slopes):
 def _dos(dos, mesh, slopes):
     frequencies = np.asarray(dos.frequencies)
     at = np.arange(0, len(frequencies), _EACH)
-    width = 0.01 * float(frequencies[-1]) / 1.04  # as `phonon_dos` chooses it
-    density = partial(phonon_dos, mesh=(mesh,) * 3, frequencies=jnp.asarray(frequencies[at]), width=width)
+    density = partial(phonon_dos, mesh=(mesh,) * 3, frequencies=jnp.asarray(frequencies[at]), width=dos.width)
     spread = slopes("density of states", lambda p, x: density(p, x).density)
     return None if spread is None else np.interp(frequencies, frequencies[at], np.asarray(spread.std))
 

@@ -7,7 +7,7 @@ from ase.build import bulk
 
 import jaxpot as jp
 from jaxpot.report.card import property_card
-from jaxpot.report.curves import _EACH
+from jaxpot.report.curve_bars import _EACH
 
 MESH, DOS_MESH, STEP = 3, 4, 1e-3
 TEMPERATURES = [100.0, 300.0]
@@ -77,7 +77,7 @@ def test_the_lattice_and_its_volume_have_bars(card, around):
 
 def test_the_density_of_states(card, posterior, around):
     frequencies = np.asarray(card.results["dos"].frequencies)
-    width = 0.01 * frequencies[-1] / 1.04  # a common grid: that of each card follows its own frequencies
+    width = card.results["dos"].width  # a common grid: that of each card follows its own frequencies
 
     def density(potential, crystal):
         return np.asarray(jp.phonon_dos(potential, crystal, (DOS_MESH,) * 3, jnp.asarray(frequencies), width).density)
