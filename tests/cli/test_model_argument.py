@@ -1,6 +1,7 @@
 """MODEL, and --model for models of several files: what they mean, and what they do not."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from ase.io import write
 
 import jaxpot as jp
 from jaxpot.cli import card
+from jaxpot.cli.model import separate_models
 
 FILES = Path(__file__).parents[1] / "formats" / "files"
 MEAM = (FILES / "made_up.library.meam", FILES / "two_kinds.meam")
@@ -122,3 +124,11 @@ def test_the_help_says_how(command, capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "--model FILE [FILE ...]" in text and "in place of MODEL" in text and "write the other words before it" in text
     assert "library.meam SiC.meam, with --species Si C" in text
+
+
+def test_models_of_one_name_are_numbered():
+    options = Namespace(models=[["a/si.sw"], ["b/si.sw"], ["c/si.sw", "d"], ["ge.sw"]], out="x")
+    separate = separate_models(options)
+    assert list(separate) == ["si", "si-2", "si-3", "ge"]
+    assert separate["si-3"].models == [["c/si.sw", "d"]] and separate["ge"].out == "x"
+    assert options.models[0] == ["a/si.sw"]  # untouched
