@@ -146,7 +146,7 @@ class ElasticConstants:
 
     def plot(self):
         """A matplotlib figure: the stiffness and Young's modulus by direction."""
-        from jaxpot.report.plots import plot_elastic
+        from jaxpot.report.elastic_plots import plot_elastic
 
         return plot_elastic(self)
 

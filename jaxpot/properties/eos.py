@@ -38,7 +38,7 @@ class EquationOfState:
 
     def plot(self):
         """A matplotlib figure of energies and fit."""
-        from jaxpot.report.plots import plot_equation_of_state
+        from jaxpot.report.elastic_plots import plot_equation_of_state
 
         return plot_equation_of_state(self)
 

@@ -30,7 +30,7 @@ from jaxpot.properties.gruneisen import GruneisenBands, gruneisen
 from jaxpot.properties.phonons import PhononBands, force_constants, phonon_dos, phonons
 from jaxpot.properties.relax import relax
 from jaxpot.properties.thermal import thermal_expansion
-from jaxpot.report import plots
+from jaxpot.report import elastic_plots, plots
 from jaxpot.report.bars import card_deviations
 from jaxpot.report.cautions import cautions
 from jaxpot.report.crystal import isolated_atom, primitive
@@ -72,11 +72,11 @@ class Card:
         if "dos" in results:
             figures["dos"] = plots.plot_dos(results["dos"], sd=curves.dos)
         if "equation_of_state" in results:
-            figures["equation_of_state"] = plots.plot_equation_of_state(
+            figures["equation_of_state"] = elastic_plots.plot_equation_of_state(
                 results["equation_of_state"], atoms, sd=curves.energies
             )
         if "elastic" in results:
-            figures["elastic"] = plots.plot_elastic(results["elastic"], slopes=curves.voigt)
+            figures["elastic"] = elastic_plots.plot_elastic(results["elastic"], slopes=curves.voigt)
         if "gruneisen" in results:
             figures["gruneisen"] = plots.plot_gruneisen(results["gruneisen"], sd=curves.gamma)
         if "thermal" in results:

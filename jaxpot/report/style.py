@@ -15,6 +15,7 @@ GRID = "#e8ebef"
 # they differ in lightness too, so that they survive a black-and-white printer.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 DOTS_PER_INCH = 160
+SHADE = 0.28  # of bands of one standard deviation
 
 
 class Picture(Figure):
@@ -63,6 +64,12 @@ def few_ticks(axis, count=6):
     """At most `count` round numbers on an axis, without the offsets nobody reads ("+5.43")."""
     axis.set_major_locator(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]))
     axis.get_major_formatter().set_useOffset(False)
+
+
+def band(axes, x, y, width, color):
+    """One standard deviation to each side of a curve, where it has one."""
+    if width is not None:
+        axes.fill_between(x, y - width, y + width, color=color, alpha=SHADE, linewidth=0)
 
 
 def legend(axes, columns=1, outside=False, **kwargs):

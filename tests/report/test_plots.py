@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxpot import units
-from jaxpot.report import plots
+from jaxpot.report import elastic_plots, plots
 from jaxpot.report.style import special_point
 
 
@@ -62,7 +62,7 @@ def test_young_modulus_of_cubic_crystals():
     # 1/E = S11 - 2 (S11 - S12 - S44/2) (l^2 m^2 + m^2 n^2 + l^2 n^2)
     factor = np.array([0.0, 0.25, 1.0 / 3.0])
     expected = 1.0 / (s[0, 0] - 2.0 * (s[0, 0] - s[0, 1] - 0.5 * s[3, 3]) * factor)
-    np.testing.assert_allclose(plots.young_modulus(c, directions), expected, rtol=1e-12)
+    np.testing.assert_allclose(elastic_plots.young_modulus(c, directions), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("cubic", [True, False])
@@ -70,7 +70,7 @@ def test_elastic(cubic):
     c = stiffness()
     if not cubic:
         c[2, 2] *= 1.3
-    figure = plots.plot_elastic(SimpleNamespace(voigt=c * units.GPa))
+    figure = elastic_plots.plot_elastic(SimpleNamespace(voigt=c * units.GPa))
     assert len(figure.axes[0].lines) == (2 if cubic else 3)
     assert "GPa" in figure.axes[1].get_title()
 
@@ -99,6 +99,6 @@ def test_special_points(name, shown):
 def test_no_global_state():
     before = dict(matplotlib.rcParams)
     loaded = "matplotlib.pyplot" in sys.modules
-    plots.plot_elastic(SimpleNamespace(voigt=stiffness() * units.GPa)).png()
+    elastic_plots.plot_elastic(SimpleNamespace(voigt=stiffness() * units.GPa)).png()
     assert dict(matplotlib.rcParams) == before
     assert ("matplotlib.pyplot" in sys.modules) == loaded

@@ -1,0 +1,364 @@
+"""The free energy of a quasi-harmonic crystal around one of its states: minima, derivatives, and what follows.
+
+Static enthalpy and dynamical matrices are expanded to second order in the strains that keep the symmetry, with the ions
+at the minimum of the static energy (`_Jets`); the derivatives of F(e, T) = E(e) + F_vib(e, T) + p V at e = 0 are those
+of the expansion.
+"""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.basis.hermitian import eigh
+from jaxpot.core import linalg
+from jaxpot.core.precision import is_traced, to_device
+from jaxpot.core.pytree import pytree
+from jaxpot.errors import ConvergenceError
+from jaxpot.observables import energy
+from jaxpot.properties.coordinates import crystal, deform, frozen, symmetric_coordinates
+from jaxpot.properties.gruneisen import _mode_parameters
+from jaxpot.properties.harmonic import require_real_modes
+from jaxpot.properties.kinks import how_to_smooth
+from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
+from jaxpot.properties.phonons import cell_index, mesh_points, wave_matrices
+from jaxpot.properties.site_hessians import site_hessians, strain_blocks
+from jaxpot.properties.trace_functions import mesh_average
+
+_SKIN = 0.4  # A
+_TOLERANCE = 1e-11  # strain
+_STEPS = 30
+_NEAR = 1e-3  # strain of the differences by which rough potentials' properties follow the state
+_OR_ROUGH = {True: "", False: ", or the potential jumps there (a neighbour shell crosses its cutoff or a knot)"}
+
+
+class QuasiHarmonic:
+    """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
+
+    def __init__(self, potential, structure, mesh, smooth, step, pressure):
+        self.potential, self.smooth, self.step, self.pressure = potential, smooth, step, pressure
+        self.traced = is_traced(potential, structure)
+        self.start = frozen(structure)
+        self.fixed = frozen(potential)
+        self.strains, self.moves = map(to_device, symmetric_coordinates(self.start))
+        _, listed = crystal(self.fixed, self.start, skin=_SKIN)
+        self.listed, self.topology = jax.device_put((listed, cell_index(listed)))
+        q, weights = mesh_points(self.start, mesh)
+        self.q = np.asarray(q)
+        self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
+
+    def jets(self, potential, structure):
+        """Static enthalpy and dynamical matrices around a structure, to second order in the strains."""
+        found = self.energy_jets(potential, structure)
+        if not self.pressure:
+            return found
+        slope, curvature = _work(self.pressure, structure, self.strains)
+        return found.replace(slope=found.slope + slope, curvature=found.curvature + curvature)
+
+    def energy_jets(self, potential, structure):
+        """Static energy and dynamical matrices around a structure, to second order in the strains."""
+        path = (potential, structure, self.listed, self.strains, self.moves)
+        if self.smooth:
+            return _jets(*path, self.topology, self.mesh[0])
+        points, fit = _stencil(len(self.strains), self.step)
+        # Not one program for all: that of site Hessians is there, and takes long to compile.
+        states = [structure if not point.any() else _along_path(*path, point) for point in points]
+        sites = [site_hessians(potential, state, self.listed) for state in states]
+        samples = [wave_matrices(s, structure.masses, self.topology, self.mesh[0]) for s in sites]
+        if len(self.moves):
+            static = _static_jets(*path)
+        else:
+            still = next(k for k, point in enumerate(points) if not point.any())
+            static = _static_blocks(sites[still], len(structure), self.strains)
+        return _Jets(*static, *_polynomial(fit, samples, len(self.strains)))
+
+    def minimum(self, structure, temperature):
+        """The structure at the minimum of the free energy, by Newton's method (concrete), and the jets around it."""
+        for _ in range(_STEPS):
+            jets = self.jets(self.fixed, structure)
+            found = _derivatives(jets, temperature, *self.mesh[1:], vibrating=True)
+            if not np.isfinite(np.asarray(found.gradient)).all():
+                self.explain(structure)
+            step = -np.linalg.solve(np.asarray(found.second), np.asarray(found.gradient))
+            if np.linalg.eigvalsh(np.asarray(found.second))[0] <= 0 or np.abs(step).max() > 0.2:
+                break
+            if np.abs(step).max() < _TOLERANCE:
+                return structure, jets
+            structure = self.moved(structure, step * min(1.0, 0.02 / np.abs(step).max()))
+        remedies = [how_to_smooth(self.fixed), "ask for lower temperatures" if temperature > 0 else ""]
+        raise ConvergenceError(
+            f"no minimum of the quasi-harmonic free energy was found at {float(temperature):.6g} K: the crystal is "
+            f"beyond its limit of stability{_OR_ROUGH[self.smooth]}" + "".join(f"; {r}" for r in remedies if r)
+        )
+
+    def foreseen(self, structure, rows, temperatures):
+        """About the structure at the last of the temperatures, from the one before and the expansion so far.
+
+        By the second-order rule of Adams and Bashforth: a good start saves half of Newton's steps.
+        """
+        if not rows or self.traced:
+            return structure
+        past, by_kelvin = np.asarray(temperatures), [np.asarray(row[3]) for row in rows[-2:]]
+        ahead, slope = past[-1] - past[-2], by_kelvin[-1]
+        if len(rows) > 1 and past[-2] != past[-3]:
+            slope = slope + 0.5 * ahead * (slope - by_kelvin[-2]) / (past[-2] - past[-3])
+        basis = np.asarray(self.strains).reshape(len(self.strains), -1)
+        return self.moved(structure, np.linalg.lstsq(basis.T, ahead * slope.ravel(), rcond=None)[0])
+
+    def explain(self, structure):
+        """Name the imaginary mode behind a free energy that is not a number."""
+        matrices = wave_matrices(
+            site_hessians(self.fixed, structure, self.listed), structure.masses, self.topology, self.mesh[0]
+        )
+        require_real_modes(matrices, self.q, self.mesh[2])
+        raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
+
+    def row(self, structure, temperature, method, jets=None):
+        """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state, with jets around it."""
+        jets = self.jets(self.fixed, structure) if jets is None else jets
+        found = _derivatives(jets, temperature, *self.mesh[1:], vibrating=method != "gruneisen_v0")
+        if not is_traced(found) and not np.isfinite(np.asarray(found.heat_capacity)):
+            self.explain(structure)
+        mixed = found.mixed if method == "free_energy" else _mixed_from_modes(jets, temperature, *self.mesh[1:])
+        return _describe(found, mixed, structure, temperature, self.strains)
+
+    def traced_row(self, structure, temperature, method):
+        """The same as a function of the potential, with the state that follows: de/dp = -(d2F/de de)^-1 d2F/de dp."""
+        jets, vibrating = self.jets(self.potential, structure), method != "gruneisen_v0"
+        fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=vibrating)
+        live = _derivatives(jets, temperature, *self.mesh[1:], vibrating=vibrating)
+        step = -linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
+        if self.smooth:
+            here = _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
+            return self.row(here, temperature, method, self.jets(self.potential, here))
+        # Jets around a state that depends on the potential would need derivatives that a rough potential has not got.
+        row = self.row(structure, temperature, method, jets)
+        for unit, size in zip(np.eye(len(self.strains)), step, strict=True):
+            ahead, behind = (
+                self.row(self.moved(structure, sign * _NEAR * unit), temperature, method) for sign in (1.0, -1.0)
+            )
+            row = jax.tree.map(lambda r, a, b, x=size: r + x * (a - b) / (2.0 * _NEAR), row, ahead, behind)
+        return row
+
+    def moved(self, structure, e):
+        """The structure strained by e, ions following."""
+        return _moved(self.fixed, structure, jnp.asarray(e), self.listed, self.strains, self.moves)
+
+
+@pytree
+class _Jets:
+    """To second order in the strains e (m,): energy slope (m,), curvature (m, m) of E(e), eV; the dynamical
+    matrices D (nq, N, N), their first (nq, N, N, m) and second derivatives (nq, N, N, m, m)."""
+
+    slope: jax.Array
+    curvature: jax.Array
+    matrices: jax.Array
+    first: jax.Array
+    second: jax.Array
+
+
+@pytree
+class _Derivatives:
+    gradient: jax.Array  # dF/de (m,)
+    second: jax.Array  # d2F/de de (m, m)
+    mixed: jax.Array  # d2F/de dT (m,)
+    heat_capacity: jax.Array  # at fixed cell, ()
+
+
+@jax.jit
+def _describe(found, mixed, structure, temperature, strains):
+    volume = structure.volume
+    amplitudes = -linalg.solve(found.second, mixed)
+    tensor = jnp.tensordot(amplitudes, strains, 1)
+    trace = jnp.trace(strains, axis1=1, axis2=2)
+    bulk = 1.0 / (volume * trace @ linalg.solve(found.second, trace))
+    expansion = jnp.trace(tensor)
+    warm = found.heat_capacity > 0
+    gamma = expansion * volume * bulk / jnp.where(warm, found.heat_capacity, 1.0)
+    constant_pressure = found.heat_capacity + temperature * amplitudes @ found.second @ amplitudes
+    return (
+        structure.cell, volume, expansion / 3.0, tensor, bulk, found.heat_capacity, constant_pressure,
+        jnp.where(warm, gamma, jnp.nan),
+    )
+
+
+def _static(potential, structure, listed, strains, moves, e, w):
+    now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
+    return energy(potential, now, listed)
+
+
+def _follow(potential, structure, listed, strains, moves, e):
+    """The symmetric internal displacements w(e) at which the static forces vanish: two Newton steps from 0.
+
+    Each step doubles the order to which the dependence on e and on the potential is exact: 1, then 3.
+    """
+    w = jnp.zeros(moves.shape[0], structure.cell.dtype)
+    if not moves.shape[0]:
+        return w
+    slope = jax.grad(lambda w: _static(potential, structure, listed, strains, moves, e, w))
+    for _ in range(2):
+        w = w - linalg.solve(jax.jacfwd(slope)(w), slope(w))
+    return w
+
+
+@jax.jit
+def _moved(potential, structure, e, listed, strains, moves):
+    w = _follow(potential, structure, listed, strains, moves, e)
+    return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
+
+
+@jax.jit
+def _along_path(potential, structure, listed, strains, moves, e):
+    """The structure strained by e, ions at the minimum of the static energy to second order."""
+    w = _path(potential, structure, listed, strains, moves)(e)
+    return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
+
+
+@jax.jit
+def _static_jets(potential, structure, listed, strains, moves):
+    """Slope and curvature of the static energy along the path."""
+    path = _path(potential, structure, listed, strains, moves)
+
+    def static_energy(e):
+        return _static(potential, structure, listed, strains, moves, e, path(e))
+
+    slope, curvature, _ = _second_order(static_energy, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return slope, curvature
+
+
+@jax.jit
+def _work(pressure, structure, strains):
+    """Slope and curvature of p V along the strains; the ions have no part in it."""
+    def work(e):
+        return pressure * structure.strained(jnp.tensordot(e, strains, 1)).volume
+
+    slope, curvature, _ = _second_order(work, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return slope, curvature
+
+
+@partial(jax.jit, static_argnums=1)
+def _static_blocks(sites, n, strains):
+    """The same where no displacement keeps the symmetry, from site Hessians."""
+    curvature, _, _, slope = strain_blocks(sites, n, strains, quadratic=False)
+    return slope, curvature
+
+
+@jax.jit
+def _jets(potential, structure, listed, strains, moves, topology, q):
+    def matrices_at(e):
+        now = _along_path(potential, structure, listed, strains, moves, e)
+        return wave_matrices(site_hessians(potential, now, listed), structure.masses, topology, q)
+
+    first, second, matrices = _second_order(matrices_at, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return _Jets(*_static_jets(potential, structure, listed, strains, moves), matrices, first, second)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _polynomial(fit, samples, m):
+    """Value, first and second derivatives at 0 of the polynomial through samples."""
+    samples = jnp.stack(samples)
+    first, second, matrices = _second_order(lambda e: fit(samples, e), jnp.zeros(m, samples.real.dtype))
+    return matrices, first, second
+
+
+def _path(potential, structure, listed, strains, moves):
+    """The internal displacements w(e) at which static forces vanish, to second order in e: w1 e + e w2 e / 2.
+
+    With g = dE/dw: w1 = -K^-1 dg/de, and w2 = -K^-1 d2/de de of g along the path w1 e.
+    """
+    m, k = strains.shape[0], moves.shape[0]
+    origin, still = jnp.zeros(m, structure.cell.dtype), jnp.zeros(k, structure.cell.dtype)
+    if not k:
+        return lambda e: still
+    pull = jax.grad(_static, argnums=6)
+
+    def g(e, w):
+        return pull(potential, structure, listed, strains, moves, e, w)
+
+    stiffness = jax.jacfwd(g, argnums=1)(origin, still)
+    first = -linalg.solve(stiffness, jax.jacfwd(g)(origin, still))
+    bend = jax.jacfwd(jax.jacfwd(lambda e: g(e, first @ e)))(origin)
+    second = -linalg.solve(stiffness, bend.reshape(k, m * m)).reshape(k, m, m)
+    return lambda e: first @ e + 0.5 * (second @ e) @ e
+
+
+def _second_order(function, origin):
+    """First and second derivatives and the value of a function at `origin`, in one nested pass."""
+    def value_twice(e):
+        value = function(e)
+        return value, value
+
+    def slope_and_value(e):
+        slope, value = jax.jacfwd(value_twice, has_aux=True)(e)
+        return slope, (slope, value)
+
+    curvature, (slope, value) = jax.jacfwd(slope_and_value, has_aux=True)(origin)
+    return slope, curvature, value
+
+
+@partial(jax.jit, static_argnames="vibrating")
+def _derivatives(jets, temperature, weights, zeros, *, vibrating):
+    """Derivatives of F(e, T) at e = 0; without `vibrating`, second and gradient are those of E alone."""
+    origin = jnp.zeros(jets.slope.shape[0], jets.slope.dtype)
+
+    def vibration(e, temperature):
+        # D(e) to second order has the same first and second derivatives at e = 0 as D(e) itself.
+        matrices = jets.matrices + jets.first @ e + 0.5 * (jets.second @ e) @ e
+        return mesh_average(mode_free_energy, matrices, weights, temperature, exclude=zeros)
+
+    gradient, second = jets.slope, jets.curvature
+    push = jax.jacfwd(vibration)
+    if vibrating:
+        gradient = gradient + push(origin, temperature)
+        second = second + jax.jacfwd(push)(origin, temperature)
+    mixed = jax.jacfwd(push, argnums=1)(origin, temperature)
+    heat = mesh_average(mode_heat_capacity, jets.matrices, weights, temperature, exclude=zeros)
+    return _Derivatives(gradient, 0.5 * (second + second.T), mixed, heat)
+
+
+@jax.jit
+def _mixed_from_modes(jets, temperature, weights, zeros):
+    """d2F/de_k dT = -sum_modes c_v gamma_k, mode by mode; the route that knows nothing of traces."""
+    heat = _mode_heat(jets.matrices, zeros, temperature)
+
+    def along(change):
+        _, gamma = _mode_parameters(jets.matrices, change, zeros)
+        return -jnp.sum(weights[:, None] * jnp.where(jnp.isfinite(gamma), gamma, 0.0) * heat)
+
+    return jnp.stack([along(jets.first[..., k]) for k in range(jets.first.shape[-1])])
+
+
+def _mode_heat(matrices, zeros, temperature):
+    w2, _ = jax.vmap(eigh)(matrices)
+    known = jnp.arange(w2.shape[1]) >= zeros[:, None]
+    heat = jax.vmap(jax.vmap(lambda x: mode_heat_capacity(x, temperature)))(jnp.where(known, w2, 1.0))
+    return jnp.where(known, heat, 0.0)
+
+
+@lru_cache
+def _stencil(m, step):
+    """Strains (p, m) around 0, and the polynomial through values there: fit(values (p, ...), e (m,)).
+
+    One strain: degree 4 through five points up to twice the step; several: degree 2 (central differences).
+    """
+    if m == 1:
+        points = step * np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]])
+        powers = [(k,) for k in range(5)]
+    else:
+        steps = [np.zeros(m)]
+        for i in range(m):
+            steps += [np.eye(m)[i], -np.eye(m)[i]]
+            steps += [sign * (np.eye(m)[i] + np.eye(m)[j]) for j in range(i) for sign in (1.0, -1.0)]
+        points = step * np.array(steps)
+        powers = [(0,) * m] + [tuple(np.eye(m, dtype=int)[i]) for i in range(m)]
+        powers += [tuple(np.eye(m, dtype=int)[i] + np.eye(m, dtype=int)[j]) for i in range(m) for j in range(i + 1)]
+    table = np.array([[np.prod((x / step) ** np.array(p)) for p in powers] for x in points])
+    inverse = np.linalg.pinv(table)  # of several strains: least squares, exact in the even part
+
+    def fit(values, e):
+        terms = [jnp.prod(jnp.stack([(e[i] / step) ** int(p) for i, p in enumerate(power) if p] or [e[0] * 0 + 1.0]))
+                 for power in powers]
+        return jnp.tensordot(jnp.stack(terms) @ inverse, values, 1)
+
+    return points, fit
