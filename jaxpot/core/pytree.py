@@ -49,7 +49,8 @@ def pytree(cls):
         """A copy with some fields changed; the checks of the constructor run again."""
         return dataclasses.replace(self, **changes)
 
-    cls.replace = replace
+    if "replace" not in cls.__dict__:
+        cls.replace = replace
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     REGISTRY[class_name(cls)] = cls
     return cls

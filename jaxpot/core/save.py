@@ -6,6 +6,7 @@ entry) and of the arrays, so that a damaged file is refused, and the names of th
 that have been registered with `@pytree` by an imported module are made, and nothing is ever executed.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -203,7 +204,10 @@ def _rebuild(body, blob, path, on_host):
         key: _rebuild(value, blob, path, on_host) for key, value in body["fields"].items()
     }
     values.update({key: _unplain(value) for key, value in body["static"].items()})
-    expected = set(cls.__dataclass_fields__)
+    for former, name in getattr(cls, "former_fields", {}).items():
+        if former in values:
+            values[name] = values.pop(former)
+    expected = {field.name for field in dataclasses.fields(cls)}
     if set(values) != expected:
         raise FormatError(f"{body['class']} has the fields {sorted(expected)}, the file {sorted(values)}", path)
     for key, value in values.items():

@@ -1,12 +1,14 @@
 """`Structure`: atoms in a cell, as a frozen pytree with the attribute names of `ase.Atoms`."""
 
+import dataclasses
+import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core import linalg
+from jaxpot.core import data, linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
 from jaxpot.core.precision import as_float, concrete, is_traced, product, to_device
 from jaxpot.core.pytree import pytree, static
@@ -24,7 +26,11 @@ class Structure:
         numbers: (n,) atomic numbers, or a list of symbols; 0 marks padding (no atom).
         masses: (n,) amu; by default the standard atomic weights.
         pbc: which axes are periodic; one bool or three.
-        extras: further per-atom or per-structure arrays for the models that need them.
+        atom_data: name -> array with the atoms along its first axis, for the models that need it: "charges" (n,) e,
+            "magnetic_moments" (n,) or (n, 3) Bohr magnetons, or any other name.
+        system_data: name -> array that belongs to all atoms together: "total_charge" () e, an electric field.
+            Supercells multiply what counts something (`jaxpot.core.data.EXTENSIVE`) by the number of cells.
+        extras: deprecated; use the two above.
 
     Raises:
         DataError: wrong shapes, unknown elements or numbers that are not finite.
@@ -36,9 +42,13 @@ class Structure:
     numbers: jax.Array
     masses: jax.Array = None
     pbc: Any = static(default=(True, True, True))
-    extras: dict = None
+    atom_data: dict = None
+    system_data: dict = None
+    extras: dataclasses.InitVar[dict] = None
 
-    def __post_init__(self):
+    former_fields = {"extras": "atom_data"}  # of files
+
+    def __post_init__(self, extras):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         put("positions", _shaped(as_float(self.positions, "positions"), (None, 3), "positions"))
         n = self.positions.shape[0]
@@ -58,13 +68,28 @@ class Structure:
         put("pbc", tuple(bool(p) for p in pbc))
         if len(self.pbc) != 3:
             raise DataError(f"pbc: expected one or three booleans, got {len(self.pbc)}")
-        put("extras", dict(self.extras or {}))
+        atom_data, system_data = self.atom_data, self.system_data
+        if extras:
+            warnings.warn("extras is deprecated: use atom_data and system_data", DeprecationWarning, stacklevel=3)
+            atom_data = {**(atom_data or {}), **{k: a for k, a in extras.items() if np.shape(a)[:1] == (n,)}}
+            system_data = {**(system_data or {}), **{k: a for k, a in extras.items() if k not in atom_data}}
+        put("atom_data", data.checked_atom_data(atom_data, n, self.positions.dtype))
+        put("system_data", data.checked_system_data(system_data, n, self.positions.dtype))
+
+    def replace(self, **changes) -> "Structure":
+        """A copy with some fields changed; the checks of the constructor run again."""
+        return dataclasses.replace(self, **({"extras": None} | changes))
 
     @classmethod
-    def of(cls, atoms):
+    def of(cls, atoms, needs=()) -> "Structure":
         """A `Structure` from an `ase.Atoms`, a structure or molecule of pymatgen, or anything with their attributes.
 
-        A `Structure` is returned as it is.
+        A `Structure` is returned as it is. Initial charges and magnetic moments of ASE become data of atoms, a
+        "charge" or "total_charge" in its `info` data of the system.
+
+        Args:
+            atoms: as above.
+            needs: names of further data to be taken from ASE's `arrays` and `info` (`Potential.needs`).
 
         Raises:
             DataError: something else; sites without an element, or occupied in part.
@@ -93,6 +118,7 @@ class Structure:
             numbers=np.array(atoms.numbers),
             masses=np.array(get_masses(), dtype=np.float64) if get_masses else None,
             pbc=tuple(bool(p) for p in atoms.pbc),
+            **data.from_ase(atoms, needs),
         )
 
     def __len__(self):
@@ -139,7 +165,7 @@ class Structure:
         return copy
 
     def padded(self, n):
-        """A copy with padding up to n entries (number 0, mass 1, at the origin): they carry no energy."""
+        """A copy with padding up to n entries (number 0, mass 1, at the origin, data 0): they carry no energy."""
         extra = n - len(self)
         if extra < 0:
             raise DataError(f"cannot pad {len(self)} atoms to {n}")
@@ -152,7 +178,8 @@ class Structure:
             numbers=np.concatenate([np.asarray(self.numbers), np.zeros(extra, np.int32)]),
             masses=np.concatenate([np.asarray(self.masses), np.ones(extra, self.masses.dtype)]),
             pbc=self.pbc,
-            extras=self.extras,
+            atom_data=data.padded(self.atom_data, extra),
+            system_data=self.system_data,
         )
 
     def repeated(self, repeats):
@@ -171,7 +198,29 @@ class Structure:
         copy = self.moved(put((shifts[:, None] + positions[None]).reshape(-1, 3)), put(cell * repeats[:, None]))
         object.__setattr__(copy, "numbers", put(xp.tile(numbers, count)))
         object.__setattr__(copy, "masses", put(xp.tile(masses, count)))
+        object.__setattr__(copy, "atom_data", data.tiled(self.atom_data, count, known))
+        system_data = data.of_supercell(self.system_data, len(positions), repeats.astype(int))
+        object.__setattr__(copy, "system_data", system_data)
         return copy
+
+    def take(self, indices) -> "Structure":
+        """The atoms with these indices, in their order, with their data, in the same cell.
+
+        Raises:
+            DataError: bonds, which name atoms by their indices.
+        """
+        if data.BONDS in self.system_data:
+            raise DataError("the bonds of a structure name its atoms: remove them before atoms are taken or permuted")
+        fields = {name: getattr(self, name)[indices] for name in ("positions", "numbers", "masses")}
+        return self.replace(**fields, atom_data=data.taken(self.atom_data, indices))
+
+
+def _extras(self):
+    warnings.warn("extras is deprecated: use atom_data and system_data", DeprecationWarning, stacklevel=2)
+    return {**self.atom_data, **self.system_data}
+
+
+Structure.extras = property(_extras, doc="Deprecated: all data in one dict.")
 
 
 def _shaped(array, shape, name):

@@ -16,6 +16,7 @@ import spglib
 from scipy.spatial import cKDTree
 
 from jaxpot.core import linalg
+from jaxpot.core.data import BONDS
 from jaxpot.core.precision import is_traced, require_concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
@@ -128,8 +129,9 @@ class Symmetry:
 def space_group(structure, symprec=1e-5):
     """The symmetry of a crystal, in its given cell (primitive or not, right- or left-handed).
 
-    Atoms count as equal when number, mass and per-atom extras are. Where a structure is not periodic along
-    all three axes, or spglib finds nothing, the record holds the identity alone.
+    Atoms count as equal when number, mass and their data are. Where a structure is not periodic along all three axes,
+    has data with directions (a vector for each atom, an electric field), or spglib finds nothing, the record holds the
+    identity alone.
 
     Args:
         structure: `Structure` or `ase.Atoms`; it may be differentiated, but not traced.
@@ -142,24 +144,24 @@ def space_group(structure, symprec=1e-5):
         DataError: called under jit or vmap.
     """
     structure = Structure.of(structure)
-    positions, cell, numbers, masses, *extras = (
+    positions, cell, numbers, masses, *more = (
         require_concrete(array, "the structure", "find the symmetry outside of jit and pass it in")
         for array in (
             structure.positions,
             structure.cell,
             structure.numbers,
             structure.masses,
-            *(array for array in structure.extras.values() if np.shape(array)[:1] == (len(structure),)),
+            *structure.atom_data.values(),
         )
     )
     n = len(numbers)
     cell = cell.astype(np.float64)
     volume, scale = abs(np.linalg.det(cell)), np.prod(np.linalg.norm(cell, axis=1))
     atoms = np.flatnonzero(numbers)  # the others are padding
-    if not all(structure.pbc) or volume <= 1e-12 * scale or not len(atoms):
+    if not all(structure.pbc) or volume <= 1e-12 * scale or not len(atoms) or _has_directions(structure):
         return _identity(cell, np.zeros((n, 3)))
     fractional = np.linalg.solve(cell.T, positions.astype(np.float64).T).T
-    columns = [np.reshape(array, (n, -1)) for array in (numbers, masses, *extras)]
+    columns = [np.reshape(array, (n, -1)) for array in (numbers, masses, *more)]
     _, kinds = np.unique(np.hstack(columns), axis=0, return_inverse=True)
     # In a left-handed cell the same crystal is described by the negative vectors, which are right-handed.
     hand = np.sign(np.linalg.det(cell))
@@ -178,6 +180,12 @@ def space_group(structure, symprec=1e-5):
         conventional=hand * np.linalg.inv(dataset.transformation_matrix).T,
         fractional=fractional,
     )
+
+
+def _has_directions(structure):
+    """Whether data turn with the crystal: vectors or tensors of atoms, or of the system (bonds are none)."""
+    of_system = (array for name, array in structure.system_data.items() if name != BONDS)
+    return any(np.ndim(a) > 1 for a in structure.atom_data.values()) or any(np.ndim(a) > 0 for a in of_system)
 
 
 def full_mesh(mesh, shift=False):

@@ -75,7 +75,7 @@ def _disturbed(crystal, strain, amplitude, chance):
     deformation = np.eye(3) + lower + np.tril(lower, -1).T
     positions = crystal.positions @ deformation + amplitude * chance.normal(size=crystal.positions.shape)
     cell = crystal.cell @ deformation
-    return Structure(positions, cell, crystal.numbers, crystal.masses, crystal.pbc, crystal.extras)
+    return crystal.replace(positions=positions, cell=cell)
 
 
 def _alone(potential, number):

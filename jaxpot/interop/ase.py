@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from jaxpot.checks import checked_neighbors, round_atoms
+from jaxpot.core import data
 from jaxpot.core.elements import symbol
 from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.structure import Structure
@@ -39,7 +40,10 @@ class StressNotDefinedError(GeometryError, PropertyNotImplementedError):
 
 
 def to_ase(structure):
-    """The `ase.Atoms` of a structure: positions, cell, numbers, masses and pbc; padding is left out.
+    """The `ase.Atoms` of a structure: positions, cell, numbers, masses, pbc and data; padding is left out.
+
+    Charges and magnetic moments become ASE's initial ones, other data of atoms its `arrays` and data of the system its
+    `info`, under their names.
 
     Args:
         structure: `Structure` with concrete values, or `ase.Atoms` (copied).
@@ -50,13 +54,15 @@ def to_ase(structure):
     structure = Structure.of(structure)
     numbers = np.asarray(structure.numbers)
     atom = numbers > 0
-    return Atoms(
+    atoms = Atoms(
         numbers=numbers[atom],
         positions=np.asarray(structure.positions, dtype=np.float64)[atom],
         cell=np.asarray(structure.cell, dtype=np.float64),
         masses=np.asarray(structure.masses, dtype=np.float64)[atom],
         pbc=structure.pbc,
     )
+    data.to_ase(atoms, data.taken(structure.atom_data, atom), structure.system_data)
+    return atoms
 
 
 def ase_calculator(potential, skin=0.5):
@@ -132,6 +138,13 @@ class JaxpotCalculator(Calculator):
         self._listed = None
         self.reset()
 
+    def check_state(self, atoms, tol=1e-15):
+        """What has changed since the last calculation: what ASE looks at, and the data that the potential reads."""
+        changes = super().check_state(atoms, tol)
+        if self.potential.needs and self.atoms is not None and not _same_data(self.atoms, atoms, self.potential.needs):
+            changes = [*changes, "data"]
+        return changes
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Compute everything at once and keep it in `results`."""
         super().calculate(atoms, properties, system_changes)
@@ -166,12 +179,18 @@ class JaxpotCalculator(Calculator):
         atoms, last, n = self.atoms, self._template, len(self.atoms)
         positions, cell = atoms.positions, atoms.cell.array
         same = last is not None and last.pbc == pbc and np.array_equal(np.asarray(last.numbers)[:n], atoms.numbers)
-        same = same and not np.asarray(last.numbers)[n:].any()
+        same = same and not np.asarray(last.numbers)[n:].any() and not self.potential.needs
         if same and np.isfinite(positions).all() and np.isfinite(cell).all():
             padded = np.zeros((len(last), 3))
             padded[:n] = positions
             return last.moved(padded, np.array(cell))
-        self._template = Structure.of(atoms).padded(self._size(n))
+        needs = self.potential.needs
+        structure = Structure.of(atoms, needs)
+        kept = {  # the others would make programs of their own
+            kind: {name: array for name, array in getattr(structure, kind).items() if name in needs}
+            for kind in ("atom_data", "system_data")
+        }
+        self._template = structure.replace(**kept).padded(self._size(n))
         return self._template
 
     def _evaluate(self, structure):
@@ -243,6 +262,13 @@ def computed(structure, calculator):
 def _step(potential, structure, neighbors):
     result = evaluate(potential, structure, neighbors)
     return result, neighbors.covers(structure, potential.extent())
+
+
+def _same_data(first, second, needs):
+    """Whether two `ase.Atoms` have the same data of these names."""
+    kinds = [data.from_ase(atoms, needs) for atoms in (first, second)]
+    flat = [{**kind["atom_data"], **kind["system_data"]} for kind in kinds]
+    return all(np.array_equal(flat[0].get(name, ()), flat[1].get(name, ())) for name in needs)
 
 
 def _finite(result):

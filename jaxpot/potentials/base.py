@@ -32,6 +32,7 @@ class Potential:
             alike; -1 for an energy that jumps, 99 for an analytic function.
         kinks: distances in A at which a derivative of the energy jumps; None where they may be anywhere (tables).
         centers: atomic numbers of the atoms that have a site energy, where others have none; None: all.
+        needs: names of the data of atoms or of the system that it reads, such as ("charges",).
         double_only: whether single precision loses so much that it is refused.
         local: whether the energy is a sum of `site_energy` over environments.
         shorter: cutoffs in A that `Environment.within` is asked for.
@@ -43,6 +44,7 @@ class Potential:
     species = None
     centers = None
     smoothness = 99
+    needs = ()
     local = True
     shorter = ()
     skin = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
@@ -127,6 +129,10 @@ class Sum(Potential):
         return all(t.local for t in self.terms)
 
     @property
+    def needs(self):
+        return tuple(sorted({name for t in self.terms for name in t.needs}))
+
+    @property
     def skin(self):
         return min(t.skin for t in self.terms)
 
@@ -169,6 +175,7 @@ class Wrapped(Potential):
     centers = property(lambda self: self.potential.centers)
     smoothness = property(lambda self: self.potential.smoothness)
     kinks = property(lambda self: self.potential.kinks)
+    needs = property(lambda self: self.potential.needs)
     local = property(lambda self: self.potential.local)
     shorter = property(lambda self: self.potential.shorter)
     skin = property(lambda self: self.potential.skin)

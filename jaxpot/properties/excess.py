@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.data import counted, taken
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced, to_device
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
-from jaxpot.errors import ConvergenceError
+from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
 from jaxpot.properties.coordinates import frozen
 from jaxpot.properties.relax import relax
@@ -49,7 +50,19 @@ class Arrangement:
             crystal.numbers[sources],
             crystal.masses[sources],
             pbc=self.pbc,
+            atom_data=taken(crystal.atom_data, sources),
+            system_data=self._system_data(crystal),
         )
+
+    def _system_data(self, crystal):
+        """Data of the system: the same for any number of atoms, or a typed error."""
+        tied = () if is_traced(crystal) else counted(crystal.system_data)
+        if tied:
+            raise DataError(
+                f"system_data {', '.join(tied)} of a crystal do not pass to a cell with a defect: leave them out, or "
+                "compute the energies of both cells with what you mean for each"
+            )
+        return crystal.system_data
 
 
 @pytree

@@ -4,6 +4,7 @@ from math import gcd, pi, sqrt
 
 import numpy as np
 
+from jaxpot.core.data import counted
 from jaxpot.core.elements import symbol
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
@@ -17,6 +18,8 @@ _TOLERANCE = 1e-4  # A; relaxed crystals are far closer to their symmetry than f
 
 def primitive(structure):
     """A primitive cell of a crystal, in the same orientation; the crystal itself where it is one already."""
+    if counted(structure.system_data):  # they belong to this cell
+        return structure
     group = space_group(structure, _TOLERANCE)
     same = (group.rotations == np.eye(3, dtype=int)).all(axis=(1, 2))
     shifts = group.translations[same]
@@ -32,12 +35,7 @@ def primitive(structure):
     keep = _first_of_each(np.asarray(structure.positions), np.asarray(structure.numbers), small)
     if len(keep) * len(shifts) != len(structure):
         return structure
-    return Structure(
-        np.asarray(structure.positions)[keep],
-        small,
-        np.asarray(structure.numbers)[keep],
-        np.asarray(structure.masses)[keep],
-    )
+    return structure.take(keep).replace(cell=small)
 
 
 def _first_of_each(positions, numbers, cell):
@@ -107,6 +105,8 @@ def lattice(structure):
         structure: a primitive cell, concrete. Monoclinic and triclinic crystals, whose conventional cells are
             a matter of taste, are described by the cell as it is.
     """
+    if counted(structure.system_data):  # they belong to this cell
+        return structure
     group = space_group(structure, _TOLERANCE)
     cell = np.asarray(structure.cell)
     volume = abs(np.linalg.det(cell)) * _CENTRED.get(group.international[0], 1)

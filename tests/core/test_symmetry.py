@@ -141,7 +141,7 @@ def test_what_distinguishes_atoms():
     plain = Structure.of(bulk("Si"))
     assert space_group(plain).number == 227
     assert space_group(plain.replace(masses=[28.0, 29.0])).number == 216
-    assert space_group(plain.replace(extras={"charges": np.array([1.0, -1.0])})).number == 216
+    assert space_group(plain.replace(atom_data={"charges": np.array([1.0, -1.0])})).number == 216
     padded = space_group(plain.padded(5))
     assert padded.number == 227
     assert padded.equivalent_atoms.tolist() == [0, 0, 2, 3, 4]
