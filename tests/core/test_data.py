@@ -65,7 +65,7 @@ def test_bonds_are_those_of_every_cell():
 
 def test_symmetry_sees_data():
     structure = jp.Structure.of(salt())
-    like = structure.replace(numbers=[11, 11])
+    like = structure.replace(numbers=[11, 11], masses=[23.0, 23.0])
     assert len(primitive(like.repeated((1, 1, 2)))) == 2
     assert len(primitive(like.replace(atom_data={}))) == 1
     with_field = structure.replace(system_data={"field": [0.0, 0.0, 0.1]})
@@ -77,7 +77,7 @@ def test_what_belongs_to_one_cell_is_not_passed_on():
     assert len(primitive(structure.repeated((1, 1, 2)))) == 4
     lj = jp.potentials.LennardJones(0.1, 2.5, 5.0, shift="smooth")
     with pytest.raises(jp.errors.DataError, match="total_charge"):
-        jp.vacancy_energy(lj, structure, distance=5.0)
+        jp.vacancy_energy(lj, structure, distance=5.0, chemical_potential=0.0)
 
 
 @pytest.mark.parametrize(
