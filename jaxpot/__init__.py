@@ -62,6 +62,7 @@ from jaxpot.properties import (
     phonon_dos,
     phonons,
     relax,
+    second_order,
     surface_energy,
     thermal_expansion,
     vacancy_energy,
@@ -94,7 +95,7 @@ __all__ = [
     "hessian_vector_product", "kernels", "label", "learn", "learn_from_pool", "learn_on_the_fly", "load", "md",
     "mixed_precision", "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials",
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
-    "relax", "save", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std", "std_many",
-    "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train", "units", "vacancy_energy",
+    "relax", "save", "second_order", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std",
+    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train", "units", "vacancy_energy",
     "variance", "vibrations", "virials", "widened", "widened_near",
 ]

@@ -73,6 +73,10 @@ class Neighbors:
         """The plan of the k-th addend of a potential, None if it has none."""
         return self.plans[k] if self.plans else None
 
+    def of_addend(self, k):
+        """The list for the k-th addend of a potential alone, with its plan."""
+        return self.replace(plans=self.plans[k : k + 1]) if self.plans and k is not None else self.replace(plans=())
+
     def places(self, cutoff):
         """How many places of each row hold all neighbours within a cutoff."""
         return min((places for inner, places in self.inner if inner >= cutoff), default=self.capacity)

@@ -45,13 +45,19 @@ class Part:
     potential: Potential
     place: int | None = None
 
+    @property
+    def whole(self) -> Potential:
+        """factor * potential."""
+        one = isinstance(self.factor, float) and self.factor == 1.0
+        return self.potential if one else self.factor * self.potential
+
 
 def parts(potential: Potential) -> list[Part]:
     """Parts that add up to a potential: what is local together and first, then each other addend."""
     if potential.local:
         return [Part(1.0, potential)]
     pairs = list(enumerate(addends(potential)))
-    local = [t if isinstance(f, float) and f == 1.0 else f * t for _, (f, t) in pairs if t.local]
+    local = [Part(f, t).whole for _, (f, t) in pairs if t.local]
     others = [Part(f, t, place) for place, (f, t) in pairs if not t.local]
     return ([Part(1.0, sum(local[1:], local[0]))] if local else []) + others
 

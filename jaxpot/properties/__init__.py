@@ -22,6 +22,7 @@ from jaxpot.properties.phonons import (
     phonons,
 )
 from jaxpot.properties.relax import Relaxation, relax
+from jaxpot.properties.second_order import SecondOrder, second_order
 from jaxpot.properties.surfaces import surface_energy
 from jaxpot.properties.thermal import ThermalExpansion, thermal_expansion
 from jaxpot.properties.vacancies import vacancy_energy
@@ -30,9 +31,9 @@ from jaxpot.properties.vibrations import Vibrations, vibrations
 
 __all__ = [
     "Arrangement", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
-    "GruneisenBands", "Harmonic", "IdealGas", "PhononBands", "PhononDos", "Phonons", "Relaxation",
+    "GruneisenBands", "Harmonic", "IdealGas", "PhononBands", "PhononDos", "Phonons", "Relaxation", "SecondOrder",
     "ThermalExpansion", "Vibrations",
     "dynamical_matrix", "elastic_constants", "equation_of_state", "force_constants", "gruneisen",
-    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "surface_energy",
+    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "second_order", "surface_energy",
     "thermal_expansion", "vacancy_energy", "vibrations",
 ]

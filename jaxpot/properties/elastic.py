@@ -10,16 +10,14 @@ from jaxpot.basis.hermitian import eigh
 from jaxpot.core import linalg
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.observables import energy
 from jaxpot.properties.coordinates import (
     VOIGT,
-    crystal,
     internal_response,
     require_stable,
     voigt_basis,
 )
 from jaxpot.properties.crystal_axes import INDEPENDENT, CrystalAxes, crystal_axes
-from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks, warn_unrelaxed
+from jaxpot.properties.second_order import route
 
 CONVENTIONS = ("birch", "brugger", "energy")
 
@@ -188,12 +186,12 @@ def elastic_constants(
     """
     if convention not in CONVENTIONS:
         raise DataError(f"convention {convention!r} is not known; expected one of {', '.join(CONVENTIONS)}")
-    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a stiffness")
-    # Site Hessians are a program of their own: the longest to compile, it serves phonons as well.
-    sites = site_hessians(potential, structure, listed) if potential.local else None
-    if sites is not None and relaxed:
-        warn_unrelaxed(sites, structure, "elastic constants are")
-    voigt, stress, internal = _constants(sites, potential, structure, listed, relaxed, convention)
+    # Second derivatives of sites are a program of their own: the longest to compile, it serves phonons as well.
+    structure, way = route(potential, structure, what="a stiffness")
+    second = way.at(potential, structure)
+    if relaxed:
+        second.warn_unrelaxed("elastic constants are")
+    voigt, stress, internal = _constants(second, relaxed, convention)
     if relaxed and len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
     axes = crystal_axes(structure) if axes is None else axes
@@ -219,47 +217,18 @@ def rotated_stiffness(voigt: jax.Array, rotation: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames=("relaxed", "convention"))
-def _constants(sites, potential, structure, listed, relaxed, convention):
-    strain_block, coupling, internal, stress = _blocks(sites, potential, structure, listed, convention != "energy")
-    if relaxed and len(structure) > 1:
-        strain_block = strain_block + coupling.T @ internal_response(internal, coupling)
-    voigt = strain_block / structure.volume
-    voigt = voigt + _stress_terms(stress) if convention == "birch" else 0.5 * (voigt + voigt.T)
-    return voigt, stress, internal
-
-
-def _blocks(sites, potential, structure, listed, quadratic):
-    """d2E/de de (6, 6), d2E/du de (3n, 6), d2E/du du (3n, 3n), and the stress.
-
-    With `quadratic`, e is the Lagrangian strain: 1 + e - e e / 2 is the stretch to second order.
-    """
-    n = len(structure)
+def _constants(second, relaxed, convention):
+    structure = second.structure
     basis = jnp.asarray(voigt_basis(), structure.cell.dtype)
-    if sites is not None:
-        by_strain, coupling, internal, gradient = strain_blocks(sites, n, basis, quadratic)
-    else:
-        by_strain, coupling, internal, gradient = _blocks_of_energy(
-            potential, structure, listed, basis, quadratic
-        )
+    blocks = second.blocks(basis, quadratic=convention != "energy")
     weight = jnp.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], basis.dtype)[:, None, None]
-    return by_strain, coupling, internal, jnp.einsum("k,kij->ij", gradient, basis * weight) / structure.volume
-
-
-def _blocks_of_energy(potential, structure, listed, basis, quadratic):
-    """What `strain_blocks` gives, by differentiating the total energy twice: any potential, more work."""
-    n, count = len(structure), basis.shape[0]
-    size = 3 * n
-
-    def total(z):
-        e = jnp.tensordot(z[size:], basis, 1)
-        strain = e - 0.5 * e @ e if quadratic else e
-        moved = structure.moved(structure.positions + z[:size].reshape(n, 3))
-        return energy(potential, moved.strained(strain), listed)
-
-    zero = jnp.zeros(size + count, basis.dtype)
-    gradient, product = jax.linearize(jax.grad(total), zero)
-    second = jax.lax.map(product, jnp.eye(size + count, dtype=zero.dtype), batch_size=48)
-    return second[size:, size:], second[:size, size:], second[:size, :size], gradient[size:]
+    stress = jnp.einsum("k,kij->ij", blocks.slope, basis * weight) / structure.volume
+    stiffness = blocks.by_strain
+    if relaxed and len(structure) > 1:
+        stiffness = stiffness + blocks.coupling.T @ internal_response(blocks.internal, blocks.coupling)
+    voigt = stiffness / structure.volume
+    voigt = voigt + _stress_terms(stress) if convention == "birch" else 0.5 * (voigt + voigt.T)
+    return voigt, stress, blocks.internal
 
 
 def _stress_terms(stress):

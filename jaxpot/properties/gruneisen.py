@@ -1,6 +1,5 @@
 """Grueneisen parameters: how phonon frequencies change with strain."""
 
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +8,11 @@ from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
-from jaxpot.properties.coordinates import (
-    crystal,
-    deform,
-    internal_response,
-    require_stable,
-    symmetric_coordinates,
-)
+from jaxpot.properties.coordinates import deform, internal_response, require_stable, symmetric_coordinates
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import signed_frequency, zero_modes
-from jaxpot.properties.phonons import _wave_vectors, cell_index, wave_matrices
-from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
+from jaxpot.properties.phonons import wave_vectors
+from jaxpot.properties.second_order import route
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
 _FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of a neighbour at its cutoff, of rounding
@@ -78,10 +71,10 @@ def gruneisen(potential, structure, q, strain=None, differences=False):
     References:
         K. Brugger, Generalized Grueneisen parameters in the anisotropic Debye model, Phys. Rev. 137, A1826 (1965).
     """
-    q = _wave_vectors(q)
+    q = wave_vectors(q)
     flat = q.reshape(-1, 3)
     matrices, change = strain_derivative(potential, structure, flat, strain, differences)
-    frequencies, gamma = _mode_parameters(matrices, change, jnp.asarray(zero_modes(flat)))
+    frequencies, gamma = mode_parameters(matrices, change, jnp.asarray(zero_modes(flat)))
     shape = (*q.shape[:-1], -1)
     return Gruneisen(q, frequencies.reshape(shape), gamma.reshape(shape))
 
@@ -101,37 +94,36 @@ def strain_derivative(potential, structure, q, strain=None, differences=False):
     """D(q) and its derivative along a strain, ions following: two arrays (nq, 3n, 3n)."""
     dilation = strain is None
     strain = jnp.eye(3) / 3.0 if dilation else jnp.asarray(strain, float)
-    structure, listed = crystal(potential, structure, skin=list_skin(potential), what="a Grueneisen parameter")
+    structure, way = route(potential, structure, what="a Grueneisen parameter")
     smooth = potential.smoothness >= ANALYTIC
-    topology = cell_index(listed)
     if not smooth:
         differences = True
         warn_of_kinks(
             potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}", stacklevel=3
         )
-    sites = site_hessians(potential, structure, listed)
-    response, internal = _response(sites, len(structure), strain)
+    second = way.at(potential, structure)
+    second.warn_interpolated(q, stacklevel=3)
+    response, internal = _response(second, strain)
     if len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
     if dilation and not len(symmetric_coordinates(structure)[1]):
         response = jnp.zeros_like(structure.positions)  # no symmetric displacements: nothing follows
     if not differences:
-        return _along_strain(potential, structure, listed, topology, q, strain, response)
+        return _along_strain(potential, structure, way, q, strain, response)
     step = 0.5 * (_FINE_STEP if smooth else STEP) / jnp.max(jnp.abs(strain))
     around = [
         # Not one program for all four: that of the crystal itself is there, and takes long to compile.
-        wave_matrices(site_hessians(potential, _strained(structure, strain, response, x * step), listed),
-                      structure.masses, topology, q)
+        way.at(potential, _strained(structure, strain, response, x * step)).dynamical_matrix(q)
         for x in (-2.0, -1.0, 1.0, 2.0)
     ]
-    return wave_matrices(sites, structure.masses, topology, q), _fourth_order(around, step)
+    return second.dynamical_matrix(q), _fourth_order(around, step)
 
 
-@partial(jax.jit, static_argnums=1)
-def _response(sites, n, strain):
+@jax.jit
+def _response(second, strain):
     """How the atoms follow a strain, (n, 3) A per unit, and the force constants at equal cells."""
-    _, coupling, internal, _ = strain_blocks(sites, n, strain[None], quadratic=False)
-    return internal_response(internal, coupling)[:, 0].reshape(n, 3), internal
+    blocks = second.blocks(strain[None])
+    return internal_response(blocks.internal, blocks.coupling)[:, 0].reshape(-1, 3), blocks.internal
 
 
 @jax.jit
@@ -146,17 +138,17 @@ def _fourth_order(around, step):
 
 
 @jax.jit
-def _along_strain(potential, structure, listed, topology, q, strain, response):
+def _along_strain(potential, structure, way, q, strain, response):
     def at(x):
-        sites = site_hessians(potential, _strained(structure, strain, response, x), listed)
-        return wave_matrices(sites, structure.masses, topology, q)
+        return way.at(potential, _strained(structure, strain, response, x)).dynamical_matrix(q)
 
     zero = jnp.zeros((), structure.cell.dtype)
     return jax.jvp(at, (zero,), (jnp.ones_like(zero),))
 
 
 @jax.jit
-def _mode_parameters(matrices, change, zeros):
+def mode_parameters(matrices, change, zeros):
+    """Frequencies and Grueneisen parameters (nq, 3n) of D(q) and its derivative along a strain."""
     def one(matrix, change, zeros):
         w2, vectors = eigh(matrix)
         slope = lift(w2, vectors, change)

@@ -16,7 +16,7 @@ from jaxpot.properties.modes import (
     mode_heat_capacity,
     zero_modes,
 )
-from jaxpot.properties.phonons import force_constants, mesh_points
+from jaxpot.properties.phonons import dynamical_matrix, mesh_points
 from jaxpot.properties.trace_functions import mesh_average
 
 
@@ -40,7 +40,7 @@ class Harmonic:
         return plot_harmonic(self)
 
 
-def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=None):
+def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=None) -> Harmonic:
     """Free energy, energy, entropy and heat capacity of the harmonic crystal.
 
     F = sum_q w_q tr f(D(q)),  f(w2) = hbar w / 2 + kT log(1 - exp(-hbar w / kT))
@@ -50,6 +50,7 @@ def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=No
     Args:
         temperatures: (t,) K, not negative.
         mesh: Gamma-centred mesh of wave vectors.
+        supercell: deprecated, see `dynamical_matrix`.
 
     Raises:
         ConvergenceError: imaginary modes; the message names the wave vector.
@@ -57,9 +58,8 @@ def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=No
     structure = Structure.of(structure)
     temperatures = check_temperatures(temperatures)
     q, weights = mesh_points(structure, mesh)
-    constants = force_constants(potential, structure, supercell)
     exclude = zero_modes(q)
-    matrices = _matrices(constants, jnp.asarray(q))
+    matrices = dynamical_matrix(potential, structure, q, supercell)
     require_real_modes(matrices, q, exclude)
     values = _averages(matrices, jnp.asarray(weights), temperatures, jnp.asarray(exclude))
     return Harmonic(temperatures, *values)
@@ -78,11 +78,6 @@ def require_real_modes(matrices, q, exclude):
     values = concrete(matrices)
     if values is not None:
         check_stable(np.linalg.eigvalsh(values), q, exclude)
-
-
-@jax.jit
-def _matrices(constants, q):
-    return constants.dynamical_matrix(q)
 
 
 @jax.jit

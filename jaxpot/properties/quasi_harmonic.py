@@ -17,13 +17,13 @@ from jaxpot.core.precision import is_traced, to_device
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import energy
-from jaxpot.properties.coordinates import crystal, deform, frozen, symmetric_coordinates
-from jaxpot.properties.gruneisen import _mode_parameters
+from jaxpot.properties.coordinates import deform, frozen, symmetric_coordinates
+from jaxpot.properties.gruneisen import mode_parameters
 from jaxpot.properties.harmonic import require_real_modes
 from jaxpot.properties.kinks import how_to_smooth
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
-from jaxpot.properties.phonons import cell_index, mesh_points, wave_matrices
-from jaxpot.properties.site_hessians import site_hessians, strain_blocks
+from jaxpot.properties.phonons import mesh_points
+from jaxpot.properties.second_order import jitted_blocks, route
 from jaxpot.properties.trace_functions import mesh_average
 
 _SKIN = 0.4  # A
@@ -42,8 +42,8 @@ class QuasiHarmonic:
         self.start = frozen(structure)
         self.fixed = frozen(potential)
         self.strains, self.moves = map(to_device, symmetric_coordinates(self.start))
-        _, listed = crystal(self.fixed, self.start, skin=_SKIN)
-        self.listed, self.topology = jax.device_put((listed, cell_index(listed)))
+        self.way = jax.device_put(route(self.fixed, self.start, skin=_SKIN, what="thermal expansion")[1])
+        self.listed = self.way.listed
         q, weights = mesh_points(self.start, mesh)
         self.q = np.asarray(q)
         self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
@@ -60,17 +60,18 @@ class QuasiHarmonic:
         """Static energy and dynamical matrices around a structure, to second order in the strains."""
         path = (potential, structure, self.listed, self.strains, self.moves)
         if self.smooth:
-            return _jets(*path, self.topology, self.mesh[0])
+            return _jets(potential, structure, self.way, self.strains, self.moves, self.mesh[0])
         points, fit = _stencil(len(self.strains), self.step)
         # Not one program for all: that of site Hessians is there, and takes long to compile.
         states = [structure if not point.any() else _along_path(*path, point) for point in points]
-        sites = [site_hessians(potential, state, self.listed) for state in states]
-        samples = [wave_matrices(s, structure.masses, self.topology, self.mesh[0]) for s in sites]
+        expansions = [self.way.at(potential, state) for state in states]
+        samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
         if len(self.moves):
             static = _static_jets(*path)
-        else:
+        else:  # no displacement keeps the symmetry
             still = next(k for k, point in enumerate(points) if not point.any())
-            static = _static_blocks(sites[still], len(structure), self.strains)
+            blocks = jitted_blocks(expansions[still], self.strains)
+            static = blocks.slope, blocks.by_strain
         return _Jets(*static, *_polynomial(fit, samples, len(self.strains)))
 
     def minimum(self, structure, temperature):
@@ -108,9 +109,7 @@ class QuasiHarmonic:
 
     def explain(self, structure):
         """Name the imaginary mode behind a free energy that is not a number."""
-        matrices = wave_matrices(
-            site_hessians(self.fixed, structure, self.listed), structure.masses, self.topology, self.mesh[0]
-        )
+        matrices = self.way.at(self.fixed, structure).dynamical_matrix(self.mesh[0])
         require_real_modes(matrices, self.q, self.mesh[2])
         raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
 
@@ -237,21 +236,13 @@ def _work(pressure, structure, strains):
     return slope, curvature
 
 
-@partial(jax.jit, static_argnums=1)
-def _static_blocks(sites, n, strains):
-    """The same where no displacement keeps the symmetry, from site Hessians."""
-    curvature, _, _, slope = strain_blocks(sites, n, strains, quadratic=False)
-    return slope, curvature
-
-
 @jax.jit
-def _jets(potential, structure, listed, strains, moves, topology, q):
+def _jets(potential, structure, way, strains, moves, q):
     def matrices_at(e):
-        now = _along_path(potential, structure, listed, strains, moves, e)
-        return wave_matrices(site_hessians(potential, now, listed), structure.masses, topology, q)
+        return way.at(potential, _along_path(potential, structure, way.listed, strains, moves, e)).dynamical_matrix(q)
 
     first, second, matrices = _second_order(matrices_at, jnp.zeros(strains.shape[0], structure.cell.dtype))
-    return _Jets(*_static_jets(potential, structure, listed, strains, moves), matrices, first, second)
+    return _Jets(*_static_jets(potential, structure, way.listed, strains, moves), matrices, first, second)
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -323,7 +314,7 @@ def _mixed_from_modes(jets, temperature, weights, zeros):
     heat = _mode_heat(jets.matrices, zeros, temperature)
 
     def along(change):
-        _, gamma = _mode_parameters(jets.matrices, change, zeros)
+        _, gamma = mode_parameters(jets.matrices, change, zeros)
         return -jnp.sum(weights[:, None] * jnp.where(jnp.isfinite(gamma), gamma, 0.0) * heat)
 
     return jnp.stack([along(jets.first[..., k]) for k in range(jets.first.shape[-1])])

@@ -6,36 +6,18 @@ strain are both linear in r, so their second derivatives are contractions of H (
 deformation is not linear). No supercell and no finite displacement.
 """
 
-import warnings
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxpot import units
-from jaxpot.checks import check_potential
 from jaxpot.core.graph import Environment, connect
-from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
-from jaxpot.errors import DataError, JaxpotWarning, ResourceError
+from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import cast
-from jaxpot.properties.kinks import ANALYTIC
+from jaxpot.properties.blocks import Blocks
 
 LIMIT = 4e9  # bytes
 _BATCH = 16  # sites at once
-_SKIN = 0.4  # A
-_AT_REST = 0.01  # eV/A
-
-
-def list_skin(potential):
-    """How far beyond the cutoff lists for site Hessians reach, A.
-
-    Potentials without third derivatives are differentiated by strains: lists of the crystal itself are as wide as
-    those of its strains, so that one compiled program serves both.
-    """
-    check_potential(potential)
-    return 0.0 if potential.smoothness >= ANALYTIC else _SKIN
 
 
 @pytree
@@ -48,17 +30,23 @@ class SiteHessians:
     centers: jax.Array  # (m,)
     others: jax.Array  # (m, K)
 
+    @property
+    def with_center(self) -> jax.Array:
+        """Hessians in the positions of the neighbours and, last, of the central atom: (m, K+1, 3, K+1, 3)."""
+        h = jnp.concatenate([self.hessians, -self.hessians.sum(1, keepdims=True)], axis=1)
+        return jnp.concatenate([h, -h.sum(3, keepdims=True)], axis=3)
+
 
 @jax.jit
 def site_hessians(potential, structure, neighbors):
     """Gradients and Hessians of all site energies in the neighbour vectors.
 
     Raises:
-        DataError: the potential is not local (use the supercell route).
+        DataError: the potential is not local (`second_order` knows what to do then).
         ResourceError: more than 4 GB.
     """
     if not potential.local:
-        raise DataError(f"{potential!r} is not a sum over sites: use the supercell route")
+        raise DataError(f"{potential!r} is not a sum over environments: take jp.second_order")
     rows, capacity = neighbors.others.shape
     size = rows * (3 * capacity) ** 2 * structure.positions.dtype.itemsize
     if size > LIMIT:
@@ -93,41 +81,14 @@ def site_hessians(potential, structure, neighbors):
     )
 
 
-def warn_unrelaxed(sites, structure, what, stacklevel=2):
-    """Warn where the atoms of a concrete crystal are not at rest: second derivatives are then no property of a minimum.
-
-    Args:
-        sites: `SiteHessians` of the structure.
-        what: the property, with a verb: "phonons are".
-    """
-    if is_traced(sites, structure):
-        return
-    gradients, vectors = np.asarray(sites.gradients), np.asarray(sites.vectors)
-    forces = np.zeros((len(structure), 3))
-    np.add.at(forces, np.asarray(sites.centers), gradients.sum(1))
-    np.subtract.at(forces, np.asarray(sites.others), gradients)
-    largest = np.sqrt((forces**2).sum(1).max(initial=0.0))
-    if not largest > _AT_REST:
-        return
-    stress = np.einsum("mka,mkb->ab", vectors, gradients) / abs(np.linalg.det(np.asarray(structure.cell)))
-    warnings.warn(
-        f"{what} asked for of a crystal that is not relaxed: the largest force is {largest:.3g} eV/A, the largest "
-        f"stress {np.abs(stress).max() / units.GPa:.3g} GPa; relax it first (jp.relax)",
-        JaxpotWarning, stacklevel=stacklevel + 1,
-    )
-
-
-def strain_blocks(sites, n, basis, quadratic):
-    """Second derivatives by strain amplitudes (s) and displacements (3n) of r = (r0 + u)(1 + e [- e e / 2]).
+def site_blocks(sites, n, basis, quadratic) -> Blocks:
+    """Derivatives by strain amplitudes (s) and displacements (3n) of r = (r0 + u)(1 + e [- e e / 2]).
 
     Args:
         sites: `SiteHessians`.
         n: number of atoms.
         basis: (s, 3, 3) strain directions.
         quadratic: with -e e / 2, so that e is the Lagrangian strain to second order.
-
-    Returns:
-        d2E/de de (s, s) eV, d2E/du de (3n, s) eV/A, d2E/du du (3n, 3n) eV/A^2, dE/de (s,) eV.
     """
     r, g, h = sites.vectors, sites.gradients, sites.hessians
     along = jnp.einsum("mka,sab->smkb", r, basis)  # dr/de
@@ -142,25 +103,15 @@ def strain_blocks(sites, n, basis, quadratic):
     s = basis.shape[0]
     coupling = jnp.zeros((s, n, 3), r.dtype).at[:, sites.others].add(twisted)
     coupling = coupling.at[:, sites.centers].add(-twisted.sum(2))
-    return (
-        by_strain,
-        coupling.reshape(s, 3 * n).T,
-        displacement_block(sites, n),
-        jnp.einsum("sab,ab->s", basis, virial),
-    )
+    pull = jnp.zeros((n, 3), r.dtype).at[sites.others].add(g).at[sites.centers].add(-g.sum(1))
+    slope = jnp.einsum("sab,ab->s", basis, virial)
+    return Blocks(by_strain, coupling.reshape(s, 3 * n).T, displacement_block(sites, n), slope, pull.ravel())
 
 
 def displacement_block(sites, n):
     """d2E/du du of displacements repeated in every cell, (3n, 3n) eV/A^2."""
-    h = sites.hessians
-    full = _with_center(h)
+    full = sites.with_center
     owners = jnp.concatenate([sites.others, sites.centers[:, None]], axis=1)
-    out = jnp.zeros((n, n, 3, 3), h.dtype)
+    out = jnp.zeros((n, n, 3, 3), full.dtype)
     out = out.at[owners[:, :, None], owners[:, None, :]].add(full.transpose(0, 1, 3, 2, 4))
     return out.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
-
-
-def _with_center(h):
-    """Site Hessians in the positions of the neighbours and, last, of the central atom: (m, K+1, 3, K+1, 3)."""
-    h = jnp.concatenate([h, -h.sum(1, keepdims=True)], axis=1)
-    return jnp.concatenate([h, -h.sum(3, keepdims=True)], axis=3)

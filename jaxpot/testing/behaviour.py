@@ -44,6 +44,8 @@ def special_places(s):
         "a tetrahedron": [d * (x + y + z), d * (x - y - z), d * (y - x - z), d * (z - x - y)],
         "an octahedron": [0 * x, d * x, -d * x, d * y, -d * y, d * z, -d * z],
     }
+    if not np.isfinite(s.potential.reach):  # nothing is far apart
+        shapes = {label: points for label, points in shapes.items() if np.abs(points).max() <= rc}
     alone, bad = {}, []
     worst_force, worst_energy = 0.0, 0.0
     for (label, points), shift in itertools.product(shapes.items(), range(len(kinds))):

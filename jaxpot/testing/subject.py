@@ -118,9 +118,8 @@ class Subject:
 
     def cluster(self, positions, numbers):
         """Atoms in vacuum, in a cell so large that no image is seen; where the reach is infinite, without a vacuum."""
-        length = 2.0 * np.abs(positions).max(initial=0.0) + 2.0
-        if np.isfinite(self.potential.reach):
-            length += 4.0 * self.potential.reach + 18.0
+        vacuum = 4.0 * self.potential.reach + 20.0 if np.isfinite(self.potential.reach) else self.potential.cutoff
+        length = 2.0 * np.abs(positions).max(initial=0.0) + vacuum
         return Structure(
             np.asarray(positions, float), np.eye(3) * length, np.asarray(numbers), pbc=self.given.pbc,
             **self.data_of(numbers),

@@ -1,7 +1,6 @@
 """How uncertain any number is that follows from a potential: J Sigma J^T with J by automatic differentiation."""
 
 import warnings
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.potentials.posterior import check_posterior
-from jaxpot.properties.coordinates import checked_list, deform, symmetric_coordinates
-from jaxpot.properties.site_hessians import list_skin, site_hessians, strain_blocks
+from jaxpot.properties.coordinates import deform, symmetric_coordinates
+from jaxpot.properties.second_order import expander
 
 _BOND = 2.0  # A, about the length of a bond in what has no volume
 _STEP = 1e-3  # strain, or displacement over length of a bond, of the differences by the shape of the crystal
@@ -128,27 +127,25 @@ def _jacobian(posterior, function, *args):
 def shape_response(posterior, structure):
     """How the coordinates that keep a crystal's symmetry follow the parameters, dx/dtheta: (strains + moves, P)."""
     strains, moves = map(jnp.asarray, symmetric_coordinates(structure))
-    potential, n = posterior.potential, len(structure)
-    listed = checked_list(potential, structure, list_skin(potential))
+    potential = posterior.potential
+    expand = expander(potential, structure)
 
     def blocks(potential):
-        return _shape_blocks(site_hessians(potential, structure, listed), n, strains, moves)
+        return _shape_blocks(expand(potential), strains, moves)
 
     stiffness = np.asarray(blocks(potential)[1])
     _, by_theta = _jacobian(posterior, lambda potential: blocks(potential)[0])
     return -np.linalg.solve(stiffness, by_theta)
 
 
-@partial(jax.jit, static_argnums=1)
-def _shape_blocks(sites, n, strains, moves):
+@jax.jit
+def _shape_blocks(second, strains, moves):
     """Gradient and second derivatives of the energy by strains and moves."""
-    by_strain, coupling, internal, strain_slope = strain_blocks(sites, n, strains, quadratic=False)
-    pulls = jnp.zeros((n, 3)).at[sites.others].add(sites.gradients)
-    pulls = pulls.at[sites.centers].add(-sites.gradients.sum(1))
-    flat = moves.reshape(len(moves), 3 * n)
-    gradient = jnp.concatenate([strain_slope, flat @ pulls.ravel()])
-    mixed = flat @ coupling
-    return gradient, jnp.block([[by_strain, mixed.T], [mixed, flat @ internal @ flat.T]])
+    blocks = second.blocks(strains)
+    flat = moves.reshape(len(moves), -1)
+    mixed = flat @ blocks.coupling
+    second = jnp.block([[blocks.by_strain, mixed.T], [mixed, flat @ blocks.internal @ flat.T]])
+    return jnp.concatenate([blocks.slope, flat @ blocks.pull]), second
 
 
 def _by_shape(posterior, function, structure):

@@ -1,0 +1,351 @@
+"""The energy of a crystal to second order in displacements and strains, whatever the potential.
+
+Elastic constants, phonons, Grueneisen parameters, thermal expansion, relaxed derivatives and error bars read a
+`SecondOrder`, and ask no more what kind of potential it comes from. Each part of a sum makes it in its own way, chosen
+by how far the energy of a site reaches (`Potential.reach`):
+
+    local               second derivatives of the site energies (`properties.site_hessians`), exact
+    several hops        lattice waves through the hops (`properties.lattice_waves`), exact
+    any other           Hessian-vector products in a supercell: exact everywhere where that is twice as thick as the
+                        reach, else at the wave vectors that are commensurate with it
+"""
+
+import math
+import warnings
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot import units
+from jaxpot.checks import check_potential, checked_neighbors
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.precision import is_traced
+from jaxpot.core.pytree import pytree, static
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, JaxpotWarning, ResourceError
+from jaxpot.observables import evaluate_by_strain, hessian_vector_product
+from jaxpot.observables.edges import parts
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.message_passing import MessagePassing
+from jaxpot.properties import lattice_waves
+from jaxpot.properties.blocks import Blocks, blocks_of_energy
+from jaxpot.properties.coordinates import checked_list, crystal
+from jaxpot.properties.force_constants import (
+    ForceConstants,
+    NearestImages,
+    cell_index,
+    fold,
+    mass_weighted,
+    nearest_images,
+    of_images,
+)
+from jaxpot.properties.kinks import ANALYTIC
+from jaxpot.properties.site_hessians import SiteHessians, site_blocks, site_hessians
+
+_SKIN = 0.4  # A
+_AT_REST = 0.01  # eV/A
+_MOST_ATOMS = 3000  # of a supercell that nobody asked for
+_COMMENSURATE = 1e-6
+
+
+@pytree
+class Sites:
+    """Part of a local potential."""
+
+    sites: SiteHessians
+    cells: jax.Array
+    index: jax.Array
+
+    def blocks(self, structure, basis, quadratic) -> Blocks:
+        return site_blocks(self.sites, len(structure), basis, quadratic)
+
+    def matrices(self, structure, q) -> jax.Array:
+        return fold(self.sites, structure.masses, self.cells, self.index).fourier(q)
+
+    def force_constants(self, structure) -> ForceConstants:
+        return _fold(self.sites, structure.masses, self.cells, self.index)
+
+    def slopes(self, structure):
+        """dE/dr (n, 3) and dE/dstrain (3, 3), NumPy."""
+        gradients, vectors = np.asarray(self.sites.gradients), np.asarray(self.sites.vectors)
+        pulls = np.zeros((len(structure), 3))
+        np.subtract.at(pulls, np.asarray(self.sites.centers), gradients.sum(1))
+        np.add.at(pulls, np.asarray(self.sites.others), gradients)
+        return pulls, np.einsum("mka,mkb->ab", vectors, gradients)
+
+
+@pytree
+class OfEnergy:
+    """Part whose total energy is differentiated, in the given cell; its subclasses know wave vectors as well."""
+
+    potential: Potential
+    listed: Neighbors
+
+    def blocks(self, structure, basis, quadratic) -> Blocks:
+        return blocks_of_energy(self.potential, structure, self.listed, basis, quadratic)
+
+    def slopes(self, structure):
+        """dE/dr (n, 3) and dE/dstrain (3, 3), NumPy."""
+        result = evaluate_by_strain(self.potential, structure, self.listed)
+        return -np.asarray(result.forces), np.asarray(result.stress)
+
+
+@pytree
+class Waves(OfEnergy):
+    """Part of a model of several hops."""
+
+    factor: jax.Array
+    hops: MessagePassing
+    repeats: tuple = static()  # of the mesh of wave vectors that force constants need
+
+    def matrices(self, structure, q) -> jax.Array:
+        return self.factor * lattice_waves.wave_matrices(self.hops, structure, self.listed, q)
+
+    def force_constants(self, structure) -> ForceConstants:
+        """Phi(R) = 1/N sum_q D(q) exp(-2 pi i q.R) over a mesh as fine as the reach asks for."""
+        images = np.stack(np.meshgrid(*[np.arange(r) for r in self.repeats], indexing="ij"), -1).reshape(-1, 3)
+        mesh = images / np.array(self.repeats)
+        n = len(structure)
+        phase = np.exp(-2j * np.pi * mesh @ images.T) / len(mesh)
+        values = jnp.einsum("qR,qab->Rab", phase, _matrices_of(self, structure, mesh)).real
+        blocks = values.reshape(-1, n, 3, n, 3)
+        return of_images(blocks, nearest_images(structure, self.repeats), structure.masses)
+
+
+@pytree
+class Images(OfEnergy):
+    """Part of any other potential: its Hessian in a supercell."""
+
+    supercell: Neighbors
+    images: NearestImages
+    repeats: tuple = static()
+
+    def matrices(self, structure, q) -> jax.Array:
+        return self.force_constants(structure).fourier(q)
+
+    def force_constants(self, structure) -> ForceConstants:
+        n, size = len(structure), 3 * len(structure)
+        big = structure.repeated(self.repeats)
+
+        def column(k):
+            unit = jnp.zeros_like(big.positions).at[k // 3, k % 3].set(1.0)
+            return hessian_vector_product(self.potential, big, unit, self.supercell)
+
+        response = jax.lax.map(column, jnp.arange(size)).reshape(n, 3, -1, n, 3)
+        return of_images(response.transpose(2, 0, 1, 3, 4), self.images, structure.masses)
+
+
+@pytree
+class SecondOrder:
+    """A crystal and the second derivatives of its energy.
+
+    All methods are pure and differentiable; for concrete values they are compiled once for each shape.
+    """
+
+    structure: Structure
+    parts: tuple
+
+    def blocks(self, basis, quadratic=False) -> Blocks:
+        """Derivatives by strains and by displacements that are alike in all cells (`Blocks`).
+
+        Args:
+            basis: (s, 3, 3) strain directions.
+            quadratic: whether strains are Lagrangian (1 + e - e e / 2 is the stretch to second order).
+        """
+        blocks = [part.blocks(self.structure, basis, quadratic) for part in self.parts]
+        return sum(blocks[1:], blocks[0])
+
+    def dynamical_matrix(self, q) -> jax.Array:
+        """D(q), mass weighted, for fractional q (..., 3): (..., 3n, 3n) complex, 1/time^2 in internal units."""
+        q = jnp.asarray(q, self.structure.cell.dtype)
+        if q.ndim == 2:
+            return _matrices(self, q)
+        matrices = _matrices(self, q.reshape(-1, 3))
+        return matrices.reshape(*q.shape[:-1], *matrices.shape[1:])
+
+    def force_constants(self) -> ForceConstants:
+        """`ForceConstants` between cells; of several hops by a mesh of wave vectors that is as fine as they reach."""
+        constants = [part.force_constants(self.structure) for part in self.parts]
+        return sum(constants[1:], constants[0])
+
+    def warn_unrelaxed(self, what, stacklevel=2):
+        """Warn where the atoms of a concrete crystal are not at rest: this is no property of a minimum then.
+
+        Args:
+            what: the property, with a verb: "phonons are".
+        """
+        if is_traced(self):
+            return
+        pulls, strained = map(sum, zip(*[part.slopes(self.structure) for part in self.parts], strict=True))
+        largest = np.sqrt((pulls**2).sum(1).max(initial=0.0))
+        if not largest > _AT_REST:
+            return
+        stress = strained / abs(np.linalg.det(np.asarray(self.structure.cell)))
+        warnings.warn(
+            f"{what} asked for of a crystal that is not relaxed: the largest force is {largest:.3g} eV/A, the largest "
+            f"stress {np.abs(stress).max() / units.GPa:.3g} GPa; relax it first (jp.relax)",
+            JaxpotWarning, stacklevel=stacklevel + 1,
+        )
+
+    def warn_interpolated(self, q, stacklevel=2):
+        """Warn of wave vectors at which D(q) is interpolated between those of a supercell."""
+        for part in self.parts:
+            if not isinstance(part, Images) or is_traced(q, self.structure):
+                continue
+            if _thickness(self.structure, part.repeats) >= 2.0 * part.potential.reach:
+                continue
+            off = np.abs(q * part.repeats - np.round(q * part.repeats)).max(initial=0.0)
+            if off > _COMMENSURATE:
+                size = " x ".join(map(str, part.repeats))
+                what = "infinitely far" if math.isinf(part.potential.reach) else f"{part.potential.reach:.3g} A far"
+                warnings.warn(
+                    f"{part.potential!r} reaches {what}: its dynamical matrices are exact at the wave vectors of a "
+                    f"{size} supercell, and interpolated at others; at Gamma without the macroscopic field (transverse "
+                    f"modes alone). Another one: jp.second_order(..., supercell=...)",
+                    JaxpotWarning, stacklevel=stacklevel + 1,
+                )
+
+
+@pytree
+class Route:
+    """How second derivatives of a potential are made: lists and topology of one crystal, which serve its strains."""
+
+    listed: Neighbors
+    topology: tuple | None
+    supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
+    repeats: tuple = static()  # one for each part
+
+    def at(self, potential, structure) -> SecondOrder:
+        """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
+        pieces = []
+        for part, supercell, repeats in zip(parts(potential), self.supercells, self.repeats, strict=True):
+            term, listed = part.potential, self.listed.of_addend(part.place)
+            if supercell is not None:
+                pieces.append(Images(part.whole, listed, *supercell, repeats))
+            elif term.local:
+                pieces.append(Sites(site_hessians(term, structure, listed), *self.topology))
+            elif isinstance(term, MessagePassing):
+                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, repeats))
+            else:
+                pieces.append(OfEnergy(part.whole, listed))
+        return SecondOrder(structure, tuple(pieces))
+
+
+def route(potential, structure, supercell=None, skin=None, what="this property") -> tuple[Structure, Route]:
+    """The structure as a crystal, and a `Route` for it; made on the host.
+
+    Args:
+        supercell: three integers: Hessian-vector products in that supercell for all parts of the potential.
+        skin: A, how far lists reach beyond the cutoff; by default as far as differences by strains ask for.
+        what: the property, for messages.
+
+    Raises:
+        DataError: not a crystal, or `supercell` is no three positive integers.
+        ResourceError: the supercell of a potential with a long reach would be huge.
+    """
+    asked = None if supercell is None else _checked_repeats(supercell)
+    skin = _skin(potential) if skin is None else skin
+    structure, listed = crystal(potential, structure, skin=skin, what=what)
+    whole = parts(potential)
+    repeats = [asked or _thick_enough(structure, part.potential) for part in whole]
+    supercells = tuple(
+        _supercell(part.whole, structure, size, skin) if asked or _needs_supercell(part.potential) else None
+        for part, size in zip(whole, repeats, strict=True)
+    )
+    return structure, Route(listed, _topology(whole, listed), supercells, tuple(repeats))
+
+
+def expander(potential, structure):
+    """A function potential -> `SecondOrder` of a structure, periodic or not, for blocks alone (no wave vectors)."""
+    listed = checked_list(potential, structure, _skin(potential))
+    whole = parts(potential)
+    way = Route(listed, _topology(whole, listed), (None,) * len(whole), (None,) * len(whole))
+    return lambda potential: way.at(potential, structure)
+
+
+def _skin(potential):
+    # Potentials without third derivatives are differentiated by strains: lists of the crystal itself are as wide as
+    # those of its strains, so that one compiled program serves both.
+    check_potential(potential)
+    return 0.0 if potential.smoothness >= ANALYTIC else _SKIN
+
+
+def _needs_supercell(term):
+    return not (term.local or isinstance(term, MessagePassing))
+
+
+def _topology(whole, listed):
+    return cell_index(listed) if whole[0].potential.local else None
+
+
+def second_order(potential, structure, supercell=None) -> SecondOrder:
+    """The energy of a crystal to second order in displacements and strains.
+
+    Args:
+        potential, structure: a crystal; forces should vanish (see `relax`).
+        supercell: three integers: take Hessian-vector products in that supercell for every part of the potential, a
+            second route to the same numbers. By default supercells are used for parts that are neither local nor of
+            several hops, twice as thick as these reach (of infinite reach: as their cutoff).
+
+    Returns:
+        `SecondOrder`, with `dynamical_matrix(q)`, `force_constants()` and `blocks(strains)`.
+    """
+    structure, way = route(potential, structure, supercell, what="a second derivative")
+    return way.at(potential, structure)
+
+
+def _checked_repeats(supercell):
+    repeats = tuple(int(r) for r in np.ravel(supercell))
+    if len(repeats) != 3 or min(repeats) < 1 or tuple(np.ravel(supercell)) != repeats:
+        raise DataError(f"supercell: expected three positive integers, got {supercell}")
+    return repeats
+
+
+def _heights(structure):
+    """Distances of opposite faces of the cell, (3,) A."""
+    cell = np.asarray(structure.cell)
+    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+
+
+def _thickness(structure, repeats):
+    return float((_heights(structure) * np.asarray(repeats)).min())
+
+
+def _thick_enough(structure, term):
+    """The smallest repeats of a supercell twice as thick as a term reaches, or as its cutoff where that is infinite."""
+    reach = term.reach if math.isfinite(term.reach) else term.cutoff
+    repeats = np.maximum(np.ceil(2.0 * reach / _heights(structure)).astype(int), 1)
+    atoms = len(structure) * int(repeats.prod())
+    if _needs_supercell(term) and atoms > _MOST_ATOMS:
+        raise ResourceError(
+            f"second derivatives of {term!r}, which reaches {reach:.3g} A, need a supercell of {atoms} atoms; "
+            "jp.second_order(..., supercell=...) takes a smaller one, exact at the wave vectors commensurate with it"
+        )
+    return tuple(int(r) for r in repeats)
+
+
+def _supercell(potential, structure, repeats, skin):
+    big = structure.repeated(repeats)
+    return jax.device_put((checked_neighbors(potential, big, skin=skin), nearest_images(structure, repeats)))
+
+
+_fold = jax.jit(fold)
+
+
+@jax.jit
+def _matrices_of(part, structure, q):
+    return part.matrices(structure, q)
+
+
+@jax.jit
+def _matrices(second, q):
+    matrices = [part.matrices(second.structure, q) for part in second.parts]
+    return mass_weighted(sum(matrices[1:], matrices[0]), second.structure.masses)
+
+
+@partial(jax.jit, static_argnames="quadratic")
+def jitted_blocks(second, basis, quadratic=False) -> Blocks:
+    """`SecondOrder.blocks`, compiled."""
+    return second.blocks(basis, quadratic)
