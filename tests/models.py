@@ -178,12 +178,12 @@ class TwoHops(MessagePassing):
     """Pairs, and angles between states that have been handed on: a network of hops in miniature.
 
     h^0 = tanh(sum_j b(r_j)),  h^(k+1) = h^k + tanh(sum_j m_j + |sum_j m_j r_j / r_j|^2),  m_j = b(r_j) W_k h_j^k,
-    E_i = c (w.h + 0.1 h.sum_j b(r_j)) + sum_j A exp(-p r_j) / 2
+    E_i = w.h + 0.1 h.sum_j b(r_j) + sum_j D (x_j^2 - 2 x_j) / 2,  x = exp(-1.5 (r - 2.6))
     """
 
     weights: jax.Array  # (C,)
     mixing: jax.Array  # (hops, C, C)
-    repulsion: jax.Array  # () eV
+    depth: jax.Array  # () eV
     cutoff: float = static(default=3.2)
     hops: int = static(default=2)
 
@@ -208,13 +208,21 @@ class TwoHops(MessagePassing):
     def site_energy(self, environment, state):
         radial, _, r, fade = self.basis(environment)
         of_states = jnp.sum(state * self.weights) + 0.1 * jnp.sum(radial.sum(0) * state)
-        return 0.3 * of_states + jnp.sum(0.5 * self.repulsion * jnp.exp(-1.7 * r) * fade)
+        x = jnp.exp(-1.5 * (r - 2.6))
+        return of_states + 0.5 * self.depth * jnp.sum((x - 2.0) * x * fade)
 
 
 def hopping(hops=2, channels=3):
     rng = np.random.default_rng(0)
     mixing = 0.4 * rng.normal(size=(hops, channels, channels))
-    return TwoHops(0.5 * rng.normal(size=channels), mixing, np.array(600.0), 3.2, hops)
+    return TwoHops(0.1 * rng.normal(size=channels), mixing, np.array(8.0), 3.2, hops)
+
+
+def close_packed():
+    """Two atoms, which move against each other under strain."""
+    a, c = 2.5, 4.1
+    cell = np.array([[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]])
+    return jp.Structure(np.array([[0, 0, 0], [1 / 3, 2 / 3, 1 / 2]]) @ cell, cell, ["Cu", "Cu"])
 
 
 @pytree
@@ -402,7 +410,7 @@ MODELS = {
             pbc=(True, True, False),
         ),
     ),
-    "two hops with angles": (hopping, diamond(5.43, ["Si", "Si"])),
+    "two hops with angles": (hopping, close_packed()),
     "two hops, a molecule": (hopping, molecule(["Si", "C", "C", "Si"], 2.0)),
     "charges in a crystal": (lambda: Ewald(np.array(0.8)), salt(), TOO_MANY_WAVES),
     "ions": (ions, salt(), TOO_MANY_WAVES),
