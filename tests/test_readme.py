@@ -32,6 +32,7 @@ def test_the_short_tour_runs(capsys):
     assert jax.tree.structure(names["slopes"]) == jax.tree.structure(names["silicon"])
     printed = capsys.readouterr().out
     assert "56.4" in printed  # C44 of Stillinger-Weber silicon, GPa
+    assert abs(float(names["bar"].value) - 56.4) < 4.0 * float(names["bar"].std) < 20.0
     assert abs(float(names["slopes"].lam) - 1.0) < 10.0
 
 
