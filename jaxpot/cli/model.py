@@ -1,4 +1,4 @@
-"""The arguments that name a model, shared by all commands.
+"""The arguments that every command takes: which model.
 
 A model is the first word, MODEL, or, where it has more than one file, --model with all of them. The two exclude each
 other: argparse knows no such thing, so MODEL is declared only where no --model is in the command line.
@@ -18,7 +18,7 @@ _FLAG = "--model"
 
 
 def model_argument(parser):
-    """Add MODEL or --model, and --species and --units for files that do not name theirs.
+    """MODEL or --model, and --species and --units for files that do not name theirs.
 
     Args:
         parser: `CommandParser`, with the words of the command line.
@@ -58,7 +58,7 @@ def _is_flagged(words):
 
 
 def model_files(options) -> str | tuple[str, ...]:
-    """Name or file of the one model in the arguments; a tuple of files if it has several.
+    """The name or file of the one model that the arguments name; of a model of several files, these.
 
     Raises:
         UsageError: two models.

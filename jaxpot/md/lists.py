@@ -74,7 +74,7 @@ class Room:
         return cls(lists.wide.capacity, lists.short.capacity, lists.short.inner)
 
     def grown(self, most, lists):
-        """Capacities raised to 1.2 times the present need wherever the need exceeds them; when one row overflows, others
+        """Capacities raised to 1.2 times the present need wherever that exceeds them; when one row overflows, others
         are about to.
 
         Args:
