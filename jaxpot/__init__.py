@@ -33,7 +33,6 @@ from jaxpot.fitting import (
     smoothed,
     train,
 )
-from jaxpot.heat_flux import heat_flux
 from jaxpot.interop.ase import ase_calculator, to_ase
 from jaxpot.interop.phonopy import to_phonopy
 from jaxpot.observables import (
@@ -47,6 +46,7 @@ from jaxpot.observables import (
     stress,
     virials,
 )
+from jaxpot.observables.heat_flux import heat_flux
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.mixed_precision import mixed_precision
 from jaxpot.potentials.posterior import Posterior

@@ -17,7 +17,7 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, JaxpotWarning, PrecisionError
-from jaxpot.potentials.base import WHY_DOUBLE, Potential
+from jaxpot.potentials.base import WHY_DOUBLE, Potential, addends
 from jaxpot.potentials.terms import inner_cutoffs
 
 _STEP = 1.05  # between two reaches of lists
@@ -29,7 +29,7 @@ _FUSED = 0.1
 def prepare(potential, structure, neighbors=None):
     """The three arguments checked and completed; the list is built if there is none."""
     check_potential(potential)
-    structure = Structure.of(structure)
+    structure = Structure.of(structure, potential.needs)
     if len(structure) == 0:
         raise DataError("there are no atoms: only energy, site_energies, forces and evaluate have a value then")
     if neighbors is None:
@@ -50,7 +50,15 @@ def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     check_precision(potential, structure)
     extent = concrete(potential.extent())
     reach = potential.cutoff if extent is None else _reach(potential.cutoff, float(extent))
-    return find_neighbors(structure, reach, skin, capacity, rows, inner_cutoffs(potential))
+    check_data(potential, structure)
+    listed = find_neighbors(structure, reach, skin, capacity, rows, inner_cutoffs(potential))
+    return with_plans(potential, structure, listed)
+
+
+def with_plans(potential, structure, listed):
+    """The list with what the addends of a potential prepare beside it (`Potential.plan`)."""
+    plans = tuple(term.plan(structure) for _, term in addends(potential))
+    return listed.replace(plans=plans) if any(plan is not None for plan in plans) else listed
 
 
 def _reach(cutoff, extent):
@@ -78,6 +86,17 @@ def check_species(potential, structure):
         raise DataError(
             f"{type(potential).__name__} knows {name_species(potential.species)}, "
             f"but the structure contains {name_species(unknown)}"
+        )
+
+
+def check_data(potential, structure):
+    """Refuse a structure without the data of atoms or of the system that the potential reads."""
+    missing = [name for name in potential.needs if name not in structure.atom_data | structure.system_data]
+    if missing:
+        raise DataError(
+            f"{type(potential).__name__} reads {', '.join(missing)}, and the structure has no such data: give them as "
+            f"Structure(..., atom_data={{{missing[0]!r}: ...}}) or system_data, or as initial charges, arrays, info of "
+            "ASE"
         )
 
 
@@ -114,6 +133,7 @@ def check_distances(structure, listed=None, refuse=False):
 
 def _check_list(potential, structure, neighbors):
     check_precision(potential, structure)
+    check_data(potential, structure)
     if neighbors.cutoff < potential.cutoff:
         raise CapacityError(
             f"the neighbour list reaches {neighbors.cutoff:.6g} A, but the potential needs "
@@ -146,7 +166,7 @@ def _check_list(potential, structure, neighbors):
 
 def prepare_padded(potential, structure, neighbors):
     check_potential(potential)
-    structure = Structure.of(structure)
+    structure = Structure.of(structure, potential.needs)
     n = len(structure)
     if neighbors is not None or is_traced(structure, potential):
         return n, prepare(potential, structure, neighbors)

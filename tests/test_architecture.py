@@ -21,7 +21,7 @@ STOREYS = (
     {"readouts"},
     {"potentials"},
     {"checks"},
-    {"observables", "heat_flux"},
+    {"observables"},
     {"properties", "fitting"},
     {"uncertainty"},
     {"md"},

@@ -1,11 +1,14 @@
 """From topology to geometry: the neighbour vectors of every atom, and what one atom sees of them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.pytree import pytree, static
+from jaxpot.core.structure import Structure
 
 _BEYOND = 0.05  # A; empty places begin this far beyond the list
 _APART = 0.01  # A; and are this far from one another, so that no two neighbours coincide
@@ -35,7 +38,7 @@ class Environment:
         return self.replace(**{name: getattr(self, name)[..., :places] for name in arrays})
 
     def within(self, cutoff):
-        """The same atom with those neighbours only that include all within a shorter cutoff (`Potential.shorter`)."""
+        """This environment cut to its first places: every neighbour within `cutoff`, possibly a few more."""
         return self.first(min((places for inner, places in self.inner if inner >= cutoff), default=self.x.shape[-1]))
 
     @property
@@ -46,7 +49,11 @@ class Environment:
 
 @pytree
 class Graph:
-    """The environments of many atoms: rows as in `Neighbors`, geometry differentiable."""
+    """The environments of many atoms, and the structure that they belong to: geometry differentiable.
+
+    Rows are those of `Neighbors`: sorted by element, with copies that are not `real`. Models of several hops go from
+    rows to atoms by `on_atoms`, and from atoms to the neighbours of each row by `at_neighbors`; nothing else gathers.
+    """
 
     x: jax.Array  # (m, K) A
     y: jax.Array
@@ -60,6 +67,49 @@ class Graph:
     real: jax.Array  # (m,)
     n_atoms: int = static()
     inner: tuple = static(default=())
+    structure: Structure | None = None
+    plan: Any = None  # what the potential has prepared on the host (`Potential.plan`)
+
+    def on_atoms(self, rows):
+        """Values of rows as values of atoms; zero for atoms without a row (padding).
+
+        Args:
+            rows: a tree of arrays (m, ...).
+
+        Returns:
+            The tree with arrays (n, ...).
+        """
+        def one(values):
+            real = self.real.reshape(-1, *[1] * (values.ndim - 1))
+            zeros = jnp.zeros((self.n_atoms, *values.shape[1:]), values.dtype)
+            return zeros.at[self.centers].add(jnp.where(real, values, 0))
+
+        return jax.tree.map(one, rows)
+
+    def at_neighbors(self, nodes):
+        """Values of atoms at the neighbours of each row; empty places hold those of the central atom.
+
+        Args:
+            nodes: a tree of arrays (n, ...).
+
+        Returns:
+            The tree with arrays (m, K, ...).
+        """
+        return jax.tree.map(lambda values: values[self.others], nodes)
+
+    def from_neighbors(self, edges):
+        """Sums of values at neighbours by the atom that each neighbour is: the transpose of `at_neighbors`.
+
+        Args:
+            edges: a tree of arrays (m, K, ...).
+
+        Returns:
+            The tree with arrays (n, ...).
+        """
+        def one(values):
+            return jnp.zeros((self.n_atoms, *values.shape[2:]), values.dtype).at[self.others].add(values)
+
+        return jax.tree.map(one, edges)
 
     @property
     def vectors(self):
@@ -77,9 +127,9 @@ class Graph:
         return Environment(self.x, self.y, self.z, self.distances, self.numbers, self.center_numbers, self.inner)
 
 
-def connect(structure, neighbors):
+def connect(structure, neighbors, plan=None):
     """The graph of a structure: `r = positions[others] + shifts @ cell - positions[centers]`."""
-    return connect_rows(structure, neighbors, row_arrays(neighbors))
+    return connect_rows(structure, neighbors, row_arrays(neighbors), plan)
 
 
 def row_arrays(neighbors):
@@ -87,7 +137,7 @@ def row_arrays(neighbors):
     return (neighbors.centers, neighbors.others, *neighbors.shifts, neighbors.counts, neighbors.real)
 
 
-def connect_rows(structure, neighbors, rows):
+def connect_rows(structure, neighbors, rows, plan=None):
     """The graph of some rows of a list (see `row_arrays`)."""
     centers, others, *shifts, counts, real = rows
     cell = structure.cell
@@ -108,7 +158,7 @@ def connect_rows(structure, neighbors, rows):
     numbers = structure.numbers
     return Graph(
         x, y, z, distances, filled, numbers[others], numbers[centers], centers, others, real,
-        n_atoms=len(structure), inner=neighbors.inner,
+        n_atoms=len(structure), inner=neighbors.inner, structure=structure, plan=plan,
     )
 
 

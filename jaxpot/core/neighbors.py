@@ -53,7 +53,8 @@ class Neighbors:
     inverse: jax.Array  # (3, 3), pseudo-inverse of the periodic rows of that cell
     atoms: jax.Array  # (n,) bool, which entries were atoms and not padding
     inner_reach: jax.Array  # (t,) A, the reach of the first places of the rows, for each of `inner`
-    cutoff: float = static()
+    plans: tuple = ()  # what addends of a potential have prepared on the host beside the list (`Potential.plan`)
+    cutoff: float = static(default=0.0)
     skin: float = static(default=0.0)
     pbc: tuple[bool, bool, bool] = static(default=(True, True, True))
     inner: tuple = static(default=())  # (cutoff, places): neighbours within a shorter cutoff are in the first places
@@ -68,9 +69,20 @@ class Neighbors:
         """cutoff + skin, A."""
         return self.cutoff + self.skin
 
+    def plan(self, k):
+        """The plan of the k-th addend of a potential, None if it has none."""
+        return self.plans[k] if self.plans else None
+
     def places(self, cutoff):
         """How many places of each row hold all neighbours within a cutoff."""
         return min((places for inner, places in self.inner if inner >= cutoff), default=self.capacity)
+
+    def first(self, places):
+        """The same list in shorter rows: their first places."""
+        if places >= self.capacity:
+            return self
+        counts = jnp.minimum(self.counts, places).astype(self.counts.dtype)
+        return self.replace(others=self.others[:, :places], shifts=self.shifts[:, :, :places], counts=counts)
 
     def in_rows_of(self, capacity):
         """The same list in longer rows (NumPy); the empty places are at their ends.
@@ -91,14 +103,18 @@ class Neighbors:
         return self.replace(others=others, shifts=shifts)
 
     def covers(self, structure, extent):
-        """Whether the list holds every pair within `extent` (A) of the structure as it is now; () bool."""
+        """Whether the list, and its plans, hold every pair within `extent` (A) of the present structure; () bool."""
         cell = jax.lax.stop_gradient(structure.cell)
         positions = jax.lax.stop_gradient(structure.positions)
         known = (self, extent, positions, cell, structure.numbers)
         if is_traced(*known):
-            return _covers(jnp, product, linalg.eigh, *known)
-        # In NumPy: operation by operation JAX would compile twenty small programs for every size.
-        return _covers(np, np.matmul, np.linalg.eigh, *jax.tree.map(np.asarray, known))
+            covered = _covers(jnp, product, linalg.eigh, *known)
+        else:  # in NumPy: operation by operation JAX would compile twenty small programs for every size
+            covered = _covers(np, np.matmul, np.linalg.eigh, *jax.tree.map(np.asarray, known))
+        for plan in self.plans:
+            if hasattr(plan, "covers"):
+                covered = covered & plan.covers(structure.moved(positions, cell))
+        return covered
 
 
 def _covers(xp, product, eigh, listed, extent, positions, cell, numbers):

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.chunks import chunk_shape, cut
 from jaxpot.core.graph import connect_rows
-from jaxpot.potentials.base import chunk_shape, cut
 
 _CHUNK = 2560  # neighbours
 

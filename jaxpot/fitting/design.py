@@ -11,10 +11,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.chunks import chunk_shape, cut
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Sum, cast, chunk_shape, cut
+from jaxpot.potentials.base import Sum, cast
 from jaxpot.potentials.terms import where_described
 
 _CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks

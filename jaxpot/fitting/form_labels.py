@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.chunks import CHUNK_ELEMENTS, chunk_shape
 from jaxpot.core.graph import Graph, connect
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import ResourceError
 from jaxpot.fitting.metrics import KINDS
 from jaxpot.fitting.prepared import prepare_frames
-from jaxpot.potentials.base import CHUNK_ELEMENTS, chunk_shape
 from jaxpot.potentials.terms import chunk_gradients
 
 _MOST_PAIRS = 2e7  # 45 bytes each

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.chunks import cut
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.pytree import pytree
-from jaxpot.potentials.base import cut
 
 _ROWS = 8  # atoms whose derivatives are computed at once
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.heat_flux import heat_flux
 from jaxpot.md.observers import Observer
+from jaxpot.observables.heat_flux import heat_flux
 from jaxpot.units import kB
 
 _SKIN = 2.0  # A; a search for neighbours takes twenty times as long as the flux of pairs

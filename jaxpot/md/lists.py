@@ -158,7 +158,7 @@ def prune(wide, structure, skin, capacity, inner):
         counts=jnp.minimum(counts, capacity).astype(wide.counts.dtype), real=wide.real,
         reach=jnp.asarray(radius, dtype), positions=structure.positions, cell=structure.cell,
         inverse=_inverse(structure), atoms=wide.atoms, inner_reach=jnp.array(inner_reach, dtype),
-        cutoff=wide.cutoff, skin=skin, pbc=wide.pbc, inner=inner,
+        plans=wide.plans, cutoff=wide.cutoff, skin=skin, pbc=wide.pbc, inner=inner,
     )
     return Lists(
         wide, short, jnp.max(jnp.where(wide.real, counts, 0), initial=0).astype(jnp.int32),

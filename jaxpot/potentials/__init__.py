@@ -9,6 +9,7 @@ from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.meam import MEAM
+from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.soft_sphere import SoftSphere
@@ -20,7 +21,7 @@ from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
-    "EAM", "MEAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones", "Morse",
-    "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff",
-    "TersoffTriplets", "WangFrenkel",
+    "EAM", "MEAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones",
+    "MessagePassing", "Morse", "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber",
+    "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
 ]

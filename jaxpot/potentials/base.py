@@ -2,21 +2,30 @@
 
 A local potential writes `site_energy(environment)`, the energy of ONE atom. The framework maps it over
 atoms in chunks that fit the cache. What decides the speed on CPUs, as measured (XLA, 2 cores,
-benchmarks/speed.py): dense rows, and the gradient taken inside the chunk (`observables._evaluate`). Where
+benchmarks/speed.py): dense rows, and the gradient taken inside the chunk (`observables.evaluation`). Where
 the energy itself is to be differentiated, blocks of chunks are recomputed one after the other (`map_rows`):
 each block adds a whole array of derivatives, so there are few; temporaries beyond 32 MB are returned to the
 system by the allocator, and every call pays page faults (2x), so there are enough.
+
+A potential of another kind says `local = False` and writes `site_energies(graph)`, or `energy(graph)` where its
+energy has no sites: a graph has the neighbours of all atoms at once, and the structure. If that is a function of the
+vectors between neighbours alone, `edges_only = True` opens what needs derivatives by them (virials, heat flux). Models
+that pass messages are `potentials.message_passing.MessagePassing`, which is written for ONE atom again.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.graph import connect_rows, row_arrays
+from jaxpot.core.chunks import CHUNK_ELEMENTS
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 
-CHUNK_ELEMENTS = 8192  # neighbours in a chunk: 64 kB an array in double precision
-CHUNKS_PER_BLOCK = 8
+DECLARED = (  # static attributes: a wrapper forwards them all
+    "cutoff", "species", "centers", "smoothness", "kinks", "needs", "local", "edges_only", "reach", "shorter", "skin",
+    "pairwise", "double_only", "chunk_elements",
+)
 WHY_DOUBLE = (
     "the large weights of a Gaussian process cancel, and single precision is off by 1e-3 eV an atom and more"
 )
@@ -35,6 +44,10 @@ class Potential:
         needs: names of the data of atoms or of the system that it reads, such as ("charges",).
         double_only: whether single precision loses so much that it is refused.
         local: whether the energy is a sum of `site_energy` over environments.
+        edges_only: whether an energy that is not local depends on positions and cell through the vectors of the graph
+            alone; the structure in the graph has NaN for both then.
+        reach: A, how far the atoms may be whose positions change the energy of a site: the cutoff of a local potential,
+            infinite for others that say nothing.
         shorter: cutoffs in A that `Environment.within` is asked for.
         skin: A, how far rows of neighbours in dynamics reach beyond the cutoff: little where long rows cost much.
         pairwise: whether a site energy is a constant and half a sum over pairs, each the same from both ends: the force
@@ -46,6 +59,7 @@ class Potential:
     smoothness = 99
     needs = ()
     local = True
+    edges_only = False
     shorter = ()
     skin = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
     pairwise = False
@@ -56,13 +70,31 @@ class Potential:
     def kinks(self):
         return None if self.smoothness < 99 else ()
 
+    @property
+    def reach(self) -> float:
+        return self.cutoff if self.local else math.inf
+
     def site_energy(self, environment):
         """Energy of one atom in its environment, () eV."""
         raise NotImplementedError(f"{type(self).__name__} is not local")  # a subclass's duty
 
     def site_energies(self, graph):
-        """Energies of all rows of a graph, (m,) eV. Potentials that are not local override this."""
-        return jax.vmap(self.site_energy)(graph.environments())
+        """Energies of all rows of a graph, (m,) eV. Potentials that are not local write this, or `energy`."""
+        if self.local:
+            return jax.vmap(self.site_energy)(graph.environments())
+        sites = graph.real.astype(graph.x.dtype)
+        return sites * (self.energy(graph) / jnp.sum(sites))
+
+    def energy(self, graph):
+        """Energy of all atoms together, () eV, of potentials without sites: atoms are given equal shares of it."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither site energies nor an energy")
+
+    def plan(self, structure):
+        """A pytree that is prepared on the host beside the neighbour list, such as the wave vectors of a sum; or None.
+
+        It comes back as `graph.plan`, and may have a method `covers(structure)`, () bool: whether it still holds.
+        """
+        return None
 
     def extent(self):
         """The distance in A beyond which nothing contributes, possibly a function of parameters."""
@@ -129,6 +161,14 @@ class Sum(Potential):
         return all(t.local for t in self.terms)
 
     @property
+    def edges_only(self):
+        return all(t.local or t.edges_only for t in self.terms)
+
+    @property
+    def reach(self):
+        return max(t.reach for t in self.terms)
+
+    @property
     def needs(self):
         return tuple(sorted({name for t in self.terms for name in t.needs}))
 
@@ -154,6 +194,9 @@ class Sum(Potential):
     def site_energies(self, graph):
         return sum(t.site_energies(graph) for t in self.terms)
 
+    def energy(self, graph):
+        return jnp.sum(jnp.where(graph.real, self.site_energies(graph), 0.0))
+
     def batched(self):
         return Sum(tuple(t.batched() for t in self.terms), self.cutoff, self.species)
 
@@ -170,24 +213,22 @@ class Sum(Potential):
 class Wrapped(Potential):
     """Base of what changes how one other `potential` is computed, and neither its range nor what it knows."""
 
-    cutoff = property(lambda self: self.potential.cutoff)
-    species = property(lambda self: self.potential.species)
-    centers = property(lambda self: self.potential.centers)
-    smoothness = property(lambda self: self.potential.smoothness)
-    kinks = property(lambda self: self.potential.kinks)
-    needs = property(lambda self: self.potential.needs)
-    local = property(lambda self: self.potential.local)
-    shorter = property(lambda self: self.potential.shorter)
-    skin = property(lambda self: self.potential.skin)
-    pairwise = property(lambda self: self.potential.pairwise)
-    double_only = property(lambda self: self.potential.double_only)
-    chunk_elements = property(lambda self: self.potential.chunk_elements)
-
     def batched(self):
         return self.replace(potential=self.potential.batched())
 
     def extent(self):
         return self.potential.extent()
+
+    def plan(self, structure):
+        return self.potential.plan(structure)
+
+
+def _of_the_wrapped(name):
+    return property(lambda self: getattr(self.potential, name))
+
+
+for _name in DECLARED:
+    setattr(Wrapped, _name, _of_the_wrapped(_name))
 
 
 @pytree
@@ -207,6 +248,9 @@ class Scaled(Wrapped):
 
     def site_energies(self, graph):
         return self.factor * self.potential.site_energies(graph)
+
+    def energy(self, graph):
+        return self.factor * self.potential.energy(graph)
 
     def __repr__(self):
         return f"{self.factor} * ({self.potential!r})"
@@ -248,59 +292,3 @@ def parameter_names(potential):
     """Names of the array leaves, e.g. `epsilon`, `terms[0].sigma`; in the order of `jax.tree.leaves`."""
     paths, _ = jax.tree_util.tree_flatten_with_path(potential)
     return [jax.tree_util.keystr(path).lstrip(".") for path, _ in paths]
-
-
-def chunk_shape(rows, capacity, elements=CHUNK_ELEMENTS):
-    """How rows are cut into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
-    chunks = max(1, -(-rows * max(capacity, 1) // elements))
-    return chunks, max(1, -(-rows // chunks))
-
-
-def block_shape(rows, capacity, elements=CHUNK_ELEMENTS, max_blocks=None):
-    """How rows are cut into blocks of chunks: (blocks, chunks per block, rows per chunk)."""
-    chunks, _ = chunk_shape(rows, capacity, elements)
-    blocks = max(1, -(-chunks // CHUNKS_PER_BLOCK))
-    if max_blocks is not None:
-        blocks = min(blocks, max_blocks)
-    per_block = -(-chunks // blocks)
-    size = max(1, -(-rows // (blocks * per_block)))
-    return blocks, per_block, size
-
-
-def cut(neighbors, blocks, size):
-    """The rows of a list as (blocks, size, ...); the last block is filled with copies that are not real."""
-    rows = row_arrays(neighbors)
-    count = rows[0].shape[0]
-    spare = blocks * size - count
-    if spare:
-        rows = [jnp.concatenate([a, jnp.broadcast_to(a[-1:], (spare, *a.shape[1:]))]) for a in rows]
-        rows[-1] = rows[-1] & (jnp.arange(blocks * size) < count)
-    return tuple(a.reshape(blocks, size, *a.shape[1:]) for a in rows)
-
-
-def map_rows(function, potential, structure, neighbors, max_blocks=None):
-    """Apply `function(graph of a block, per_chunk)` to blocks of rows, one after the other.
-
-    `per_chunk(f, tree)` maps `f` over the chunks of a block, whose arrays have the rows in front.
-    Returns the results stacked with the rows of all blocks in front.
-    """
-    blocks, chunks, size = block_shape(
-        neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements, max_blocks
-    )
-
-    def per_chunk(f, tree):
-        if chunks == 1:
-            return f(tree)
-        split = jax.tree.map(lambda a: a.reshape(chunks, size, *a.shape[1:]), tree)
-        return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:]), jax.lax.map(f, split))
-
-    def block(rows):
-        return function(connect_rows(structure, neighbors, rows), per_chunk)
-
-    rows = cut(neighbors, blocks, chunks * size)
-    if blocks == 1:
-        return block(jax.tree.map(lambda a: a[0], rows))
-    stacked = jax.lax.map(jax.checkpoint(block), rows)
-    return jax.tree.map(lambda a: a.reshape(blocks * a.shape[1], *a.shape[2:]), stacked)
-
-

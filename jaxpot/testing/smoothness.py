@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import symbol
-from jaxpot.core.neighbors import neighbors as build_neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
 from jaxpot.testing.subject import NotAsked
@@ -70,9 +69,11 @@ def _probes(s):
     for a, b in itertools.combinations_with_replacement(s.species(), 2):
         for third in (0, a):
             positions = np.array([np.zeros(3), middle * direction, s.nearest * aside, np.zeros(3)])
-            cell = np.eye(3) * (10.0 * cutoff + 20.0)
-            probe = Structure(positions, cell, np.array([a, b, third, 0]), masses=np.ones(4), pbc=s.given.pbc)
-            listed = build_neighbors(probe, cutoff, cutoff + 2.0, capacity=4, rows=4)
+            # Where atoms at any distance interact, images are seen, which is as smooth.
+            cell = np.eye(3) * (10.0 * cutoff + 20.0 if np.isfinite(s.potential.reach) else 2.0 * cutoff)
+            numbers = np.array([a, b, third, 0])
+            probe = Structure(positions, cell, numbers, masses=np.ones(4), pbc=s.given.pbc, **s.data_of(numbers))
+            listed = s.list_of(probe, cutoff + 2.0, capacity=None if np.isinf(s.potential.reach) else 4, rows=4)
 
             def scan(r, probe=probe, listed=listed):
                 r = np.atleast_1d(np.asarray(r, float))

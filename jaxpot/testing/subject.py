@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import check_potential, round_atoms
+from jaxpot.checks import check_potential, round_atoms, with_plans
 from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import neighbors as build_neighbors
 from jaxpot.core.neighbors import round_capacity
@@ -69,7 +69,7 @@ class Subject:
         self.interacts = potential.cutoff > 0
         self.capacity = None
         everything = [structure, structure.strained(-0.03 * np.eye(3))]
-        lists = [build_neighbors(s, potential.cutoff, SKIN) for s in everything]
+        lists = [self.list_of(s) for s in everything]
         self.capacity = round_capacity(int(1.2 * max(s.capacity for s in lists)) + 4)
         self.nearest = self._nearest(lists[0])
         self.rattled = self._rattle()
@@ -94,7 +94,7 @@ class Subject:
             moved = self.given.strained(strain if self.pbc.any() else np.zeros((3, 3)))
             kicks = self.rng.normal(scale=0.03 * self.nearest, size=moved.positions.shape)
             moved = moved.moved(np.asarray(moved.positions) + kicks, np.asarray(moved.cell))
-            listed = build_neighbors(moved, self.potential.cutoff, SKIN, capacity=self.capacity)
+            listed = self.list_of(moved, capacity=self.capacity)
             r = np.asarray(connect_once(moved, listed).distances)[np.asarray(listed.real)]
             found = np.abs(r - self.potential.cutoff)[r < self.potential.cutoff + SKIN].min(initial=1.0)
             if found > gap:
@@ -107,7 +107,7 @@ class Subject:
         if dtype != np.float64:
             cast = {k: np.asarray(getattr(padded, k), dtype) for k in ("positions", "cell", "masses")}
             padded = padded.replace(**cast)
-        listed = build_neighbors(padded, self.potential.cutoff, SKIN, capacity=self.capacity, rows=self.size)
+        listed = self.list_of(padded, capacity=self.capacity, rows=self.size)
         return padded, listed
 
     def evaluate(self, padded, listed=None, potential=None):
@@ -117,11 +117,27 @@ class Subject:
         return jax.tree.map(np.asarray, _evaluate(potential or self.potential, padded, listed))
 
     def cluster(self, positions, numbers):
-        """Atoms in vacuum, in a cell so large that no image is seen."""
-        length = 4.0 * self.potential.cutoff + 2.0 * np.abs(positions).max(initial=0.0) + 20.0
+        """Atoms in vacuum, in a cell so large that no image is seen; where the reach is infinite, without a vacuum."""
+        length = 2.0 * np.abs(positions).max(initial=0.0) + 2.0
+        if np.isfinite(self.potential.reach):
+            length += 4.0 * self.potential.reach + 18.0
         return Structure(
-            np.asarray(positions, float), np.eye(3) * length, np.asarray(numbers), pbc=self.given.pbc
+            np.asarray(positions, float), np.eye(3) * length, np.asarray(numbers), pbc=self.given.pbc,
+            **self.data_of(numbers),
         )
+
+    def data_of(self, numbers):
+        """Data of atoms of these elements: those of the first one in the structure as given, zero for padding."""
+        elements = np.asarray(self.given.numbers)
+        first = [int(np.argmax(elements == z)) for z in numbers]
+        real = np.asarray(numbers) > 0
+        data = {name: np.asarray(array)[first] for name, array in self.given.atom_data.items()}
+        data = {name: array * real.reshape(-1, *[1] * (array.ndim - 1)) for name, array in data.items()}
+        return {"atom_data": data, "system_data": self.given.system_data}
+
+    def list_of(self, structure, skin=SKIN, **shape):
+        """A list of a structure, with what the potential plans beside it."""
+        return with_plans(self.potential, structure, build_neighbors(structure, self.potential.cutoff, skin, **shape))
 
     def direction(self):
         """A random direction in the space of positions, largest component 1, nothing on padding."""

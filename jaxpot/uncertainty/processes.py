@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core import linalg
+from jaxpot.core.chunks import map_rows
 from jaxpot.core.precision import is_traced
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.describe import vectors_of
 from jaxpot.observables import poison
-from jaxpot.potentials.base import Sum, map_rows
+from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import is_process
 
 KEPT = "kept for derivatives"

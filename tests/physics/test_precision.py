@@ -9,17 +9,14 @@ import re
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from models import MODELS
 
 import jaxpot as jp
 from jaxpot.core.neighbors import neighbors
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
-from test_contract import MODELS  # noqa: E402
 
 SINGLE = [name for name, (make, *_) in MODELS.items() if not make().double_only]
 INTERACTING = [name for name in SINGLE if name != "constants"]

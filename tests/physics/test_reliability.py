@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import MODELS
 
 import jaxpot as jp
 from jaxpot.core.neighbors import neighbors
@@ -20,9 +21,8 @@ from jaxpot.observables import evaluate_many
 from jaxpot.potentials import LennardJones, SecondMoment, StillingerWeber
 from jaxpot.testing import CHECKS, check
 
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("core", "contracts")]
+sys.path[:0] = [str(Path(__file__).parents[1] / "core")]
 from image_sum import image_pairs, pair_energy, random_case  # noqa: E402
-from test_contract import MODELS  # noqa: E402
 
 EVENT = "/jax/core/compile/backend_compile_duration"
 _compiled = []

@@ -1,0 +1,63 @@
+"""How the rows of a neighbour list are cut into chunks that fit the cache, and into blocks of chunks."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxpot.core.graph import connect_rows, row_arrays
+
+CHUNK_ELEMENTS = 8192  # neighbours in a chunk: 64 kB an array in double precision
+CHUNKS_PER_BLOCK = 8
+
+
+def chunk_shape(rows, capacity, elements=CHUNK_ELEMENTS):
+    """How rows are cut into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
+    chunks = max(1, -(-rows * max(capacity, 1) // elements))
+    return chunks, max(1, -(-rows // chunks))
+
+
+def block_shape(rows, capacity, elements=CHUNK_ELEMENTS, max_blocks=None):
+    """How rows are cut into blocks of chunks: (blocks, chunks per block, rows per chunk)."""
+    chunks, _ = chunk_shape(rows, capacity, elements)
+    blocks = max(1, -(-chunks // CHUNKS_PER_BLOCK))
+    if max_blocks is not None:
+        blocks = min(blocks, max_blocks)
+    per_block = -(-chunks // blocks)
+    size = max(1, -(-rows // (blocks * per_block)))
+    return blocks, per_block, size
+
+
+def cut(neighbors, blocks, size):
+    """The rows of a list as (blocks, size, ...); the last block is filled with copies that are not real."""
+    rows = row_arrays(neighbors)
+    count = rows[0].shape[0]
+    spare = blocks * size - count
+    if spare:
+        rows = [jnp.concatenate([a, jnp.broadcast_to(a[-1:], (spare, *a.shape[1:]))]) for a in rows]
+        rows[-1] = rows[-1] & (jnp.arange(blocks * size) < count)
+    return tuple(a.reshape(blocks, size, *a.shape[1:]) for a in rows)
+
+
+def map_rows(function, potential, structure, neighbors, max_blocks=None):
+    """Apply `function(graph of a block, per_chunk)` to blocks of rows, one after the other.
+
+    `per_chunk(f, tree)` maps `f` over the chunks of a block, whose arrays have the rows in front.
+    Returns the results stacked with the rows of all blocks in front.
+    """
+    blocks, chunks, size = block_shape(
+        neighbors.others.shape[0], neighbors.capacity, potential.chunk_elements, max_blocks
+    )
+
+    def per_chunk(f, tree):
+        if chunks == 1:
+            return f(tree)
+        split = jax.tree.map(lambda a: a.reshape(chunks, size, *a.shape[1:]), tree)
+        return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:]), jax.lax.map(f, split))
+
+    def block(rows):
+        return function(connect_rows(structure, neighbors, rows), per_chunk)
+
+    rows = cut(neighbors, blocks, chunks * size)
+    if blocks == 1:
+        return block(jax.tree.map(lambda a: a[0], rows))
+    stacked = jax.lax.map(jax.checkpoint(block), rows)
+    return jax.tree.map(lambda a: a.reshape(blocks * a.shape[1], *a.shape[2:]), stacked)

@@ -1,0 +1,26 @@
+"""Many structures in buckets of similar size, so that few programs are compiled."""
+
+from collections.abc import Callable
+
+from jaxpot.checks import check_potential, checked_neighbors, round_atoms
+from jaxpot.core.structure import Structure
+
+
+def in_buckets(function: Callable, potential, structures) -> list:
+    """Map function(padded structure, list, number of atoms) over structures, in few shapes."""
+    check_potential(potential)
+    structures = [Structure.of(s) for s in structures]
+    order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
+    buckets = {}
+    for i in order:
+        buckets.setdefault(round_atoms(len(structures[i])), []).append(i)
+    results = [None] * len(structures)
+    for size, members in buckets.items():
+        padded = [structures[i].padded(size) for i in members]
+        lists = [checked_neighbors(potential, s, rows=size) for s in padded]
+        capacity = max(listed.capacity for listed in lists)
+        for i, structure, listed in zip(members, padded, lists, strict=True):
+            if listed.capacity < capacity:
+                listed = checked_neighbors(potential, structure, rows=size, capacity=capacity)
+            results[i] = function(structure, listed, len(structures[i]))
+    return results

@@ -1,0 +1,25 @@
+"""Virials of single atoms."""
+
+import jax
+
+from jaxpot.checks import prepare_padded
+from jaxpot.errors import DataError
+from jaxpot.observables.edges import atom_virials, parts, sum_over_edges
+from jaxpot.observables.rows import nan_if_any, poison, stripped
+
+
+def virials(potential, structure, neighbors=None):
+    """Virial of each atom, (n, 3, 3) eV: W_i = -sum_k r_ik (x) dE_i/dr_ik; their sum is -V * stress."""
+    n, prepared = prepare_padded(potential, structure, neighbors)
+    return stripped(_virials(*prepared), n)
+
+
+@jax.jit
+def _virials(potential, structure, neighbors):
+    if not (potential.local or potential.edges_only):
+        raise DataError(
+            "virials of single atoms are defined for energies of the vectors between neighbours; "
+            f"{potential!r} is another function of positions and cell: take jp.stress"
+        )
+    virials = sum_over_edges(atom_virials, parts(potential), structure, neighbors)
+    return virials * poison(potential, structure, neighbors) * nan_if_any(virials)
