@@ -15,14 +15,13 @@ from jaxpot.errors import FormatError
 from jaxpot.testing import check
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+TEXT = re.sub(r"<!--.*?-->", "", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def example(heading, language="python"):
-    """The code of a section."""
+    """The code of a section; further blocks go on where the first one ends."""
     section = TEXT.partition(f"\n## {heading}")[2].partition("\n## ")[0]
-    (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
-    return code
+    return "\n\n".join(re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL))
 
 
 def module(heading):
@@ -32,9 +31,11 @@ def module(heading):
     return made
 
 
-def test_the_potential_keeps_the_contract():
+def test_the_potentials_keep_the_contract():
+    made = module("A potential")
     crystal = jp.Structure.of(bulk("MgO", "rocksalt", a=4.2))
-    assert check(module("A potential").Exponential(900.0, 0.3, 6.0), crystal, directions=2).passed
+    assert check(made.Exponential(900.0, 0.3, 6.0), crystal, directions=2).passed
+    assert check(made.Handed(0.01), bulk("Si"), directions=2).passed
 
 
 def test_the_descriptor_makes_a_potential():
@@ -82,7 +83,7 @@ def test_the_command_runs(capsys, monkeypatch):
 
 
 def test_named_files_exist():
-    rooms = "potentials|properties|readouts|core|report"
+    rooms = "potentials|properties|readouts|core|report|formats|fitting"
     named = re.findall(r"`((?:jaxpot|tests|benchmarks)/[\w/.]+\.(?:py|md|json))`", TEXT)
     named += [f"jaxpot/{path}" for path in re.findall(rf"`((?:{rooms})/[\w/]+\.py)`", TEXT)]
     for path in named:
