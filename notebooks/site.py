@@ -1,4 +1,4 @@
-"""The documentation as a web site: notebooks, executed, the commands, and every module from its docstrings.
+"""The documentation as a web site: the tour, notebooks, executed, the commands, and every module from its docstrings.
 
     pip install '.[docs]'
     python notebooks/site.py --out site [--as-they-are]
@@ -25,18 +25,19 @@ from jaxpot.cli.main import parser as command_line
 
 HERE = Path(__file__).parent
 READING = (  # the order in which they make sense
-    "first_steps", "fitting", "error_bars", "molecular_dynamics", "learning_on_the_fly", "gaussian_approximation",
-    "neural_networks",
+    "first_steps", "your_own_model", "fitting", "error_bars", "molecular_dynamics", "learning_on_the_fly",
+    "gaussian_approximation", "neural_networks",
 )
 _LONGEST = ("error_bars", "fitting", "gaussian_approximation")  # begin with these, so that no core waits for them
 _WIDTH = 110  # letters of the help of commands
+PICTURES = ("card.png",)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
 body {{ font: 16px/1.6 sans-serif; max-width: 52rem; margin: 3rem auto; padding: 0 1rem; color: #222 }}
 a {{ color: #0b5394 }} li {{ margin: 0.4rem 0 }} code {{ background: #f2f2f2; padding: 0 0.2rem }}
 pre {{ background: #f7f7f7; padding: 0.8rem 1rem; overflow-x: auto; font-size: 13px; line-height: 1.4 }}
-pre code {{ background: none; padding: 0 }}
+pre code {{ background: none; padding: 0 }} img {{ max-width: 100% }}
 </style></head><body>
 {body}
 </body></html>
@@ -63,11 +64,13 @@ def written(path, folder, execute):
 def front_page():
     """The text of index.html: what the README says first, notebooks by title and first sentence, the reference."""
     readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
-    head, _, rest = readme.partition("\n## ")
-    tour = rest.partition("\n## Tour\n")[2].partition("\n## ")[0]
+    head, *sections = readme.split("\n## ")
+    head = re.sub(r"!\[([^]]*)\]\(notebooks/([\w.]+)\)", r"![\1](\2)", head)
+    code = next((part for part in sections if "```python" in part), "")
     parts = [markdown2html(head)]
-    if tour:
-        parts += ["<h2>Tour</h2>", markdown2html(tour)]
+    if code:
+        parts += ["<h2>A tour</h2>", markdown2html(re.search(r"```python\n.*?```", code, re.DOTALL)[0])]
+        parts.append('<p><a href="tour.html">The long tour</a>, and what the commands do.</p>')
     rows = []
     for path in notebooks():
         heading, _, text = nbformat.read(path, as_version=4).cells[0].source.partition("\n")
@@ -81,6 +84,15 @@ def front_page():
         "sources.</li>", "</ul>",
     ]
     return PAGE.format(title="jaxpot", body="\n".join(parts))
+
+
+def tour_page():
+    """The text of tour.html, from tour.md."""
+    text = (HERE / "tour.md").read_text(encoding="utf-8")
+    title, _, rest = text.partition("\n")
+    links = '<p><a href="index.html">jaxpot</a></p>'
+    body = f"<h1>{_inline(title.lstrip('# '))}</h1>\n{links}\n{markdown2html(rest)}"
+    return PAGE.format(title="jaxpot: tour", body=body)
 
 
 def commands_page():
@@ -122,8 +134,10 @@ def main(argv=None):
     options = parser.parse_args(argv)
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("commands.html", commands_page()), ("index.html", front_page())):
+    for name, text in (("commands.html", commands_page()), ("tour.html", tour_page()), ("index.html", front_page())):
         (out / name).write_text(text, encoding="utf-8")
+    for name in PICTURES:
+        shutil.copyfile(HERE / name, out / name)
     compile_sooner()  # kernels inherit it, and programs that one of them has compiled
     programs = tempfile.mkdtemp()
     os.environ |= {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3"}

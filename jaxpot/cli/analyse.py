@@ -85,7 +85,7 @@ def write_curves(folder, curves, diffusion=None):
 
 
 def diffusion_lines(diffusion):
-    """A line for each coefficient."""
+    """One line for each diffusion coefficient."""
     return [
         f"diffusion coefficient{'' if name == 'all' else f' of {name}'}: {d.coefficient / units.cm2_per_s:.3e} ± "
         f"{d.error / units.cm2_per_s:.1e} cm2/s"
@@ -94,7 +94,7 @@ def diffusion_lines(diffusion):
 
 
 def note_lines(notes):
-    """A line for each sentence about a quantity."""
+    """One line for each note about a quantity."""
     return [f"note ({name}): {sentence}" for name, said in notes.items() for sentence in said]
 
 

@@ -67,7 +67,7 @@ def arguments(parser):
 
 
 def meshes(parser):
-    """The arguments that set how finely the Brillouin zone is sampled."""
+    """Add the arguments that set how finely the Brillouin zone is sampled."""
     parser.add_argument(
         "--mesh",
         type=count,
@@ -104,7 +104,7 @@ def run(options, console):
 
 
 def _card(options, folder, console):
-    """The card of one model, written and shown."""
+    """Compute, write and show the card of one model."""
     potential, posterior = load_posterior(options)
     potential = smooth_if_asked(options, potential, posterior, console)
     structure = start(options.structure, potential, console, check_size)
@@ -151,7 +151,7 @@ def finish(card, folder, console):
 
 
 def describe(name, potential):
-    """What the card says of its model: its name, and the source or the checksum of the file or files it came from."""
+    """Description of a model for its card: name, and source or checksum of the file or files it came from."""
     for model in catalog.models():
         if model.name == name:
             return {"name": name, "source": model.source}

@@ -1,4 +1,4 @@
-"""How XLA compiles for CPUs, and what it says, in a process that belongs to a command."""
+"""Settings of XLA for CPUs in a process that belongs to a command: how it compiles, and which messages it prints."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a command says: results on standard output (a table or JSON), progress and notes on standard error."""
+"""Output of a command: results on standard output (a table or JSON), progress and notes on standard error."""
 
 import json
 import math
@@ -13,7 +13,7 @@ _PATIENCE = 120.0  # s, after which a stage is said to be still running
 
 
 class Console:
-    """Where a command prints; as a context, its watch over long stages ends with the command.
+    """Output of one command; as a context manager, it stops watching long stages when the command ends.
 
     Args:
         as_json: results are one JSON document instead of text.
@@ -32,13 +32,13 @@ class Console:
         self.close()
 
     def close(self):
-        """Stop watching: no stage runs any more."""
+        """Stop watching the stage that was announced last."""
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
 
     def progress(self, text):
-        """A line about what begins now, with the seconds since the start; a stage of minutes is heard of again."""
+        """Announce a stage on standard error, with the seconds since the start; repeat it while it takes minutes."""
         if self.quiet:
             return
         self.note(f"[{time.monotonic() - self.start:6.1f} s] {text}")
@@ -62,16 +62,16 @@ class Console:
         watch.start()
 
     def note(self, text):
-        """A line on standard error."""
+        """Print a line on standard error."""
         print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
 
     def text(self, text):
-        """Words on standard output; nothing when the result is JSON."""
+        """Print text on standard output; nothing when the result is JSON."""
         if not self.as_json:
             print(_printable(text, sys.stdout), flush=True)
 
     def result(self, document, indent=2):
-        """The result as JSON on standard output; nothing when it is shown as text."""
+        """Print the result as JSON on standard output; nothing when it is shown as text."""
         if self.as_json:
             print(to_json(document, indent), flush=True)
 

@@ -23,7 +23,7 @@ def arguments(parser):
 
 
 def data_arguments(parser):
-    """The arguments that say how files are read."""
+    """Add the arguments that say how files are read."""
     group = parser.add_argument_group("labels")
     group.add_argument("--energy", metavar="KEY", help='key of energies, eV (default: energy; "none": not wanted)')
     group.add_argument("--forces", metavar="KEY", help='key of forces, eV/A (default: forces; "none": not wanted)')
@@ -50,7 +50,7 @@ def read(options, files, e0):
 
 
 def atomic_energies(words):
-    """What --e0 means: None, "least squares" or {element: eV}.
+    """Meaning of --e0: None, "least squares" or {element: eV}.
 
     Raises:
         DataError: words that are no energies.

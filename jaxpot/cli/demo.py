@@ -100,7 +100,7 @@ def run(options, console):
 
 
 def _fit(oracle, crystal, root, console):
-    """The fitted GAP and its posterior, written with the report; the report's document."""
+    """Fit the GAP and write it with its posterior and report; returns fit, posterior and the report's document."""
     cell = crystal.repeated((2, 2, 2))
     console.progress(f"drawing {FRAMES + HELD_OUT} frames of {len(cell)} atoms from {ORACLE}")
     train = with_free_atoms(draw_dataset(oracle, cell, FRAMES, SEED, **DISTURBANCE), oracle, crystal)
@@ -121,7 +121,7 @@ def _fit(oracle, crystal, root, console):
 
 
 def _simulate(oracle, gap, posterior, crystal, console):
-    """5 ps with the GAP; how far its forces were off, and whether their bars said so: a document and a text."""
+    """Simulate 5 ps with the GAP and compare errors of its forces with their bars: a document and a text."""
     cell = crystal.repeated((3, 3, 3))
     console.progress(f"gap: {STEPS} steps of 1 fs at {KELVIN:g} K, {len(cell)} atoms")
     dynamics = md.VelocityRescaling(gap, 1.0 * units.fs, KELVIN, 100.0 * units.fs)
@@ -147,7 +147,7 @@ def _simulate(oracle, gap, posterior, crystal, console):
 
 
 class _Looks(md.Observer):
-    """How far forces are off on the way, and what their bars say: rows (2, 3 n), eV/A."""
+    """Observer of errors of forces and of their bars: rows (2, 3 n), eV/A."""
 
     def __init__(self, every, oracle, posterior):
         super().__init__(every)

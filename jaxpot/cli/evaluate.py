@@ -72,7 +72,7 @@ def _structure(path, index, atoms):
 
 
 def _look_at_distances(path, frames):
-    """Refuse the first frame that is no matter; warn once of those with atoms that are very close."""
+    """Refuse the first frame with atoms impossibly close; warn once of frames with atoms that are very close."""
     close = []
     for index, structure in enumerate(frames):
         with warnings.catch_warnings(record=True) as said:
@@ -88,7 +88,7 @@ def _look_at_distances(path, frames):
 
 
 def _blame(potential, path, batch, start):
-    """Say which structure it is that cannot be evaluated."""
+    """Name the structure that cannot be evaluated."""
     for index, structure in enumerate(batch, start):
         try:
             checked_neighbors(potential, structure)

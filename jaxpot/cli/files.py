@@ -1,4 +1,4 @@
-"""Where commands write: checked before anything is computed, written with no half-finished files."""
+"""Files that commands write: places checked before anything is computed, contents written atomically."""
 
 import os
 import tempfile
@@ -78,7 +78,7 @@ def write_structure(path, structure, rehearse=False):
 
 @contextmanager
 def keeping_last_state(folder, time_step_fs):
-    """Of a simulation that breaks: the last good state as a file, for an error whose `state` a user cannot reach.
+    """Write the last good state of a simulation that breaks, since a user cannot reach the `state` of its error.
 
     Raises:
         SimulationError: that of the simulation, with the name of the file, last_good.xyz.

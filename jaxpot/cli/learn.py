@@ -150,7 +150,7 @@ def _start(text, source, console):
 
 
 def _source(text):
-    """What a word of the command line names: a potential, or an ASE calculator."""
+    """The source that a word of the command line names: a potential, or an ASE calculator."""
     module, _, rest = text.partition(":")
     if "." not in module or not rest or "/" in module:
         return catalog.load(text)

@@ -92,7 +92,7 @@ def run(options, console):
 
 
 def _refuse_long(observers, steps, atoms):
-    """Refuse more looks than memory holds, before hours of steps."""
+    """Refuse observers whose rows would not fit into memory, before hours of steps."""
     for name, observer in observers.items():
         size = 0.0 if name == "rdf" else 24.0 * atoms * (steps // observer.every + 1)
         if size > _MOST_BYTES:

@@ -1,4 +1,4 @@
-"""How much memory this process has taken."""
+"""Peak memory of this process."""
 
 import sys
 
@@ -9,7 +9,7 @@ except ImportError:  # Windows has none
 
 
 def peak_memory():
-    """The most memory that was resident at once, bytes; None where the system does not say."""
+    """Largest resident memory of this process so far, bytes; None where the system does not tell."""
     if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

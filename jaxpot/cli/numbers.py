@@ -1,4 +1,4 @@
-"""Numbers of a command line, for argparse: what is given and what is expected is said of each that is refused."""
+"""Numbers of a command line, for argparse; errors tell what was expected and what was given."""
 
 import math
 from argparse import ArgumentTypeError

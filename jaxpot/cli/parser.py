@@ -1,4 +1,4 @@
-"""How a command line is understood: every mistake is a `UsageError`, and an unknown flag is told before all others."""
+"""Parsers of the command line: every mistake is a `UsageError`, and an unknown flag is reported before all others."""
 
 import argparse
 import difflib
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def refuse_unknown(self, words):
-        """Refuse the first flag that there is not, with the one that is spelled most like it."""
+        """Refuse the first unknown flag, and suggest the known one with the closest spelling."""
         flags = list(self._option_string_actions)
         for word in words:
             flag = word.partition("=")[0]
@@ -81,7 +81,7 @@ class CommandParser(Parser):
         super().error(message)
 
     def usage_of_words(self):
-        """The words that stand for themselves, such as MODEL STRUCTURES."""
+        """Positional arguments as the usage shows them, such as MODEL STRUCTURES."""
         names = [action.metavar or action.dest for action in self._get_positional_actions()]
         return (" ".join(names) or "flags only, no words") + self.about_words
 

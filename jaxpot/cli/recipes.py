@@ -1,4 +1,4 @@
-"""`jaxpot recipes`: what a fit can be made of, to be copied and changed."""
+"""`jaxpot recipes`: the recipes of fits, to be copied and changed."""
 
 import shutil
 import textwrap
@@ -38,5 +38,5 @@ def run(options, console):
 
 
 def _about(text):
-    """A recipe begins with a comment that says what it is, up to the first empty line; as one line."""
+    """First comment of a recipe, up to the first empty line, as one line."""
     return " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))

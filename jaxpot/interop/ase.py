@@ -139,7 +139,7 @@ class JaxpotCalculator(Calculator):
         self.reset()
 
     def check_state(self, atoms, tol=1e-15):
-        """What has changed since the last calculation: what ASE looks at, and the data that the potential reads."""
+        """Names of the changes since the last calculation: those of ASE, and of the data that the potential reads."""
         changes = super().check_state(atoms, tol)
         if self.potential.needs and self.atoms is not None and not _same_data(self.atoms, atoms, self.potential.needs):
             changes = [*changes, "data"]
@@ -243,7 +243,7 @@ class JaxpotCalculator(Calculator):
 
 
 def computed(structure, calculator):
-    """What a calculator of ASE makes of a structure: energy (eV), forces (eV/A), stress (eV/A^3) or None without one.
+    """Results of an ASE calculator for a structure: energy (eV), forces (eV/A), stress (eV/A^3) or None without one.
 
     What the calculator raises is its own.
     """

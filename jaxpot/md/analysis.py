@@ -1,4 +1,4 @@
-"""What a trajectory shows: distances, coordination, diffusion, vibrations, with a reason for each that it does not."""
+"""Analysis of trajectories: distances, coordination, diffusion, vibrations; a reason for each that cannot be had."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -91,7 +91,7 @@ def analyse(
     skip: float = 0.0, interval: float | None = None, coordination_cutoff: float | None = None, blocks: int = 5,
     wrapped: bool | None = None, progress: Callable[[str], None] | None = None,
 ) -> Analysis:
-    """Look at a trajectory: g(r), coordination, mean square displacement, diffusion, vibrational density of states.
+    """Analyse a trajectory: g(r), coordination, mean square displacement, diffusion, vibrational density of states.
 
     Args:
         frames: path of a trajectory (see `md.read_frames`), `Frames`, or a list of `ase.Atoms`, `Structure` or `State`.
@@ -138,7 +138,7 @@ def analyse(
 
 
 def _interval(frames, given):
-    """The time between frames, and a sentence where there is none that serves."""
+    """Time between frames, and a note where there is none that serves."""
     if given is not None:
         return given, None
     if len(frames) < 2:

@@ -16,7 +16,7 @@ class AppendOnly:
         self.path = os.fspath(path)
 
     def refuse_old(self):
-        """Nothing is written over.
+        """Refuse to write over a file that exists.
 
         Raises:
             DataError: the file exists.
@@ -28,7 +28,7 @@ class AppendOnly:
             )
 
     def create(self, content=""):
-        """A new file; all of it or nothing.
+        """Create the file with its first contents, or leave nothing behind.
 
         Raises:
             DataError: it exists, or cannot be written.
@@ -46,7 +46,7 @@ class AppendOnly:
             raise self._unwritable(error) from error
 
     def append(self, content):
-        """Write at the end; all of it or nothing.
+        """Append to the file, or leave it as it was.
 
         Raises:
             DataError: it is gone, or cannot be written.
@@ -62,7 +62,7 @@ class AppendOnly:
             raise self._unwritable(error) from error
 
     def put(self, start, content):
-        """Write over bytes that are there, from a place on.
+        """Overwrite existing bytes from a position on.
 
         Raises:
             DataError: it is gone, or cannot be written.
@@ -75,13 +75,13 @@ class AppendOnly:
             raise self._unwritable(error) from error
 
     def end(self):
-        """Bytes so far, on the disk when this returns."""
+        """Length of the file in bytes; they are on the disk when this returns."""
         with open(self.path, "rb") as file:
             os.fsync(file.fileno())
         return os.path.getsize(self.path)
 
     def check(self, end):
-        """Is it as long as it was, at least?
+        """Refuse a file that is shorter than it was.
 
         Raises:
             DataError: the file is gone, or shorter.
@@ -93,7 +93,7 @@ class AppendOnly:
             )
 
     def cut(self, end):
-        """Forget what was written after this end.
+        """Truncate the file to a former end.
 
         Raises:
             DataError: the file is gone, or shorter.
@@ -102,7 +102,7 @@ class AppendOnly:
         os.truncate(self.path, end)
 
     def remove(self):
-        """Forget all of it."""
+        """Remove the file."""
         if os.path.lexists(self.path):
             os.unlink(self.path)
 

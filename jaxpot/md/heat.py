@@ -21,7 +21,7 @@ _FINER = 1.1  # ratio of the limits that are tried
 
 @dataclass(frozen=True)
 class Conductivity:
-    """What `HeatFlux.conductivity` returns, in internal units.
+    """Result of `HeatFlux.conductivity`, in internal units.
 
     Divide conductivities by `units.W_per_m_K` and times by `units.ps`.
 
@@ -84,7 +84,7 @@ class HeatFlux(Observer):
         return found
 
     def _search(self, potential, structure):
-        """A new list, with rows no shorter than before: programs are compiled for their length."""
+        """Make a new neighbour list with rows no shorter than before: programs are compiled for their length."""
         found = checked_neighbors(potential, structure, skin=_SKIN)
         if self.listed is not None:
             found = found.in_rows_of(max(found.capacity, self.listed.capacity))
@@ -186,7 +186,7 @@ def _correlations(flux, lags):
 
 
 def _integrals(correlation):
-    """From 0 to each lag, by trapezoids of width 1."""
+    """Integrals from 0 to each lag, by trapezoids of width 1."""
     return np.cumsum(correlation, axis=0) - 0.5 * (correlation[0] + correlation)
 
 
@@ -195,7 +195,7 @@ def _third(tensors):
 
 
 def _standard_error(parts):
-    """Of the mean of the first axis."""
+    """Standard error of the mean over the first axis."""
     return np.std(parts, axis=0, ddof=1) / np.sqrt(len(parts))
 
 

@@ -53,13 +53,13 @@ class Lists:
         return self.wide.covers(structure, self.wide.cutoff + self.skin)
 
     def pruned(self, structure):
-        """The same with a short list of this structure."""
+        """These lists with the short one pruned anew for this structure."""
         return prune(self.wide, structure, self.skin, self.short.capacity, self.short.inner)
 
 
 @dataclass(frozen=True)
 class Room:
-    """How much lists hold: programs are compiled for it, so it grows seldom, and in steps that other runs share.
+    """Capacities of lists: programs are compiled for them, so they grow seldom, and in steps that other runs share.
 
     wide, short: places of a row; inner: (cutoff, first places of the short rows that hold all within it).
     """
@@ -70,12 +70,12 @@ class Room:
 
     @classmethod
     def of(cls, lists):
-        """That of lists which are there."""
+        """Capacities of existing lists."""
         return cls(lists.wide.capacity, lists.short.capacity, lists.short.inner)
 
     def grown(self, most, lists):
-        """At least a fifth more than is needed now, wherever that is more than there is: what outgrows one row will
-        another.
+        """Capacities raised to 1.2 times the present need wherever that exceeds them; when one row overflows, others
+        are about to.
 
         Args:
             most: needed in a row of the wide list.
@@ -94,7 +94,7 @@ def _roomy(count):
 
 
 def _enough(count):
-    """The first of 3, 4, 6, 8, 12, 16, ... that is a fifth more."""
+    """Smallest of 3, 4, 6, 8, 12, 16, ... that is at least a fifth above a count."""
     power = 2 ** math.ceil(math.log2(max(4, 1.2 * count)))
     return power * 3 // 4 if 1.2 * count <= power * 3 // 4 else power
 
@@ -167,7 +167,7 @@ def prune(wide, structure, skin, capacity, inner):
 
 
 def _places(inside, distances, cutoffs, capacity):
-    """Where in short rows the neighbours go, those within shorter cutoffs first; `capacity` for none, and counts."""
+    """Places of the neighbours in short rows, those within shorter cutoffs first; `capacity` for none, and counts."""
     place, counts = jnp.full(inside.shape, capacity), jnp.zeros(inside.shape[:1], jnp.int32)
     for cutoff in (*cutoffs, jnp.inf):
         near = inside & (distances <= cutoff)

@@ -10,7 +10,7 @@ GOING, WIDE, ROOM, BROKEN = range(4)
 
 @pytree
 class Progress:
-    """How far a run has come: the state, its lists, and why it stopped.
+    """Progress of a run: the state, its lists, and why it stopped.
 
     reason: () int: GOING (all steps are done), WIDE (the wide list is outgrown), ROOM (a row of the short list is
     full), BROKEN (the next step has numbers that are not finite).
@@ -69,6 +69,6 @@ def advance(dynamics, state, lists, target):
 
 
 def _finite(after, structure):
-    """() bool: the numbers of a step are."""
+    """() bool: whether all numbers of a step are finite."""
     finite = jnp.isfinite(after.energy) & jnp.all(jnp.isfinite(after.velocities))
     return finite & jnp.all(jnp.isfinite(structure.positions)) & jnp.all(jnp.isfinite(structure.cell))

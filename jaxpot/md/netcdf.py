@@ -92,7 +92,7 @@ class NetCDFTrajectory(Observer):
 
 
 def frame_bytes(dynamics, state):
-    """One frame."""
+    """Bytes of one frame."""
     structure = state.structure
     lengths, angles, turn = standard_cell(structure.cell, structure.pbc)
     frame = np.zeros((), _layout(len(structure)))
@@ -127,7 +127,7 @@ def standard_cell(cell, pbc):
 
 
 def _layout(n):
-    """The numbers of a frame of n atoms in their order."""
+    """NumPy type of a frame of n atoms: its numbers in their order."""
     vectors = (">f4", (n, 3))
     return np.dtype([
         ("time", ">f8"), ("cell_lengths", ">f8", 3), ("cell_angles", ">f8", 3), ("coordinates", *vectors),
@@ -137,7 +137,7 @@ def _layout(n):
 
 @dataclass(frozen=True)
 class _Variable:
-    """What the head says of a variable; unit: "" for none; size: bytes, of one frame where there is one in each."""
+    """Entry of a variable in the head; unit: "" for none; size: bytes, of one frame where there is one in each."""
 
     name: str
     dimensions: tuple
@@ -156,7 +156,7 @@ class _Variable:
 
 
 def head_bytes(structure):
-    """What stands before the first frame; it counts none."""
+    """Bytes of the head, with a count of no frames."""
     n = len(structure)
     sizes = {"frame": 0, "spatial": 3, "atom": n, "cell_spatial": 3, "cell_angular": 3, "label": 5}
     about = {
@@ -181,7 +181,7 @@ def head_bytes(structure):
 
 
 def _shared(structure):
-    """What all frames share: name -> dimensions and values."""
+    """Variables that all frames share: name -> dimensions and values."""
     return {
         "spatial": (("spatial",), np.array([*"xyz"], "S1")),
         "cell_spatial": (("cell_spatial",), np.array([*"abc"], "S1")),
@@ -199,7 +199,7 @@ def _entries(variables, dimensions, begin):
 
 
 def _attributes(texts):
-    """Texts by their names."""
+    """Bytes of a list of attributes, name -> text."""
     return _list("attributes", [
         _text(name) + _whole(_TYPES["S1"]) + _text(text) for name, text in texts.items()
     ])

@@ -1,4 +1,4 @@
-"""What is looked at while a simulation runs, and kept.
+"""Observers: quantities recorded while a simulation runs.
 
 An observer has `every`, the number of steps between two looks, and
 
@@ -46,28 +46,28 @@ class Observer:
         self.rows = []
 
     def settings(self):
-        """What it is, in words and numbers: a run with other observers is another run."""
+        """Description in words and numbers: a run with other observers is another run."""
         return (type(self).__name__, self.every)
 
     @property
     def files(self):
-        """What it writes to."""
+        """Files that it writes to."""
         return () if self.file is None else (self.file,)
 
     def begin(self, dynamics, state):
-        """Nothing has been seen."""
+        """Begin without rows."""
         self.rows = []
 
     def look(self, dynamics, state):
-        """Keep a row."""
+        """Record a row."""
         self.rows.append(jax.tree.map(np.asarray, self.row(dynamics, state)))
 
     def mark(self):
-        """The rows so far."""
+        """The rows so far, for a checkpoint."""
         return {"rows": np.array(self.rows, float)}
 
     def go_on(self, mark):
-        """The rows as they were."""
+        """Restore the rows of a checkpoint."""
         self.rows = list(np.asarray(mark["rows"]))
 
 
@@ -120,7 +120,7 @@ def _thermo(dynamics, state):
 
 
 class MeanSquareDisplacement(Observer):
-    """How far atoms have come, and how they diffuse.
+    """Mean square displacements of atoms, and diffusion coefficients.
 
     msd(t) = mean over atoms and origins of |r(t0 + t) - r(t0)|^2, the drift of the centre of mass left out, and what
     atoms move with a cell that changes; D = d msd / dt / 6.
@@ -181,7 +181,7 @@ class MeanSquareDisplacement(Observer):
 
 
 class VelocityAutocorrelation(Observer):
-    """How long atoms remember their velocity, and the vibrational density of states that this is the transform of.
+    """Velocity autocorrelation, and the vibrational density of states, its transform.
 
     Args:
         every: steps; the highest frequency is 1 / (2 every time_step).

@@ -76,7 +76,7 @@ def _scan(dynamics, state, neighbors, n, keep):
 
 
 def refuse_traced(*trees):
-    """Refuse derivatives and `jax.jit` of what works on the host, and say what does instead.
+    """Refuse derivatives and `jax.jit` of functions that work on the host, and name the alternative.
 
     Raises:
         DataError: a tracer among the arrays.

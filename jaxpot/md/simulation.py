@@ -31,7 +31,7 @@ _WRITERS = {(".xyz", ".extxyz"): Trajectory, (".nc", ".netcdf"): NetCDFTrajector
 
 @dataclass(frozen=True)
 class Run:
-    """What `run` returns.
+    """Result of `run`.
 
     Attributes:
         state: the last one; `run` takes it to go on.
@@ -149,7 +149,7 @@ def _trajectory(given):
 
 
 def _begin(dynamics, state, observers, claim):
-    """Observers see the first state; the files they create are those of a run that has claimed them before."""
+    """Show the first state to the observers; files they create are those of a run that has claimed them before."""
     files = [file for observer in observers for file in observer.files]
     for file in files:
         file.refuse_old()
@@ -174,18 +174,18 @@ def _remove_files(observers):
 
 
 def _next(observer, step):
-    """The next step that an observer wants to see."""
+    """Next step at which an observer records."""
     return (step // observer.every + 1) * observer.every
 
 
 def _look(observers, dynamics, state, step):
-    """All observers look; what the first of those says that want the run to end, or None."""
+    """Let all observers look; returns the reason of the first that wants the run to end, or None."""
     said = [observer.look(dynamics, state) for observer in observers if step % observer.every == 0]
     return next((reason for reason in said if reason is not None), None)
 
 
 def _steps(dynamics, state, made, upto, skins):
-    """State and lists at a step, lists being mended on the way."""
+    """Advance state and lists to a step, making lists anew on the way."""
     stuck = None
     while True:
         found = advance(dynamics, state, made, upto)
@@ -204,7 +204,7 @@ def _steps(dynamics, state, made, upto, skins):
 
 
 def _broken(dynamics, state, cause=None):
-    """The error that says at which atoms a simulation ends, and what was refused there."""
+    """Error that names the atoms at which a simulation ends, and the refusal there."""
     with suppress(JaxpotError):  # there is no list: the stress stays NaN
         state = state.replace(stress=evaluate(dynamics.potential, state.structure).stress)
     size = np.linalg.norm(np.asarray(state.forces), axis=1)
@@ -223,7 +223,7 @@ def _broken(dynamics, state, cause=None):
 
 
 class _Clock:
-    """How many steps to do before the next look at the clock, and what is said of the progress."""
+    """Number of steps until the next look at the clock, and the sentences about progress."""
 
     def __init__(self, first, target, time_step, progress):
         self.first, self.target, self.time_step, self.progress = first, target, time_step, progress

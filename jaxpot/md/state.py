@@ -12,7 +12,7 @@ from jaxpot.units import kB
 
 @pytree
 class State:
-    """Everything that a step needs and changes.
+    """State of a simulation: everything that a step needs and changes.
 
     structure: positions are not wrapped; velocities: (n, 3) in A per internal unit of time (as ASE's); forces (n, 3)
     eV/A, energy () eV and stress (3, 3) eV/A^3 belong to the positions; free: (n,) bool, which atoms move; key: of the
@@ -77,7 +77,7 @@ class State:
         return self.replace(structure=self.structure.moved(positions), lost=lost)
 
     def _sum(self, name, old, change):
-        """old + change, and `lost` after it.
+        """Compensated sum: old + change, and the new `lost`.
 
         In single precision a step of 0.004 A at 20 A is rounded to 1e-6 A, which heats: the sums are compensated
         (W. Kahan, Commun. ACM 8, 40 (1965)).

@@ -36,7 +36,7 @@ class Trajectory(Observer):
 
 
 def frame_text(state, time_step):
-    """One frame in extended XYZ: momenta in ASE's units, energy in eV, time in fs (`time_step` in internal units)."""
+    """Frame as extended XYZ: momenta in ASE's units, energy in eV, time in fs (`time_step` in internal units)."""
     structure = state.structure
     momenta = np.asarray(structure.masses)[:, None] * np.asarray(state.velocities)
     table = np.concatenate([np.asarray(structure.positions), momenta, np.asarray(state.forces)], axis=1)

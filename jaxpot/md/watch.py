@@ -1,4 +1,4 @@
-"""Observers of how well a fitted potential knows the atoms it meets; they can end a run."""
+"""Observers of the uncertainty of a fitted potential for the atoms it meets; they can end a run."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Watch(Observer):
         return (*super().settings(), self.stop_above)
 
     def numbers(self, structure):
-        """One for each atom, (n,)."""
+        """The number of each atom, (n,)."""
         raise NotImplementedError(type(self).__name__)  # a subclass's duty
 
     def look(self, dynamics, state):
@@ -48,7 +48,7 @@ class Watch(Observer):
 
 
 class SiteDeviation(Watch):
-    """The standard deviation of site energies, eV: what the data leave of each, parametric and residual.
+    """Standard deviation of site energies, eV, parametric and residual.
 
     Args:
         posterior: `Posterior` of the weights of Gaussian processes (`fit(...).posterior`).
