@@ -8,6 +8,7 @@ import numpy as np
 from jaxpot.core.elements import SYMBOLS, atomic_number
 from jaxpot.errors import DataError
 from jaxpot.formats.meam_reference import LATTICES, Reference
+from jaxpot.formats.record import SPECIES, Family, FileList, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.meam import GAMMA_KINDS, MEAM
 
@@ -231,3 +232,13 @@ def _symmetric(values):
 
 def _element(name, entry):
     return atomic_number(name) if name in SYMBOLS[1:] else int(entry["ielement"])
+
+
+FORMAT = Format(
+    name="LAMMPS MEAM (.meam): a library, or a list of a library and a file of parameters",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".meam",),
+    read=read_meam,
+    options=(SPECIES,),
+    files=FileList("the library and the parameters of MEAM (two files .meam)", count=2),
+)

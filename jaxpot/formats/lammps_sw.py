@@ -7,6 +7,7 @@ import numpy as np
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.errors import DataError
 from jaxpot.formats.lammps_triplets import check_complete, read_entries
+from jaxpot.formats.record import SPECIES, Family, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.parameters import ASYMMETRY, species_numbers
 from jaxpot.potentials.stillinger_weber import StillingerWeber
@@ -103,3 +104,12 @@ def _check_exchange(lines, entries, where, species):
 
 def _name(triplet):
     return "-".join(symbol(z) for z in triplet)
+
+
+FORMAT = Format(
+    name="LAMMPS Stillinger-Weber (.sw)",
+    family=Family.THREE_BODY,
+    endings=(".sw",),
+    read=read_sw,
+    options=(SPECIES,),
+)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.errors import DataError
 from jaxpot.formats.lammps_triplets import check_complete, read_entries
+from jaxpot.formats.record import SPECIES, Family, Format
 from jaxpot.formats.text import SMALLEST, Lines
 from jaxpot.potentials.tersoff_triplets import TersoffTriplets
 
@@ -119,3 +120,12 @@ def _check_bonds(lines, entries, where, names):
                 field,
                 line=where[i, j, j],
             )
+
+
+FORMAT = Format(
+    name="LAMMPS Tersoff (.tersoff)",
+    family=Family.BOND_ORDER,
+    endings=(".tersoff",),
+    read=read_tersoff,
+    options=(SPECIES,),
+)

@@ -11,6 +11,8 @@ from jaxpot.formats.quip_classical import read_classical
 from jaxpot.formats.quip_descriptors import descriptor_words, read_term
 from jaxpot.formats.quip_document import Document
 from jaxpot.formats.quip_init_args import read_parts
+from jaxpot.formats.quip_write import write_quip_xml
+from jaxpot.formats.record import SPECIES, Family, Format, Option
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
@@ -89,3 +91,21 @@ def _species(document, given):
             "and there is no training set): give them, as in jp.load(path, species=['Si']) or --species Si"
         )
     return tuple(sorted(named))
+
+
+def _looks_like_gap(head, path):
+    return head.lstrip().startswith(b"<") and (path.lower().endswith(".xml") or b"<GAP" in head)
+
+
+FORMAT = Format(
+    name="GAP (QUIP's .xml)",
+    family=Family.MACHINE_LEARNED,
+    contents=_looks_like_gap,
+    read=read_quip_xml,
+    options=(
+        SPECIES,
+        Option("tolerance", "eV, by how much site energies may change for the sake of speed; by default by rounding"),
+    ),
+    write=write_quip_xml,
+    written_as=(".xml",),
+)

@@ -4,6 +4,7 @@ import numpy as np
 
 from jaxpot.core.elements import atomic_number
 from jaxpot.errors import DataError
+from jaxpot.formats.record import Family, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.eam import EAM
 
@@ -134,3 +135,24 @@ def _element_line(lines, name):
     lines.count(words[0], field, 0, 10**6)
     for word in words[1:3]:
         lines.number(word, field)
+
+
+def _looks_like_setfl(head, path):
+    """Whether the fourth line names as many elements as it announces, and the fifth has the five numbers of a grid."""
+    words = [line.split() for line in head.decode("latin-1").splitlines()[3:5]]
+    return len(words) == 2 and len(words[1]) == 5 and words[0][:1] == [str(len(words[0]) - 1)]
+
+
+FORMAT = Format(
+    name="EAM setfl (.eam.alloy)",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".eam.alloy", ".alloy", ".setfl"),
+    contents=_looks_like_setfl,
+    read=read_setfl,
+)
+FORMAT_OF_PAIRS = Format(
+    name="EAM setfl with densities of pairs (.eam.fs)",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".eam.fs", ".fs"),
+    read=read_setfl_fs,
+)
