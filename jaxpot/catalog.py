@@ -95,8 +95,8 @@ def load(model: str | os.PathLike | Sequence[str | os.PathLike], **options: obje
     Args:
         model: path or name; or a list of paths: of EAM funcfl files (.eam), of which LAMMPS's rules make an alloy, or
             of the library and the file of parameters of MEAM (.meam).
-        **options: what the reader of the format takes beside the path (`jaxpot models` lists it by format); None is as
-            good as left out.
+        **options: what the reader of the format takes beside the path (`jaxpot models` lists them by format); None is
+            as good as left out. Among them:
             species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
                 for GAPs, .sw and .tersoff files that name more; which sets, where a .tersoff file has several of an
                 element: ("C", "Si(D)"); the names in a MEAM library, in the order of the parameters.

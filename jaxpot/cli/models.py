@@ -25,7 +25,10 @@ def run(options, console):
     ]
     for model in models:
         console.text(f"{model['name']}\n    {', '.join(model['elements'])}: {model['form']}\n    {model['source']}")
-    console.text("\nWherever a MODEL is asked for, give one of these names, or a file (with options of jp.load):")
+    console.text("\nWherever a MODEL is asked for, give one of these names, or a file [with the options of jp.load]:")
     for record in formats:
         console.text(f"    {record['name']}" + (f" [{', '.join(record['options'])}]" if record["options"] else ""))
+    console.text("\nOptions:")
+    for option in catalog.reader_options():
+        console.text(f"    {option.name}: {option.about}")
     console.result({"models": models, "formats": formats})
