@@ -19,6 +19,7 @@ from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.typing import FilePath
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def reader_options() -> tuple[Option, ...]:
     return tuple({option.name: option for record in FORMATS for option in record.options}.values())
 
 
-def load(model: str | os.PathLike | Sequence[str | os.PathLike], **options: object) -> Potential | Posterior:
+def load(model: FilePath | Sequence[FilePath], **options: object) -> Potential | Posterior:
     """Load a potential from a published file, from a file written by `save`, or a built-in model by its name.
 
     A file that `save` has made of a `Posterior` gives that.
@@ -123,7 +124,7 @@ def load(model: str | os.PathLike | Sequence[str | os.PathLike], **options: obje
     return _format_of(path).load([path], options)
 
 
-def save(potential: Potential | Posterior, path: str | os.PathLike) -> None:
+def save(potential: Potential | Posterior, path: FilePath) -> None:
     """Write a potential to a file that `load` reads back; atomically.
 
     The ending chooses the format: `.xml` is a GAP for QUIP, with files of sparse points beside it

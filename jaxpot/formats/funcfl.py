@@ -8,11 +8,12 @@ from jaxpot.formats.record import Family, FileList, Format
 from jaxpot.formats.setfl import read_grid
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.eam import EAM
+from jaxpot.typing import FilePath
 
 _CHARGES = 27.2 * 0.529  # eV A: Z_i Z_j of the files is in hartree bohr, with the digits that LAMMPS gives them
 
 
-def read_funcfl(*paths):
+def read_funcfl(*paths: FilePath) -> EAM:
     """Read `eam` files, one for each element; several make an alloy.
 
     The format: a title; a line with the atomic number, mass, lattice constant and type; n_rho, drho, n_r, dr and

@@ -11,6 +11,7 @@ from jaxpot.formats.meam_reference import LATTICES, Reference
 from jaxpot.formats.record import SPECIES, Family, FileList, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.meam import GAMMA_KINDS, MEAM
+from jaxpot.typing import Elements, FilePath
 
 _QUOTES = str.maketrans("'\"", "  ")
 _FIELDS = (
@@ -31,7 +32,7 @@ _INDICES = {
 }
 
 
-def read_meam(library, parameters=None, species=None):
+def read_meam(library: FilePath, parameters: FilePath | None = None, species: Elements | None = None) -> MEAM:
     """Read MEAM from a library and, if there is one, a file of parameters.
 
     The library holds, for every name: the name, the reference structure, z, ielement, atwt, alpha, b0 to b3, alat,
@@ -74,7 +75,7 @@ def read_meam(library, parameters=None, species=None):
         raise at.error(str(error)) from error
 
 
-def read_library(lines):
+def read_library(lines: Lines) -> tuple[dict[str, dict], dict[str, int]]:
     """The entries of a library, {name: {field: number, "lattice": structure}}, and the line each begins on."""
     entries, where = {}, {}
     while lines.more():

@@ -11,13 +11,14 @@ from jaxpot.formats.record import SPECIES, Family, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.parameters import ASYMMETRY, species_numbers
 from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.typing import Elements, FilePath
 
 _FIELDS = ("epsilon", "sigma", "a", "lambda", "gamma", "costheta0", "A", "B", "p", "q", "tol")
 _LARGEST_EXPONENT = 1000.0  # of p and q
 _NOT_NEGATIVE = ("epsilon", "sigma", "a", "lambda", "gamma", "p", "q", "tol")
 
 
-def read_sw(path, species=None):
+def read_sw(path: FilePath, species: Elements | None = None) -> StillingerWeber:
     """Read a `.sw` file.
 
     The format: entries of three elements (the first is the atom in the centre) and eleven numbers, epsilon,

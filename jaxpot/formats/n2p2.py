@@ -1,6 +1,7 @@
 """Neural network potentials in the folders of n2p2 and RuNNer: `input.nn`, `scaling.data`, `weights.*.data`."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,18 @@ from jaxpot.formats.n2p2_settings import ACTIVATIONS, SCALING, SETTINGS, Setting
 from jaxpot.formats.n2p2_write import write_n2p2
 from jaxpot.formats.record import Family, Format, Option
 from jaxpot.formats.text import Lines
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
+from jaxpot.typing import FilePath
 
 LENGTHS = {"angstrom": 1.0, "bohr": 0.529177210903}  # A, CODATA 2018
 ENERGIES = {"ev": 1.0, "hartree": 27.211386245988}  # eV
 
 
-def read_n2p2(path, units=None):
+def read_n2p2(path: FilePath, units: str | Sequence[str | float] | None = None) -> Potential:
     """Read a folder.
 
     E = sum_i [network of the element of i (scaled symmetry functions of i) / conv_energy + mean_energy + atom_energy]

@@ -10,16 +10,17 @@ from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.symmetry_functions import Radial, SymmetryFunctions
 from jaxpot.errors import DataError
 from jaxpot.formats.n2p2_settings import ACTIVATIONS, FADES, SCALING, SETTINGS, file_order
-from jaxpot.potentials.base import addends
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
+from jaxpot.typing import FilePath
 
 _LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
 
 
-def write_n2p2(potential, path):
+def write_n2p2(potential: Potential, path: FilePath) -> None:
     """Write a folder in eV and A (LAMMPS: `cflength 1.0 cfenergy 1.0`), the settings last.
 
     Inputs are scaled with `scale_symmetry_functions_sigma`; offsets and scales of outputs go into the last layer.

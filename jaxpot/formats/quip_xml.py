@@ -13,13 +13,14 @@ from jaxpot.formats.quip_document import Document
 from jaxpot.formats.quip_init_args import read_parts
 from jaxpot.formats.quip_write import write_quip_xml
 from jaxpot.formats.record import SPECIES, Family, Format, Option
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.parameters import species_numbers
+from jaxpot.typing import Elements, FilePath
 
 
-def read_quip_xml(path, species=None, tolerance=0.0):
+def read_quip_xml(path: FilePath, species: Elements | None = None, tolerance: float = 0.0) -> Potential:
     """Read a GAP as `gap_fit` writes it.
 
     The file holds reference energies e0 of the elements and any number of coordinates: a descriptor, a

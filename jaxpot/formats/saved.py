@@ -5,9 +5,10 @@ from jaxpot.errors import DataError
 from jaxpot.formats.record import Format
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import FilePath
 
 
-def read_saved(path: str) -> Potential | Posterior:
+def read_saved(path: FilePath) -> Potential | Posterior:
     """Read a potential or posterior that `jaxpot.save` has written.
 
     Raises:

@@ -1,5 +1,7 @@
 """EAM potentials in the setfl format (LAMMPS `eam/alloy`), and with densities of pairs (`eam/fs`)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
@@ -7,11 +9,12 @@ from jaxpot.errors import DataError
 from jaxpot.formats.record import Family, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.eam import EAM
+from jaxpot.typing import FilePath
 
 _MOST_ELEMENTS = 118
 
 
-def read_setfl(path):
+def read_setfl(path: FilePath) -> EAM:
     """Read an `eam/alloy` file.
 
     The format: three lines of title; the number of elements and their symbols; n_rho, drho, n_r, dr and the
@@ -32,7 +35,7 @@ def read_setfl(path):
     return _read(path, of_pairs=False)
 
 
-def read_setfl_fs(path):
+def read_setfl_fs(path: FilePath) -> EAM:
     """Read an `eam/fs` file: as `read_setfl`, but F of an element is followed by its density at each element.
 
     Returns:
@@ -102,7 +105,7 @@ def _elements(lines):
     return symbols
 
 
-def read_grid(lines, needed):
+def read_grid(lines: Lines, needed: Callable[[int, int], int]) -> tuple[int, float, int, float, float]:
     """n_rho, drho, n_r, dr and the cutoff; `needed(n_rho, n_r)` is how many numbers must follow."""
     words = lines.next("grid")
     if len(words) != 5:

@@ -7,6 +7,7 @@ the card, with a warning that says why. Everything else that goes wrong is an er
 import base64
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from jaxpot.core.structure import Structure
 from jaxpot.core.versions import versions
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning, ResourceError
 from jaxpot.io import band_path, special_points
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.properties.relax import relax
 from jaxpot.report import entries
 from jaxpot.report.bars import card_spreads
@@ -30,6 +33,7 @@ from jaxpot.report.cautions import cautions
 from jaxpot.report.crystal import primitive
 from jaxpot.report.entries import DEFECTS, ROOM, Study
 from jaxpot.report.html import html_page
+from jaxpot.typing import FilePath
 
 _LONG_SYMMETRY = 1000  # atoms
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
@@ -62,15 +66,15 @@ class Card:
     results: dict = field(repr=False)
     spreads: dict = field(repr=False, default_factory=dict)
 
-    def document(self):
+    def document(self) -> dict:
         """What is in `card.json`: plain dicts, lists, strings and finite numbers."""
         return {**self.values, "meta": self.meta}
 
-    def figures(self):
+    def figures(self) -> dict:
         """The figures by name; a quantity that does not exist has none."""
         return {figure.name: figure.draw(self.results, self.spreads) for figure in self._shown()}
 
-    def write(self, folder):
+    def write(self, folder: FilePath) -> list[Path]:
         """Write `card.json`, `card.html` and one PNG for each figure; return the paths."""
         folder = Path(folder)
         folder.mkdir(exist_ok=True)
@@ -91,9 +95,11 @@ class Card:
 
 
 def property_card(
-    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None,
-    posterior=None, defects=True, pressure=0.0,
-):
+    potential: Potential, structure: Structure, name: str, progress: Callable[[str], None] | None = None,
+    model: dict[str, str] | None = None, mesh: int = 8, dos_mesh: int = 30, points: int = 200,
+    temperatures: Sequence[float] | None = None, posterior: Posterior | None = None, defects: bool = True,
+    pressure: float = 0.0,
+) -> Card:
     """Compute the property card of a crystal.
 
     Args:
@@ -222,7 +228,7 @@ def _waited(future, progress, say, seconds=10.0):
     return future.result()
 
 
-def check_size(atoms):
+def check_size(atoms: int) -> None:
     """Refuse so many atoms that finding their symmetry alone takes minutes.
 
     Raises:
@@ -254,15 +260,15 @@ def _small_enough(structure, points, say):
     return structure
 
 
-def relaxed_crystal(potential, structure, pressure=0.0):
+def relaxed_crystal(potential: Potential, structure: Structure, pressure: float = 0.0) -> Structure:
     """The primitive cell of a crystal at the minimum of its enthalpy; refuses what does not converge."""
-    found = relax(potential, primitive(Structure.of(structure)), cell=True, pressure=pressure)
-    if not found.converged:
+    result = relax(potential, primitive(Structure.of(structure)), cell=True, pressure=pressure)
+    if not result.converged:
         raise ConvergenceError(
-            f"the crystal did not relax: after {found.steps} steps the largest gradient is {found.fmax:.3g} "
+            f"the crystal did not relax: after {result.steps} steps the largest gradient is {result.fmax:.3g} "
             "eV/A, expected 1e-6; start closer to the minimum (jaxpot relax writes where it came to)"
         )
-    return primitive(found.structure)
+    return primitive(result.structure)
 
 
 # What may be missing, and what was said on the way ---------------------------------------------------------------

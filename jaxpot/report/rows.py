@@ -1,5 +1,6 @@
 """Rows of a property card's table: a name, a value with its error bar, and a unit."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 MISSING = "not available"
@@ -41,7 +42,9 @@ def number(value: float | None, digits: int, deviation: float | None = None) -> 
     return f"{value:.{digits}f} ± {deviation:.{digits}f}"
 
 
-def mode_rows(section: str, table: dict | None, frequencies: dict | None, deviations: dict | None, unit: str):
+def mode_rows(
+    section: str, table: dict | None, frequencies: dict | None, deviations: dict | None, unit: str
+) -> Iterator[Row]:
     """Rows of a number of each mode, {special point: numbers}; one row a point.
 
     Args:
@@ -51,7 +54,7 @@ def mode_rows(section: str, table: dict | None, frequencies: dict | None, deviat
     if table is None or frequencies is None:
         yield Row(section, "At the special points", MISSING, "")
         return
-    scale = max(abs(f) for row in frequencies.values() for f in row)
+    scale = max(abs(f) for of_point in frequencies.values() for f in of_point)
     for point, values in table.items():
         bars = None if deviations is None else deviations[point]
         text, numbers = _grouped(values, 3, frequencies[point], scale, bars)

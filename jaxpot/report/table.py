@@ -36,12 +36,12 @@ def rows(document: dict) -> list[Row]:
     return [row for prop in entries.PROPERTIES if prop.rows is not None for row in prop.rows(document)]
 
 
-def deviations_off(truth, document):
+def deviations_off(truth: dict, document: dict) -> list[Row]:
     """Rows that say by how many of its standard deviations each number of a card is off that of another card.
 
     Only of rows that both have, with as many numbers, and where there are deviations.
     """
-    known, found = {(row.section, row.name): row.numbers for row in rows(truth)}, []
+    known, shown = {(row.section, row.name): row.numbers for row in rows(truth)}, []
     for row in rows(document):
         reference = known.get((row.section, row.name), ())
         if len(row.numbers) != len(reference) or not any(deviation for _, deviation in row.numbers):
@@ -50,26 +50,26 @@ def deviations_off(truth, document):
             f"{(value - true) / deviation:+.1f}" if deviation and true is not None else "–"
             for (value, deviation), (true, _) in zip(row.numbers, reference, strict=True)
         ]
-        found.append(Row(row.section, row.name, ", ".join(off) + " σ", ""))
-    return found
+        shown.append(Row(row.section, row.name, ", ".join(off) + " σ", ""))
+    return shown
 
 
-def text_table(document, unicode=True, width=None):
+def text_table(document: dict, unicode: bool = True, width: int | None = None) -> str:
     """The table as text for a terminal.
 
     Args:
         unicode: False for terminals that show ASCII only.
         width: letters in a line; longer lists of numbers go on in the next one. By default they do not.
     """
-    found = rows(document)
-    name_width = max(len(row.name) for row in found)
-    unit_width = max(len(row.unit) for row in found)
+    shown = rows(document)
+    name_width = max(len(row.name) for row in shown)
+    unit_width = max(len(row.unit) for row in shown)
     room = max(30, width - name_width - unit_width - 6) if width else None
-    value_width = max(len(line) for row in found if row.unit for line in _wrapped(row.value, room))
+    value_width = max(len(line) for row in shown if row.unit for line in _wrapped(row.value, room))
     title = _title(document)
     lines = [title, "─" * len(title)]
     section = None
-    for row in found:
+    for row in shown:
         if row.section != section:
             if section is not None:
                 lines.append("")
@@ -99,7 +99,7 @@ def _wrapped(value, room):
     return lines
 
 
-def to_ascii(text):
+def to_ascii(text: str) -> str:
     """The text for a terminal that cannot show Greek letters."""
     for letter, plain in _ASCII.items():
         text = text.replace(letter, plain)

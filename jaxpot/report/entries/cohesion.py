@@ -2,15 +2,18 @@
 
 import numpy as np
 
+from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import knows_isolated_atoms
 from jaxpot.report.crystal import isolated_atom
 from jaxpot.report.entries.record import Entry, Property
 from jaxpot.report.entries.shape import SECTION
 from jaxpot.report.rows import entry_row
+from jaxpot.typing import Scalar
 
 
-def cohesive_energy(potential, crystal):
+def cohesive_energy(potential: Potential, crystal: Structure) -> Scalar:
     """Energy per atom that it takes to separate a crystal into isolated atoms, eV."""
     numbers = np.asarray(crystal.numbers).tolist()
     alone = {z: energy(potential, isolated_atom(z)) for z in set(numbers)}

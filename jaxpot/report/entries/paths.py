@@ -1,5 +1,8 @@
 """Properties along the path of the Brillouin zone, and at its special points: one call for both compiles once."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from jaxpot.report.entries.record import Study
@@ -10,7 +13,7 @@ def wave_vectors(study: Study) -> np.ndarray:
     return np.concatenate([study.route.q_points, np.array(list(study.special.values()))])
 
 
-def split(bands: type, study: Study, result, *names: str):
+def split(bands: type, study: Study, result: Any, *names: str) -> tuple[Any, dict[str, np.ndarray]]:
     """The parts of a result for `wave_vectors`: `bands` along the path, and {name: values at the special points}."""
     route, count = study.route, len(study.route.q_points)
     values = {name: np.asarray(getattr(result, name)) for name in names}
@@ -19,7 +22,7 @@ def split(bands: type, study: Study, result, *names: str):
     return bands(**path, **along), {name: value[count:] for name, value in values.items()}
 
 
-def by_point(study: Study, table) -> dict[str, list[float | None]]:
+def by_point(study: Study, table: Sequence) -> dict[str, list[float | None]]:
     """Rows of a table by their special points; None for what is not finite."""
     return {
         name: [float(x) if np.isfinite(x) else None for x in row]
@@ -27,7 +30,7 @@ def by_point(study: Study, table) -> dict[str, list[float | None]]:
     }
 
 
-def spaced(distances, count: int) -> np.ndarray:
+def spaced(distances: Sequence[float], count: int) -> np.ndarray:
     """Indices of about `count` points of a path, the two sides of each of its jumps among them."""
     x = np.asarray(distances)
     jumps = np.flatnonzero(np.diff(x) <= 1e-9 * x[-1])

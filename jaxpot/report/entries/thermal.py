@@ -1,6 +1,7 @@
 """Thermal properties on a card: expansion, heat capacity, and their table over temperature."""
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def _interpolated(temperatures, known, table):
     }
 
 
-def thermal_table(results):
+def thermal_table(results: Mapping) -> dict[str, list] | None:
     """The thermal properties as columns of plain numbers; None without any."""
     if "thermal" not in results:
         return None
@@ -99,7 +100,7 @@ def thermal_table(results):
     }
 
 
-def at_room(results, name):
+def at_room(results: Mapping, name: str) -> float | None:
     """A column of `thermal_table` at 300 K; None where the crystal does not get that warm."""
     table = thermal_table(results)
     if table is None or ROOM not in table["temperature_K"]:
