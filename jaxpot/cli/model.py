@@ -18,7 +18,7 @@ _FLAG = "--model"
 
 
 def model_argument(parser):
-    """MODEL or --model, and --species and --units for files that do not name theirs.
+    """MODEL or --model, and the options of the readers of files, such as --species for files that do not name theirs.
 
     Args:
         parser: `CommandParser`, with the words of the command line.
@@ -29,7 +29,7 @@ def model_argument(parser):
         parser.about_words = f" (or {_FLAG} FILE [FILE ...] in place of MODEL)"
         parser.add_argument(
             "model", metavar="MODEL",
-            help="a file (a potential, or a .posterior), a folder of n2p2, or a built-in name (see `jaxpot models`); "
+            help="a file (a potential, or a .posterior), a folder, or a built-in name (see `jaxpot models`); "
             f"left out where {_FLAG} is given",
         )
     parser.add_argument(
@@ -37,18 +37,13 @@ def model_argument(parser):
         help="in place of MODEL, for a model of several files: all words up to the next flag, so write the other words "
         "before it (library.meam SiC.meam, with --species Si C; Cu_u3.eam Ni_u3.eam)",
     )
-    parser.add_argument(
-        "--species",
-        nargs="+",
-        metavar="EL",
-        help="the elements of the model, where its files name none or more (some GAPs, MEAM libraries)",
-    )
-    parser.add_argument(
-        "--units",
-        nargs=2,
-        metavar=("LENGTH", "ENERGY"),
-        help="of the model, where its files name none (n2p2): Bohr Hartree, Angstrom eV, or how many A and eV one is",
-    )
+    for option in _flags():
+        parser.add_argument(f"--{option.name}", metavar=option.metavar, nargs=option.nargs, help=option.about)
+
+
+def _flags():
+    """Those options of the readers of files that the command line has."""
+    return [option for option in catalog.reader_options() if option.metavar is not None]
 
 
 def _is_flagged(words):
@@ -98,8 +93,8 @@ def load_model(options):
 
 def load_posterior(options):
     """The potential, and the posterior that it is the mean of or None."""
-    found = catalog.load(model_files(options), species=options.species, units=options.units)
-    return (found.potential, found) if isinstance(found, Posterior) else (found, None)
+    model = catalog.load(model_files(options), **{flag.name: getattr(options, flag.name) for flag in _flags()})
+    return (model.potential, model) if isinstance(model, Posterior) else (model, None)
 
 
 def smooth_argument(parser):

@@ -1,9 +1,9 @@
-"""`jaxpot models`: the built-in potentials."""
+"""`jaxpot models`: the built-in potentials, and the formats of files."""
 
 from jaxpot import catalog
 
 NAME = "models"
-HELP = "list the built-in models with their sources"
+HELP = "list the built-in models with their sources, and the formats of files that are read"
 EPILOG = """examples:
   jaxpot models
   jaxpot models --json
@@ -15,16 +15,20 @@ def arguments(parser):
 
 
 def run(options, console):
-    records = [
-        {"name": m.name, "elements": list(m.elements), "form": m.form, "source": m.source}
-        for m in catalog.models()
+    models = [
+        {"name": model.name, "elements": list(model.elements), "form": model.form, "source": model.source}
+        for model in catalog.models()
     ]
-    for record in records:
-        console.text(
-            f"{record['name']}\n    {', '.join(record['elements'])}: {record['form']}\n    {record['source']}"
-        )
-    console.text(
-        f"\nWherever a MODEL is asked for, give one of these names or a file: "
-        f"{'; '.join(name for name, _, _ in catalog.FORMATS)}."
-    )
-    console.result({"models": records})
+    formats = [
+        {"name": record.name, "options": {option.name: option.about for option in record.options}}
+        for record in catalog.FORMATS
+    ]
+    for model in models:
+        console.text(f"{model['name']}\n    {', '.join(model['elements'])}: {model['form']}\n    {model['source']}")
+    console.text("\nWherever a MODEL is asked for, give one of these names, or a file [with the options of jp.load]:")
+    for record in formats:
+        console.text(f"    {record['name']}" + (f" [{', '.join(record['options'])}]" if record["options"] else ""))
+    console.text("\nOptions:")
+    for option in catalog.reader_options():
+        console.text(f"    {option.name}: {option.about}")
+    console.result({"models": models, "formats": formats})

@@ -4,14 +4,16 @@ import numpy as np
 
 from jaxpot.core.elements import symbol
 from jaxpot.errors import DataError, FormatError
+from jaxpot.formats.record import Family, FileList, Format
 from jaxpot.formats.setfl import read_grid
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.eam import EAM
+from jaxpot.typing import FilePath
 
 _CHARGES = 27.2 * 0.529  # eV A: Z_i Z_j of the files is in hartree bohr, with the digits that LAMMPS gives them
 
 
-def read_funcfl(*paths):
+def read_funcfl(*paths: FilePath) -> EAM:
     """Read `eam` files, one for each element; several make an alloy.
 
     The format: a title; a line with the atomic number, mass, lattice constant and type; n_rho, drho, n_r, dr and
@@ -94,3 +96,19 @@ def _resampled(table, step, count, new_step):
         - 0.5 * p * (p + 1.0) * (p - 2.0) * table[k + 1]
         + p * (p * p - 1.0) / 6.0 * table[k + 2]
     )
+
+
+def _looks_like_funcfl(head, path):
+    """Whether the second line describes an element (Z mass a type), and the third a grid."""
+    words = [line.split() for line in head.decode("latin-1").splitlines()[1:3]]
+    return [len(line) for line in words] == [4, 5] and words[1][0].isdigit() and words[1][2].isdigit()
+
+
+FORMAT = Format(
+    name="EAM funcfl (.eam), or a list of them for an alloy",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".eam", ".funcfl"),
+    contents=_looks_like_funcfl,
+    read=read_funcfl,
+    files=FileList("EAM funcfl files (.eam), one for each element"),
+)

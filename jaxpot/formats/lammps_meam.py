@@ -8,8 +8,10 @@ import numpy as np
 from jaxpot.core.elements import SYMBOLS, atomic_number
 from jaxpot.errors import DataError
 from jaxpot.formats.meam_reference import LATTICES, Reference
+from jaxpot.formats.record import SPECIES, Family, FileList, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.meam import GAMMA_KINDS, MEAM
+from jaxpot.typing import Elements, FilePath
 
 _QUOTES = str.maketrans("'\"", "  ")
 _FIELDS = (
@@ -30,7 +32,7 @@ _INDICES = {
 }
 
 
-def read_meam(library, parameters=None, species=None):
+def read_meam(library: FilePath, parameters: FilePath | None = None, species: Elements | None = None) -> MEAM:
     """Read MEAM from a library and, if there is one, a file of parameters.
 
     The library holds, for every name: the name, the reference structure, z, ielement, atwt, alpha, b0 to b3, alat,
@@ -73,7 +75,7 @@ def read_meam(library, parameters=None, species=None):
         raise at.error(str(error)) from error
 
 
-def read_library(lines):
+def read_library(lines: Lines) -> tuple[dict[str, dict], dict[str, int]]:
     """The entries of a library, {name: {field: number, "lattice": structure}}, and the line each begins on."""
     entries, where = {}, {}
     while lines.more():
@@ -231,3 +233,13 @@ def _symmetric(values):
 
 def _element(name, entry):
     return atomic_number(name) if name in SYMBOLS[1:] else int(entry["ielement"])
+
+
+FORMAT = Format(
+    name="LAMMPS MEAM (.meam): a library, or a list of a library and a file of parameters",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".meam",),
+    read=read_meam,
+    options=(SPECIES,),
+    files=FileList("the library and the parameters of MEAM (two files .meam)", count=2),
+)

@@ -7,16 +7,18 @@ import numpy as np
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.errors import DataError
 from jaxpot.formats.lammps_triplets import check_complete, read_entries
+from jaxpot.formats.record import SPECIES, Family, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.parameters import ASYMMETRY, species_numbers
 from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.typing import Elements, FilePath
 
 _FIELDS = ("epsilon", "sigma", "a", "lambda", "gamma", "costheta0", "A", "B", "p", "q", "tol")
 _LARGEST_EXPONENT = 1000.0  # of p and q
 _NOT_NEGATIVE = ("epsilon", "sigma", "a", "lambda", "gamma", "p", "q", "tol")
 
 
-def read_sw(path, species=None):
+def read_sw(path: FilePath, species: Elements | None = None) -> StillingerWeber:
     """Read a `.sw` file.
 
     The format: entries of three elements (the first is the atom in the centre) and eleven numbers, epsilon,
@@ -103,3 +105,12 @@ def _check_exchange(lines, entries, where, species):
 
 def _name(triplet):
     return "-".join(symbol(z) for z in triplet)
+
+
+FORMAT = Format(
+    name="LAMMPS Stillinger-Weber (.sw)",
+    family=Family.THREE_BODY,
+    endings=(".sw",),
+    read=read_sw,
+    options=(SPECIES,),
+)

@@ -8,8 +8,10 @@ import numpy as np
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.errors import DataError
 from jaxpot.formats.lammps_triplets import check_complete, read_entries
+from jaxpot.formats.record import SPECIES, Family, Format
 from jaxpot.formats.text import SMALLEST, Lines
 from jaxpot.potentials.tersoff_triplets import TersoffTriplets
+from jaxpot.typing import Elements, FilePath
 
 FIELDS = ("m", "gamma", "lambda3", "c", "d", "costheta0", "n", "beta", "lambda2", "B", "R", "D", "lambda1", "A")
 _NOT_NEGATIVE = ("gamma", "c", "d", "n", "beta", "lambda2", "B", "R", "D", "lambda1", "A")
@@ -18,7 +20,7 @@ _TRIPLETS = {"R": "R", "D": "D", "gamma": "gamma", "lambda3": "lam3", "c": "c", 
 _ONE_BOND = 1e-3  # relative; by how much the two ends of a bond may differ, for the sake of rounded tables
 
 
-def read_tersoff(path, species=None):
+def read_tersoff(path: FilePath, species: Elements | None = None) -> TersoffTriplets:
     """Read a `.tersoff` file.
 
     The format: entries of three elements (the first is the atom in the centre) and fourteen numbers, m, gamma,
@@ -119,3 +121,12 @@ def _check_bonds(lines, entries, where, names):
                 field,
                 line=where[i, j, j],
             )
+
+
+FORMAT = Format(
+    name="LAMMPS Tersoff (.tersoff)",
+    family=Family.BOND_ORDER,
+    endings=(".tersoff",),
+    read=read_tersoff,
+    options=(SPECIES,),
+)

@@ -1,48 +1,38 @@
 """Neural network potentials in the folders of n2p2 and RuNNer: `input.nn`, `scaling.data`, `weights.*.data`."""
 
-import re
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxpot.core.elements import atomic_number, symbol
+from jaxpot.core.elements import symbol
 from jaxpot.core.files import check_beside
 from jaxpot.core.numbers import as_positive
-from jaxpot.descriptors.symmetry_functions import Angular, Radial, SymmetryFunctions
-from jaxpot.errors import DataError, FormatError
-from jaxpot.formats.text import SMALLEST, Lines
-from jaxpot.potentials.base import Sum
+from jaxpot.descriptors.symmetry_functions import SymmetryFunctions
+from jaxpot.errors import DataError
+from jaxpot.formats.n2p2_settings import ACTIVATIONS, SCALING, SETTINGS, Settings
+from jaxpot.formats.n2p2_write import write_n2p2
+from jaxpot.formats.record import Family, Format, Option
+from jaxpot.formats.text import Lines
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
+from jaxpot.typing import FilePath
 
-SETTINGS, SCALING = "input.nn", "scaling.data"
-FADES = ("hard", "cosine", "tanh", "tanh-1", "exponential", "poly1", "poly2", "poly3", "poly4")  # cutoff_type 0 to 8
-ACTIVATIONS = {
-    "t": "tanh", "l": "identity", "s": "logistic", "p": "softplus", "r": "relu", "g": "gaussian", "c": "cosine",
-    "S": "reversed logistic", "e": "exponential", "h": "square",
-}
 LENGTHS = {"angstrom": 1.0, "bohr": 0.529177210903}  # A, CODATA 2018
 ENERGIES = {"ev": 1.0, "hartree": 27.211386245988}  # eV
-_RADIAL, _NARROW, _WIDE, _WEIGHTED_RADIAL, _WEIGHTED_NARROW = 2, 3, 9, 12, 13
-_TYPES = {_RADIAL: (6,), _NARROW: (8, 9), _WIDE: (8, 9), _WEIGHTED_RADIAL: (5,), _WEIGHTED_NARROW: (7,)}  # words
-_LEAST_RANGE = 1e-200  # of a function that can be scaled; published files have 1e-54
-_REFUSED = (
-    "use_electrostatics", "fix_charges", "electrostatic_type", "use_vdw", "symfunction_electrostatic",
-    "global_symfunction_short", "element_symfunction_short", "symfunction", "nnp_gen", "use_omp_mkl_ewald",
-)
 
 
-def read_n2p2(path, species=None, units=None):
+def read_n2p2(path: FilePath, units: str | Sequence[str | float] | None = None) -> Potential:
     """Read a folder.
 
     E = sum_i [network of the element of i (scaled symmetry functions of i) / conv_energy + mean_energy + atom_energy]
 
     Args:
         path: the folder, with `input.nn`, `scaling.data` and a `weights.ZZZ.data` for each element.
-        species: refused: the folder names its elements.
         units: of lengths and energies in the folder, which does not name them: "Bohr Hartree", "Angstrom eV", or two
             numbers, how many A and eV one unit is (1 / cflength and 1 / cfenergy of LAMMPS's `pair_style hdnnp`). Not
             needed where a line `# units: Bohr Hartree` stands in `input.nn`.
@@ -59,9 +49,7 @@ def read_n2p2(path, species=None, units=None):
         potentials, J. Chem. Theory Comput. 15, 1827 (2019), and the documentation of n2p2.
     """
     folder = Path(path)
-    if species is not None:
-        raise DataError(f"{path}: this format names its elements: leave out species")
-    settings = _Settings(Lines(folder / SETTINGS))
+    settings = Settings(Lines(folder / SETTINGS))
     length, energy = _units(settings, units)
     ranges = _ranges(_beside(folder, SCALING), settings)
     terms = []
@@ -90,202 +78,6 @@ def read_n2p2(path, species=None, units=None):
 def _beside(folder, name):
     check_beside(folder / name, folder / SETTINGS)
     return folder / name
-
-
-@dataclass(frozen=True)
-class _Word:
-    """The arguments of a keyword, and its line."""
-
-    words: tuple
-    line: int
-
-
-class _Settings:
-    """What `input.nn` says."""
-
-    def __init__(self, lines):
-        self.lines, self.words, self.atomic_energies, found = lines, {}, {}, []
-        self.units = None
-        for number, text in enumerate(lines.all(), 1):
-            declared = re.match(r"#\s*units:\s*(\S+)\s+(\S+)\s*$", text)
-            if declared:
-                self.units = declared.groups()
-            words = text.partition("#")[0].split()
-            if not words:
-                continue
-            word = _Word(tuple(words[1:]), number)
-            if words[0] == "symfunction_short":
-                found.append(word)
-            elif words[0] == "atom_energy":
-                self._atomic_energy(word)
-            elif words[0] in _REFUSED:
-                raise lines.error("this keyword is not supported: it changes energies", words[0], number)
-            elif words[0] == "nnp_type" and word.words[:1] not in (("1",), ("2",), ("2G-HDNNP",), ("HDNNP_2G",)):
-                raise lines.error(f"expected a short-ranged network (2G), got {' '.join(word.words)}", words[0], number)
-            elif words[0] in self.words and words[0] not in ("element_nodes_short", "element_activation_short"):
-                raise lines.error(f"given before, on line {self.words[words[0]][0].line}", words[0], number)
-            else:
-                self.words.setdefault(words[0], []).append(word)
-        self.elements = self._elements()
-        strange = [z for z in self.atomic_energies if z not in self.elements]
-        if strange:
-            raise lines.error(f"{symbol(strange[0])} is none of the elements", "atom_energy", self.energy_line)
-        self.fade, self.inner = self._fade()
-        self.functions = {element: [] for element in self.elements}
-        for word in found:
-            element, function = self._function(word)
-            self.functions[element].append((function, word.line))
-        for element, functions in self.functions.items():
-            if not functions:
-                raise lines.error(f"there is no symfunction_short of {symbol(element)}", "symfunction_short", None)
-            functions.sort(key=lambda pair: file_order(pair[0]))
-
-    def one(self, name, count=None):
-        """The arguments of a keyword that must be there."""
-        if name not in self.words:
-            raise self.lines.error("this keyword is missing", name, None)
-        word = self.words[name][0]
-        if count is not None and len(word.words) != count:
-            raise self.lines.error(f"expected {count} words, got {len(word.words)}", name, word.line)
-        return word
-
-    def number(self, name, default):
-        """The number that a keyword gives."""
-        if name not in self.words:
-            return default
-        word = self.one(name, 1)
-        value = self._float(word, 0, name)
-        if name.startswith("conv") and value <= 0.0:
-            raise self.lines.error(f"expected a positive number, got {value:g}", name, word.line)
-        return value
-
-    def scaling(self, ranges, element):
-        """What is subtracted from the functions, and the factor then: (d,), (d,)."""
-        lower, upper, mean, sigma = ranges[element].T
-        scale, center, by_sigma = (
-            name in self.words
-            for name in ("scale_symmetry_functions", "center_symmetry_functions", "scale_symmetry_functions_sigma")
-        )
-        if by_sigma and (scale or center):
-            raise self.lines.error(
-                "cannot be combined with scale_symmetry_functions or center_symmetry_functions",
-                "scale_symmetry_functions_sigma", self.words["scale_symmetry_functions_sigma"][0].line,
-            )
-        if not (scale or by_sigma):
-            return (mean if center else np.zeros_like(mean)), np.ones_like(mean)
-        low, high = self.number("scale_min_short", 0.0), self.number("scale_max_short", 1.0)
-        if high - low < SMALLEST:
-            message = f"expected more than scale_min_short ({low:g}), got {high:g}"
-            raise self.lines.error(message, "scale_max_short", None)
-        width = sigma if by_sigma else upper - lower
-        flat = np.flatnonzero(~(width > _LEAST_RANGE))
-        if len(flat):
-            k = int(flat[0])
-            function, _ = self.functions[element][k]
-            raise FormatError(
-                f"function {k + 1} of {symbol(element)}, {function}, has "
-                + ("sigma 0" if by_sigma else f"min = max = {upper[k]:g}")
-                + ": it was the same in all training data and cannot be scaled; leave it out and train again",
-                self.lines.path.parent / SCALING, None, f"{symbol(element)} {k + 1}",
-            )
-        factor = (high - low) / width
-        return (mean if center or by_sigma else lower) - low / factor, factor
-
-    def _elements(self):
-        word = self.one("elements")
-        try:
-            found = tuple(sorted({atomic_number(name) for name in word.words}))
-        except DataError as error:
-            raise self.lines.error(str(error), "elements", word.line) from error
-        if "number_of_elements" in self.words:
-            given = self.one("number_of_elements", 1)
-            if given.words[0] != str(len(found)):
-                raise self.lines.error(
-                    f"{given.words[0]} elements are announced, {len(found)} named", "elements", word.line
-                )
-        if not found:
-            raise self.lines.error("expected symbols", "elements", word.line)
-        return found
-
-    def _atomic_energy(self, word):
-        self.energy_line = word.line
-        if len(word.words) != 2:
-            raise self.lines.error("expected an element and an energy", "atom_energy", word.line)
-        self.atomic_energies[self.element(word, 0, "atom_energy")] = self._float(word, 1, "atom_energy")
-
-    def _fade(self):
-        word = self.one("cutoff_type")
-        kinds = [str(k) for k in range(len(FADES))]
-        if not 1 <= len(word.words) <= 2 or word.words[0] not in kinds:
-            raise self.lines.error(
-                f"expected a number from 0 to {len(FADES) - 1}, and perhaps alpha; got {' '.join(word.words)!r}",
-                "cutoff_type", word.line,
-            )
-        inner = self._float(word, 1, "cutoff_type") if len(word.words) == 2 else 0.0
-        if not 0.0 <= inner < 1.0:
-            message = f"alpha: expected a number from 0 to below 1, got {inner:g}"
-            raise self.lines.error(message, "cutoff_type", word.line)
-        return FADES[int(word.words[0])], inner
-
-    def _function(self, word):
-        """Element of the atom and function, lengths in the units of the file."""
-        field, kind = "symfunction_short", word.words[1] if len(word.words) > 1 else ""
-        if kind not in map(str, _TYPES):
-            raise self.lines.error(
-                f"symmetry functions of type {kind!r} are not supported; supported are "
-                f"{', '.join(map(str, sorted(_TYPES)))}", field, word.line,
-            )
-        kind = int(kind)
-        if len(word.words) not in _TYPES[kind]:
-            expected = " or ".join(map(str, _TYPES[kind]))
-            raise self.lines.error(
-                f"expected {expected} words for type {kind}, got {len(word.words)}", field, word.line
-            )
-        center = self.element(word, 0, field)
-        if kind in (_RADIAL, _WEIGHTED_RADIAL):
-            element = self.element(word, 2, field) if kind == _RADIAL else None
-            eta, shift, cutoff = self._float(word, -3, field), self._float(word, -2, field), self._cutoff(word, -1)
-            return center, Radial(eta, shift, cutoff, element, kind == _WEIGHTED_RADIAL)
-        if kind == _WEIGHTED_NARROW:
-            eta, shift, sign, zeta = (self._float(word, k, field) for k in range(2, 6))
-            cutoff = self._cutoff(word, 6)
-            return center, Angular(eta, zeta, sign, cutoff, shift, None, True, True)
-        elements = tuple(sorted(self.element(word, k, field) for k in (2, 3)))
-        eta, sign, zeta = (self._float(word, k, field) for k in range(4, 7))
-        cutoff = self._cutoff(word, 7)
-        shift = self._float(word, 8, field) if len(word.words) > 8 else 0.0
-        return center, Angular(eta, zeta, sign, cutoff, shift, elements, kind == _NARROW)
-
-    def element(self, word, k, field):
-        try:
-            found = atomic_number(word.words[k])
-        except DataError as error:
-            raise self.lines.error(str(error), field, word.line) from error
-        if field != "atom_energy" and found not in self.elements:
-            raise self.lines.error(f"{word.words[k]} is none of the elements", field, word.line)
-        return found
-
-    def _float(self, word, k, field):
-        self.lines.line = word.line
-        return self.lines.number(word.words[k], field)
-
-    def _cutoff(self, word, k):
-        value = self._float(word, k, "symfunction_short")
-        if value < SMALLEST:
-            message = f"cutoff: expected a positive length, {SMALLEST:g} or more, got {value:g}"
-            raise self.lines.error(message, "symfunction_short")
-        return value
-
-
-def file_order(function):
-    """n2p2 sorts the functions of an element; the other files have them in this order."""
-    if isinstance(function, Radial):
-        kind = _WEIGHTED_RADIAL if function.weighted else _RADIAL
-        return kind, function.cutoff, function.eta, function.shift, function.element or 0
-    kind = _WEIGHTED_NARROW if function.weighted else _NARROW if function.narrow else _WIDE
-    return (
-        kind, function.cutoff, function.eta, function.shift, function.zeta, function.sign, function.elements or (0, 0)
-    )
 
 
 def _in_angstrom(function, length):
@@ -408,3 +200,24 @@ def _of_element(settings, keyword, element, layers):
             raise settings.lines.error("expected an element, a layer and a value", keyword)
         if settings.element(word, 0, keyword) == element:
             yield settings.lines.count(word.words[1], keyword, 1, layers) - 1, word.words[2]
+
+
+def _has_settings(head, path):
+    return os.path.isfile(os.path.join(path, SETTINGS))
+
+
+FORMAT = Format(
+    name=f"n2p2 or RuNNer (a folder with {SETTINGS})",
+    family=Family.MACHINE_LEARNED,
+    contents=_has_settings,
+    read=read_n2p2,
+    options=(
+        Option(
+            "units",
+            "of the model, where its files name none (n2p2): Bohr Hartree, Angstrom eV, or how many A and eV one is",
+            metavar=("LENGTH", "ENERGY"), nargs=2,
+        ),
+    ),
+    write=write_n2p2,
+    written_as=(os.sep,),
+)

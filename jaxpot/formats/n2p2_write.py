@@ -9,17 +9,18 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.symmetry_functions import Radial, SymmetryFunctions
 from jaxpot.errors import DataError
-from jaxpot.formats import n2p2
-from jaxpot.potentials.base import addends
+from jaxpot.formats.n2p2_settings import ACTIVATIONS, FADES, SCALING, SETTINGS, file_order
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
+from jaxpot.typing import FilePath
 
-_LETTERS = {name: letter for letter, name in n2p2.ACTIVATIONS.items()}
+_LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
 
 
-def write_n2p2(potential, path):
+def write_n2p2(potential: Potential, path: FilePath) -> None:
     """Write a folder in eV and A (LAMMPS: `cflength 1.0 cfenergy 1.0`), the settings last.
 
     Inputs are scaled with `scale_symmetry_functions_sigma`; offsets and scales of outputs go into the last layer.
@@ -38,10 +39,10 @@ def write_n2p2(potential, path):
     fade, inner = _common(networks, lambda term: (term.descriptor.fade, term.descriptor.inner), "cutoff function")
     hidden = _common(networks, lambda term: len(term.readout.network.kernels) - 1, "number of layers")
     normalised = _common(networks, lambda term: term.readout.network.normalised, "normalised")
-    if (path / n2p2.SETTINGS).exists():
-        raise DataError(f"{path / n2p2.SETTINGS} exists: remove the folder or choose another name")
+    if (path / SETTINGS).exists():
+        raise DataError(f"{path / SETTINGS} exists: remove the folder or choose another name")
     head = ["# written by jaxpot", "# units: Angstrom eV", f"number_of_elements {len(elements)}"]
-    head += [f"elements {' '.join(map(symbol, elements))}", f"cutoff_type {n2p2.FADES.index(fade)} {inner!r}"]
+    head += [f"elements {' '.join(map(symbol, elements))}", f"cutoff_type {FADES.index(fade)} {inner!r}"]
     head += ["scale_symmetry_functions_sigma", "scale_min_short 0.0", "scale_max_short 1.0"]
     head += ["normalize_nodes"] if normalised else []
     head += [f"atom_energy {symbol(z)} {energies[z]!r}" for z in elements if energies.get(z, 0.0) != 0.0]
@@ -50,14 +51,14 @@ def write_n2p2(potential, path):
     for place, element in enumerate(elements, 1):
         factor, term = networks[element]
         order = sorted(
-            range(term.descriptor.dimension), key=lambda k, term=term: n2p2.file_order(term.descriptor.functions[k])
+            range(term.descriptor.dimension), key=lambda k, term=term: file_order(term.descriptor.functions[k])
         )
         scaling += _scaling(place, term.readout, order)
         functions += [_line(element, term.descriptor.functions[k]) for k in order]
         files[f"weights.{element:03d}.data"] = _weights(term.readout, factor, order)
         head += _layers(term.readout.network, element, first=place == 1)
-    files[n2p2.SCALING] = "\n".join(scaling)
-    files[n2p2.SETTINGS] = "\n".join([*head, *functions])
+    files[SCALING] = "\n".join(scaling)
+    files[SETTINGS] = "\n".join([*head, *functions])
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

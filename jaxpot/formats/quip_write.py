@@ -14,15 +14,16 @@ from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
 from jaxpot.errors import DataError
 from jaxpot.formats.quip_write_parts import PARTS, digits, nested_sum, write_parts
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
-from jaxpot.potentials.base import addends
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.constants import Constants, knows_isolated_atoms
 from jaxpot.potentials.described import is_process
+from jaxpot.typing import FilePath
 
 # gap_version: the first with the conventions of today, and one before power spectra had (2 l + 1)^(-1/2).
 _VERSION, _OLD_VERSION = 1426512068, 0
 
 
-def write_quip_xml(potential, path):
+def write_quip_xml(potential: Potential, path: FilePath) -> None:
     """Write a GAP as QUIP reads it: an XML file, and beside it a file of sparse points for each term.
 
     The side files are called `<name of the XML>.sparseX.<label><number>`. The label is made from the contents,

@@ -11,13 +11,16 @@ from jaxpot.formats.quip_classical import read_classical
 from jaxpot.formats.quip_descriptors import descriptor_words, read_term
 from jaxpot.formats.quip_document import Document
 from jaxpot.formats.quip_init_args import read_parts
-from jaxpot.potentials.base import Sum
+from jaxpot.formats.quip_write import write_quip_xml
+from jaxpot.formats.record import SPECIES, Family, Format, Option
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.parameters import species_numbers
+from jaxpot.typing import Elements, FilePath
 
 
-def read_quip_xml(path, species=None, tolerance=0.0):
+def read_quip_xml(path: FilePath, species: Elements | None = None, tolerance: float = 0.0) -> Potential:
     """Read a GAP as `gap_fit` writes it.
 
     The file holds reference energies e0 of the elements and any number of coordinates: a descriptor, a
@@ -89,3 +92,21 @@ def _species(document, given):
             "and there is no training set): give them, as in jp.load(path, species=['Si']) or --species Si"
         )
     return tuple(sorted(named))
+
+
+def _looks_like_gap(head, path):
+    return head.lstrip().startswith(b"<") and (path.lower().endswith(".xml") or b"<GAP" in head)
+
+
+FORMAT = Format(
+    name="GAP (QUIP's .xml)",
+    family=Family.MACHINE_LEARNED,
+    contents=_looks_like_gap,
+    read=read_quip_xml,
+    options=(
+        SPECIES,
+        Option("tolerance", "eV, by how much site energies may change for the sake of speed; by default by rounding"),
+    ),
+    write=write_quip_xml,
+    written_as=(".xml",),
+)

@@ -1,16 +1,20 @@
 """EAM potentials in the setfl format (LAMMPS `eam/alloy`), and with densities of pairs (`eam/fs`)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
 from jaxpot.errors import DataError
+from jaxpot.formats.record import Family, Format
 from jaxpot.formats.text import Lines
 from jaxpot.potentials.eam import EAM
+from jaxpot.typing import FilePath
 
 _MOST_ELEMENTS = 118
 
 
-def read_setfl(path):
+def read_setfl(path: FilePath) -> EAM:
     """Read an `eam/alloy` file.
 
     The format: three lines of title; the number of elements and their symbols; n_rho, drho, n_r, dr and the
@@ -31,7 +35,7 @@ def read_setfl(path):
     return _read(path, of_pairs=False)
 
 
-def read_setfl_fs(path):
+def read_setfl_fs(path: FilePath) -> EAM:
     """Read an `eam/fs` file: as `read_setfl`, but F of an element is followed by its density at each element.
 
     Returns:
@@ -101,7 +105,7 @@ def _elements(lines):
     return symbols
 
 
-def read_grid(lines, needed):
+def read_grid(lines: Lines, needed: Callable[[int, int], int]) -> tuple[int, float, int, float, float]:
     """n_rho, drho, n_r, dr and the cutoff; `needed(n_rho, n_r)` is how many numbers must follow."""
     words = lines.next("grid")
     if len(words) != 5:
@@ -134,3 +138,24 @@ def _element_line(lines, name):
     lines.count(words[0], field, 0, 10**6)
     for word in words[1:3]:
         lines.number(word, field)
+
+
+def _looks_like_setfl(head, path):
+    """Whether the fourth line names as many elements as it announces, and the fifth has the five numbers of a grid."""
+    words = [line.split() for line in head.decode("latin-1").splitlines()[3:5]]
+    return len(words) == 2 and len(words[1]) == 5 and words[0][:1] == [str(len(words[0]) - 1)]
+
+
+FORMAT = Format(
+    name="EAM setfl (.eam.alloy)",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".eam.alloy", ".alloy", ".setfl"),
+    contents=_looks_like_setfl,
+    read=read_setfl,
+)
+FORMAT_OF_PAIRS = Format(
+    name="EAM setfl with densities of pairs (.eam.fs)",
+    family=Family.EMBEDDED_ATOM,
+    endings=(".eam.fs", ".fs"),
+    read=read_setfl_fs,
+)

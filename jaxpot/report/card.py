@@ -7,6 +7,7 @@ the card, with a warning that says why. Everything else that goes wrong is an er
 import base64
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,81 +18,71 @@ import jax
 import numpy as np
 
 from jaxpot import units
+from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.core.versions import versions
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning, ResourceError
 from jaxpot.io import band_path, special_points
-from jaxpot.observables import energy
-from jaxpot.potentials.constants import knows_isolated_atoms
-from jaxpot.properties.elastic import elastic_constants
-from jaxpot.properties.eos import equation_of_state
-from jaxpot.properties.gruneisen import GruneisenBands, gruneisen
-from jaxpot.properties.phonons import PhononBands, force_constants, phonon_dos, phonons
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.properties.relax import relax
-from jaxpot.properties.thermal import thermal_expansion
-from jaxpot.report import elastic_plots, plots
-from jaxpot.report.bars import card_deviations
+from jaxpot.report import entries
+from jaxpot.report.bars import card_spreads
 from jaxpot.report.cautions import cautions
-from jaxpot.report.crystal import isolated_atom, primitive
-from jaxpot.report.curve_bars import CurveDeviations
-from jaxpot.report.defects import defects_of
-from jaxpot.report.entries import DEFINITIONS, ROOM, about, numbers_of, with_deviations
+from jaxpot.report.crystal import primitive
+from jaxpot.report.entries import DEFECTS, ROOM, Study
 from jaxpot.report.html import html_page
+from jaxpot.typing import FilePath
 
 _LONG_SYMMETRY = 1000  # atoms
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
 _UNDER_PRESSURE = (
-    "at {:g} GPa: the crystal is at the minimum of its enthalpy; equation of state, vacancies, surfaces and error bars "
-    "are of crystals without pressure, and left out"
+    "at {:g} GPa: the crystal is at the minimum of its enthalpy; left out, as they are of crystals without pressure: "
+    "{}, error bars"
 )
+_DEVIATION = (
+    "standard deviation of the value, of the shape of the value; null without a posterior. To first order in what is "
+    "uncertain of the potential: its parameters, and what its sparse points do not see near this crystal"
+)
+_BANDS = " Shaded, or as bars: one standard deviation to each side."
 _TEMPERATURES = np.concatenate([np.arange(0.0, 100.0, 10.0), np.arange(100.0, 601.0, 25.0)])
 
 
 @dataclass(frozen=True)
 class Card:
-    """A property card: `values` (the keys of `card.json`), `meta`, and the results behind them."""
+    """A property card.
+
+    Attributes:
+        values: the keys of `card.json` but "meta".
+        meta: what it says of model, crystal and settings.
+        results: of the properties, by name.
+        spreads: what is uncertain of them, by name; empty without a posterior.
+    """
 
     name: str
     values: dict
     meta: dict
     results: dict = field(repr=False)
+    spreads: dict = field(repr=False, default_factory=dict)
 
-    def document(self):
+    def document(self) -> dict:
         """What is in `card.json`: plain dicts, lists, strings and finite numbers."""
         return {**self.values, "meta": self.meta}
 
-    def figures(self):
+    def figures(self) -> dict:
         """The figures by name; a quantity that does not exist has none."""
-        results, atoms, figures = self.results, self.meta["structure"]["atoms"], {}
-        curves = results.get("curves", CurveDeviations())
-        if "bands" in results:
-            figures["bands"] = plots.plot_bands(
-                results["bands"], results.get("dos"), sd=curves.bands, dos_sd=curves.dos
-            )
-        if "dos" in results:
-            figures["dos"] = plots.plot_dos(results["dos"], sd=curves.dos)
-        if "equation_of_state" in results:
-            figures["equation_of_state"] = elastic_plots.plot_equation_of_state(
-                results["equation_of_state"], atoms, sd=curves.energies
-            )
-        if "elastic" in results:
-            figures["elastic"] = elastic_plots.plot_elastic(results["elastic"], slopes=curves.voigt)
-        if "gruneisen" in results:
-            figures["gruneisen"] = plots.plot_gruneisen(results["gruneisen"], sd=curves.gamma)
-        if "thermal" in results:
-            figures["thermal"] = plots.plot_thermal(results["thermal"], atoms, sd=curves.thermal)
-        return figures
+        return {figure.name: figure.draw(self.results, self.spreads) for figure in self._shown()}
 
-    def write(self, folder):
+    def write(self, folder: FilePath) -> list[Path]:
         """Write `card.json`, `card.html` and one PNG for each figure; return the paths."""
         folder = Path(folder)
         folder.mkdir(exist_ok=True)
         pictures = {name: figure.base64() for name, figure in self.figures().items()}
         document = self.document()
-        bars = _BANDS if "curves" in self.results else ""
-        shown = [(_CAPTIONS[name] + bars, data) for name, data in pictures.items() if name in _CAPTIONS]
-        page = html_page(document, shown)
+        bars = _BANDS if self.spreads else ""
+        captions = {figure.name: figure.caption for figure in self._shown() if figure.caption is not None}
+        page = html_page(document, [(caption + bars, pictures[name]) for name, caption in captions.items()])
         files = {f"{name}.png": base64.b64decode(data) for name, data in pictures.items()}
         files["card.html"] = page.encode()
         files["card.json"] = (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
@@ -99,11 +90,16 @@ class Card:
             write_atomically(folder / name, data)
         return [folder / name for name in files]
 
+    def _shown(self):
+        return [figure for prop in entries.PROPERTIES for figure in prop.figures if figure.name in self.results]
+
 
 def property_card(
-    potential, structure, name, progress=None, model=None, mesh=8, dos_mesh=30, points=200, temperatures=None,
-    posterior=None, defects=True, pressure=0.0,
-):
+    potential: Potential, structure: Structure, name: str, progress: Callable[[str], None] | None = None,
+    model: dict[str, str] | None = None, mesh: int = 8, dos_mesh: int = 30, points: int = 200,
+    temperatures: Sequence[float] | None = None, posterior: Posterior | None = None, defects: bool = True,
+    pressure: float = 0.0,
+) -> Card:
     """Compute the property card of a crystal.
 
     Args:
@@ -137,76 +133,82 @@ def property_card(
         raise DataError(f"temperatures: expected {ROOM:g} K to be among them, got {temperatures.tolist()}")
     if (np.diff(temperatures) <= 0.0).any():
         raise DataError(f"temperatures: expected ascending numbers, each once, got {temperatures.tolist()}")
-    results, notes = {}, []
+    properties = [prop for prop in entries.PROPERTIES if defects or prop is not DEFECTS]
+    notes = []
     if pressure:
-        notes.append(_UNDER_PRESSURE.format(pressure / units.GPa))
-        defects, posterior = False, None
+        left_out = [prop.about for prop in properties if not prop.under_pressure]
+        notes.append(_UNDER_PRESSURE.format(pressure / units.GPa, ", ".join(left_out)))
+        properties, posterior = [prop for prop in properties if prop.under_pressure], None
 
-    with _collected(notes), ThreadPoolExecutor(1) as pool:
+    with _collected(notes):
         say("relaxing atoms and cell")
-        structure = _small_enough(structure, points, say)
-        crystal = results["crystal"] = relaxed_crystal(potential, structure, pressure)
-        # Almost all of the time goes into compiling. The longest part begins here, on a core of its own.
-        temperatures_done = []
-        expand = partial(
-            thermal_expansion, potential, crystal, mesh=(mesh,) * 3, differences=True, pressure=pressure
+        crystal = relaxed_crystal(potential, _small_enough(structure, points, say), pressure)
+        study = Study(
+            potential=potential, crystal=crystal, route=band_path(crystal, points=points),
+            special=special_points(crystal), mesh=mesh, dos_mesh=dos_mesh, temperatures=temperatures,
+            pressure=pressure, say=say, notes=notes,
         )
-        thermal = pool.submit(_thermal_expansion, expand, temperatures, _double(), temperatures_done)
-        if not pressure:
-            say("energy against volume")
-            results["equation_of_state"] = equation_of_state(potential, crystal)
-        cohesive = None
-        if knows_isolated_atoms(potential):
-            cohesive = cohesive_energy(potential, crystal)
-        else:
-            notes.append("no cohesive energy: the reference energies are from least squares, not of isolated atoms")
-        say("elastic constants")
-        with _optional("elastic constants", notes):
-            results["elastic"] = elastic_constants(potential, crystal)
-        say("phonons: bands along the standard path")
-        special = special_points(crystal)
-        # One call for the path and the special points: one compiled program.
-        route = band_path(crystal, points=points)
-        wave_vectors = np.concatenate([route.q_points, np.array(list(special.values()))])
-        found = phonons(potential, crystal, wave_vectors)
-        results["force_constants"] = force_constants(potential, crystal)
-        results["bands"], results["phonons"] = _split(PhononBands, route, found, "frequencies")
-        say("phonons: density of states")
-        results["dos"] = phonon_dos(potential, crystal, mesh=(dos_mesh,) * 3)
-        say("Grueneisen parameters")
-        with _optional("Grueneisen parameters", notes):
-            found = gruneisen(potential, crystal, wave_vectors, differences=True)
-            if not np.isfinite(np.asarray(found.gamma)).any():
-                raise ConvergenceError("no mode of this crystal has one")
-            results["gruneisen"], results["modes"] = _split(
-                GruneisenBands, route, found, "frequencies", "gamma"
-            )
-        if defects:
-            say("vacancies and surfaces")
-            results |= defects_of(potential, crystal, notes)
-        say("thermal expansion and heat capacity")
-        with _optional("thermal properties", notes):
-            results["thermal"] = _waited(thermal, temperatures_done, len(temperatures), say)
-
+        results = _computed(properties, study)
     notes += cautions(results, None if posterior is None else posterior.ranges)
-    numbers, bars = numbers_of(results, special, cohesive), {}
+    spreads = {}
     if posterior is not None:
         with _collected(notes):
-            bars, results["curves"] = card_deviations(
-                posterior, crystal, numbers, results, special, ROOM, mesh, dos_mesh, say
-            )
-    meta = {
-        "name": name,
-        **about(potential, model, results, special, bars),
+            spreads = card_spreads(posterior, study, results, properties)
+    meta = {"name": name, "model": _about(potential, model)}
+    for prop in entries.PROPERTIES:
+        if prop.meta is not None:
+            meta |= prop.meta(results, spreads, study)
+    written = [entry for prop in entries.PROPERTIES for entry in prop.entries]
+    meta |= {
         "settings": {
             "mesh": mesh, "dos_mesh": dos_mesh, "points": points, "temperature_K": ROOM, "temperatures_K": asked,
             "pressure_GPa": float(pressure) / units.GPa,
         },
-        "definitions": DEFINITIONS,
+        "definitions": {entry.key: entry.definition for entry in written} | {"sd": _DEVIATION},
         "versions": versions(),
         "warnings": notes,
     }
-    return Card(name, with_deviations(numbers, bars), meta, results)
+    values = {entry.key: _written(entry, results, spreads, study) for entry in written}
+    return Card(name, values, meta, results, spreads)
+
+
+def _computed(properties, study):
+    """The results of all properties, by name; of one that the crystal has not got, a note says why."""
+    results = {}
+    with ThreadPoolExecutor(1) as pool:
+        # Almost all of the time goes into compiling. What takes longest begins here, on a core of its own.
+        begun = {
+            prop.about: pool.submit(_in_thread, prop.compute, study, _double())
+            for prop in properties if prop.progress is not None
+        }
+        for prop in sorted(properties, key=lambda prop: prop.about in begun):
+            study.say(prop.about)
+            with _optional(prop.about, study.notes):
+                if prop.about in begun:
+                    results |= _waited(begun[prop.about], partial(prop.progress, study), study.say)
+                else:
+                    results |= prop.compute(study)
+    return results
+
+
+def _written(entry, results, spreads, study):
+    """An entry of the document: the value with its standard deviation, None where it has none, and its unit."""
+    value = entry.value(results, study)
+    deviation = None if value is None or not spreads else entry.deviation(spreads, study)
+    return {"value": value, "sd": deviation, "unit": entry.unit}
+
+
+def _about(potential, given):
+    """Description of the model: what its class says, and what is given."""
+    species = potential.species
+    described = {
+        "name": type(potential).__name__,
+        "class": type(potential).__name__,
+        "elements": None if species is None else [symbol(z) for z in species],
+        "cutoff_A": float(potential.cutoff),
+        "smoothness": int(potential.smoothness),
+    }
+    return described | (given or {})
 
 
 def _double():
@@ -214,31 +216,19 @@ def _double():
     return bool(jax.config.jax_enable_x64)
 
 
-def _thermal_expansion(expand, temperatures, double, done):
-    """Thermal expansion at all temperatures, or at those below the first that the crystal does not survive.
-
-    Numbers of temperatures are appended to `done` as they are finished.
-    """
+def _in_thread(compute, study, double):
     with jax.enable_x64(double):
-        try:
-            return expand(temperatures, callback=lambda k, _: done.append(k))
-        except ConvergenceError as error:
-            if not done:
-                raise
-            message = f"no thermal properties above {temperatures[len(done) - 1]:g} K: {error}"
-        result = expand(temperatures[: len(done)])
-        warnings.warn(message, JaxpotWarning, stacklevel=2)
-        return result
+        return compute(study)
 
 
-def _waited(thermal, done, count, say, seconds=10.0):
-    """Wait for a thread and return its result, saying every few seconds how many temperatures are done."""
-    while not wait([thermal], timeout=seconds).done:
-        say(f"thermal expansion: {len(done)} of {count} temperatures")
-    return thermal.result()
+def _waited(future, progress, say, seconds=10.0):
+    """Wait for a thread and return its result, saying every few seconds how far it is."""
+    while not wait([future], timeout=seconds).done:
+        say(progress())
+    return future.result()
 
 
-def check_size(atoms):
+def check_size(atoms: int) -> None:
     """Refuse so many atoms that finding their symmetry alone takes minutes.
 
     Raises:
@@ -270,39 +260,18 @@ def _small_enough(structure, points, say):
     return structure
 
 
-def relaxed_crystal(potential, structure, pressure=0.0):
+def relaxed_crystal(potential: Potential, structure: Structure, pressure: float = 0.0) -> Structure:
     """The primitive cell of a crystal at the minimum of its enthalpy; refuses what does not converge."""
-    found = relax(potential, primitive(Structure.of(structure)), cell=True, pressure=pressure)
-    if not found.converged:
+    result = relax(potential, primitive(Structure.of(structure)), cell=True, pressure=pressure)
+    if not result.converged:
         raise ConvergenceError(
-            f"the crystal did not relax: after {found.steps} steps the largest gradient is {found.fmax:.3g} "
+            f"the crystal did not relax: after {result.steps} steps the largest gradient is {result.fmax:.3g} "
             "eV/A, expected 1e-6; start closer to the minimum (jaxpot relax writes where it came to)"
         )
-    return primitive(found.structure)
+    return primitive(result.structure)
 
 
-def cohesive_energy(potential, crystal):
-    """Energy per atom that it takes to separate a crystal into isolated atoms, eV."""
-    numbers = [int(z) for z in np.asarray(crystal.numbers)]
-    alone = {z: float(energy(potential, isolated_atom(z))) for z in set(numbers)}
-    return (sum(alone[z] for z in numbers) - float(energy(potential, crystal))) / len(numbers)
-
-
-# Bands, what may be missing, and what was said on the way --------------------------------------------------------
-
-
-def _split(bands, route, result, *names):
-    """What was computed on a path followed by the special points: the bands, and the values at the points."""
-    values = {name: np.asarray(getattr(result, name)) for name in names}
-    count = len(route.q_points)
-    along = {name: value[:count] for name, value in values.items()}
-    path = {
-        "q": route.q_points,
-        "distances": route.distances,
-        "ticks": tuple(route.ticks),
-        "labels": route.labels,
-    }
-    return bands(**path, **along), {name: value[count:] for name, value in values.items()}
+# What may be missing, and what was said on the way ---------------------------------------------------------------
 
 
 @contextmanager
@@ -324,14 +293,3 @@ def _collected(notes):
         text = str(warning.message)
         if issubclass(warning.category, JaxpotWarning) and text not in notes:
             notes.append(text)
-
-
-_CAPTIONS = {
-    "bands": "Phonon frequencies along the standard path of the Brillouin zone, and their density of states.",
-    "equation_of_state": "Energy against volume, the cell in its shape: computed points and the Birch-Murnaghan curve "
-    "(fourth order) through them; B₀ is the Voigt average of the elastic constants.",
-    "elastic": "Young's modulus by direction, and the stiffness matrix; both static, with relaxed ions.",
-    "gruneisen": "Mode Grüneisen parameters along the same path, coloured by frequency.",
-    "thermal": "Quasi-harmonic properties against temperature.",
-}
-_BANDS = " Shaded, or as bars: one standard deviation to each side."

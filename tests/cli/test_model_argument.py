@@ -96,7 +96,7 @@ MISTAKES = {
         "`jaxpot evaluate` takes one model, and --model is there 2 times: write all files of one model after one --model",
     ),
     "a file of no such list": (
-        ("evaluate", "frames.xyz", "--model", "frames.xyz", "frames.xyz", "--out", "e.json"), "a list is for EAM funcfl",
+        ("evaluate", "frames.xyz", "--model", "frames.xyz", "frames.xyz", "--out", "e.json"), "for EAM funcfl files (.eam), one for each element, of which frames.xyz is not one",
     ),
 }
 

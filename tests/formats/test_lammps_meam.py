@@ -68,7 +68,7 @@ def test_lists_and_single_files_that_are_not_meant(tmp_path):
         jp.load(LIBRARY)
     with pytest.raises(FormatError, match=r"this is a file of parameters: load \[library, this file\]"):
         jp.load(FILES / "two_kinds.meam", species=("Si", "Mg"))
-    with pytest.raises(DataError, match="or for the library and the parameters of MEAM"):
+    with pytest.raises(DataError, match=r"the library and the parameters of MEAM .*, of which .*two_kinds.tersoff is not one"):
         jp.load([LIBRARY, FILES / "two_kinds.tersoff"], species=("Si", "Mg"))
     with pytest.raises(DataError, match="no use for tolerance"):
         jp.load([LIBRARY, FILES / "two_kinds.meam"], species=("Si", "Mg"), tolerance=1e-3)

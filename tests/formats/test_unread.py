@@ -11,11 +11,11 @@ FILES = Path(__file__).parent / "files"
 @pytest.mark.parametrize(
     "name, what, instead",
     [
-        ("a.sw.mod", "`sw/mod`", "read from .sw"),
-        ("SiC.tersoff.zbl", "`tersoff/zbl`", "read from .tersoff"),
-        ("Si.tersoff.mod", "`tersoff/mod`", "read from .tersoff"),
-        ("Si.tersoff.modc", "`tersoff/mod/c`", "read from .tersoff"),
-        ("Si.tersoff.shift", "`tersoff/shift`", "read from .tersoff"),
+        ("a.sw.mod", "`sw/mod`", "Stillinger-Weber (.sw)"),
+        ("SiC.tersoff.zbl", "`tersoff/zbl`", "Tersoff (.tersoff)"),
+        ("Si.tersoff.mod", "`tersoff/mod`", "Tersoff (.tersoff)"),
+        ("Si.tersoff.modc", "`tersoff/mod/c`", "Tersoff (.tersoff)"),
+        ("Si.tersoff.shift", "`tersoff/shift`", "Tersoff (.tersoff)"),
         ("PdHHe.eam.he", "`eam/he`", ".eam.fs"),
         ("AlCu.adp", "`adp`", ".eam.alloy"),
         ("Si.meam.spline", "`meam/spline`", ".eam.alloy"),
@@ -23,7 +23,7 @@ FILES = Path(__file__).parent / "files"
         ("AlCu.bop.table", "`bop`", ".tersoff"),
         ("Si.edip", "`edip`", ".sw"),
         ("InP.vashishta", "`vashishta`", ".sw"),
-        ("Ta06A.snapcoeff", "`snap`", "GAPs"),
+        ("Ta06A.snapcoeff", "`snap`", "GAP (QUIP's .xml)"),
     ],
 )
 def test_what_is_not_read_is_named(tmp_path, name, what, instead):

@@ -29,9 +29,9 @@ GROUPS = {
         "jaxpot/formats/text.py": [
             "tests/formats/test_setfl.py", "tests/formats/test_funcfl.py", "tests/formats/test_lammps_sw.py", *BOUNDARY,
         ],
+        "jaxpot/formats/record.py": ["tests/formats/test_record.py"],
         "jaxpot/formats/unread.py": ["tests/formats/test_unread.py"],
-        "jaxpot/formats/n2p2.py": ["tests/formats/test_n2p2.py", *BOUNDARY],
-        "jaxpot/formats/n2p2_write.py": ["tests/formats/test_n2p2.py", *BOUNDARY],
+        "jaxpot/formats/n2p2*.py": ["tests/formats/test_n2p2.py", *BOUNDARY],
         "jaxpot/formats/quip_*.py": ["tests/formats/test_quip_write.py", "tests/formats/test_quip_xml.py"],
         "jaxpot/io/extxyz.py": ["tests/test_ase_files.py", "tests/test_io.py"],
         "jaxpot/io/cif.py": ["tests/test_cif.py"],

@@ -7,7 +7,7 @@ from ase.build import bulk
 
 import jaxpot as jp
 from jaxpot.report.card import property_card
-from jaxpot.report.curve_bars import _EACH
+from jaxpot.report.entries.vibrations import EACH
 
 MESH, DOS_MESH, STEP = 3, 4, 1e-3
 TEMPERATURES = [100.0, 300.0]
@@ -41,27 +41,26 @@ def differences(around, number):
 
 
 def test_frequencies_and_grueneisen_parameters(card, around):
-    curves = card.results["curves"]
-    at, gamma = curves.gamma
+    at, gamma = card.spreads["gamma"]
     expected = differences(around, lambda c: np.asarray(c.results["gruneisen"].gamma)[at])
     known = np.isfinite(expected)
     np.testing.assert_allclose(gamma[known], expected[known], rtol=2e-3, atol=2e-5)
     expected = differences(around, lambda c: np.asarray(c.results["bands"].frequencies))
-    np.testing.assert_allclose(curves.bands, expected, rtol=1e-3, atol=1e-3 * expected.max())  # at Gamma: rounding, rooted
+    np.testing.assert_allclose(card.spreads["bands"], expected, rtol=1e-3, atol=1e-3 * expected.max())  # at Gamma: rounding, rooted
 
 
 def test_energies_stiffness_and_thermal_properties(card, around):
-    curves, volumes = card.results["curves"], np.asarray(card.results["equation_of_state"].volumes)
+    volumes = np.asarray(card.results["equation_of_state"].volumes)
 
     def above(c):
         curve = c.results["equation_of_state"]
         return np.asarray(curve.curve(volumes)) - float(curve.energy)
 
     expected = differences(around, above)
-    np.testing.assert_allclose(curves.energies, expected, rtol=2e-2, atol=2e-3 * expected.max())
+    np.testing.assert_allclose(card.spreads["energies"], expected, rtol=2e-2, atol=2e-3 * expected.max())
     voigt = differences(around, lambda c: np.asarray(c.results["elastic"].voigt))
-    np.testing.assert_allclose(np.linalg.norm(curves.voigt, axis=2), voigt, rtol=1e-3, atol=1e-5 * voigt.max())
-    for name, sd in curves.thermal.items():
+    np.testing.assert_allclose(np.linalg.norm(card.spreads["voigt_slopes"], axis=2), voigt, rtol=1e-3, atol=1e-5 * voigt.max())
+    for name, sd in card.spreads["thermal"].items():
         expected = differences(around, lambda c, name=name: np.asarray(getattr(c.results["thermal"], name)))
         np.testing.assert_allclose(sd, expected, rtol=5e-3, err_msg=name)
 
@@ -89,13 +88,12 @@ def test_the_density_of_states(card, posterior, around):
             for sign, c in zip((1.0, -1.0), pair, strict=True)
         )
         rows.append((up - down) / (2.0 * STEP))
-    expected = np.linalg.norm(rows, axis=0)[:: _EACH]
+    expected = np.linalg.norm(rows, axis=0)[:: EACH]
     # The strains of the differences by the shape move a peak by half its width.
-    np.testing.assert_allclose(card.results["curves"].dos[:: _EACH], expected, rtol=1e-2, atol=1e-2 * expected.max())
+    np.testing.assert_allclose(card.spreads["dos"][:: EACH], expected, rtol=1e-2, atol=1e-2 * expected.max())
 
 
 def test_every_picture_shows_its_bands(card):
-    bare = {name: result for name, result in card.results.items() if name != "curves"}
-    without = type(card)(card.name, card.values, card.meta, bare).figures()
+    without = type(card)(card.name, card.values, card.meta, card.results).figures()
     for name, figure in card.figures().items():
         assert figure.png() != without[name].png(), name
