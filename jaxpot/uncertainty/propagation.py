@@ -142,7 +142,7 @@ def shape_response(posterior, structure):
 def _shape_blocks(second, strains, moves):
     """Gradient and second derivatives of the energy by strains and moves."""
     blocks = second.blocks(strains)
-    flat = moves.reshape(len(moves), -1)
+    flat = moves.reshape(len(moves), 3 * len(second.structure))
     mixed = flat @ blocks.coupling
     second = jnp.block([[blocks.by_strain, mixed.T], [mixed, flat @ blocks.internal @ flat.T]])
     return jnp.concatenate([blocks.slope, flat @ blocks.pull]), second
