@@ -21,7 +21,7 @@ WALK, LABELS, LOG, POSTERIOR = "walk.checkpoint", "labels", "log.jsonl", "model.
 FRAMES = "labels.xyz"
 
 
-@pytree
+@pytree(name="LearningWalk", former=("jaxpot.active.record:Walk",))
 class Walk:
     """How far a run has come.
 
@@ -38,7 +38,7 @@ class Walk:
     ensemble: jax.Array
 
 
-@pytree
+@pytree(name="PoolProgress", former=("jaxpot.active.record:Chosen",))
 class Chosen:
     """How far a run through a pool has come: candidates (numbers) in the order asked for, and the digest."""
 
@@ -46,7 +46,7 @@ class Chosen:
     settings: jax.Array
 
 
-@pytree
+@pytree(name="LearningLabel", former=("jaxpot.active.record:Label",))
 class Label:
     """A labelled frame, and numbers for the log."""
 

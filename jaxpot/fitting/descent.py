@@ -32,7 +32,7 @@ class _State:
     steps: jax.Array
 
 
-@pytree
+@pytree(name="TrainingCheckpoint", former=("jaxpot.fitting.descent:_Kept",))
 class _Kept:
     """A checkpoint: leaves of the state and of the best weights, and where the training is."""
 

@@ -22,7 +22,7 @@ _BLOCK = 4  # places at a time, of descriptors with one vector an atom
 
 
 @pytree
-class Rows:
+class DesignRows:
     """What one structure's targets are linear in: energy (M,), forces (n, 3, M), stress (3, 3, M)."""
 
     energy: jax.Array
@@ -45,7 +45,7 @@ def design_rows(potential, structure, neighbors, stress=True):
         stress: False: without those of the stress (NaN), a tenth of the time.
 
     Returns:
-        `Rows`.
+        `DesignRows`.
     """
     potential = cast(potential, structure.positions.dtype)
     with_stress = stress and all(structure.pbc)
@@ -88,7 +88,7 @@ def _term_rows(term, structure, neighbors, with_stress):
     start = (jnp.zeros(width, dtype), jnp.zeros((n, 3, width), dtype), jnp.zeros((3, 3, width), dtype))
     energy, gradient, virial = jax.lax.fori_loop(0, busy, chunk, start)
     stress = 0.5 * (virial + virial.swapaxes(0, 1)) / structure.volume
-    return Rows(energy, -gradient, stress if with_stress else jnp.full_like(stress, jnp.nan))
+    return DesignRows(energy, -gradient, stress if with_stress else jnp.full_like(stress, jnp.nan))
 
 
 def _add_slopes(term, graph, environments, with_stress, sums):

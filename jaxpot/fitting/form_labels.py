@@ -21,7 +21,7 @@ _ARRAYS = ("x", "y", "z", "distances", "filled", "numbers", "center_numbers", "c
 
 
 @pytree
-class Rows:
+class EnvironmentRows:
     """Environments in chunks, (C, m, ...): those of all frames whose rows have one width."""
 
     graph: Graph
@@ -106,7 +106,7 @@ def _weights(frames, kind, sigma):
 
 
 def _rows(structures, first, reach, inner):
-    """`Rows` for each width that the lists of the structures have."""
+    """`EnvironmentRows` for each width that the lists of the structures have."""
     by_width = {}
     for k, (structure, listed) in enumerate(prepare_frames(structures, reach, inner)):
         graph = jax.device_get(_connect(structure, listed))
@@ -128,7 +128,7 @@ def _in_chunks(listed, parts):
     arrays = {name: a[take].reshape(chunks, size, *a.shape[1:]) for name, a in arrays.items()}
     arrays["real"] = (np.arange(chunks * size) < count).reshape(chunks, size)
     frames = arrays.pop("frames")
-    return Rows(Graph(**arrays, n_atoms=count), frames, listed)
+    return EnvironmentRows(Graph(**arrays, n_atoms=count), frames, listed)
 
 
 def residuals(potential, labels):

@@ -187,7 +187,7 @@ def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=No
 
 
 def labelled(frame, targets, sigmas):
-    """What a frame is fitted to: kind, which of its `Rows` as (R, M), targets (R,) and their standard deviation.
+    """What a frame is fitted to: kind, which of its `DesignRows` as (R, M), targets (R,) and their standard deviation.
 
     Args:
         frame: `Frame`.

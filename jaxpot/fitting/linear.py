@@ -139,8 +139,8 @@ def unwhiten(weights, factors):
     ]
 
 
-@pytree
-class Posterior:
+@pytree(former=("jaxpot.fitting.linear:Posterior",))
+class WhitenedPosterior:
     """Whitened weights: mean (M,), and lower Cholesky factor of the inverse of their covariance (M, M)."""
 
     mean: jax.Array
@@ -169,7 +169,7 @@ def posterior(moments, noise, scales=None):
         scales: d_t repeated for every column, (M,); None: 1.
 
     Returns:
-        `Posterior` of w_t / d_t: multiply by the scales.
+        `WhitenedPosterior` of w_t / d_t: multiply by the scales.
     """
     return solution(*weighted(moments, noise), scales)
 
@@ -183,7 +183,7 @@ def weighted(moments, noise):
 
 
 def solution(gram, cross, scales=None):
-    """`Posterior` of sums that `weighted` returns."""
+    """`WhitenedPosterior` of sums that `weighted` returns."""
     gram, cross = np.asarray(gram), np.asarray(cross)
     scales = np.ones(len(cross)) if scales is None else np.asarray(scales)
     precision = gram * scales
@@ -195,7 +195,7 @@ def solution(gram, cross, scales=None):
     mean = cho_solve((factor, True), cross, check_finite=False)
     # Once more, for what rounding has left.
     rest = cross - mean - scales * (gram @ (scales * mean))
-    return Posterior(mean + cho_solve((factor, True), rest, check_finite=False), factor)
+    return WhitenedPosterior(mean + cho_solve((factor, True), rest, check_finite=False), factor)
 
 
 def log_evidence(moments, noise, scales=None):

@@ -55,7 +55,7 @@ def weight_posterior(fitted, found, factors, scales, common, sigmas, jitters):
 
     Args:
         fitted: the potential, a sum; of the terms with weights those that were fitted come first.
-        found: `fitting.linear.Posterior` of the whitened weights, those of no term (offsets) last.
+        found: `WhitenedPosterior` of the whitened weights, those of no term (offsets) last.
         factors: L of each term.
         scales: what delta of each term was multiplied with, `common` included.
         common: see `common_scale`.
