@@ -28,9 +28,9 @@ from ase.io import read, write
 
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
+from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.fitting import gap
 from jaxpot.fitting.linear import posterior, unwhiten
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.weights import with_weights
 
 SIGMA_ENERGY, SIGMA_FORCES, JITTER, CUTOFF = 0.01, 0.05, 1e-8, 5.4

@@ -271,7 +271,7 @@ def write_frames(dataset, recipe, path):
 
 def compare(options, folder):
     recipe, dataset = recipe_and_data(options.element)
-    from jaxpot.fitting.recipe import bond_length
+    from jaxpot.data.bond_length import bond_length
 
     pythons = {"jaxpot": sys.executable, "apax": options.apax, "mlip": options.mlip}
     data, cutoff = str(Path(folder, "frames.xyz")), recipe.cutoff * bond_length(dataset)

@@ -22,6 +22,7 @@ STOREYS = (
     {"potentials"},
     {"checks"},
     {"observables", "heat_flux"},
+    {"data"},
     {"properties", "fitting"},
     {"uncertainty"},
     {"md"},

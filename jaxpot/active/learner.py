@@ -10,8 +10,8 @@ from jaxpot.active.label import label
 from jaxpot.active.record import Label, Record, Walk
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError, SimulationError
-from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.recipe import gap_recipe
 from jaxpot.fitting.run import fit
 from jaxpot.md.simulation import run

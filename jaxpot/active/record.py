@@ -12,8 +12,8 @@ import numpy as np
 from jaxpot.core.pytree import pytree
 from jaxpot.core.save import load_tree, save_tree, write_atomically
 from jaxpot.core.structure import Structure
+from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.frame import Frame
 from jaxpot.md.state import State
 
 CONFIG_TYPE = "on-the-fly"

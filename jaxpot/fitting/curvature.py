@@ -10,12 +10,12 @@ from jaxpot.checks import checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.core.structure import Structure
+from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError, GeometryError
 from jaxpot.fitting.design import design_rows
 from jaxpot.fitting.hyperparameters import ALWAYS
 from jaxpot.fitting.linear import Accumulator
 from jaxpot.fitting.offsets import offset_factor
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import energy, hessian_vector_product
 from jaxpot.potentials.terms import inner_cutoffs
 

@@ -7,21 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import DataError
 from jaxpot.fitting.design import design_rows, linear_terms
-from jaxpot.fitting.gap import (
-    VOIGT,
-    accumulate,
-    check_data,
-    factors_of,
-    labelled,
-    residuals,
-    sparse_points,
-    sparse_potential,
-)
+from jaxpot.fitting.gap import VOIGT, accumulate, factors_of, labelled, sparse_points, sparse_potential
 from jaxpot.fitting.hyperparameters import columns, total
 from jaxpot.fitting.linear import log_evidence, posterior, unwhiten, whiten
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import gap_recipe
 from jaxpot.fitting.shapes import reshaped, shapes, vectors_and_slopes
 from jaxpot.potentials.base import Sum
@@ -91,7 +83,7 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     potential = sparse_potential(gap_terms, dataset, prepared)
     prepared = prepare_frames(frames, potential.cutoff, inner_cutoffs(potential))
     factors, jitters = factors_of(potential, jitter)
-    targets = residuals(dataset, baseline)
+    targets = fit_targets(dataset, baseline)
     moments = total(accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, progress=say))
     value, found = _of_sigmas_and_deltas(moments, gap_terms, [len(f) for f in factors])
     if not gradient:

@@ -8,16 +8,16 @@ import numpy as np
 
 from jaxpot.checks import check_potential, check_species
 from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.data.atomic_energies import tells_of_atoms
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.predictions import KINDS, predict
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
-from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.fitting.clock import Clock
-from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.form_fit import Descent, FormFit, Parameter
 from jaxpot.fitting.form_labels import labels_of, residuals
 from jaxpot.fitting.form_parameters import longest, parameters_of, potential_at, remade, values_at
 from jaxpot.fitting.form_problem import Problem, Target
 from jaxpot.fitting.form_search import latin_hypercube, least_squares
-from jaxpot.fitting.metrics import KINDS, predict
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxpot.core.graph import Graph, connect
 from jaxpot.core.pytree import pytree
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.predictions import KINDS
 from jaxpot.errors import ResourceError
-from jaxpot.fitting.metrics import KINDS
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.potentials.base import CHUNK_ELEMENTS, chunk_shape
 from jaxpot.potentials.terms import chunk_gradients
 

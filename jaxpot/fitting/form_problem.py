@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.fitting.form_labels import residuals, without_constants
 from jaxpot.fitting.form_parameters import potential_at, remade
-from jaxpot.fitting.metrics import KINDS
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxpot.data.descriptor_vectors import descriptor_vectors
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
-from jaxpot.fitting.dataset import Dataset
-from jaxpot.fitting.describe import describe
 from jaxpot.fitting.design import design_rows, linear_terms
 from jaxpot.fitting.linear import Accumulator, covariance_factor
 from jaxpot.fitting.offsets import offset_columns, offset_factor
 from jaxpot.fitting.sparsify import choose_points, different
 from jaxpot.kernels.base import Kernel
-from jaxpot.observables import evaluate_many
-from jaxpot.potentials.base import Potential, Sum
+from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.sparse_gp import SparseGP
 
@@ -46,31 +44,6 @@ class GAPTerm:
     name: str = "the term"
 
 
-@dataclass(frozen=True)
-class Sigmas:
-    """Standard deviations of the targets where a frame gives none of its own.
-
-    Args:
-        energy: eV/atom; a total energy of N atoms has sqrt(N) times this, as in gap_fit.
-        forces: eV/A.
-        stress: eV/A^3; None: stresses are not fitted.
-    """
-
-    energy: float = 0.001
-    forces: float = 0.05
-    stress: float | None = None
-
-
-def check_data(dataset, baseline):
-    """Refuse what nothing can be fitted to."""
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"expected a Dataset (jp.read_dataset, jp.Dataset.of), got {type(dataset).__name__}")
-    if not any(f.energy is not None or f.forces is not None for f in dataset):
-        raise DataError("no frame has an energy or forces: there is nothing to fit")
-    if baseline is not None and not isinstance(baseline, Potential):
-        raise DataError(f"baseline: expected a potential, got {type(baseline).__name__}")
-
-
 def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
     """The sum of the terms with their sparse points, and weights that are zero."""
     described = []
@@ -87,7 +60,7 @@ def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
 
 
 def sparse_points(term, dataset, prepared, seed):
-    """The sparse points of a term, and where they are: vectors (M, d) and places (M, 3), see `describe`.
+    """The sparse points of a term, and where they are: vectors (M, d) and places (M, 3), see `descriptor_vectors`.
 
     Raises:
         DataError: a config type, a frame or an atom that is not there, or no vectors.
@@ -101,7 +74,7 @@ def sparse_points(term, dataset, prepared, seed):
             f"{term.name}, sparse points: no frame has the config type {', '.join(map(repr, strange))}; there are "
             f"{', '.join(dataset.config_types)}"
         )
-    vectors, places = describe(term.descriptor, prepared, max(1, _MOST_VECTORS // len(prepared)), seed)
+    vectors, places = descriptor_vectors(term.descriptor, prepared, max(1, _MOST_VECTORS // len(prepared)), seed)
     types = np.array([frame.config_type for frame in dataset])[places[:, 0]]
     chosen = []
     for name, count in wanted.items():
@@ -120,7 +93,7 @@ def _given(term, dataset, prepared):
                 "frames (counted from 0)"
             )
     used = np.unique(frames)
-    vectors, places = describe(term.descriptor, [prepared[k] for k in used])
+    vectors, places = descriptor_vectors(term.descriptor, [prepared[k] for k in used])
     places[:, 0] = used[places[:, 0]]
     wanted = set(zip(frames.tolist(), atoms.tolist(), strict=True))
     here = np.array([(frame, atom) in wanted for frame, atom, _ in places.tolist()], bool)
@@ -131,29 +104,6 @@ def _given(term, dataset, prepared):
 
 
 _MOST_VECTORS = 200_000
-
-
-def residuals(dataset, baseline=None):
-    """Targets less e0 and the baseline: lists of energies (eV, or None), forces and stresses (or None)."""
-    e0 = np.array([sum(dataset.e0[int(z)] for z in f.numbers) for f in dataset])
-    energies, *others = (
-        ([f.energy for f in dataset], [f.forces for f in dataset], [f.stress for f in dataset])
-        if baseline is None else less(dataset, baseline)
-    )
-    return [None if energy is None else energy - e for energy, e in zip(energies, e0, strict=True)], *others
-
-
-def less(dataset, potential):
-    """Labels less what a potential makes of them: lists of energies (eV, or None), forces and stresses (or None)."""
-    found = evaluate_many(potential, [f.structure for f in dataset])
-
-    def differences(kind):
-        return [
-            None if label is None else label - np.asarray(getattr(own, kind))
-            for label, own in zip((getattr(f, kind) for f in dataset), found, strict=True)
-        ]
-
-    return differences("energy"), differences("forces"), differences("stress")
 
 
 def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None,

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.targets import Sigmas, check_data, labels_minus
 from jaxpot.errors import DataError
-from jaxpot.fitting.gap import Sigmas, accumulate, check_data, less
+from jaxpot.fitting.gap import accumulate
 from jaxpot.fitting.hyperparameters import by_evidence, columns
 from jaxpot.fitting.linear import posterior
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
@@ -47,7 +48,7 @@ def last_layer_posterior(potential, dataset, sigmas=None, *, progress=None):
     widths = [term.n_features for term in terms]
     together = Sum.or_one(terms)
     prepared = prepare_frames([frame.structure for frame in dataset], potential.cutoff)
-    targets = less(dataset, _without(potential, terms))
+    targets = labels_minus(dataset, _without(potential, terms))
     factors = [np.eye(width) for width in widths]
     moments = accumulate(together, dataset, prepared, targets, sigmas, factors, progress=progress)
     moments = {(kind, 0): part for (kind, _), part in moments.items()}

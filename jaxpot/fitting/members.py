@@ -5,8 +5,8 @@ from functools import partial
 import jax
 import numpy as np
 
+from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.errors import DataError
-from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.committee import Committee, named_leaves
 from jaxpot.potentials.constants import Constants

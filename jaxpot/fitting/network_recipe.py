@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import DataError
-from jaxpot.fitting.gap import Sigmas
 from jaxpot.readouts.network import ACTIVATIONS
 
 ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")

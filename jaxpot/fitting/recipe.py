@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxpot.core.files import file_size
-from jaxpot.core.neighbors import find_neighbors
+from jaxpot.data.bond_length import bond_length
+from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import SOAP, Pair, Triplet
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.gap import GAPTerm, Sigmas
+from jaxpot.fitting.gap import GAPTerm
 from jaxpot.fitting.hyperparameters import CHOICES
 from jaxpot.fitting.network_recipe import ARCHITECTURE, TRAINING, NetworkRecipe
 from jaxpot.fitting.sparsify import METHODS
@@ -110,33 +111,6 @@ def read_recipe(name):
     except (ValueError, RecursionError) as error:
         raise FormatError(f"is not TOML: {error}", file=file) from error
     return _recipe(document, file, Path(str(name)).stem)
-
-
-def bond_length(dataset):
-    """The median, over all atoms of the data, of the distance to the nearest neighbour, A.
-
-    Raises:
-        DataError: no atom has a neighbour within 20 A.
-    """
-    found = []
-    for frame in dataset:
-        for reach in (4.0, 8.0, 20.0):
-            listed = find_neighbors(frame.structure, reach)
-            if (np.asarray(listed.counts) > 0).all() or reach == 20.0:
-                break
-        found.append(_nearest(frame.structure, listed))
-    found = np.concatenate(found)
-    if not len(found):
-        raise DataError("no atom of the data has a neighbour within 20 A: there is no bond length to measure by")
-    return float(np.median(found))
-
-
-def _nearest(structure, listed):
-    rows = np.flatnonzero(np.asarray(listed.counts) > 0)
-    first = np.asarray(listed.others)[rows, 0]
-    shifts = np.asarray(listed.shifts)[:, rows, 0].T @ np.asarray(structure.cell)
-    positions = np.asarray(structure.positions)
-    return np.linalg.norm(positions[first] + shifts - positions[np.asarray(listed.centers)[rows]], axis=1)
 
 
 def _folder():

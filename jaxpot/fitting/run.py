@@ -7,25 +7,20 @@ import numpy as np
 
 from jaxpot.core.elements import name_species
 from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.data.atomic_energies import tells_of_atoms
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.predictions import predict
+from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import DataError
 from jaxpot.fitting import hyperparameters
-from jaxpot.fitting.atomic_energies import tells_of_atoms
 from jaxpot.fitting.checkpoint import Checkpoint, fingerprint
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.curvature import check_curvatures, curvature_moments
-from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.design import linear_terms
-from jaxpot.fitting.gap import (
-    accumulate,
-    check_data,
-    factors_of,
-    residuals,
-    sparse_potential,
-)
+from jaxpot.fitting.gap import accumulate, factors_of, sparse_potential
 from jaxpot.fitting.linear import posterior, unwhiten
-from jaxpot.fitting.metrics import predict
 from jaxpot.fitting.offsets import offset_factor, offset_types, without_offsets
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.recipe import Recipe, gap_recipe
 from jaxpot.fitting.weights import common_scale, weight_posterior, with_weights
 from jaxpot.potentials.base import Potential
@@ -165,7 +160,7 @@ def fit(
     clock.step("sparse points")
     prepared = prepare_frames(frames, potential.cutoff, inner_cutoffs(potential))
     factors, jitters = factors_of(potential, jitter)
-    targets = residuals(dataset, baseline)
+    targets = fit_targets(dataset, baseline)
     groups = None
     folds = []
     if recipe.choice == "cross-validation" or keep_folds:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree
+from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.descriptors.soap import SOAP, width_slopes
-from jaxpot.fitting.describe import vectors_of
 from jaxpot.kernels.base import Kernel
 from jaxpot.kernels.dot_product import DotProduct
 from jaxpot.kernels.squared_exponential import SquaredExponential

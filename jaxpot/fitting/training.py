@@ -15,20 +15,21 @@ from jaxpot.core.devices import sharing
 from jaxpot.core.elements import name_species, symbol
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.versions import versions
+from jaxpot.data.bond_length import bond_length
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.frame import Frame
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.predictions import KINDS, predict
+from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.batching import batches, bent_batches
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.curvature import HessianProduct
-from jaxpot.fitting.dataset import Dataset
 from jaxpot.fitting.descent import Descent, discard
-from jaxpot.fitting.frame import Frame
-from jaxpot.fitting.gap import check_data, residuals
 from jaxpot.fitting.last_layer import last_layer_posterior
 from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of, posterior_of
-from jaxpot.fitting.metrics import KINDS, predict
 from jaxpot.fitting.network_recipe import NetworkRecipe
-from jaxpot.fitting.prepared import prepare_frames
-from jaxpot.fitting.recipe import bond_length, read_recipe
+from jaxpot.fitting.recipe import read_recipe
 from jaxpot.fitting.seen import describe_frame
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.committee import Committee
@@ -180,7 +181,7 @@ def _train(
     described = _described(descriptors, [(frame.structure, None) for frame in frames], say)
     turned = _described(descriptors, [(target.structure, target.vector) for target in curvatures], say)
     clock.step("descriptors")
-    targets = residuals(dataset, baseline)
+    targets = fit_targets(dataset, baseline)
     if given is None:
         readouts = first_readouts(descriptors, described, targets, frames, recipe, seed)
     else:

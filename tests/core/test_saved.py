@@ -13,9 +13,9 @@ import jaxpot as jp
 from jaxpot.active.record import Label, Walk
 from jaxpot.core.pytree import REGISTRY, class_name, class_named, pytree
 from jaxpot.core.save import load_tree, save_tree
+from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting import training
-from jaxpot.fitting.gap import Sigmas
 from jaxpot.md import checkpoint as checkpoints
 from jaxpot.units import fs
 

@@ -9,9 +9,9 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
+from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
 from jaxpot.fitting import checkpoint
-from jaxpot.fitting.gap import Sigmas
 from jaxpot.fitting.linear import Accumulator
 
 PAIR = {"descriptor": "distance_2b", "cutoff": 1.6, "theta": 0.4, "sparse_points": 8, "sparse_method": "uniform"}

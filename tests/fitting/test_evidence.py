@@ -7,7 +7,7 @@ import pytest
 from oracle import silicon
 
 import jaxpot as jp
-from jaxpot.fitting.gap import Sigmas
+from jaxpot.data.targets import Sigmas
 
 SOAP = {
     "descriptor": "soap", "cutoff": 3.2, "n_max": 3, "l_max": 2, "atom_sigma": 0.5, "zeta": 2, "sparse_points": 12,

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
-from jaxpot.fitting.recipe import bond_length
+from jaxpot.data.bond_length import bond_length
 
 PAIR = '[[term]]\ndescriptor = "distance_2b"\ncutoff = 2.0\ntheta = 0.5\n'
 

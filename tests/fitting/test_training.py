@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting import descent, training
 from jaxpot.fitting.batching import batches, bent_batches
-from jaxpot.fitting.gap import Sigmas
 from jaxpot.fitting.last_layer import last_layer_posterior
 from jaxpot.fitting.network_recipe import NetworkRecipe
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.fitting.seen import bent, describe_frame, predicted
 from jaxpot.fitting.training import train
 from jaxpot.potentials import Described

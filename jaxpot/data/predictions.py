@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot.checks import check_potential
+from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.observables import evaluate
 from jaxpot.potentials.terms import inner_cutoffs
 

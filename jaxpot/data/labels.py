@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxpot.data.frame import Frame, on_host
 from jaxpot.errors import DataError
-from jaxpot.fitting.frame import Frame, on_host
 
 _AGREE = 1e-3  # relative; what a stress and a virial of one frame may differ by
 _SMALL_STRESS = 1e-6  # eV/A^3, 0.16 MPa

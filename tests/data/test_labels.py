@@ -12,9 +12,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.read import read_dataset
 from jaxpot.errors import DataError, FormatError, JaxpotError
-from jaxpot.fitting.dataset import Dataset
-from jaxpot.fitting.labels import read_dataset
 from jaxpot.io.extxyz import key_values, scan
 
 STRESS = np.array([[0.011, 0.004, -0.005], [0.004, 0.012, 0.006], [-0.005, 0.006, -0.013]])

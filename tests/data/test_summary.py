@@ -11,9 +11,9 @@ from ase.calculators.emt import EMT
 
 from jaxpot import units
 from jaxpot.core.structure import Structure
-from jaxpot.fitting.alike import alike_pairs
-from jaxpot.fitting.dataset import Dataset, Frame
-from jaxpot.fitting.labels import read_dataset
+from jaxpot.data.dataset import Dataset, Frame
+from jaxpot.data.read import read_dataset
+from jaxpot.data.similar_pairs import similar_pairs
 
 CELL = 5.43 * np.eye(3)
 
@@ -158,15 +158,15 @@ def test_frames_that_were_turned():
 
 def test_pairs_far_from_each_other_are_no_pairs():
     frames = series()
-    pairs = {(frames[p.first].source, frames[p.second].source) for p in alike_pairs(frames, range(12), 0.0105, 1e-6)}
+    pairs = {(frames[p.first].source, frames[p.second].source) for p in similar_pairs(frames, range(12), 0.0105, 1e-6)}
     pairs = {tuple(sorted(p)) for p in pairs}
     assert ("xx -0.01", "xx -0.02") in pairs and ("xx +0.01", "xx -0.01") not in pairs
-    assert not list(alike_pairs(frames, [0], 1.0, 1.0))
+    assert not list(similar_pairs(frames, [0], 1.0, 1.0))
     positions = frames[0].structure.positions + np.array([[0.04, 0, 0]] + [[0, 0, 0]] * 3)
     moved = replace(frames[0], structure=Structure(positions, frames[0].structure.cell, frames[0].numbers))
-    (pair,) = alike_pairs([frames[0], moved], [0, 1], 1e-6, 0.031)
+    (pair,) = similar_pairs([frames[0], moved], [0, 1], 1e-6, 0.031)
     np.testing.assert_allclose(np.abs(pair.shifts[:, 0]), [0.03, 0.01, 0.01, 0.01], atol=1e-12)
-    (pair,) = alike_pairs(frames, [0, 1], 0.02, 1e-6)
+    (pair,) = similar_pairs(frames, [0, 1], 0.02, 1e-6)
     sign = 1 if pair.first == 0 else -1
     assert pair.strain[0, 0] == pytest.approx(sign * 0.01 / 0.985) and np.abs(pair.shifts).max() < 1e-12
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxpot.core.elements import name_species, symbol
 from jaxpot.core.numbers import as_number, as_whole
+from jaxpot.data.atomic_energies import atomic_energies, is_isolated
+from jaxpot.data.frame import Frame
+from jaxpot.data.labels import CONFIG_TYPE, STRESS, Keys, frames_of, refuse_incomplete
+from jaxpot.data.summary import summarise
 from jaxpot.errors import DataError
-from jaxpot.fitting.atomic_energies import atomic_energies, is_isolated
-from jaxpot.fitting.extract import CONFIG_TYPE, STRESS, Keys, frames_of, refuse_incomplete
-from jaxpot.fitting.frame import Frame
-from jaxpot.fitting.summary import summarise
 
 __all__ = ["Dataset", "Frame"]
 

@@ -8,8 +8,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset, Frame
 from jaxpot.errors import DataError, GeometryError
-from jaxpot.fitting.dataset import Dataset, Frame
 
 CELL = 5.43 * np.eye(3)
 

@@ -25,7 +25,7 @@ class Pair:
     shifts: np.ndarray
 
 
-def alike_pairs(frames, indices, most_strain, most_shift):
+def similar_pairs(frames, indices, most_strain, most_shift):
     """Pairs of frames that differ by a small strain and small movements of the atoms.
 
     Atoms may sit in other periodic images. What is the same but for a rotation or for the order of the atoms is not

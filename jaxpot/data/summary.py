@@ -8,9 +8,9 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.neighbors import find_neighbors
+from jaxpot.data.consistency import Consistency, check_consistency
+from jaxpot.data.duplicates import Duplicates, find_duplicates, find_turned, shortened
 from jaxpot.errors import GeometryError
-from jaxpot.fitting.consistency import Consistency, check_consistency
-from jaxpot.fitting.repeats import Duplicates, find_duplicates, find_turned, shortened
 
 _NET_FORCE = 1e-3  # eV/A per atom
 _FAR_OUT = 8.0  # robust standard deviations

@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from jaxpot import units
-from jaxpot.fitting.alike import alike_pairs
+from jaxpot.data.similar_pairs import similar_pairs
 
 _MOST_STRAIN = 0.03  # the error of third order is then about 0.1 GPa in a hard crystal
 _LEAST_STRAIN = 1e-3
@@ -145,7 +145,7 @@ def _of_type(frames, name):
     if len(group) > _LARGEST_GROUP:
         group = [group[k] for k in np.linspace(0, len(group) - 1, _LARGEST_GROUP).astype(int)]
     strained, moved = [], []
-    for pair in alike_pairs(frames, group, _MOST_STRAIN, _MOST_SHIFT):
+    for pair in similar_pairs(frames, group, _MOST_STRAIN, _MOST_SHIFT):
         a, b = frames[pair.first], frames[pair.second]
         strain = 0.5 * (pair.strain + pair.strain.T)
         size, shift = np.linalg.norm(strain), np.linalg.norm(pair.shifts, axis=1).max()

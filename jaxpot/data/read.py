@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
+from jaxpot.data.dataset import dataset_of
+from jaxpot.data.labels import CONFIG_TYPE, STRESS, Keys
 from jaxpot.errors import DataError
-from jaxpot.fitting.dataset import dataset_of
-from jaxpot.fitting.extract import CONFIG_TYPE, STRESS, Keys
 from jaxpot.io.files import read_atoms
 
 

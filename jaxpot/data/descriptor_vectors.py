@@ -25,7 +25,7 @@ def vectors_of(descriptor, structure, neighbors):
     return jax.tree.map(lambda a: a.reshape(count * size, *a.shape[2:])[:rows], found)
 
 
-def describe(descriptor, prepared, limit=None, seed=0):
+def descriptor_vectors(descriptor, prepared, limit=None, seed=0):
     """The instances of a descriptor in many frames that have any weight.
 
     Args:

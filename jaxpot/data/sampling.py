@@ -6,9 +6,9 @@ from jaxpot.checks import check_potential, check_species
 from jaxpot.core.elements import symbol
 from jaxpot.core.numbers import as_number, as_whole
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.frame import Frame, on_host
 from jaxpot.errors import DataError
-from jaxpot.fitting.dataset import Dataset
-from jaxpot.fitting.frame import Frame, on_host
 from jaxpot.observables import energy, evaluate_many
 
 _LARGEST_STRAIN = 0.2  # beyond it one cell in some thousands is turned inside out

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot import units
-from jaxpot.fitting.alike import alike_pairs
+from jaxpot.data.similar_pairs import similar_pairs
 
 _SAME = 1e-4  # A; closer positions are the same
 _SAME_STRAIN = 1e-5
@@ -52,7 +52,7 @@ def shortened(names):
 def find_duplicates(frames, names):
     """Sets of equal frames, a tuple of `Duplicates`; names (for `sources`) one for each frame."""
     sets = []
-    for pair in alike_pairs(frames, range(len(frames)), _SAME_STRAIN, _SAME):
+    for pair in similar_pairs(frames, range(len(frames)), _SAME_STRAIN, _SAME):
         # Being the same is taken to be transitive: joined are all sets that the two belong to.
         joined = {pair.first, pair.second}.union(*(s for s in sets if s & {pair.first, pair.second}))
         sets = [s for s in sets if not s & joined] + [joined]
