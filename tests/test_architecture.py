@@ -35,11 +35,11 @@ FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
 DOORS = {
     "vesin": ("core/neighbors.py",),
     "spglib": ("core/symmetry.py",),
-    "scipy": ("core/symmetry.py", "fitting/hyperparameters.py", "fitting/linear.py"),
+    "scipy": ("core/symmetry.py", "fitting/linear/hyperparameters.py", "fitting/linear/moments.py"),
     "ase": ("io/", "interop/ase.py"),
     "pymatgen": ("io/",),
     "matplotlib": ("report/",),
-    "optax": ("fitting/descent.py",),
+    "optax": ("fitting/networks/descent.py",),
 }
 EVERYWHERE = {"jax", "jaxlib", "numpy"}
 # What executes or unpickles, starts programs, or reaches the network; and the one file that may.

@@ -12,8 +12,8 @@ from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError, SimulationError
-from jaxpot.fitting.recipe import gap_recipe
-from jaxpot.fitting.run import fit
+from jaxpot.fitting.linear.fit import fit_linear
+from jaxpot.fitting.recipe_files import gap_recipe
 from jaxpot.md.simulation import run
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 from jaxpot.observables import evaluate
@@ -106,7 +106,7 @@ def learn_on_the_fly(
     settings = digest(dataset.frames, (start, baseline), chosen)
 
     def learn(data):
-        return fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+        return fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
 
     learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), progress or (lambda text: None))
     walk = learner.begun(start, threshold, seed, settings)

@@ -10,7 +10,7 @@ from jaxpot.active.search import select_batch
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.fitting.run import fit
+from jaxpot.fitting.linear.fit import fit_linear
 
 
 def learn_from_pool(
@@ -53,7 +53,7 @@ def learn_from_pool(
 
     def learn(labels):
         data = dataset.with_frames([label.frame(k) for k, label in enumerate(labels)])
-        found = fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+        found = fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
         record.keep_posterior(found)
         return data, found
 

@@ -19,7 +19,7 @@ from jaxpot.data.bond_length import bond_length
 from jaxpot.errors import DataError
 from jaxpot.fitting import NetworkRecipe, fit, read_recipe, recipes
 from jaxpot.fitting import train as train_networks
-from jaxpot.fitting.learning_curve import learning_curve
+from jaxpot.fitting.linear.learning_curve import learning_curve
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts import MLP, Neural

@@ -4,16 +4,17 @@ from jaxpot.data.dataset import Dataset, Frame
 from jaxpot.data.predictions import predict
 from jaxpot.data.read import read_dataset
 from jaxpot.data.sampling import draw_dataset
-from jaxpot.fitting.curvature import HessianProduct, StrainCurvature
-from jaxpot.fitting.evidence import Evidence, evidence
-from jaxpot.fitting.form import fit_form
-from jaxpot.fitting.form_fit import FormFit
-from jaxpot.fitting.form_problem import Target
-from jaxpot.fitting.network_recipe import NetworkRecipe
-from jaxpot.fitting.recipe import Recipe, read_recipe, recipes
-from jaxpot.fitting.run import Fit, fit
-from jaxpot.fitting.smoothing import Smoothed, smoothed
-from jaxpot.fitting.training import Trained, train
+from jaxpot.fitting.formulas.fit_form import fit_form
+from jaxpot.fitting.formulas.problem import Target
+from jaxpot.fitting.formulas.result import FormFit
+from jaxpot.fitting.formulas.smoothing import Smoothed, smoothed
+from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature
+from jaxpot.fitting.linear.evidence import Evidence, evidence
+from jaxpot.fitting.linear.fit import Fit
+from jaxpot.fitting.linear.fit import fit_linear as fit
+from jaxpot.fitting.networks.recipe import NetworkRecipe
+from jaxpot.fitting.networks.train import Trained, train
+from jaxpot.fitting.recipe_files import Recipe, read_recipe, recipes
 
 __all__ = [
     "Dataset", "Evidence", "Fit", "FormFit", "Frame", "HessianProduct", "NetworkRecipe", "Recipe", "Smoothed",

@@ -15,7 +15,7 @@ from jaxpot.core.pytree import REGISTRY, class_name, class_named, pytree
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting import training
+from jaxpot.fitting.networks import train as training
 from jaxpot.md import checkpoint as checkpoints
 from jaxpot.units import fs
 

@@ -13,11 +13,11 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.data.predictions import KINDS, predict
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning
 from jaxpot.fitting.clock import Clock
-from jaxpot.fitting.form_fit import Descent, FormFit, Parameter
-from jaxpot.fitting.form_labels import labels_of, residuals
-from jaxpot.fitting.form_parameters import longest, parameters_of, potential_at, remade, values_at
-from jaxpot.fitting.form_problem import Problem, Target
-from jaxpot.fitting.form_search import latin_hypercube, least_squares
+from jaxpot.fitting.formulas.least_squares import latin_hypercube, least_squares
+from jaxpot.fitting.formulas.parameters import longest, parameters_of, potential_at, remade, values_at
+from jaxpot.fitting.formulas.problem import Problem, Target
+from jaxpot.fitting.formulas.residuals import labels_of, residuals
+from jaxpot.fitting.formulas.result import Descent, FormFit, Parameter
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 

@@ -13,16 +13,17 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import predict
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import DataError
-from jaxpot.fitting import hyperparameters
-from jaxpot.fitting.checkpoint import Checkpoint, fingerprint
 from jaxpot.fitting.clock import Clock
-from jaxpot.fitting.curvature import check_curvatures, curvature_moments
-from jaxpot.fitting.design import linear_terms
-from jaxpot.fitting.gap import accumulate, factors_of, sparse_potential
-from jaxpot.fitting.linear import posterior, unwhiten
-from jaxpot.fitting.offsets import offset_factor, offset_types, without_offsets
-from jaxpot.fitting.recipe import Recipe, gap_recipe
-from jaxpot.fitting.weights import common_scale, weight_posterior, with_weights
+from jaxpot.fitting.linear import hyperparameters
+from jaxpot.fitting.linear.accumulate import accumulate
+from jaxpot.fitting.linear.checkpoint import Checkpoint, fingerprint
+from jaxpot.fitting.linear.curvatures import check_curvatures, curvature_moments
+from jaxpot.fitting.linear.moments import posterior, unwhiten
+from jaxpot.fitting.linear.rows import linear_terms
+from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_potential
+from jaxpot.fitting.linear.stress_offsets import offset_factor, offset_types, without_offsets
+from jaxpot.fitting.linear.weights import common_scale, weight_posterior, with_weights
+from jaxpot.fitting.recipe_files import Recipe, gap_recipe
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
@@ -98,7 +99,7 @@ class Solved:
     ranges: dict
 
 
-def fit(
+def fit_linear(
     dataset, recipe="gap", *, baseline=None, curvatures=(), stress_offsets=(), test=None, seed=0, jitter=1e-10,
     progress=None, predictions=True, checkpoint=None, keep_folds=False,
 ):

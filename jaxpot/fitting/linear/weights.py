@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.fitting.design import linear_terms
-from jaxpot.fitting.linear import unwhiten
+from jaxpot.fitting.linear.moments import unwhiten
+from jaxpot.fitting.linear.rows import linear_terms
 from jaxpot.potentials.base import Sum, parameter_names
 from jaxpot.potentials.posterior import Posterior
 

@@ -1,6 +1,5 @@
-"""The steps of fitting a GAP: sparse points, what is left to fit, rows, weights. `run.fit` takes them."""
+"""Terms of a sparse Gaussian process before a fit: their sparse points, and the covariances of these."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +7,9 @@ import numpy as np
 from jaxpot.data.descriptor_vectors import descriptor_vectors
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
-from jaxpot.fitting.design import design_rows, linear_terms
-from jaxpot.fitting.linear import Accumulator, covariance_factor
-from jaxpot.fitting.offsets import offset_columns, offset_factor
-from jaxpot.fitting.sparsify import choose_points, different
+from jaxpot.fitting.linear.moments import covariance_factor
+from jaxpot.fitting.linear.rows import linear_terms
+from jaxpot.fitting.linear.sparsify import choose_points, different
 from jaxpot.kernels.base import Kernel
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import Described
@@ -104,63 +102,6 @@ def _given(term, dataset, prepared):
 
 
 _MOST_VECTORS = 200_000
-
-
-def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None,
-               checkpoint=None, offsets=()):
-    """Moments of all rows. `groups` names the group of a frame (a fold, say): keys are (kind, group).
-
-    The last columns are those of `offsets`, config types whose stresses have one.
-    """
-    accumulator = Accumulator([*factors, offset_factor(offsets)] if offsets else factors)
-    done = 0 if checkpoint is None else checkpoint.restore(accumulator)
-    last = time.monotonic()
-    for k, (frame, (structure, neighbors)) in enumerate(zip(dataset, prepared, strict=True)):
-        if k < done:
-            continue
-        group = None if groups is None else groups[k]
-        rows = design_rows(potential, structure, neighbors, sigmas.stress is not None)
-        for kind, own, values, sigma in labelled(frame, [column[k] for column in targets], sigmas):
-            found = np.asarray(own(rows))
-            if offsets:
-                further = offset_columns(offsets, kind, frame.config_type, len(found))
-                found = np.concatenate([found, further], axis=1)
-            accumulator.add((kind, group), found, values, sigma)
-        if progress and time.monotonic() - last > 5.0:
-            last = time.monotonic()
-            progress(f"rows of {k + 1} of {len(dataset)} frames")
-        if checkpoint is not None:
-            checkpoint.offer(k + 1, accumulator)
-    if checkpoint is not None:
-        checkpoint.complete(len(dataset), accumulator)
-    return accumulator.finish()
-
-
-def labelled(frame, targets, sigmas):
-    """What a frame is fitted to: kind, which of its `DesignRows` as (R, M), targets (R,) and their standard deviation.
-
-    Args:
-        frame: `Frame`.
-        targets: what is left of its energy, forces and stress, each may be None.
-        sigmas: `Sigmas`.
-    """
-    energy, forces, stress = targets
-    n = len(frame)
-    if energy is not None:
-        yield "energy", lambda rows: rows.energy[None], [energy], (frame.sigma_energy or sigmas.energy) * np.sqrt(n)
-    if forces is not None:
-        def own(rows):
-            return np.asarray(rows.forces)[:n].reshape(3 * n, -1)
-
-        yield "forces", own, forces.reshape(-1), frame.sigma_forces or sigmas.forces
-    if stress is not None and sigmas.stress is not None:
-        def upper(rows):
-            return np.asarray(rows.stress)[VOIGT]
-
-        yield "stress", upper, stress[VOIGT], frame.sigma_stress or sigmas.stress
-
-
-VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 
 
 def factors_of(potential, jitter=1e-10):

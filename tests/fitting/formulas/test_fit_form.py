@@ -12,11 +12,12 @@ from scipy.optimize import differential_evolution
 
 import jaxpot as jp
 from jaxpot.errors import ConvergenceError, DataError, JaxpotWarning, ResourceError
-from jaxpot.fitting import form, form_problem
-from jaxpot.fitting.form import fit_form
-from jaxpot.fitting.form_parameters import parameters_of
-from jaxpot.fitting.form_problem import Problem, Target
-from jaxpot.fitting.form_search import latin_hypercube, least_squares
+from jaxpot.fitting.formulas import fit_form as form
+from jaxpot.fitting.formulas import problem as form_problem
+from jaxpot.fitting.formulas.fit_form import fit_form
+from jaxpot.fitting.formulas.least_squares import latin_hypercube, least_squares
+from jaxpot.fitting.formulas.parameters import parameters_of
+from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.potentials import ZBL, Buckingham, Constants, LennardJones, Morse, StillingerWeber, Tersoff
 
 SALT = bulk("NaCl", "rocksalt", a=5.6, cubic=True)

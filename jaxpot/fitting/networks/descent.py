@@ -14,7 +14,7 @@ from jaxpot.core.devices import AXIS, sharing
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting.seen import bent, predicted
+from jaxpot.fitting.networks.precomputed import bent, predicted
 
 _EVERY = 60.0  # s between two checkpoints
 _SAY = 5.0  # s between two lines of progress

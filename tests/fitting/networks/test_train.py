@@ -12,12 +12,13 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting import descent, training
-from jaxpot.fitting.batching import batches, bent_batches
-from jaxpot.fitting.last_layer import last_layer_posterior
-from jaxpot.fitting.network_recipe import NetworkRecipe
-from jaxpot.fitting.seen import bent, describe_frame, predicted
-from jaxpot.fitting.training import train
+from jaxpot.fitting.networks import descent
+from jaxpot.fitting.networks import train as training
+from jaxpot.fitting.networks.batching import batches, bent_batches
+from jaxpot.fitting.networks.last_layer import last_layer_posterior
+from jaxpot.fitting.networks.precomputed import bent, describe_frame, predicted
+from jaxpot.fitting.networks.recipe import NetworkRecipe
+from jaxpot.fitting.networks.train import train
 from jaxpot.potentials import Described
 from jaxpot.readouts import MLP, Neural
 

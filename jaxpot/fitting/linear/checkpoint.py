@@ -17,10 +17,10 @@ import jax
 import numpy as np
 
 from jaxpot.core.files import file_size
+from jaxpot.core.npz import check_npz
 from jaxpot.core.save import write_atomically
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
-from jaxpot.fitting.npz import check_npz
 
 _KIND = "jaxpot checkpoint 1"
 _EVERY = 60.0  # s between two writes

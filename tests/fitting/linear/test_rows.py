@@ -10,8 +10,8 @@ import jaxpot as jp
 from jaxpot.core.graph import connect
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.descriptors.base import Descriptor
-from jaxpot.fitting.curvature import HessianProduct, StrainCurvature
-from jaxpot.fitting.design import design_rows, linear_terms
+from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature
+from jaxpot.fitting.linear.rows import design_rows, linear_terms
 from jaxpot.potentials.terms import inner_cutoffs
 
 SPECIES = ("C", "Si")

@@ -10,12 +10,13 @@ import numpy as np
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import DataError
-from jaxpot.fitting.design import design_rows, linear_terms
-from jaxpot.fitting.gap import VOIGT, accumulate, factors_of, labelled, sparse_points, sparse_potential
-from jaxpot.fitting.hyperparameters import columns, total
-from jaxpot.fitting.linear import log_evidence, posterior, unwhiten, whiten
-from jaxpot.fitting.recipe import gap_recipe
-from jaxpot.fitting.shapes import reshaped, shapes, vectors_and_slopes
+from jaxpot.fitting.linear.accumulate import VOIGT, accumulate, target_rows
+from jaxpot.fitting.linear.hyper_shapes import reshaped, shapes, vectors_and_slopes
+from jaxpot.fitting.linear.hyperparameters import columns, total
+from jaxpot.fitting.linear.moments import log_evidence, posterior, unwhiten, whiten
+from jaxpot.fitting.linear.rows import design_rows, linear_terms
+from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_points, sparse_potential
+from jaxpot.fitting.recipe_files import gap_recipe
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -151,7 +152,7 @@ def _of_shapes(names, potential, data, sigmas, moments, factors, jitters, wideni
             "energy": back.energy[None], "forces": back.forces[: len(frame)].reshape(3 * len(frame), -1),
             "stress": back.stress,
         }
-        for kind, own, values, sigma in labelled(frame, targets, sigmas):
+        for kind, own, values, sigma in target_rows(frame, targets, sigmas):
             white = np.asarray(whiten(own(rows) / sigma, factors))
             pull = np.outer(np.asarray(values) / sigma - white @ mean, mean) - white @ covariance
             places[kind][VOIGT if kind == "stress" else ...] = _unwhitened(pull.T, factors).T / sigma

@@ -5,9 +5,9 @@ import numpy as np
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.targets import Sigmas, check_data, labels_minus
 from jaxpot.errors import DataError
-from jaxpot.fitting.gap import accumulate
-from jaxpot.fitting.hyperparameters import by_evidence, columns
-from jaxpot.fitting.linear import posterior
+from jaxpot.fitting.linear.accumulate import accumulate
+from jaxpot.fitting.linear.hyperparameters import by_evidence, columns
+from jaxpot.fitting.linear.moments import posterior
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior

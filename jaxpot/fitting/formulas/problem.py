@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError, JaxpotError
-from jaxpot.fitting.form_labels import residuals, without_constants
-from jaxpot.fitting.form_parameters import potential_at, remade
+from jaxpot.fitting.formulas.parameters import potential_at, remade
+from jaxpot.fitting.formulas.residuals import residuals, without_constants
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.fitting.hyperparameters import by_cross_validation, by_evidence, columns
-from jaxpot.fitting.linear import Accumulator, covariance_factor, log_evidence, posterior, unwhiten, whiten
+from jaxpot.fitting.linear.hyperparameters import by_cross_validation, by_evidence, columns
+from jaxpot.fitting.linear.moments import Accumulator, covariance_factor, log_evidence, posterior, unwhiten, whiten
 
 
 def problem(rows=700, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.fitting.sparsify import METHODS, choose_points
+from jaxpot.fitting.linear.sparsify import METHODS, choose_points
 
 KERNEL = jp.kernels.SquaredExponential(0.5)
 

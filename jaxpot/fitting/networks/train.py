@@ -22,15 +22,23 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS, predict
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting.batching import batches, bent_batches
 from jaxpot.fitting.clock import Clock
-from jaxpot.fitting.curvature import HessianProduct
-from jaxpot.fitting.descent import Descent, discard
-from jaxpot.fitting.last_layer import last_layer_posterior
-from jaxpot.fitting.members import begun, committee_of, first_readouts, mean_of, mixed, mixing_of, posterior_of
-from jaxpot.fitting.network_recipe import NetworkRecipe
-from jaxpot.fitting.recipe import read_recipe
-from jaxpot.fitting.seen import describe_frame
+from jaxpot.fitting.linear.curvatures import HessianProduct
+from jaxpot.fitting.networks.batching import batches, bent_batches
+from jaxpot.fitting.networks.committees import (
+    begun,
+    committee_of,
+    first_readouts,
+    mean_of,
+    mixed,
+    mixing_of,
+    posterior_of,
+)
+from jaxpot.fitting.networks.descent import Descent, discard
+from jaxpot.fitting.networks.last_layer import last_layer_posterior
+from jaxpot.fitting.networks.precomputed import describe_frame
+from jaxpot.fitting.networks.recipe import NetworkRecipe
+from jaxpot.fitting.recipe_files import read_recipe
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described

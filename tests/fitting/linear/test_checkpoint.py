@@ -11,8 +11,8 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
-from jaxpot.fitting import checkpoint
-from jaxpot.fitting.linear import Accumulator
+from jaxpot.fitting.linear import checkpoint
+from jaxpot.fitting.linear.moments import Accumulator
 
 PAIR = {"descriptor": "distance_2b", "cutoff": 1.6, "theta": 0.4, "sparse_points": 8, "sparse_method": "uniform"}
 RECIPE = jp.fitting.Recipe((PAIR,), Sigmas(stress=1e-3), "cross-validation", folds=2, name="pair")

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxpot.fitting.seen import Batch, Bent, Seen
+from jaxpot.fitting.networks.precomputed import Batch, Bent, Seen
 
 
 def batches(members, described, frames, targets, sigmas, scalings, dtype):

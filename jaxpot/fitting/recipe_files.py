@@ -15,10 +15,10 @@ from jaxpot.data.bond_length import bond_length
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import SOAP, Pair, Triplet
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.gap import GAPTerm
-from jaxpot.fitting.hyperparameters import CHOICES
-from jaxpot.fitting.network_recipe import ARCHITECTURE, TRAINING, NetworkRecipe
-from jaxpot.fitting.sparsify import METHODS
+from jaxpot.fitting.linear.hyperparameters import CHOICES
+from jaxpot.fitting.linear.sparse_terms import GAPTerm
+from jaxpot.fitting.linear.sparsify import METHODS
+from jaxpot.fitting.networks.recipe import ARCHITECTURE, TRAINING, NetworkRecipe
 from jaxpot.kernels import DotProduct, SquaredExponential
 
 _SHARED = {"descriptor", "cutoff", "transition_width", "sparse_points", "sparse_method", "environments", "delta"}

@@ -12,10 +12,10 @@ from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.core.structure import Structure
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError, GeometryError
-from jaxpot.fitting.design import design_rows
-from jaxpot.fitting.hyperparameters import ALWAYS
-from jaxpot.fitting.linear import Accumulator
-from jaxpot.fitting.offsets import offset_factor
+from jaxpot.fitting.linear.hyperparameters import ALWAYS
+from jaxpot.fitting.linear.moments import Accumulator
+from jaxpot.fitting.linear.rows import design_rows
+from jaxpot.fitting.linear.stress_offsets import offset_factor
 from jaxpot.observables import energy, hessian_vector_product
 from jaxpot.potentials.terms import inner_cutoffs
 

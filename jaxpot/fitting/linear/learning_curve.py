@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from jaxpot.errors import DataError
-from jaxpot.fitting.recipe import gap_recipe
-from jaxpot.fitting.run import fit
+from jaxpot.fitting.linear.fit import fit_linear
+from jaxpot.fitting.recipe_files import gap_recipe
 
 _LEAST = 4  # frames
 
@@ -64,7 +64,7 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         offsets = stress_offsets
         if not isinstance(offsets, bool):
             offsets = [name for name in offsets if name in subset.config_types]
-        found = fit(
+        found = fit_linear(
             subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets,
             **options,
         )

@@ -31,7 +31,7 @@ stress = 0.001
 [choice]
 method = "fixed"
 """
-# Second derivatives of it compile soon; those of other terms are looked at in `test_design.py`.
+# Second derivatives of it compile soon; those of other terms are looked at in `test_rows.py`.
 SHORT = """
 units = "A"
 [[term]]

@@ -1,6 +1,6 @@
 """Noise of the targets and scales of the terms, chosen from the training data: by cross-validation or by evidence.
 
-Both need only moments (`fitting.linear`), so a trial is a factorisation or a few, and never another look at the rows.
+Both need only moments (`linear.moments`), so a trial is a factorisation or a few, and never another look at the rows.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from jaxpot.errors import DataError
-from jaxpot.fitting.linear import log_evidence, solution, weighted
+from jaxpot.fitting.linear.moments import log_evidence, solution, weighted
 
 ALWAYS = -1  # the fold of what is never left out
 CHOICES = ("cross-validation", "evidence", "fixed")
