@@ -99,7 +99,7 @@ def recipe_and_data(element):
     jax.config.update("jax_enable_x64", True)  # training is in single precision all the same
 
     import jaxpot as jp
-    from jaxpot.fitting.recipe_files import read_recipe
+    from jaxpot.fitting import read_recipe
 
     return read_recipe("behler-parrinello"), jp.datasets.mlearn(element, "train")
 

@@ -13,7 +13,8 @@ from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError, SimulationError
 from jaxpot.fitting.linear.fit import fit_linear
-from jaxpot.fitting.recipe_files import gap_recipe
+from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.md.simulation import run
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 from jaxpot.observables import evaluate
@@ -126,7 +127,7 @@ def checked_recipe(dataset, recipe):
     """
     if not isinstance(dataset, Dataset):
         raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
-    return gap_recipe(recipe).measured(dataset)
+    return recipe_of(Recipe, recipe).measured(dataset)
 
 
 def errors_of(potential, frame):

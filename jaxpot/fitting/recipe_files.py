@@ -1,100 +1,40 @@
-"""Recipes: what a fit is made of, as a short file that people copy and edit."""
+"""Files of recipes: found by name or path, read as TOML, and their numbers checked with the field that is wrong."""
 
 import os
 import re
 import tomllib
-from dataclasses import dataclass, replace
 from importlib import resources
-from itertools import combinations_with_replacement
+from importlib.resources.abc import Traversable
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from jaxpot.core.files import file_size
-from jaxpot.data.bond_length import bond_length
 from jaxpot.data.targets import Sigmas
-from jaxpot.descriptors import SOAP, Pair, Triplet
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.linear.hyperparameters import CHOICES
-from jaxpot.fitting.linear.sparse_terms import GAPTerm
-from jaxpot.fitting.linear.sparsify import METHODS
-from jaxpot.fitting.networks.recipe import ARCHITECTURE, TRAINING, NetworkRecipe
-from jaxpot.kernels import DotProduct, SquaredExponential
 
-_SHARED = {"descriptor", "cutoff", "transition_width", "sparse_points", "sparse_method", "environments", "delta"}
-_OWN = {
-    "soap": {"n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
-    "distance_2b": {"theta"},
-    "angle_3b": {"theta"},
-}
-_NEEDED = {
-    "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "distance_2b": {"cutoff", "theta"},
-    "angle_3b": {"cutoff", "theta"},
-}
-_WHOLE = {"n_max": 1, "l_max": 0}  # and the least of each
-_LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 _LARGEST = 1e6
 _LARGEST_FILE = 1 << 18  # bytes
 _DEEP = re.compile(r"(?:[\w\"'-]+[ \t]*\.[ \t]*){20}")  # keys of keys, for which `tomllib` takes long
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a fit is made of.
-
-    Attributes:
-        terms: the tables of the file, one for each term.
-        sigmas: where frames give none of their own.
-        choice: how sigmas and scales are chosen: "cross-validation", "evidence" or "fixed".
-        folds: of the cross-validation.
-        units: "bonds" or "A": what lengths are in.
-        name: of the file.
-        bond: A, the length of a bond; None: that of the data (see `measured`).
-    """
-
-    terms: tuple
-    sigmas: Sigmas = Sigmas()
-    choice: str = "cross-validation"
-    folds: int = 4
-    units: str = "bonds"
-    name: str = ""
-    bond: float | None = None
-
-    def measured(self, dataset):
-        """The recipe with the bond length of a data set: fits to others have the same descriptors, and programs."""
-        return replace(self, bond=self._bond(dataset))
-
-    def _bond(self, dataset):
-        return bond_length(dataset) if self.bond is None else self.bond
-
-    def gap_terms(self, dataset):
-        """The `GAPTerm`s for the elements and the bond length of a data set: one for each kind of centre or pair."""
-        unit = self._bond(dataset) if self.units == "bonds" else 1.0
-        return [
-            replace(term, name=f"term {k}")
-            for k, table in enumerate(self.terms, 1)
-            for term in _TERMS[table["descriptor"]](table, unit, dataset.species)
-        ]
-
-
-def recipes():
+def recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))
 
 
-def recipe_text(name):
-    """The file of a recipe that comes with the package."""
+def recipe_text(name: str) -> str:
+    """Text of a recipe that comes with the package."""
     return (_folder() / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def read_recipe(name):
-    """A recipe by its name or from a file: a `Recipe`, or a `NetworkRecipe`.
+def recipe_document(name: str | os.PathLike) -> tuple[dict, str, str]:
+    """Tables of a recipe, by its name or path; what messages call the file; and the name of the recipe.
 
     Raises:
-        FormatError: no such recipe, or a file that is none; says which table and field.
+        FormatError: no such recipe, or a file that is not TOML.
     """
     if str(name) in recipes():
-        text, file = recipe_text(name), f"recipe {name}"
+        text, file = recipe_text(str(name)), f"recipe {name}"
     else:
         file = str(name)
         if not os.path.isfile(name):
@@ -110,175 +50,65 @@ def read_recipe(name):
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"is not TOML: {error}", file=file) from error
-    return _recipe(document, file, Path(str(name)).stem)
+    return document, file, Path(str(name)).stem
 
 
-def _folder():
-    return resources.files("jaxpot.fitting") / "recipes"
+def recipe_of(kind: type, recipe: Any) -> Any:
+    """Recipe of one family: as it is, or read by its name or path.
 
-
-def gap_recipe(recipe):
-    """A `Recipe`, as it is or by its name or file.
+    Args:
+        kind: class of the family's recipes, with `family`, what they are for, `table`, the one by which files of theirs
+            are known, and `from_tables`.
+        recipe: one of these, or the name or path of a file.
 
     Raises:
-        DataError: a recipe of networks.
-        FormatError: as `read_recipe`.
+        DataError: a recipe of another family.
+        FormatError: a file that cannot be read.
     """
-    found = recipe if isinstance(recipe, Recipe | NetworkRecipe) else read_recipe(recipe)
-    if isinstance(found, NetworkRecipe):
-        raise DataError(f"the recipe {found.name or 'given'} is one of networks: train them with jp.train")
-    return found
+    if isinstance(recipe, kind):
+        return recipe
+    if not isinstance(recipe, str | os.PathLike):
+        raise DataError(f"recipe: expected one of {kind.family}, its name or its path, got a {type(recipe).__name__}")
+    document, file, name = recipe_document(recipe)
+    if kind.table not in document:
+        raise DataError(
+            f"recipe {name}: expected one of {kind.family}, with a table [{kind.table}]; it has {', '.join(document)}: "
+            "jp.fit takes recipes of every family"
+        )
+    return kind.from_tables(document, file, name)
 
 
-def _network_recipe(document, file, name):
-    unknown = set(document) - {"network", "training", "sigma"}
-    if unknown:
-        raise FormatError(f"expected [network], [training] and [sigma], found {sorted(unknown)}", file=file)
-    given = _table(document, "network", set(ARCHITECTURE), file) | _table(document, "training", set(TRAINING), file)
-    for key in ("cutoff", "nearest"):
-        _number(given.get(key, 1.0), file, f"network, {key}")
-    for key, least in (("radial", 1), ("angular", 0)):
-        _whole(given.get(key, 1), least, file, f"network, {key}")
-    if "sigma" in document:
-        given["sigmas"] = _sigmas(document, file)
-    try:
-        return NetworkRecipe(**given, name=name)
-    except (DataError, TypeError) as error:
-        raise FormatError(str(error), file=file) from error
+def checked_table(document: dict, key: str, known: set[str], file: str) -> dict:
+    """Table `key` of a document, {} without one; its own keys are among those known.
 
-
-def _sigmas(document, file):
-    sigma = _table(document, "sigma", {"energy", "forces", "stress"}, file)
-    return Sigmas(**{key: _number(value, file, f"sigma.{key}") for key, value in sigma.items()})
-
-
-def _recipe(document, file, name):
-    if "network" in document:
-        return _network_recipe(document, file, name)
-    unknown = set(document) - {"term", "sigma", "choice", "units"}
-    if unknown:
-        raise FormatError(f"expected [[term]], [sigma], [choice] and units, found {sorted(unknown)}", file=file)
-    units = document.get("units", "bonds")
-    if units not in ("bonds", "A"):
-        raise FormatError(f'expected "bonds" or "A", got {units!r}', file=file, field="units")
-    terms = document.get("term", [])
-    if not isinstance(terms, list) or not terms:
-        raise FormatError("expected at least one table [[term]]", file=file)
-    terms = tuple(_checked_term(table, file, f"term {k}") for k, table in enumerate(terms, 1))
-    sigmas = _sigmas(document, file)
-    choice = _table(document, "choice", {"method", "folds"}, file)
-    method = choice.get("method", "cross-validation")
-    if method not in CHOICES:
-        raise FormatError(f"expected one of {', '.join(CHOICES)}, got {method!r}", file=file, field="choice.method")
-    folds = choice.get("folds", 4)
-    if type(folds) is not int or not 2 <= folds <= 100:
-        raise FormatError(f"expected a whole number from 2 to 100, got {folds!r}", file=file, field="choice.folds")
-    return Recipe(terms, sigmas, method, folds, units, name)
-
-
-def _table(document, key, known, file):
+    Raises:
+        FormatError: no table, or other keys in it.
+    """
     table = document.get(key, {})
     if not isinstance(table, dict) or set(table) - known:
         raise FormatError(f"expected {', '.join(sorted(known))}, got {table!r}", file=file, field=key)
     return table
 
 
-def _checked_term(table, file, field):
-    kind = table.get("descriptor") if isinstance(table, dict) else None
-    if kind not in _OWN:
-        raise FormatError(f"descriptor: expected one of {', '.join(_OWN)}, got {kind!r}", file=file, field=field)
-    unknown = set(table) - _SHARED - _OWN[kind]
-    if unknown:
-        known = ", ".join(sorted(_SHARED | _OWN[kind]))
-        raise FormatError(f"{kind} has no {', '.join(sorted(unknown))}; it has {known}", file=file, field=field)
-    missing = _NEEDED[kind] - set(table)
-    if missing:
-        raise FormatError(f"{kind} needs {', '.join(sorted(missing))}", file=file, field=field)
-    method = table.get("sparse_method", "cur")
-    if method not in METHODS:
-        expected = ", ".join(METHODS)
-        raise FormatError(f"expected one of {expected}, got {method!r}", file=file, field=f"{field}, sparse_method")
-    if "environments" in table and table.keys() & {"sparse_points", "sparse_method"}:
-        message = "environments are the sparse points: leave sparse_points and sparse_method out"
-        raise FormatError(message, file=file, field=field)
-    for key in set(table) - {"descriptor", "sparse_method"}:
-        if key == "sparse_points":
-            own = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
-            for name, count in own.items():
-                _whole(count, 1, file, f"{field}, {key}" + ("" if name is None else f", {name}"))
-        elif key == "environments":
-            pairs = table[key]
-            if not isinstance(pairs, list) or not pairs or not all(_is_pair(pair) for pair in pairs):
-                raise FormatError(
-                    "expected pairs of numbers, of a frame and of its atom, counted from 0, such as [[0, 3], [2, 17]]",
-                    file=file, field=f"{field}, {key}",
-                )
-        elif key == "theta":
-            values = table[key] if isinstance(table[key], list) else [table[key]]
-            if len(values) not in _LENGTHS[kind]:
-                expected = " or ".join(map(str, _LENGTHS[kind]))
-                raise FormatError(f"expected {expected} numbers, got {values}", file=file, field=f"{field}, theta")
-            for value in values:
-                _number(value, file, f"{field}, theta")
-        elif key in _WHOLE:
-            _whole(table[key], _WHOLE[key], file, f"{field}, {key}")
-        elif key != "central_weight":
-            _number(table[key], file, f"{field}, {key}")
-    return dict(table)
-
-
-def _is_pair(pair):
-    return isinstance(pair, list) and len(pair) == 2 and all(type(k) is int and k >= 0 for k in pair)
-
-
-def _whole(value, least, file, field):
+def checked_whole(value: Any, least: int, file: str, field: str) -> int:
+    """Whole number of at least `least`, or FormatError."""
     if type(value) is not int or value < least:
         raise FormatError(f"expected a whole number of at least {least}, got {value!r}", file=file, field=field)
+    return value
 
 
-def _number(value, file, field):
+def checked_number(value: Any, file: str, field: str) -> float:
+    """Positive number, or FormatError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < _LARGEST:
         raise FormatError(f"expected a positive number, got {value!r}", file=file, field=field)
     return value
 
 
-def _lengths(table, unit):
-    width = table.get("transition_width")
-    cutoff = table["cutoff"] * unit
-    return {"cutoff": cutoff, "cutoff_transition_width": min(0.5, cutoff) if width is None else width * unit}
+def checked_sigmas(document: dict, file: str) -> Sigmas:
+    """`Sigmas` of the table [sigma]."""
+    sigma = checked_table(document, "sigma", {"energy", "forces", "stress"}, file)
+    return Sigmas(**{key: checked_number(value, file, f"sigma.{key}") for key, value in sigma.items()})
 
 
-def _common(table):
-    return {
-        "n_sparse": table.get("sparse_points", 1000), "sparse_method": table.get("sparse_method", "cur"),
-        "environments": table.get("environments"), "delta": float(table.get("delta", 1.0)),
-    }
-
-
-def _soaps(table, unit, species):
-    for z in species:
-        soap = SOAP(
-            table["n_max"], table["l_max"], atom_sigma=table["atom_sigma"] * unit, centers=(z,),
-            species=species if len(species) > 1 else None, central_weight=table.get("central_weight", 1.0),
-            compact=True, compact_tolerance=_COMPACT, **_lengths(table, unit),
-        )
-        yield GAPTerm(soap, DotProduct(table.get("zeta", 4)), **_common(table))
-
-
-def _pairs(table, unit, species):
-    for pair in combinations_with_replacement(species, 2):
-        kernel = SquaredExponential(np.atleast_1d(table["theta"]) * unit)
-        yield GAPTerm(Pair(elements=pair, **_lengths(table, unit)), kernel, **_common(table))
-
-
-def _triplets(table, unit, species):
-    # Components are a sum of lengths, a squared difference, and a length.
-    theta = np.broadcast_to(np.asarray(table["theta"], float), (3,)) * np.array([unit, unit**2, unit])
-    for centre in species:
-        for pair in combinations_with_replacement(species, 2):
-            descriptor = Triplet(elements=(centre, *pair), **_lengths(table, unit))
-            yield GAPTerm(descriptor, SquaredExponential(theta), **_common(table))
-
-
-_TERMS = {"soap": _soaps, "distance_2b": _pairs, "angle_3b": _triplets}
-_COMPACT = 1e-18  # of scalar products: below rounding
+def _folder() -> Traversable:
+    return resources.files("jaxpot.fitting") / "recipes"

@@ -34,10 +34,16 @@ def test_networks_have_recipes_too(tmp_path):
     assert jp.read_recipe("bond-networks").reads == "bonds"
     mine = jp.read_recipe(written(tmp_path, "[network]\nhidden = [8]\n[training]\nepochs = 3\n"))
     assert mine == jp.NetworkRecipe(hidden=(8,), epochs=3, name="mine")
-    with pytest.raises(jp.JaxpotError, match="train them with jp.train"):
-        jp.fit(frames(bulk("Si", cubic=True)), "behler-parrinello")
-    with pytest.raises(jp.JaxpotError, match="expected networks"):
-        jp.train(frames(bulk("Si", cubic=True)), "gap")
+
+
+def test_a_recipe_of_another_family_is_refused_where_one_family_is_asked_for():
+    data = frames(bulk("Si", cubic=True))
+    with pytest.raises(jp.errors.DataError, match=r"gap: expected one of neural networks, with a table \[network\]"):
+        jp.train(data, "gap")
+    with pytest.raises(jp.errors.DataError, match="expected one of neural networks, .* got a Recipe"):
+        jp.train(data, jp.read_recipe("gap"))
+    with pytest.raises(jp.errors.DataError, match=r"behler-parrinello: expected one of Gaussian .* \[term\]"):
+        jp.fitting.evidence(data, "behler-parrinello")
 
 
 @pytest.mark.parametrize(("text", "message"), [

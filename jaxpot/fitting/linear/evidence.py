@@ -14,9 +14,10 @@ from jaxpot.fitting.linear.accumulate import VOIGT, accumulate, target_rows
 from jaxpot.fitting.linear.hyper_shapes import reshaped, shapes, vectors_and_slopes
 from jaxpot.fitting.linear.hyperparameters import columns, total
 from jaxpot.fitting.linear.moments import log_evidence, posterior, unwhiten, whiten
+from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.rows import design_rows, linear_terms
 from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_points, sparse_potential
-from jaxpot.fitting.recipe_files import gap_recipe
+from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -66,7 +67,7 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
         C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), equations 5.8 and 5.9.
     """
     check_data(dataset, baseline)
-    recipe = gap_recipe(recipe)
+    recipe = recipe_of(Recipe, recipe)
     say = progress or (lambda text: None)
     gap_terms = recipe.gap_terms(dataset)
     frames = [frame.structure for frame in dataset]

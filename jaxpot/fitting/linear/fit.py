@@ -19,11 +19,12 @@ from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.checkpoint import Checkpoint, fingerprint
 from jaxpot.fitting.linear.curvatures import check_curvatures, curvature_moments
 from jaxpot.fitting.linear.moments import posterior, unwhiten
+from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.rows import linear_terms
 from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_potential
 from jaxpot.fitting.linear.stress_offsets import offset_factor, offset_types, without_offsets
 from jaxpot.fitting.linear.weights import common_scale, weight_posterior, with_weights
-from jaxpot.fitting.recipe_files import Recipe, gap_recipe
+from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
@@ -139,7 +140,7 @@ def fit_linear(
         (2021), section 2.
     """
     check_data(dataset, baseline)
-    recipe = gap_recipe(recipe)
+    recipe = recipe_of(Recipe, recipe)
     say = progress or (lambda text: None)
     clock = Clock()
     curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")

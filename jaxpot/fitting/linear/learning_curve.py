@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.fit import fit_linear
-from jaxpot.fitting.recipe_files import gap_recipe
+from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.recipe_files import recipe_of
 
 _LEAST = 4  # frames
 
@@ -48,7 +49,7 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
     """
     if test is None:
         raise DataError("a learning curve needs a test set that takes no part in the fit")
-    recipe = gap_recipe(recipe)
+    recipe = recipe_of(Recipe, recipe)
     if any("environments" in table for table in recipe.terms):
         raise DataError("a learning curve: the environments of the recipe are atoms of frames that parts do not have")
     least = max(_LEAST, recipe.folds if recipe.choice == "cross-validation" else 1)

@@ -1,11 +1,14 @@
-"""What a training of neural networks is made of."""
+"""`NetworkRecipe`: layers of neural networks, and how their training goes."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
-from jaxpot.errors import DataError
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.errors import DataError, FormatError
+from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
 from jaxpot.readouts.network import ACTIVATIONS
 
 ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
@@ -14,7 +17,7 @@ TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "fol
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """What a training is made of.
+    """Layers of neural networks, and how their training goes.
 
     Attributes:
         reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; or "bonds", a network
@@ -56,6 +59,32 @@ class NetworkRecipe:
     members: int = 4
     name: str = ""
 
+    family: ClassVar[str] = "neural networks"
+    table: ClassVar[str] = "network"
+
+    @classmethod
+    def from_tables(cls, document: dict, file: str, name: str) -> "NetworkRecipe":
+        """Recipe of the tables of a file.
+
+        Raises:
+            FormatError: says which table and field.
+        """
+        unknown = set(document) - {"network", "training", "sigma"}
+        if unknown:
+            raise FormatError(f"expected [network], [training] and [sigma], found {sorted(unknown)}", file=file)
+        given = checked_table(document, "network", set(ARCHITECTURE), file)
+        given = given | checked_table(document, "training", set(TRAINING), file)
+        for key in ("cutoff", "nearest"):
+            checked_number(given.get(key, 1.0), file, f"network, {key}")
+        for key, least in (("radial", 1), ("angular", 0)):
+            checked_whole(given.get(key, 1), least, file, f"network, {key}")
+        if "sigma" in document:
+            given["sigmas"] = checked_sigmas(document, file)
+        try:
+            return cls(**given, name=name)
+        except (DataError, TypeError) as error:
+            raise FormatError(str(error), file=file) from error
+
     def __post_init__(self):
         if self.reads not in ("atoms", "bonds"):
             raise DataError(f"reads: expected atoms or bonds, got {self.reads!r}")
@@ -74,8 +103,8 @@ class NetworkRecipe:
         if self.activation not in ACTIVATIONS:
             raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
 
-    def descriptors(self, species, bond):
-        """What each network reads, for a bond length in A."""
+    def descriptors(self, species: tuple[int, ...], bond: float) -> list[Descriptor]:
+        """Descriptor of each network, for a bond length in A."""
         cutoff, nearest = self.cutoff * bond, self.nearest * bond
         if self.reads == "bonds":
             pairs = [(one, two) for one in species for two in species]

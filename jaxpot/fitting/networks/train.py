@@ -5,7 +5,6 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +37,7 @@ from jaxpot.fitting.networks.descent import Descent, discard
 from jaxpot.fitting.networks.last_layer import last_layer_posterior
 from jaxpot.fitting.networks.precomputed import describe_frame
 from jaxpot.fitting.networks.recipe import NetworkRecipe
-from jaxpot.fitting.recipe_files import read_recipe
+from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
@@ -145,9 +144,9 @@ def train(
         optimization (2015).
     """
     check_data(dataset, baseline)
-    recipe = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    recipe = recipe_of(NetworkRecipe, recipe)
     say, clock = progress or (lambda text: None), Clock()
-    _check(dataset, recipe, test, curvatures)
+    _check(dataset, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
     parts = _folds(dataset, recipe, seed) if keep_folds else ()
     run = partial(
@@ -274,9 +273,7 @@ def _noise(sigmas, targets):
     return {kind: given[kind] for kind in there if given[kind]}
 
 
-def _check(dataset, recipe, test, curvatures):
-    if not isinstance(recipe, NetworkRecipe):
-        raise DataError(f"recipe: expected networks, such as behler-parrinello, got a {type(recipe).__name__}")
+def _check(dataset, test, curvatures):
     for target in curvatures:
         if not isinstance(target, HessianProduct):
             raise DataError(f"curvatures: expected HessianProducts, got {type(target).__name__}")
