@@ -1,19 +1,63 @@
 """Frames made ready for compiled programs: padded alike, with neighbour lists of few different shapes."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from jaxpot.checks import round_atoms
-from jaxpot.core.neighbors import find_neighbors
+from jaxpot.core.neighbors import Neighbors, find_neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.terms import inner_cutoffs
 
 _COMMON = 256  # atoms; rows without an atom cost next to nothing (`design_rows` leaves them out)
 _MOST_WIDTHS = 3
 _PROGRAM = 2e5  # neighbours whose rows take about as long as one more program takes to compile
 
 
-def prepare_frames(structures, cutoff, inner=()):
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Structures made ready once, for all that looks at them: a sequence of pairs (padded structure, neighbours).
+
+    Attributes:
+        structures: as they were given.
+        cutoff, inner: A, of the lists, see `prepare_frames`.
+        pairs: in the order of the structures.
+    """
+
+    structures: tuple[Structure, ...]
+    cutoff: float
+    inner: tuple[float, ...]
+    pairs: tuple[tuple[Structure, Neighbors], ...]
+
+    @classmethod
+    def for_potential(cls, structures: Sequence[Structure], potential: Potential) -> "Prepared":
+        """Structures with the lists that a potential evaluates fastest."""
+        cutoff, inner = potential.cutoff, inner_cutoffs(potential)
+        return cls(tuple(structures), cutoff, inner, tuple(prepare_frames(structures, cutoff, inner)))
+
+    def serving(self, potential: Potential) -> "Prepared":
+        """These structures with the lists of a potential: `self` where it asks for the same ones."""
+        if (potential.cutoff, inner_cutoffs(potential)) == (self.cutoff, self.inner):
+            return self
+        return Prepared.for_potential(self.structures, potential)
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __iter__(self):
+        return iter(self.pairs)
+
+    def __getitem__(self, k):
+        return self.pairs[k]
+
+
+def prepare_frames(
+    structures: Sequence[Structure], cutoff: float, inner: tuple[float, ...] = ()
+) -> list[tuple[Structure, Neighbors]]:
     """Pairs (padded structure, neighbours), in the order given, that few programs serve.
 
     Structures are padded to the largest up to 256 atoms, larger ones to powers of two; for each of these sizes, the

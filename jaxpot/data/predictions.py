@@ -1,14 +1,16 @@
 """How far predictions are from labels: by kind, by config type, with intervals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxpot.checks import check_potential
-from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.frame import Frame
+from jaxpot.data.padded_frames import Prepared
 from jaxpot.errors import DataError
 from jaxpot.observables import evaluate
-from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.potentials.base import Potential
 
 KINDS = ("energy", "forces", "stress")
 
@@ -51,18 +53,21 @@ class Predictions:
         return table
 
 
-def predict(potential, dataset):
-    """Energies, forces and stresses of all frames beside their labels.
+def predict(potential: Potential, dataset: Iterable[Frame], prepared: Prepared | None = None) -> Predictions:
+    """Predict energies, forces and stresses of all frames, beside their labels.
 
-    Returns:
-        `Predictions`.
+    Args:
+        potential: any potential.
+        dataset: `Dataset`, or any frames.
+        prepared: the structures of these frames, if they have been made ready already.
     """
     check_potential(potential)
     frames = list(dataset)
-    ready = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
+    if prepared is None:
+        prepared = Prepared.for_potential([f.structure for f in frames], potential)
     labels = {kind: [] for kind in KINDS}
     predicted = {kind: [] for kind in KINDS}
-    for frame, (structure, neighbors) in zip(frames, ready, strict=True):
+    for frame, (structure, neighbors) in zip(frames, prepared.serving(potential), strict=True):
         found, n = evaluate(potential, structure, neighbors), len(frame)
         labels["energy"].append(None if frame.energy is None else frame.energy / n)
         labels["forces"].append(frame.forces)

@@ -13,8 +13,8 @@ from jaxpot.fitting.formulas.result import FormFit
 from jaxpot.fitting.formulas.smoothing import Smoothed, smoothed
 from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature
 from jaxpot.fitting.linear.evidence import Evidence, evidence
-from jaxpot.fitting.linear.fit import Fit
 from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.linear.result import Fit
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.train import Trained, train
 from jaxpot.fitting.recipe_files import recipes

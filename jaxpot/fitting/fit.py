@@ -7,8 +7,8 @@ from typing import Any
 from jaxpot.data.dataset import Dataset
 from jaxpot.fitting.families import family_of, read_recipe
 from jaxpot.fitting.formulas.result import FormFit
-from jaxpot.fitting.linear.fit import Fit
 from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.linear.result import Fit
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.train import Trained
 from jaxpot.potentials.base import Potential

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.padded_frames import Prepared
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.accumulate import VOIGT, accumulate, target_rows
@@ -16,10 +16,9 @@ from jaxpot.fitting.linear.hyperparameters import columns, total
 from jaxpot.fitting.linear.moments import log_evidence, posterior, unwhiten, whiten
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.rows import design_rows, linear_terms
-from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_points, sparse_potential
+from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_points, sparse_potential, without_points
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Sum
-from jaxpot.potentials.terms import inner_cutoffs
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     say = progress or (lambda text: None)
     gap_terms = recipe.gap_terms(dataset)
     frames = [frame.structure for frame in dataset]
-    prepared = prepare_frames(frames, max(term.descriptor.cutoff for term in gap_terms))
+    prepared = Prepared.for_potential(frames, without_points(gap_terms, dataset.species))
     say("sparse points")
     if environments is None:
         environments = tuple(sparse_points(t, dataset, prepared, seed + k)[1] for k, t in enumerate(gap_terms))
@@ -83,7 +82,6 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     chosen = [_at(t.descriptor, places, prepared) for t, places in zip(gap_terms, environments, strict=True)]
     gap_terms = [replace(t, points=points) for t, (points, _) in zip(gap_terms, chosen, strict=True)]
     potential = sparse_potential(gap_terms, dataset, prepared)
-    prepared = prepare_frames(frames, potential.cutoff, inner_cutoffs(potential))
     factors, jitters = factors_of(potential, jitter)
     targets = fit_targets(dataset, baseline)
     moments = total(accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, progress=say))

@@ -11,7 +11,7 @@ from jaxpot.fitting.linear.moments import covariance_factor
 from jaxpot.fitting.linear.rows import linear_terms
 from jaxpot.fitting.linear.sparsify import choose_points, different
 from jaxpot.kernels.base import Kernel
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.sparse_gp import SparseGP
 
@@ -40,6 +40,12 @@ class GAPTerm:
     environments: tuple | None = None
     points: np.ndarray | None = None
     name: str = "the term"
+
+
+def without_points(terms: list[GAPTerm], species: tuple[int, ...]) -> Potential:
+    """Sum of the terms with one sparse point in the place of all: it reaches as far, and has no use but to say so."""
+    readouts = [SparseGP(t.kernel, np.ones((1, t.descriptor.dimension)), np.zeros(1), float(t.delta)) for t in terms]
+    return Sum.or_one([Described(t.descriptor, r, tuple(species)) for t, r in zip(terms, readouts, strict=True)])
 
 
 def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
