@@ -36,7 +36,11 @@ class Prepared:
     @classmethod
     def for_potential(cls, structures: Sequence[Structure], potential: Potential) -> "Prepared":
         """Structures with the lists that a potential evaluates fastest."""
-        cutoff, inner = potential.cutoff, inner_cutoffs(potential)
+        return cls.within(structures, potential.cutoff, inner_cutoffs(potential))
+
+    @classmethod
+    def within(cls, structures: Sequence[Structure], cutoff: float, inner: tuple[float, ...] = ()) -> "Prepared":
+        """Structures with lists of a cutoff, A, and of shorter ones."""
         return cls(tuple(structures), cutoff, inner, tuple(prepare_frames(structures, cutoff, inner)))
 
     def serving(self, potential: Potential) -> "Prepared":

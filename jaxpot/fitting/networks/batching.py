@@ -1,9 +1,9 @@
-"""Batches of frames, all of one shape, of what networks see of them."""
+"""Batches of frames, all of one shape, with the inputs of networks."""
 
 import jax
 import numpy as np
 
-from jaxpot.fitting.networks.precomputed import Batch, Bent, Seen
+from jaxpot.fitting.networks.precomputed import Batch, HessianBatch, NetworkInputs
 
 
 def batches(members, described, frames, targets, sigmas, scalings, dtype):
@@ -11,7 +11,7 @@ def batches(members, described, frames, targets, sigmas, scalings, dtype):
 
     Args:
         members: for each batch, which frames: some in the first; a batch without any has weights zero.
-        described: for each network, a `SeenFrame` for each frame.
+        described: for each network, a `FrameInputs` for each frame.
         frames: `Frame`s.
         targets: energies (eV), forces and stresses of all frames, or None, less all that is not fitted.
         sigmas: `Sigmas`.
@@ -26,8 +26,8 @@ def batches(members, described, frames, targets, sigmas, scalings, dtype):
     return made
 
 
-def bent_batches(members, described, frames, targets, scalings, dtype):
-    """`Bent`s of one shape.
+def hessian_batches(members, described, frames, targets, scalings, dtype):
+    """`HessianBatch`s of one shape.
 
     Args:
         targets: for each frame, its products (n, 3) and their sigma.
@@ -40,12 +40,12 @@ def bent_batches(members, described, frames, targets, scalings, dtype):
         for start, k in zip(_firsts(some, frames), some, strict=True):
             part = slice(start, start + len(frames[k]))
             products[part], weights[part] = targets[k][0], 1.0 / targets[k][1]
-        seen = _seen(some, described, frames, scalings, dtype, shape)
-        turns = tuple(
-            _changes([part[k].turns for k in some], mixing, most, width)
+        inputs = _inputs(some, described, frames, scalings, dtype, shape)
+        tangents = tuple(
+            _changes([part[k].tangents for k in some], mixing, most, width)
             for part, (_, mixing), most, width in zip(described, scalings, *shape[1:], strict=True)
         )
-        batch = Bent(seen, *jax.tree.map(lambda a: a.astype(dtype), (turns, products, weights)))
+        batch = HessianBatch(inputs, *jax.tree.map(lambda a: a.astype(dtype), (tangents, products, weights)))
         made.append(batch if own else jax.tree.map(np.zeros_like, batch))
     return made
 
@@ -79,8 +79,8 @@ def _changes(parts, mixing, most, width):
     )
 
 
-def _seen(own, described, frames, scalings, dtype, shape):
-    """`Seen` of each network."""
+def _inputs(own, described, frames, scalings, dtype, shape):
+    """`NetworkInputs` of each network."""
     first, found = _firsts(own, frames), []
     for part, (shift, mixing), most, width in zip(described, scalings, *shape[1:], strict=True):
         parts = [part[k] for k in own]
@@ -89,14 +89,14 @@ def _seen(own, described, frames, scalings, dtype, shape):
         others = _joined([p.others + start for p, start in zip(parts, first, strict=True)], most, width)
         centers = _joined([p.centers + start for p, start in zip(parts, first, strict=True)], most)
         numbers = _joined([np.full(len(p.vectors), n) for n, p in enumerate(parts)], most)
-        ties = _joined([p.ties for p in parts], most, width)
-        arrays = Seen(vectors, slopes, others, centers, numbers, ties, weights, weight_slopes)
+        bonds = _joined([p.bonds for p in parts], most, width)
+        arrays = NetworkInputs(vectors, slopes, others, centers, numbers, bonds, weights, weight_slopes)
         found.append(jax.tree.map(lambda a: a.astype(np.int32 if a.dtype.kind == "i" else dtype), arrays))
     return tuple(found)
 
 
 def _batch(own, described, frames, targets, sigmas, scalings, dtype, shape, count):
-    seen, atoms = _seen(own, described, frames, scalings, dtype, shape), shape[0]
+    inputs, atoms = _inputs(own, described, frames, scalings, dtype, shape), shape[0]
     energies, forces, stresses = targets
     sizes = np.array([len(frames[k]) for k in own], float)
 
@@ -122,7 +122,7 @@ def _batch(own, described, frames, targets, sigmas, scalings, dtype, shape, coun
     volumes = [frames[k].volume or np.inf for k in own]
     spare = count - len(own)
     return Batch(
-        seen, e, f.astype(dtype), s, e_weights, f_weights.astype(dtype), s_weights,
+        inputs, e, f.astype(dtype), s, e_weights, f_weights.astype(dtype), s_weights,
         np.pad(1.0 / sizes, (0, spare)).astype(dtype), np.pad(1.0 / np.array(volumes), (0, spare)).astype(dtype),
     )
 

@@ -1,4 +1,4 @@
-"""Networks of several members for each element: how they begin, and what they become."""
+"""Committees of networks: their first readouts, and the potentials and the posterior that follow from them."""
 
 from functools import partial
 
@@ -48,12 +48,12 @@ def first_readouts(descriptors, described, targets, frames, recipe, seed):
 
 
 def stacked(readout, members):
-    """A readout with all arrays repeated for the members."""
+    """Readout with all arrays repeated for the members."""
     return Readouts(jax.tree.map(lambda a: np.repeat(np.asarray(a)[None], members, axis=0), readout))
 
 
-def begun(term, members):
-    """The readouts of a training that begins with the networks of a term.
+def readouts_from(term: Described, members: int) -> "Readouts":
+    """Initial readouts that continue the networks of a term.
 
     Raises:
         DataError: networks that are no MLPs, or another number of them than members.
@@ -99,15 +99,15 @@ def mixing_of(readout, parts):
     return directions / np.maximum(np.sqrt(np.maximum(values, _LEAST * values[-1])), furthest / _FURTHEST)
 
 
-def mixed(readout, mixing):
-    """The readout whose networks take inputs that are not mixed."""
+def with_mixing(readout: "Readouts", mixing: np.ndarray) -> "Readouts":
+    """Readout whose first layers do the mixing of the inputs themselves."""
     network = readout.network
     leaves, tree = jax.tree.flatten(network)
     return readout.replace_network(jax.tree.unflatten(tree, [np.matmul(mixing, leaves[0]), *leaves[1:]]))
 
 
 def committee_of(descriptors, members, species, dataset, baseline):
-    """The potentials of all members, stacked."""
+    """`Committee` of the potentials of all members."""
     terms, names = [], []
     for k, (descriptor, readout) in enumerate(zip(descriptors, members, strict=True)):
         single = jax.tree.map(lambda a: a[0], readout.stacked)
@@ -125,7 +125,7 @@ def committee_of(descriptors, members, species, dataset, baseline):
 
 
 def mean_of(potential, members):
-    """The potential of one member with the mean of all networks in place of its own."""
+    """Potential of one member with the mean of all networks in place of its own."""
     terms = list(potential.terms)
     for k, readout in enumerate(members):
         single = terms[k].readout
@@ -134,7 +134,7 @@ def mean_of(potential, members):
 
 
 def posterior_of(potential, sigmas):
-    """The spread of the networks of `mean_of` as a distribution of the weights that they are averaged with.
+    """Spread of the networks of `mean_of`, as a distribution of the weights that they are averaged with.
 
     E = sum_m c_m E_m is linear in c, with mean 1 / M. With the covariance (1 - 1 / M) / (M - 1) of c, a matrix, the
     variance of whatever is linear in E is that of the members, sum_m (q_m - q)^2 / (M - 1); and what is not linear has

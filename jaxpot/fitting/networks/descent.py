@@ -14,7 +14,7 @@ from jaxpot.core.devices import AXIS, sharing
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting.networks.precomputed import bent, predicted
+from jaxpot.fitting.networks.precomputed import hessian_products, predicted
 
 _EVERY = 60.0  # s between two checkpoints
 _SAY = 5.0  # s between two lines of progress
@@ -184,7 +184,7 @@ def _loss(scales, networks, batch, curved=None):
     )
     if curved is None:
         return loss
-    by_product = (curved.weights[:, None] * (bent(functions, curved) - curved.products)) ** 2
+    by_product = (curved.weights[:, None] * (hessian_products(functions, curved) - curved.products)) ** 2
     return loss + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
 
 

@@ -1,4 +1,4 @@
-"""What networks see of a data set, computed once: descriptor vectors and their derivatives, in batches of one shape.
+"""Inputs of networks for a whole data set, computed once: descriptor vectors and their derivatives.
 
 The positions of the training set do not move. With vectors G_i and derivatives dG_i/dr_ik at hand an epoch is a few
 matrix products, where differentiating the energy through the descriptor twice takes twenty to fifty times as long.
@@ -18,15 +18,15 @@ _ROWS = 8  # atoms whose derivatives are computed at once
 
 
 @pytree
-class Seen:
-    """What one network sees of a batch: R vectors that q neighbours change each; spare ones have weight 0."""
+class NetworkInputs:
+    """Inputs of one network in a batch: R vectors that q neighbours change each; spare ones have weight 0."""
 
     vectors: jax.Array  # (R, d), shifted and mixed
-    slopes: jax.Array  # (R, q, 3, d), their derivatives by the neighbours' positions, mixed likewise, per A
-    others: jax.Array  # (R, q), which atom of the batch each neighbour is
-    centers: jax.Array  # (R,), which atom sees it
-    frames: jax.Array  # (R,), which frame of the batch it is in
-    ties: jax.Array  # (R, q, 3) A, vectors to the neighbours
+    slopes: jax.Array  # (R, q, 3, d) 1/A, their derivatives by the neighbours' positions, mixed likewise
+    others: jax.Array  # (R, q), atom of the batch that each neighbour is
+    centers: jax.Array  # (R,), atom whose energy it adds to
+    frames: jax.Array  # (R,), frame of the batch
+    bonds: jax.Array  # (R, q, 3) A, vectors to the neighbours
     weights: jax.Array  # (R,)
     weight_slopes: jax.Array | None  # (R, q, 3) 1/A; None where weights are 1
 
@@ -35,7 +35,7 @@ class Seen:
 class Batch:
     """B frames with A atoms together, their targets, and 1 / sigma of these: 0 where there is no target."""
 
-    seen: tuple
+    inputs: tuple
     energies: jax.Array  # (B,) eV/atom
     forces: jax.Array  # (A, 3) eV/A
     stresses: jax.Array  # (B, 3, 3) eV/A^3
@@ -47,18 +47,18 @@ class Batch:
 
 
 @pytree
-class Bent:
+class HessianBatch:
     """Frames with A atoms together and products of their Hessians with displacements."""
 
-    seen: tuple
-    turns: tuple  # of each network: how vectors, slopes, weights and their slopes change along the displacements
+    inputs: tuple
+    tangents: tuple  # of each network: derivatives of vectors, slopes, weights and their slopes along the displacements
     products: jax.Array  # (A, 3) eV/A
     weights: jax.Array  # (A,), 1 / sigma; 0 for spare atoms
 
 
 @dataclass(frozen=True)
-class SeenFrame:
-    """One frame as one network sees it: the arrays of `Seen`, for the vectors that count."""
+class FrameInputs:
+    """Inputs of one network in one frame: the arrays of `NetworkInputs`, of vectors with a weight only."""
 
     vectors: np.ndarray
     slopes: np.ndarray
@@ -66,20 +66,27 @@ class SeenFrame:
     weight_slopes: np.ndarray | None
     others: np.ndarray
     centers: np.ndarray
-    ties: np.ndarray
-    turns: tuple | None = None  # of the first four along a displacement of the atoms
+    bonds: np.ndarray
+    tangents: tuple | None = None  # of the first four along a displacement of the atoms
 
 
-def describe_frame(descriptor, structure, neighbors, dtype, vector=None):
-    """`SeenFrame` of a prepared frame: the atoms that the descriptor describes, moved along a vector (n, 3) or not."""
+def frame_inputs(descriptor, structure, neighbors, dtype, vector=None):
+    """`FrameInputs` of a prepared frame.
+
+    Args:
+        descriptor: of the network; atoms that it does not describe have no inputs.
+        structure, neighbors: of the frame.
+        dtype: of the slopes, which are most of the memory.
+        vector: (n, 3) A, displacements of the atoms; given, the tangents along them are computed, too.
+    """
     arguments = descriptor, structure, neighbors
     if vector is None:
-        found, turns = _rows(*arguments), None
+        found, tangents = _rows(*arguments), None
     else:
         along = np.zeros(structure.positions.shape)
         along[: len(vector)] = vector
-        found, turns = _turned(*arguments, along)
-    weights, places, ties = (np.asarray(found[k]) for k in (2, 4, 5))
+        found, tangents = _rows_and_tangents(*arguments, along)
+    weights, places, bonds = (np.asarray(found[k]) for k in (2, 4, 5))
     rows, which = np.nonzero(weights)  # atoms, and which of their vectors
     places = places[which]  # (R, q)
     filled = places < np.asarray(neighbors.counts)[rows, None]
@@ -93,13 +100,13 @@ def describe_frame(descriptor, structure, neighbors, dtype, vector=None):
         weight_slopes = np.where(filled[..., None], weight_slopes, 0.0)
         return vectors, slopes, weights, None if descriptor.one_vector else weight_slopes
 
-    ties = np.where(filled[..., None], ties[rows[:, None], places], 0.0)
-    return SeenFrame(*kept(found), others, centers, ties, None if turns is None else kept(turns))
+    bonds = np.where(filled[..., None], bonds[rows[:, None], places], 0.0)
+    return FrameInputs(*kept(found), others, centers, bonds, None if tangents is None else kept(tangents))
 
 
 @jax.jit
 def _rows(descriptor, structure, neighbors):
-    """Vectors (n, m, d), slopes (n, m, q, 3, d), weights (n, m), their slopes, places (m, q), ties (n, K, 3)."""
+    """Vectors (n, m, d), slopes (n, m, q, 3, d), weights (n, m), their slopes, places (m, q), bonds (n, K, 3)."""
     def chunk(_, rows):
         graph = connect_rows(structure, neighbors, rows)
         environments = graph.environments().first(width)
@@ -110,22 +117,22 @@ def _rows(descriptor, structure, neighbors):
     rows, width = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)
     count = -(-rows // _ROWS)
     _, found = jax.lax.scan(chunk, None, cut(neighbors, count, _ROWS))
-    *found, ties, places = jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], found)
-    return *found, places[0], ties
+    *found, bonds, places = jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], found)
+    return *found, places[0], bonds
 
 
 @jax.jit
-def _turned(descriptor, structure, neighbors, vector):
+def _rows_and_tangents(descriptor, structure, neighbors, vector):
     def rows(positions):
-        *found, places, ties = _rows(descriptor, structure.moved(positions), neighbors)
-        return tuple(found), (places, ties)
+        *found, places, bonds = _rows(descriptor, structure.moved(positions), neighbors)
+        return tuple(found), (places, bonds)
 
-    found, turns, (places, ties) = jax.jvp(rows, (structure.positions,), (vector,), has_aux=True)
-    return (*found, places, ties), turns
+    found, tangents, (places, bonds) = jax.jvp(rows, (structure.positions,), (vector,), has_aux=True)
+    return (*found, places, bonds), tangents
 
 
 def predicted(energies_of, batch):
-    """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) of what the networks make of a batch.
+    """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) that networks predict for a batch.
 
     Args:
         energies_of: for each network, a function from a vector (d,) to an energy () eV.
@@ -133,33 +140,33 @@ def predicted(energies_of, batch):
     """
     energies, forces = jnp.zeros_like(batch.energies), jnp.zeros_like(batch.forces)
     virials = jnp.zeros_like(batch.stresses)
-    for function, seen in zip(energies_of, batch.seen, strict=True):
-        values, gradients = jax.vmap(jax.value_and_grad(function))(seen.vectors)
-        pulls = jnp.einsum("rkxd,rd->rkx", seen.slopes, gradients * seen.weights[:, None])  # dE_i / dr_ik
-        if seen.weight_slopes is not None:
-            pulls = pulls + seen.weight_slopes * values[:, None, None]
-        energies = energies.at[seen.frames].add(values * seen.weights)
-        forces = forces.at[seen.others].add(-pulls).at[seen.centers].add(pulls.sum(1))
-        virials = virials.at[seen.frames].add(jnp.einsum("rkx,rky->rxy", seen.ties, pulls))
+    for function, inputs in zip(energies_of, batch.inputs, strict=True):
+        values, gradients = jax.vmap(jax.value_and_grad(function))(inputs.vectors)
+        pulls = jnp.einsum("rkxd,rd->rkx", inputs.slopes, gradients * inputs.weights[:, None])  # dE_i / dr_ik
+        if inputs.weight_slopes is not None:
+            pulls = pulls + inputs.weight_slopes * values[:, None, None]
+        energies = energies.at[inputs.frames].add(values * inputs.weights)
+        forces = forces.at[inputs.others].add(-pulls).at[inputs.centers].add(pulls.sum(1))
+        virials = virials.at[inputs.frames].add(jnp.einsum("rkx,rky->rxy", inputs.bonds, pulls))
     return energies * batch.per_atom, forces, virials * batch.per_volume[:, None, None]
 
 
-def bent(energies_of, batch):
-    """Products of the Hessian with the displacements, (A, 3) eV/A, of what the networks make of a `Bent` batch.
+def hessian_products(energies_of, batch):
+    """Products of the Hessian of networks with the displacements of a `HessianBatch`, (A, 3) eV/A.
 
     Along a displacement u the derivative of the forces w J^T g, with J the slopes, g the gradient of a network by its
     vectors x, and w their weights, is w (dJ/du)^T g + w J^T (dg/dx) (J u) + (dw/du) J^T g; that of y dw/dr likewise.
     """
     products = jnp.zeros_like(batch.products)
-    for function, seen, turns in zip(energies_of, batch.seen, batch.turns, strict=True):
-        vectors, slopes, weights, weight_slopes = turns
+    for function, inputs, tangents in zip(energies_of, batch.inputs, batch.tangents, strict=True):
+        vectors, slopes, weights, weight_slopes = tangents
         (values, gradients), (turned_values, turned) = jax.jvp(
-            jax.vmap(jax.value_and_grad(function)), (seen.vectors,), (vectors,)
+            jax.vmap(jax.value_and_grad(function)), (inputs.vectors,), (vectors,)
         )
-        own = seen.weights[:, None]
+        own = inputs.weights[:, None]
         pulls = jnp.einsum("rkxd,rd->rkx", slopes, gradients * own)
-        pulls = pulls + jnp.einsum("rkxd,rd->rkx", seen.slopes, turned * own + gradients * weights[:, None])
-        if seen.weight_slopes is not None:
-            pulls = pulls + weight_slopes * values[:, None, None] + seen.weight_slopes * turned_values[:, None, None]
-        products = products.at[seen.others].add(pulls).at[seen.centers].add(-pulls.sum(1))
+        pulls = pulls + jnp.einsum("rkxd,rd->rkx", inputs.slopes, turned * own + gradients * weights[:, None])
+        if inputs.weight_slopes is not None:
+            pulls = pulls + weight_slopes * values[:, None, None] + inputs.weight_slopes * turned_values[:, None, None]
+        products = products.at[inputs.others].add(pulls).at[inputs.centers].add(-pulls.sum(1))
     return products

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,25 +18,25 @@ from jaxpot.core.versions import versions
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.frame import Frame
-from jaxpot.data.padded_frames import prepare_frames
-from jaxpot.data.predictions import KINDS, predict
+from jaxpot.data.padded_frames import Prepared
+from jaxpot.data.predictions import KINDS, Predictions, predict
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.linear.curvatures import HessianProduct
-from jaxpot.fitting.networks.batching import batches, bent_batches
+from jaxpot.fitting.networks.batching import batches, hessian_batches
 from jaxpot.fitting.networks.committees import (
-    begun,
     committee_of,
     first_readouts,
     mean_of,
-    mixed,
     mixing_of,
     posterior_of,
+    readouts_from,
+    with_mixing,
 )
 from jaxpot.fitting.networks.descent import Descent, discard
 from jaxpot.fitting.networks.last_layer import last_layer_posterior
-from jaxpot.fitting.networks.precomputed import describe_frame
+from jaxpot.fitting.networks.precomputed import frame_inputs
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
@@ -49,7 +50,7 @@ _SAY = 5.0  # s between two lines of progress
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` returns.
+    """Networks that were trained, and how well.
 
     Attributes:
         potential: e0 + the networks + the baseline; where there are several members, with the mean of their
@@ -75,8 +76,8 @@ class Trained:
     history: tuple
     best: int
     validation: tuple
-    train: object = field(repr=False)
-    test: object = field(repr=False)
+    train: Predictions | None = field(repr=False)
+    test: Predictions | None = field(repr=False)
     seconds: dict
     recipe: NetworkRecipe
     sigmas: dict
@@ -86,7 +87,7 @@ class Trained:
 
     stress_offsets = {}  # none are found
 
-    def left_out(self):
+    def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
         """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
 
         The folds, if they were kept. Else the validation frames: these are few, and have told when to stop.
@@ -102,9 +103,12 @@ class Trained:
 
 
 def train(
-    dataset, recipe="behler-parrinello", *, start=None, frozen=(), curvatures=(), baseline=None, test=None, seed=0,
-    progress=None, predictions=True, checkpoint=None, keep_folds=False,
-):
+    dataset: Dataset, recipe: NetworkRecipe | str | os.PathLike = "behler-parrinello", *,
+    start: Trained | Potential | None = None, frozen: Sequence[int] = (), curvatures: Sequence[HessianProduct] = (),
+    baseline: Potential | None = None, test: Dataset | None = None, seed: int = 0,
+    progress: Callable[[str], None] | None = None, predictions: bool = True,
+    checkpoint: str | os.PathLike | None = None, keep_folds: bool = False,
+) -> Trained:
     """Train a neural network potential.
 
     Minimises the mean over frames of (dE / n sigma_E)^2, plus the means over components of (dF / sigma_F)^2 and, with a
@@ -180,77 +184,102 @@ def _train(
     """`Trained` on all frames; the checkpoint stays."""
     species = tuple(int(z) for z in dataset.species)
     given = None if start is None else _networks_of(start, species)
-    descriptors = (
-        recipe.descriptors(species, bond) if given is None else [term.descriptor for term in given]
+    descriptors = recipe.descriptors(species, bond) if given is None else [term.descriptor for term in given]
+    say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(species)}; e0: {dataset.e0_origin}")
+    cutoff = max(descriptor.cutoff for descriptor in descriptors)
+    prepared = Prepared.within([frame.structure for frame in dataset], cutoff)
+    inputs = _inputs(descriptors, prepared, [None] * len(dataset), say)
+    curved = _inputs(
+        descriptors, Prepared.within([c.structure for c in curvatures], cutoff), [c.vector for c in curvatures], say
     )
-    frames = list(dataset)
-    say(f"{len(frames)} frames, {dataset.n_atoms} atoms, {name_species(species)}; e0: {dataset.e0_origin}")
-    described = _described(descriptors, [(frame.structure, None) for frame in frames], say)
-    turned = _described(descriptors, [(target.structure, target.vector) for target in curvatures], say)
     clock.step("descriptors")
+
     targets = fit_targets(dataset, baseline)
     if given is None:
-        readouts = first_readouts(descriptors, described, targets, frames, recipe, seed)
+        readouts = first_readouts(descriptors, inputs, targets, list(dataset), recipe, seed)
     else:
-        readouts = [begun(term, recipe.members) for term in given]
+        readouts = [readouts_from(term, recipe.members) for term in given]
     _check_frozen(frozen, readouts)
-    training, validation = _parts(dataset, recipe, seed)
-    mixings = [mixing_of(r, parts) for r, parts in zip(readouts, described, strict=True)]
-    scalings = [
-        (np.asarray(r.shift[0]), np.asarray(r.factor[0])[:, None] * mixing)
-        for r, mixing in zip(readouts, mixings, strict=True)
-    ]
+    mixings = [mixing_of(readout, parts) for readout, parts in zip(readouts, inputs, strict=True)]
     if given is not None:
-        readouts = [mixed(r, np.linalg.inv(mixing)) for r, mixing in zip(readouts, mixings, strict=True)]
-    dealt, held, turns = (
-        _dealt(own, recipe.batch, seed) for own in (training, validation, range(len(curvatures)))
-    )
-    common = {"scalings": scalings, "dtype": np.float32}
-    seen = partial(batches, described=described, frames=frames, targets=targets, sigmas=recipe.sigmas, **common)
-    bends = partial(
-        bent_batches, described=turned, frames=[Frame(c.structure) for c in curvatures],
-        targets=[(_less_baseline(c, baseline), c.sigma) for c in curvatures], **common,
-    )
-    made = [_by_device(make, own, sharing()) for make, own in ((seen, dealt), (seen, held), (bends, turns))]
+        trained = [with_mixing(r, np.linalg.inv(mixing)) for r, mixing in zip(readouts, mixings, strict=True)]
+    else:
+        trained = readouts
+    scalings = [_scaling(readout, mixing) for readout, mixing in zip(readouts, mixings, strict=True)]
+    training, validation = _parts(dataset, recipe, seed)
+    dealt = _dealt(training, recipe.batch, seed)
+    made = [
+        *_label_batches((dealt, _dealt(validation, recipe.batch, seed)), dataset, inputs, targets, recipe, scalings),
+        _curvature_batches(_dealt(range(len(curvatures)), recipe.batch, seed), curvatures, curved, baseline, scalings),
+    ]
     run = ""
     if checkpoint is not None:
-        run = _identity(dataset, curvatures, recipe, baseline, readouts, seed, frozen)
-    scales = [(np.float32(r.offset[0]), np.float32(r.scale[0])) for r in readouts]
-    weights = tuple(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), r.network) for r in readouts)
-    loop = Descent(recipe, weights, scales, dealt, made, frozen, seed, say, checkpoint, run)
+        run = _identity(dataset, curvatures, recipe, baseline, trained, seed, frozen)
+    scales = [(np.float32(r.offset[0]), np.float32(r.scale[0])) for r in trained]
+    weights = tuple(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), r.network) for r in trained)
+    descent = Descent(recipe, weights, scales, dealt, made, frozen, seed, say, checkpoint, run)
 
     def assembled(weights):
         """The committee, and the mean of it, in double precision."""
         members = [
-            mixed(r.replace_network(jax.tree.map(lambda a: np.asarray(a, np.float64), network)), mixing)
-            for r, network, mixing in zip(readouts, weights, mixings, strict=True)
+            with_mixing(r.replace_network(jax.tree.map(lambda a: np.asarray(a, np.float64), network)), mixing)
+            for r, network, mixing in zip(trained, weights, mixings, strict=True)
         ]
         committee = committee_of(descriptors, members, species, dataset, baseline)
         return committee, committee[0] if recipe.members == 1 else mean_of(committee[0], members)
 
     try:
-        best, history, epoch = loop.go()
+        best, history, epoch = descent.go()
     except ConvergenceError as error:
         _, error.best = assembled(error.best)
         raise
     clock.step("training")
+
     committee, potential = assembled(best)
     say("errors")
-    found = predict(potential, dataset) if predictions else None
-    tested = None if test is None else predict(potential, test)
+    on_training_set = predict(potential, dataset, prepared) if predictions else None
+    on_test_set = None if test is None else predict(potential, test)
     clock.step("errors")
-    sigmas, spread = _noise(recipe.sigmas, targets), None
-    if recipe.members > 1:
-        spread = posterior_of(potential, sigmas)
-    elif bars:
-        spread = last_layer_posterior(potential, dataset[np.array(training)], recipe.sigmas, progress=say)
-        clock.step("bars")
-    if spread is not None:
-        spread = spread.replace(ranges=dataset.ranges())
+    sigmas = _noise(recipe.sigmas, targets)
+    spread = _spread(potential, dataset, training, recipe, sigmas, bars, say, clock)
     return Trained(
-        potential, committee, spread, history, epoch, tuple(validation), found, tested, clock.seconds, recipe, sigmas,
-        dataset.e0, dataset.e0_origin,
+        potential, committee, spread, history, epoch, tuple(validation), on_training_set, on_test_set, clock.seconds,
+        recipe, sigmas, dataset.e0, dataset.e0_origin,
     )
+
+
+def _spread(potential, dataset, training, recipe, sigmas, bars, say, clock):
+    """`Posterior` of several members, or of the last layers of a single one if bars are wanted; else None."""
+    if recipe.members > 1:
+        return posterior_of(potential, sigmas).replace(ranges=dataset.ranges())
+    if not bars:
+        return None
+    spread = last_layer_posterior(potential, dataset[np.array(training)], recipe.sigmas, progress=say)
+    clock.step("bars")
+    return spread.replace(ranges=dataset.ranges())
+
+
+def _scaling(readout, mixing):
+    """Shift (d,) of the inputs of a network, and the matrix (d, d) they are multiplied with then."""
+    return np.asarray(readout.shift[0]), np.asarray(readout.factor[0])[:, None] * mixing
+
+
+def _label_batches(parts, dataset, inputs, targets, recipe, scalings):
+    """Batches with labels of each part of the frames, divided between devices."""
+    make = partial(
+        batches, described=inputs, frames=list(dataset), targets=targets, sigmas=recipe.sigmas, scalings=scalings,
+        dtype=np.float32,
+    )
+    return [_by_device(make, part, sharing()) for part in parts]
+
+
+def _curvature_batches(dealt, curvatures, inputs, baseline, scalings):
+    """Batches of Hessian products, divided between devices."""
+    make = partial(
+        hessian_batches, described=inputs, frames=[Frame(c.structure) for c in curvatures],
+        targets=[(_less_baseline(c, baseline), c.sigma) for c in curvatures], scalings=scalings, dtype=np.float32,
+    )
+    return _by_device(make, dealt, sharing())
 
 
 def _folds(dataset, recipe, seed):
@@ -314,18 +343,17 @@ def _elements(term):
     return getattr(term.descriptor, "elements", None) or term.descriptor.centers or (None,)
 
 
-def _described(descriptors, given, say):
-    """`SeenFrame`s of each descriptor, of pairs (structure, vector that its atoms are displaced along or None)."""
-    cutoff = max(descriptor.cutoff for descriptor in descriptors)
-    prepared, found = prepare_frames([structure for structure, _ in given], cutoff), [[] for _ in descriptors]
+def _inputs(descriptors, prepared, vectors, say):
+    """`FrameInputs` of each descriptor; atoms of a frame are displaced along its vector, unless that is None."""
+    inputs = [[] for _ in descriptors]
     last = 0.0
-    for k, (pair, (_, vector)) in enumerate(zip(prepared, given, strict=True)):
-        for parts, descriptor in zip(found, descriptors, strict=True):
-            parts.append(describe_frame(descriptor, *pair, np.float32, vector))
+    for k, (pair, vector) in enumerate(zip(prepared, vectors, strict=True)):
+        for parts, descriptor in zip(inputs, descriptors, strict=True):
+            parts.append(frame_inputs(descriptor, *pair, np.float32, vector))
         if time.monotonic() - last > _SAY:
             last = time.monotonic()
-            say(f"descriptors of {k + 1} of {len(given)} frames")
-    return found
+            say(f"descriptors of {k + 1} of {len(prepared)} frames")
+    return inputs
 
 
 def _less_baseline(target, baseline):

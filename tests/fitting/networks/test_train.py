@@ -14,9 +14,9 @@ from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.networks import descent
 from jaxpot.fitting.networks import train as training
-from jaxpot.fitting.networks.batching import batches, bent_batches
+from jaxpot.fitting.networks.batching import batches, hessian_batches
 from jaxpot.fitting.networks.last_layer import last_layer_posterior
-from jaxpot.fitting.networks.precomputed import bent, describe_frame, predicted
+from jaxpot.fitting.networks.precomputed import frame_inputs, hessian_products, predicted
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.train import train
 from jaxpot.potentials import Described
@@ -71,7 +71,7 @@ def test_what_is_seen_gives_the_numbers_of_the_potential(descriptors):
         for s, v in zip(structures, found, strict=True)
     ]
     prepared = prepare_frames([f.structure for f in frames], potential.cutoff)
-    described = [[describe_frame(t.descriptor, *p, np.float64) for p in prepared] for t in terms]
+    described = [[frame_inputs(t.descriptor, *p, np.float64) for p in prepared] for t in terms]
     targets = [f.energy for f in frames], [f.forces for f in frames], [f.stress for f in frames]
     scalings = [(np.asarray(t.readout.shift), np.diag(t.readout.factor)) for t in terms]
     made = batches([[2, 0], [1]], described, frames, targets, Sigmas(0.1, 0.2, 0.3), scalings, np.float64)
@@ -226,16 +226,16 @@ def test_products_with_hessians_are_those_of_the_potential(descriptors):
     ]
     described = [
         [
-            describe_frame(t.descriptor, *pair, np.float64, rng.normal(size=s.positions.shape))
+            frame_inputs(t.descriptor, *pair, np.float64, rng.normal(size=s.positions.shape))
             for s, pair in zip(structures, prepare_frames(structures, potential.cutoff), strict=True)
         ]
         for rng, t in ((np.random.default_rng(5), t) for t in terms)
     ]
     scalings = [(np.asarray(t.readout.shift), np.diag(t.readout.factor)) for t in terms]
-    made = bent_batches([[2, 0], [1], []], described, structures, targets, scalings, np.float64)
+    made = hessian_batches([[2, 0], [1], []], described, structures, targets, scalings, np.float64)
     functions = [lambda x, own=t.readout: own.offset + own.scale * own.network(x) for t in terms]
     for batch in made:
-        np.testing.assert_allclose(bent(functions, batch), batch.products, atol=1e-11)
+        np.testing.assert_allclose(hessian_products(functions, batch), batch.products, atol=1e-11)
     assert np.abs(made[0].products).max() > 0.1 and not made[2].weights.any()
 
 
