@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxpot.active.label import label
 from jaxpot.active.learner import Learned, checked_recipe, digest, errors_of
-from jaxpot.active.record import Chosen, Label, Record
+from jaxpot.active.record import Label, PoolProgress, Record
 from jaxpot.active.search import select_batch
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.structure import Structure
@@ -46,7 +46,7 @@ def learn_from_pool(
         raise DataError("candidates: expected at least one structure")
     settings = digest(dataset.frames, (candidates, baseline), ("pool", recipe, budget, batch, seed, jitter))
     record = Record(folder)
-    kept = record.kept(Chosen, settings)
+    kept = record.kept(PoolProgress, settings)
     asked, chosen = ([], []) if kept is None else (record.labels(), np.asarray(kept.candidates).tolist())
     if kept is not None:
         say(f"goes on with {len(asked)} labels")
@@ -67,7 +67,7 @@ def learn_from_pool(
                 break
             say(f"choosing {wanted} of {len(left)} structures")
             chosen += [left[k] for k in select_batch(posterior, [candidates[k] for k in left], wanted)]
-            record.keep_walk(Chosen(jnp.asarray(chosen), settings))
+            record.keep_walk(PoolProgress(jnp.asarray(chosen), settings))
         for number in chosen[len(labels) :]:
             if len(labels) < len(asked):
                 labels.append(asked[len(labels)])

@@ -38,8 +38,8 @@ class Walk:
     ensemble: jax.Array
 
 
-@pytree(name="PoolProgress", former=("jaxpot.active.record:Chosen",))
-class Chosen:
+@pytree(former=("jaxpot.active.record:Chosen",))
+class PoolProgress:
     """How far a run through a pool has come: candidates (numbers) in the order asked for, and the digest."""
 
     candidates: jax.Array
@@ -107,7 +107,7 @@ class Record:
         return os.path.join(self.folder, name)
 
     def kept(self, kind, settings):
-        """The `Walk` or `Chosen`, whichever kind is asked for, that was kept; or None.
+        """The `Walk` or `PoolProgress`, whichever kind is asked for, that was kept; or None.
 
         Raises:
             DataError: that of another run, or labels without one.
@@ -121,7 +121,7 @@ class Record:
                 raise DataError(f"{self.folder} holds labels but no {WALK}: give an empty folder for a new run")
             return None
         found = load_tree(path)
-        if not isinstance(found, Walk | Chosen):
+        if not isinstance(found, Walk | PoolProgress):
             raise FormatError(f"expected the checkpoint of a learning run, found a {type(found).__name__}", path)
         if not isinstance(found, kind) or not np.array_equal(np.asarray(found.settings), settings):
             raise DataError(

@@ -10,7 +10,7 @@ _FEW = 8  # atoms that are compared first
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class SimilarPair:
     """Two frames with the same atoms in the same order.
 
     Args:
@@ -38,7 +38,7 @@ def similar_pairs(frames, indices, most_strain, most_shift):
         most_shift: A, largest distance that an atom may move.
 
     Returns:
-        list of `Pair`.
+        list of `SimilarPair`.
     """
     kinds = {}
     for k in indices:
@@ -81,4 +81,4 @@ def _alike(frames, group, most_strain, most_shift):
             shifts = difference(relative[i], relative[j]) @ cell
             shifts = shifts - shifts.mean(0)
             if np.linalg.norm(shifts, axis=1).max() <= most_shift:
-                yield Pair(int(group[i]), int(group[j]), strain, shifts)
+                yield SimilarPair(int(group[i]), int(group[j]), strain, shifts)

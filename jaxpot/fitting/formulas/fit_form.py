@@ -17,7 +17,7 @@ from jaxpot.fitting.formulas.least_squares import latin_hypercube, least_squares
 from jaxpot.fitting.formulas.parameters import longest, parameters_of, potential_at, remade, values_at
 from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
-from jaxpot.fitting.formulas.result import Descent, FormFit, Parameter
+from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -121,7 +121,8 @@ def fit_form(
     clock.step("errors")
     reached = {t.name: (t.value, np.asarray(t.function(fitted))) for t in targets}
     descents = tuple(
-        Descent(float(start), end.cost, _by_name(parameters, end.y), end.steps, end.converged) for start, end in found
+        Refinement(float(start), end.cost, _by_name(parameters, end.y), end.steps, end.converged)
+        for start, end in found
     )
     return FormFit(
         fitted, table, best.cost, problem.shares(best.residuals), reached, e0, trained, tested, costs, descents,

@@ -27,7 +27,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Descent:
+class Refinement:
     """One search from a start: the cost there and in the end, its parameters, its steps, whether it has converged."""
 
     start: float
@@ -50,7 +50,7 @@ class FormFit:
         e0: atomic number -> eV: `potential + jp.potentials.Constants(found.e0)` has energies like those of the data.
         train, test: `Predictions` of that, or None.
         starts: costs of all starts, the one that was given first; infinite where there is none.
-        descents: `Descent`s from the best of them, the lowest first.
+        descents: `Refinement`s from the best of them, the lowest first.
         seconds: name of a step -> time it took.
     """
 

@@ -66,7 +66,7 @@ def _digest(parts):
     return found.hexdigest()
 
 
-class Checkpoint:
+class FitCheckpoint:
     """The file of one fit, read when this is made.
 
     A file of a fit to other data, or with another recipe, is left alone until this fit has something to keep, and a

@@ -17,7 +17,7 @@ from jaxpot.errors import DataError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.linear import hyperparameters
 from jaxpot.fitting.linear.accumulate import accumulate
-from jaxpot.fitting.linear.checkpoint import Checkpoint, fingerprint
+from jaxpot.fitting.linear.checkpoint import FitCheckpoint, fingerprint
 from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, check_curvatures, curvature_moments
 from jaxpot.fitting.linear.moments import posterior, unwhiten
 from jaxpot.fitting.linear.recipe import Recipe
@@ -83,7 +83,7 @@ def fit_linear(
     kept = None
     if checkpoint is not None:
         settings = {"seed": seed, "jitter": jitter, "offsets": offsets}
-        kept = Checkpoint(checkpoint, fingerprint(dataset, recipe, baseline, **settings), say)
+        kept = FitCheckpoint(checkpoint, fingerprint(dataset, recipe, baseline, **settings), say)
         terms = kept.given_points(terms)
     say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
 
