@@ -1,4 +1,4 @@
-"""What a learning run keeps in its folder: labels, a log, the potential, and how far the walk has come.
+"""Folder of a learning run: labels, a log, the potential, and the progress of the walk.
 
 Labels are dear: each is on the disk, with all its digits, before anything else is done with it.
 """
@@ -23,7 +23,7 @@ FRAMES = "labels.xyz"
 
 @pytree(name="LearningWalk", former=("jaxpot.active.record:Walk",))
 class Walk:
-    """How far a run has come.
+    """Progress of a run.
 
     state: to go on from; asked: the state whose structure waits for its label, or None; labels: how many there were
     when it asked; threshold: of the signal; settings: a digest of what the run follows from; ensemble: one of its
@@ -40,7 +40,7 @@ class Walk:
 
 @pytree(former=("jaxpot.active.record:Chosen",))
 class PoolProgress:
-    """How far a run through a pool has come: candidates (numbers) in the order asked for, and the digest."""
+    """Progress of a run through a pool: candidates (numbers) in the order asked for, and the digest."""
 
     candidates: jax.Array
     settings: jax.Array
@@ -48,7 +48,7 @@ class PoolProgress:
 
 @pytree(name="LearningLabel", former=("jaxpot.active.record:Label",))
 class Label:
-    """A labelled frame, and numbers for the log."""
+    """Labelled frame, and numbers for the log."""
 
     structure: Structure
     energy: jax.Array
@@ -93,7 +93,7 @@ def _words(numbers):
 
 
 class Record:
-    """The folder of a run; None keeps nothing."""
+    """Folder of a run; None keeps nothing."""
 
     def __init__(self, folder):
         self.folder = None if folder is None else os.fspath(folder)
@@ -107,7 +107,7 @@ class Record:
         return os.path.join(self.folder, name)
 
     def kept(self, kind, settings):
-        """The `Walk` or `PoolProgress`, whichever kind is asked for, that was kept; or None.
+        """Read the `Walk` or `PoolProgress`, whichever kind is asked for, that was kept; or None.
 
         Raises:
             DataError: that of another run, or labels without one.

@@ -1,12 +1,14 @@
 """Energies of isolated atoms: from the data, given, or by least squares, and never silently mixed."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from jaxpot.core.elements import atomic_number, name_species, symbol
 from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.numbers import as_number
+from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, GeometryError
 
 ISOLATED = 10.0  # A; an atom whose own images are further away than this is taken for isolated
@@ -15,13 +17,13 @@ LEAST_SQUARES = "least squares"
 _NOTHING = "zero, for want of energies"
 
 
-def tells_of_atoms(origin):
-    """Whether energies of this origin (`atomic_energies`) are those of isolated atoms."""
+def tells_of_atoms(origin: str) -> bool:
+    """True if energies of this origin (`atomic_energies`) are those of isolated atoms."""
     return not origin.startswith((LEAST_SQUARES, _NOTHING))
 
 
-def is_isolated(frame):
-    """Whether a frame is an isolated atom: one atom without an image closer than 10 A, or called so.
+def is_isolated(frame: Frame) -> bool:
+    """True if a frame is an isolated atom: one atom without an image closer than 10 A, or called so.
 
     Raises:
         DataError: it is called so (config_type `isolated_atom`, `IsolatedAtom`, ...), but has more atoms than one.
@@ -38,8 +40,10 @@ def is_isolated(frame):
         raise GeometryError(f"{frame.source or 'a frame'}: {error}") from error
 
 
-def atomic_energies(frames, isolated, e0=None):
-    """The energy of an isolated atom of each element, and where it comes from.
+def atomic_energies(
+    frames: Sequence[Frame], isolated: Sequence[Frame], e0: dict | str | None = None
+) -> tuple[dict[int, float], str]:
+    """Find the energy of an isolated atom of each element, and its origin.
 
     Args:
         frames: the frames without isolated atoms.
@@ -60,17 +64,17 @@ def atomic_energies(frames, isolated, e0=None):
         if e0 != LEAST_SQUARES:
             raise DataError(f'e0: expected a dict such as {{"Si": -0.8}} (eV), "least squares" or None, got {e0!r}')
         return _least_squares(frames, species)
-    found = _from_isolated(isolated)
+    isolated_energies = _from_isolated(isolated)
     given = _given(e0)
-    for z in sorted(set(found) & set(given)):
-        if abs(found[z][0] - given[z]) > _SAME:
+    for z in sorted(set(isolated_energies) & set(given)):
+        if abs(isolated_energies[z][0] - given[z]) > _SAME:
             raise DataError(
-                f"e0: {given[z]:g} eV is given for {symbol(z)}, but {found[z][1]} is an isolated atom with "
-                f"{found[z][0]:g} eV: leave that atom out of the data or out of e0"
+                f"e0: {given[z]:g} eV is given for {symbol(z)}, but {isolated_energies[z][1]} is an isolated atom with "
+                f"{isolated_energies[z][0]:g} eV: leave that atom out of the data or out of e0"
             )
-    if not found and e0 is None:
+    if not isolated_energies and e0 is None:
         return _least_squares(frames, species)
-    energies = {z: energy for z, (energy, _) in found.items()} | given
+    energies = {z: energy for z, (energy, _) in isolated_energies.items()} | given
     missing = [z for z in species if z not in energies]
     if missing:
         known = f"there are some for {name_species(list(energies))}" if energies else "none is given"
@@ -78,29 +82,29 @@ def atomic_energies(frames, isolated, e0=None):
             f"no energy of an isolated atom is known for {name_species(missing)} ({known}): "
             f'give e0={{"{symbol(missing[0])}": ...}} in eV, or e0="{LEAST_SQUARES}"'
         )
-    return dict(sorted(energies.items())), _origin(sorted(set(found) - set(given)), sorted(given))
+    return dict(sorted(energies.items())), _origin(sorted(set(isolated_energies) - set(given)), sorted(given))
 
 
-def _origin(found, given):
-    if found and given:
-        return f"isolated atoms in the data ({name_species(found)}), given ({name_species(given)})"
+def _origin(isolated, given):
+    if isolated and given:
+        return f"isolated atoms in the data ({name_species(isolated)}), given ({name_species(given)})"
     return "given" if given else "isolated atoms in the data"
 
 
 def _from_isolated(isolated):
     """Atomic number -> (eV, where it was found)."""
-    found = {}
+    energies = {}
     for frame in isolated:
         z, where = int(frame.numbers[0]), frame.source or f"an isolated {symbol(int(frame.numbers[0]))}"
         if frame.energy is None:
             raise DataError(f"{where}: an isolated atom without an energy; remove it or give it one")
-        if z in found and abs(found[z][0] - frame.energy) > _SAME:
+        if z in energies and abs(energies[z][0] - frame.energy) > _SAME:
             raise DataError(
-                f"two energies for an isolated {symbol(z)}: {found[z][0]!r} eV ({found[z][1]}) and "
+                f"two energies for an isolated {symbol(z)}: {energies[z][0]!r} eV ({energies[z][1]}) and "
                 f"{frame.energy!r} eV ({where}); keep one of them"
             )
-        found.setdefault(z, (frame.energy, where))
-    return found
+        energies.setdefault(z, (frame.energy, where))
+    return energies
 
 
 def _given(e0):

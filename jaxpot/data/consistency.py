@@ -8,12 +8,14 @@ with e the strain from a to b referred to the cell half way, and u_i what atom i
 crystals are such frames; a trajectory of which every hundredth step was kept is not, and nothing is said of it then.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
 
 import numpy as np
 
 from jaxpot import units
+from jaxpot.data.frame import Frame
 from jaxpot.data.similar_pairs import similar_pairs
 
 _MOST_STRAIN = 0.03  # the error of third order is then about 0.1 GPa in a hard crystal
@@ -47,14 +49,14 @@ class Comparison:
     worst: tuple
 
     @property
-    def follows(self):
-        """Whether the labels explain the energy differences."""
+    def follows(self) -> bool:
+        """True if the labels explain the energy differences."""
         return self.deviation <= _SHARE * self.signal
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """What the frames of one config type say about their stresses and forces.
+    """Stresses and forces of the frames of one config type, compared with differences of their energies.
 
     Args:
         config_type: which.
@@ -76,25 +78,25 @@ class Consistency:
     forces: Comparison | None = None
 
     @property
-    def decided(self):
-        """Whether anything could be compared."""
+    def decided(self) -> bool:
+        """True if anything could be compared."""
         return any(part is not None for part in (self.offset, self.normal, self.shear, self.forces))
 
     @property
-    def has_offset(self):
-        """Whether the normal stresses have a constant offset that is no matter of noise."""
+    def has_offset(self) -> bool:
+        """True if the normal stresses have a constant offset that is no matter of noise."""
         return self.offset is not None and abs(self.offset) > max(_OFFSET, 5.0 * self.offset_error)
 
     @property
-    def sound(self):
-        """Whether nothing is wrong in what could be compared."""
+    def sound(self) -> bool:
+        """True if nothing is wrong in all that could be compared."""
         compared = [part for part in (self.normal, self.shear, self.forces) if part is not None]
         return not self.has_offset and all(part.follows for part in compared)
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         return {**asdict(self), "has_offset": self.has_offset, "sound": self.sound}
 
-    def lines(self):
+    def lines(self) -> list[str]:
         """Sentences for a person."""
         if self.offset is not None:
             size = f"{self.offset:+.2f} +- {self.offset_error:.2f} GPa"
@@ -126,7 +128,7 @@ def _sentence(name, part, unit):
     )
 
 
-def check_consistency(frames):
+def check_consistency(frames: Sequence[Frame]) -> tuple[Consistency, ...]:
     """Compare energies with forces and stresses within each config type.
 
     Args:
@@ -136,8 +138,8 @@ def check_consistency(frames):
         tuple of `Consistency`, one for each config type in which anything could be compared.
     """
     types = sorted({frame.config_type for frame in frames})
-    found = (_of_type(frames, name) for name in types)
-    return tuple(part for part in found if part.decided)
+    results = (_of_type(frames, name) for name in types)
+    return tuple(part for part in results if part.decided)
 
 
 def _of_type(frames, name):
@@ -171,24 +173,24 @@ def _of_stresses(pairs):
     stresses, directions = np.array([pair[3] for pair in pairs]), np.array([pair[4] for pair in pairs])
     said = (stresses * directions).sum((1, 2))
     trace = np.trace(directions, axis1=1, axis2=2)
-    found = {}
+    offsets = {}
     if np.count_nonzero(np.abs(trace) > 0.3) >= _ENOUGH:
         offset = float((said - asked) @ trace / (trace @ trace))
         said = said - offset * trace
         variance = float(np.sum((said - asked) ** 2) / (len(pairs) - 1) / (trace @ trace))
-        found = {"offset": offset, "offset_error": float(np.sqrt(variance))}
+        offsets = {"offset": offset, "offset_error": float(np.sqrt(variance))}
     normal_part = (np.diagonal(directions, axis1=1, axis2=2) ** 2).sum(1)
     for name, chosen in (("normal", normal_part > 0.9), ("shear", normal_part < 0.1)):
         rows = [(*pairs[k][:2], asked[k], said[k]) for k in np.flatnonzero(chosen)]
-        found[name] = _compare(rows, _LEAST_STRESS)
-    if found["shear"] is not None and not found["shear"].follows:
+        offsets[name] = _compare(rows, _LEAST_STRESS)
+    if offsets["shear"] is not None and not offsets["shear"].follows:
         chosen = normal_part < 0.1
-        found["exchanged"] = _exchanged(asked[chosen], stresses[chosen], directions[chosen])
-    return found
+        offsets["exchanged"] = _exchanged(asked[chosen], stresses[chosen], directions[chosen])
+    return offsets
 
 
 def _compare(rows, least=0.0):
-    """A `Comparison` of (source, source, what energies ask for, what labels say); None if there is too little."""
+    """`Comparison` of (source, source, demanded by the energies, given by the labels); None if there is too little."""
     if len(rows) < _ENOUGH:
         return None
     asked, said = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
@@ -205,7 +207,7 @@ def _compare(rows, least=0.0):
 
 
 def _exchanged(asked, stresses, directions):
-    """The order of the shear components that explains the energies, if there is one and it is not the given one."""
+    """Order of the shear components that explains the energies, if one does and it is not the given one."""
     shear = np.stack([stresses[:, a, b] for a, b in _VOIGT], 1)
     twice = 2.0 * np.stack([directions[:, a, b] for a, b in _VOIGT], 1)
     signal = np.sqrt(np.mean(asked**2))

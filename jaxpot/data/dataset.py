@@ -1,6 +1,7 @@
 """`Dataset`: structures with energies, forces and stresses, and the energies of isolated atoms."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from jaxpot.core.numbers import as_number, as_whole
 from jaxpot.data.atomic_energies import atomic_energies, is_isolated
 from jaxpot.data.frame import Frame
 from jaxpot.data.labels import CONFIG_TYPE, STRESS, Keys, frames_of, refuse_incomplete
-from jaxpot.data.summary import summarise
+from jaxpot.data.summary import Summary, summarise
 from jaxpot.errors import DataError
 
 __all__ = ["Dataset", "Frame"]
@@ -54,9 +55,12 @@ class Dataset:
             raise DataError(f"e0 lacks {name_species(missing)}; the frames contain {name_species(self.species)}")
 
     @classmethod
-    def of(cls, items, e0=None, *, energy="energy", forces="forces", stress=STRESS, virial=None,
-           config_type=CONFIG_TYPE, require=("energy", "forces")):
-        """A dataset from `Frame`s, or from `ase.Atoms` with the results of a calculator.
+    def of(
+        cls, items: Iterable, e0: dict | str | None = None, *, energy: str | None = "energy",
+        forces: str | None = "forces", stress: str | None = STRESS, virial: str | None = None,
+        config_type: str | None = CONFIG_TYPE, require: Sequence[str] = ("energy", "forces"),
+    ) -> "Dataset":
+        """Make a dataset from `Frame`s, or from `ase.Atoms` with the results of a calculator.
 
         Labels are looked for in the calculator, in `info` and in `arrays`. The rules, and the other arguments,
         are those of `read_dataset`.
@@ -97,33 +101,37 @@ class Dataset:
         return replace(self, frames=tuple(self.frames[k] for k in _indices(index, len(self))))
 
     @cached_property
-    def species(self):
+    def species(self) -> tuple[int, ...]:
         """Atomic numbers that occur, a sorted tuple."""
         return tuple(sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)}))
 
     @property
-    def config_types(self):
+    def config_types(self) -> dict[str, int]:
         """Name -> number of frames, sorted by name."""
         return dict(sorted(Counter(frame.config_type for frame in self.frames).items()))
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> int:
         """Number of atoms in all frames."""
         return sum(len(frame) for frame in self.frames)
 
-    def select(self, config_type=None, predicate=None):
-        """The frames of one or several config types for which `predicate(frame)`, if given, holds.
+    def select(
+        self, config_type: str | Iterable[str] | None = None, predicate: Callable[[Frame], bool] | None = None
+    ) -> "Dataset":
+        """Select the frames of one or several config types for which `predicate(frame)`, if given, holds.
 
         Raises:
             DataError: a config type that does not occur, or nothing is left.
         """
         return self[self._mask(config_type, predicate)]
 
-    def exclude(self, config_type=None, predicate=None):
-        """The frames that `select` leaves."""
+    def exclude(
+        self, config_type: str | Iterable[str] | None = None, predicate: Callable[[Frame], bool] | None = None
+    ) -> "Dataset":
+        """Drop the frames that `select` would select."""
         return self[~self._mask(config_type, predicate)]
 
-    def split(self, fraction, seed):
+    def split(self, fraction: float, seed: int) -> tuple["Dataset", "Dataset"]:
         """Two parts by chance, with the same share of every config type as nearly as whole frames allow.
 
         Args:
@@ -155,7 +163,7 @@ class Dataset:
             mask[group[:count]] = True
         return self[~mask], self[mask]
 
-    def folds(self, k, seed):
+    def folds(self, k: int, seed: int) -> list[np.ndarray]:
         """Index arrays of k disjoint parts that cover all frames; each has its share of every config type.
 
         Raises:
@@ -168,8 +176,11 @@ class Dataset:
         dealt = np.concatenate([chance.permutation(group) for group in self._groups()])
         return [np.sort(dealt[start::k]) for start in range(k)]
 
-    def with_sigmas(self, energy=None, forces=None, stress=None, config_type=None):
-        """A copy with other sigmas; what is not given stays.
+    def with_sigmas(
+        self, energy: float | None = None, forces: float | None = None, stress: float | None = None,
+        config_type: str | Iterable[str] | None = None,
+    ) -> "Dataset":
+        """Copy with other sigmas; those that are not given stay.
 
         Args:
             energy: eV/atom.
@@ -186,8 +197,8 @@ class Dataset:
         frames = (replace(f, **sigmas) if m else f for f, m in zip(self.frames, mask, strict=True))
         return replace(self, frames=tuple(frames))
 
-    def with_frames(self, frames):
-        """The dataset with more frames behind."""
+    def with_frames(self, frames: Iterable[Frame]) -> "Dataset":
+        """Dataset with more frames at its end."""
         return replace(self, frames=(*self.frames, *frames))
 
     def ranges(self) -> dict[str, np.ndarray]:
@@ -203,8 +214,8 @@ class Dataset:
         dense = volumes[volumes <= 2.0 * np.median(volumes)]
         return {"volume_per_atom": np.array([dense.min(), dense.max()])}
 
-    def summary(self):
-        """What there is, and what looks wrong: a `Summary`, to be printed or turned into a dict."""
+    def summary(self) -> Summary:
+        """Summarise the contents, and whatever looks wrong: a `Summary`, to be printed or turned into a dict."""
         return summarise(self)
 
     def _groups(self):
@@ -226,14 +237,17 @@ class Dataset:
         ])
 
 
-def dataset_of(items, keys, sources, e0=None, require=("energy", "forces")):
-    """A `Dataset` of `Frame`s or `ase.Atoms`: labels read, isolated atoms taken out, e0 found."""
-    found, notes = frames_of(items, keys, sources)
-    isolated = [frame for frame in found if is_isolated(frame)]
-    frames = [frame for frame in found if frame not in isolated]
+def dataset_of(
+    items: Sequence, keys: Keys, sources: Sequence[str], e0: dict | str | None = None,
+    require: Sequence[str] = ("energy", "forces"),
+) -> Dataset:
+    """`Dataset` of `Frame`s or `ase.Atoms`: labels read, isolated atoms taken out, e0 found."""
+    everything, notes = frames_of(items, keys, sources)
+    isolated = [frame for frame in everything if is_isolated(frame)]
+    frames = [frame for frame in everything if frame not in isolated]
     if not frames:
         raise DataError("there are no frames" + (f" besides isolated atoms ({len(isolated)})" if isolated else ""))
-    read = [frame for frame, item in zip(found, items, strict=True) if frame is not item]  # not made by the caller
+    read = [frame for frame, item in zip(everything, items, strict=True) if frame is not item]  # not made by the caller
     refuse_incomplete([frame for frame in read if frame not in isolated], keys, require)
     nothing = [f for f in frames if f.energy is None and f.forces is None and f.stress is None]
     if nothing:

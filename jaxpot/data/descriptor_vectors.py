@@ -1,17 +1,22 @@
-"""The vectors that a descriptor makes of a data set: where sparse points are chosen from."""
+"""Vectors of a descriptor in all environments of a data set: sparse points are chosen from them."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.graph import connect_rows
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.potentials.base import chunk_shape, cut
 
 _CHUNK = 2560  # neighbours
 
 
 @jax.jit
-def vectors_of(descriptor, structure, neighbors):
+def vectors_of(descriptor: Descriptor, structure: Structure, neighbors: Neighbors) -> tuple[jax.Array, jax.Array]:
     """Vectors (rows, m, d) and weights (rows, m) of all rows of a list; those of rows without an atom weigh 0."""
 
     def chunk(_, rows):
@@ -21,12 +26,14 @@ def vectors_of(descriptor, structure, neighbors):
 
     rows, places = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)
     count, size = chunk_shape(rows, places, _CHUNK)
-    _, found = jax.lax.scan(chunk, None, cut(neighbors, count, size))
-    return jax.tree.map(lambda a: a.reshape(count * size, *a.shape[2:])[:rows], found)
+    _, chunks = jax.lax.scan(chunk, None, cut(neighbors, count, size))
+    return jax.tree.map(lambda a: a.reshape(count * size, *a.shape[2:])[:rows], chunks)
 
 
-def descriptor_vectors(descriptor, prepared, limit=None, seed=0):
-    """The instances of a descriptor in many frames that have any weight.
+def descriptor_vectors(
+    descriptor: Descriptor, prepared: Sequence[tuple[Structure, Neighbors]], limit: int | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the instances of a descriptor in many frames, of any weight but zero.
 
     Args:
         descriptor: a `Descriptor`.

@@ -1,10 +1,12 @@
-"""Frames that are in the data more than once: as they are, or turned."""
+"""Frames that stand in the data more than once: unchanged, or turned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxpot import units
+from jaxpot.data.frame import Frame
 from jaxpot.data.similar_pairs import similar_pairs
 
 _SAME = 1e-4  # A; closer positions are the same
@@ -30,13 +32,13 @@ class Duplicates:
     stress: float | None
 
     @property
-    def agree(self):
-        """Whether the labels are the same too."""
+    def agree(self) -> bool:
+        """True if the labels are the same, too."""
         limits = ((self.energy, _SAME_ENERGY), (self.force, _SAME_FORCE), (self.stress, _SAME_STRESS))
         return all(gap is None or gap <= limit for gap, limit in limits)
 
-    def line(self):
-        """A sentence for a person."""
+    def line(self) -> str:
+        """Sentence for a person."""
         if self.agree:
             return f"{shortened(self.sources)}: the labels agree"
         gaps = ((self.energy, "eV/atom"), (self.force, "eV/A"), (self.stress, "GPa"))
@@ -44,28 +46,28 @@ class Duplicates:
         return f"{shortened(self.sources)}: the labels DIFFER by {differ}"
 
 
-def shortened(names):
-    """The first names of a list, and how many more there are."""
+def shortened(names: Sequence[str]) -> str:
+    """First names of a list, and the number of those left out."""
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def find_duplicates(frames, names):
+def find_duplicates(frames: Sequence[Frame], names: Sequence[str]) -> tuple[Duplicates, ...]:
     """Sets of equal frames, a tuple of `Duplicates`; names (for `sources`) one for each frame."""
     sets = []
     for pair in similar_pairs(frames, range(len(frames)), _SAME_STRAIN, _SAME):
         # Being the same is taken to be transitive: joined are all sets that the two belong to.
         joined = {pair.first, pair.second}.union(*(s for s in sets if s & {pair.first, pair.second}))
         sets = [s for s in sets if not s & joined] + [joined]
-    found = []
+    duplicates = []
     for members in sorted(sorted(s) for s in sets):
         chosen = [frames[k] for k in members]
-        found.append(Duplicates(
+        duplicates.append(Duplicates(
             tuple(names[k] for k in members),
             _spread([None if f.energy is None else f.energy / len(f) for f in chosen]),
             _spread([f.forces for f in chosen]),
             _spread([None if f.stress is None else f.stress / units.GPa for f in chosen]),
         ))
-    return tuple(found)
+    return tuple(duplicates)
 
 
 def _spread(values):
@@ -73,7 +75,9 @@ def _spread(values):
     return float(np.ptp(known, axis=0).max()) if len(known) > 1 else None
 
 
-def find_turned(frames, names, duplicates):
+def find_turned(
+    frames: Sequence[Frame], names: Sequence[str], duplicates: Sequence[Duplicates]
+) -> tuple[tuple[str, ...], ...]:
     """Sets of frames that nothing tells apart which stays the same when a crystal is turned or its atoms reordered.
 
     That is: elements, energy, volume, lengths of forces and principal stresses. Whether they are the same indeed is
@@ -82,13 +86,13 @@ def find_turned(frames, names, duplicates):
     Returns:
         tuple of tuples of names; duplicates are left out but for one of each set.
     """
-    known = {name for found in duplicates for name in found.sources[1:]}
+    known = {name for turned in duplicates for name in turned.sources[1:]}
     kinds = {}
     for k, frame in enumerate(frames):
         if names[k] not in known and frame.energy is not None and not (frame.forces is None and frame.stress is None):
             kind = (np.sort(frame.numbers).tobytes(), frame.forces is None, frame.stress is None)
             kinds.setdefault(kind, []).append((frame.energy / len(frame), k))
-    found = []
+    turned = []
     for group in kinds.values():
         group.sort()
         taken = set()
@@ -103,8 +107,8 @@ def find_turned(frames, names, duplicates):
                     same.append(other)
             taken.update(same)
             if same:
-                found.append(sorted([first, *same]))
-    return tuple(tuple(names[k] for k in members) for members in sorted(found))
+                turned.append(sorted([first, *same]))
+    return tuple(tuple(names[k] for k in members) for members in sorted(turned))
 
 
 def _indistinguishable(a, b):

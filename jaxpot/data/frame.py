@@ -1,6 +1,7 @@
-"""`Frame`: one structure and what is known about it, checked."""
+"""`Frame`: one structure and its labels, checked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -67,12 +68,12 @@ class Frame:
         return f"Frame({self.structure!r}, {' '.join(known) or 'no labels'}, config_type={self.config_type!r})"
 
     @property
-    def numbers(self):
+    def numbers(self) -> np.ndarray:
         """Atomic numbers, (n,)."""
         return self.structure.numbers
 
     @property
-    def volume(self):
+    def volume(self) -> float | None:
         """Volume of the cell, A^3; None unless all axes are periodic."""
         return abs(float(np.linalg.det(self.structure.cell))) if all(self.structure.pbc) else None
 
@@ -89,8 +90,8 @@ class Frame:
         return stress if skew == 0.0 else _locked(0.5 * (stress + stress.T))
 
 
-def on_host(structure, where=""):
-    """A checked `Structure` in NumPy arrays, float64, that cannot be changed; `where` begins the messages."""
+def on_host(structure: Any, where: str = "") -> Structure:
+    """Checked `Structure` in NumPy arrays, float64, that cannot be changed; `where` begins the messages."""
     if is_traced(structure):
         raise DataError(f"{where}a frame holds known numbers, but its structure is traced")
     try:

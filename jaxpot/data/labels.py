@@ -4,7 +4,9 @@ ASE moves `energy`, `forces` and `stress` of a file from `info` and `arrays` int
 where they are, and `atoms.copy()` drops what a calculator knows. Here all three places are searched.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ _NOT_LABELS = {"numbers", "positions"}
 
 
 class Usual(str):
-    """The name of a label that is read where it exists; a plain string must exist."""
+    """Name of a label that is read where it exists; a plain string must exist."""
 
 
 STRESS = Usual("stress")
@@ -28,7 +30,7 @@ CONFIG_TYPE = Usual("config_type")
 
 @dataclass(frozen=True)
 class Keys:
-    """Under which names the labels are kept; None: not wanted."""
+    """Names under which the labels are kept; None: not wanted."""
 
     energy: str | None = "energy"
     forces: str | None = "forces"
@@ -45,13 +47,13 @@ class Keys:
                 raise DataError(f"{name}: expected the name of a key, or None, got {key!r}")
 
     @property
-    def wanted(self):
+    def wanted(self) -> dict[str, str]:
         """Label -> key, for those that are wanted."""
         return {name: key for name, key in vars(self).items() if key is not None}
 
 
-def frame_of(atoms, keys, source):
-    """A `Frame` of an `ase.Atoms`, and what was seen.
+def frame_of(atoms: Any, keys: Keys, source: str) -> tuple[Frame, set[str], bool]:
+    """Read the `Frame` of an `ase.Atoms`, and list the keys that were seen.
 
     Args:
         atoms: `ase.Atoms`, or anything with its attributes.
@@ -67,13 +69,13 @@ def frame_of(atoms, keys, source):
     """
     structure = on_host(atoms, f"{source}: ")
     places = _places(atoms, source)
-    found = {name: _lookup(places, key, source) for name, key in keys.wanted.items()}
-    config_type = found.pop("config_type", None)
-    forces = found.pop("forces", None)
-    stress, virial = found.pop("stress", None), found.pop("virial", None)
+    values = {name: _lookup(places, key, source) for name, key in keys.wanted.items()}
+    config_type = values.pop("config_type", None)
+    forces = values.pop("forces", None)
+    stress, virial = values.pop("stress", None), values.pop("virial", None)
     periodic = all(structure.pbc)
     numbers = {
-        name: _number(value, f"{source}: {keys.wanted[name]}") for name, value in found.items() if value is not None
+        name: _number(value, f"{source}: {keys.wanted[name]}") for name, value in values.items() if value is not None
     }
     frame = Frame(
         structure=structure,
@@ -104,14 +106,14 @@ def _places(atoms, source):
 
 
 def _lookup(places, key, source):
-    found = [(place, values[key]) for place, values in places if key in values]
-    for place, value in found[1:]:
-        if not _equal(value, found[0][1]):
+    candidates = [(place, values[key]) for place, values in places if key in values]
+    for place, value in candidates[1:]:
+        if not _equal(value, candidates[0][1]):
             raise DataError(
-                f"{source}: {key} is there twice, and not the same: {_short(found[0][1])} ({found[0][0]}) and "
-                f"{_short(value)} ({place}); remove one"
+                f"{source}: {key} is there twice, and not the same: {_short(candidates[0][1])} ({candidates[0][0]}) "
+                f"and {_short(value)} ({place}); remove one"
             )
-    return found[0][1] if found else None
+    return candidates[0][1] if candidates else None
 
 
 def _equal(a, b):
@@ -188,7 +190,7 @@ def _refuse_difference(stress, from_virial, volume, keys, source):
     )
 
 
-def frames_of(items, keys, sources):
+def frames_of(items: Sequence, keys: Keys, sources: Sequence[str]) -> tuple[list[Frame], tuple[str, ...]]:
     """Frames of many `ase.Atoms`, with the checks that concern all of them.
 
     Args:
@@ -227,15 +229,15 @@ def _refuse_absent(keys, seen):
     for label, key in keys.wanted.items():
         if key in seen or isinstance(key, Usual):
             continue
-        there = ", ".join(sorted(seen)) or "none"
+        present = ", ".join(sorted(seen)) or "none"
         raise DataError(
-            f"no frame has {label}={key!r}; the keys that are there: {there}. Name the right one (--{label} KEY on the "
-            f"command line), or give {label}=None (--{label} none) if it is not wanted; atoms.copy() drops the results "
-            "of a calculator"
+            f"no frame has {label}={key!r}; the keys that are there: {present}. Name the right one (--{label} KEY on "
+            f"the command line), or give {label}=None (--{label} none) if it is not wanted; atoms.copy() drops the "
+            "results of a calculator"
         )
 
 
-def refuse_incomplete(frames, keys, require):
+def refuse_incomplete(frames: Sequence[Frame], keys: Keys, require: Sequence[str]) -> None:
     """Refuse frames without a label that every frame must have."""
     names = {"energy": keys.energy, "forces": keys.forces, "stress": keys.stress or keys.virial}
     unknown = set(require) - set(names)

@@ -19,7 +19,7 @@ _PROGRAM = 2e5  # neighbours whose rows take about as long as one more program t
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(Sequence):
     """Structures made ready once, for all that looks at them: a sequence of pairs (padded structure, neighbours).
 
     Attributes:
@@ -52,9 +52,6 @@ class Prepared:
     def __len__(self):
         return len(self.pairs)
 
-    def __iter__(self):
-        return iter(self.pairs)
-
     def __getitem__(self, k):
         return self.pairs[k]
 
@@ -83,7 +80,7 @@ def prepare_frames(
         capacities = [listed.capacity for listed in lists]
         chosen = _widths(capacities, [len(structures[k]) for k in members])
         for width in sorted(set(chosen)):
-            alike = [i for i, own in enumerate(chosen) if own == width]
+            alike = [i for i, chosen_width in enumerate(chosen) if chosen_width == width]
             places = [max(lists[i].inner[c][1] for i in alike) for c in range(len(inner))]
             for i in alike:
                 listed = _widened(lists[i], width, places)
@@ -92,7 +89,7 @@ def prepare_frames(
 
 
 def _widths(capacities, atoms):
-    """A width for each list, not below its capacity: the work of all rows and of compiling is least."""
+    """Width for each list, not below its capacity: the work of all rows and of compiling is least."""
     present = sorted(set(capacities))
     largest = present[-1]
     best = None
@@ -107,7 +104,7 @@ def _widths(capacities, atoms):
 
 
 def _widened(listed, width, places):
-    """A list with rows of another width, and more first places for short-ranged terms."""
+    """List with rows of another width, and more first places for short-ranged terms."""
     spare = width - listed.capacity
     fill = np.repeat(listed.centers[:, None], spare, axis=1)
     return listed.replace(

@@ -1,4 +1,4 @@
-"""How far predictions are from labels: by kind, by config type, with intervals."""
+"""Predictions beside labels, and their errors: by kind, by config type, with intervals."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Predictions:
     labels: dict
     predicted: dict
 
-    def differences(self, kind, frames=None):
+    def differences(self, kind: str, frames: Iterable[int] | None = None) -> list[np.ndarray]:
         """Predictions less labels of some frames, an array for each frame that has one."""
         frames = range(len(self.config_types)) if frames is None else frames
         return [
@@ -37,7 +37,7 @@ class Predictions:
             for k in frames if self.labels[kind][k] is not None
         ]
 
-    def errors(self):
+    def errors(self) -> dict:
         """{"all" or config type: {kind: {"mae", "rmse", "count", "interval"}}}.
 
         `mae` and `rmse` in eV/atom, eV/A and eV/A^3 over all components; `interval` is the central 90 % of the MAE of
@@ -45,11 +45,11 @@ class Predictions:
         """
         groups = {"all": range(len(self.config_types))}
         for name in sorted(set(self.config_types)):
-            groups[name] = [k for k, own in enumerate(self.config_types) if own == name]
+            groups[name] = [k for k, config_type in enumerate(self.config_types) if config_type == name]
         table = {}
         for name, frames in groups.items():
             row = {kind: _error(self.differences(kind, frames)) for kind in KINDS}
-            table[name] = {kind: found for kind, found in row.items() if found}
+            table[name] = {kind: error for kind, error in row.items() if error}
         return table
 
 
@@ -68,13 +68,13 @@ def predict(potential: Potential, dataset: Iterable[Frame], prepared: Prepared |
     labels = {kind: [] for kind in KINDS}
     predicted = {kind: [] for kind in KINDS}
     for frame, (structure, neighbors) in zip(frames, prepared.serving(potential), strict=True):
-        found, n = evaluate(potential, structure, neighbors), len(frame)
+        evaluation, n = evaluate(potential, structure, neighbors), len(frame)
         labels["energy"].append(None if frame.energy is None else frame.energy / n)
         labels["forces"].append(frame.forces)
         labels["stress"].append(frame.stress)
-        predicted["energy"].append(float(found.energy) / n)
-        predicted["forces"].append(np.asarray(found.forces)[:n])
-        predicted["stress"].append(np.asarray(found.stress))
+        predicted["energy"].append(float(evaluation.energy) / n)
+        predicted["forces"].append(np.asarray(evaluation.forces)[:n])
+        predicted["stress"].append(np.asarray(evaluation.stress))
     return Predictions(tuple(f.config_type for f in frames), labels, predicted)
 
 

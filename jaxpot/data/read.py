@@ -1,18 +1,24 @@
-"""Reading training data: files, keys, and nothing guessed."""
+"""`read_dataset`: training data from files, under keys that are named, with nothing guessed."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from jaxpot.data.dataset import dataset_of
+from jaxpot.data.dataset import Dataset, dataset_of
 from jaxpot.data.labels import CONFIG_TYPE, STRESS, Keys
 from jaxpot.errors import DataError
 from jaxpot.io.files import read_atoms
 
 
-def read_dataset(files, energy="energy", forces="forces", stress=STRESS, virial=None, config_type=CONFIG_TYPE, e0=None,
-                 index=":", *, require=("energy", "forces"), sigma_energy=None, sigma_forces=None, sigma_stress=None):
-    """Structures with their labels, from extended XYZ files or anything else that ASE reads.
+def read_dataset(
+    files: str | os.PathLike | Sequence[str | os.PathLike], energy: str | None = "energy",
+    forces: str | None = "forces", stress: str | None = STRESS, virial: str | None = None,
+    config_type: str | None = CONFIG_TYPE, e0: dict | str | None = None, index: str | int | slice = ":", *,
+    require: Sequence[str] = ("energy", "forces"), sigma_energy: str | None = None, sigma_forces: str | None = None,
+    sigma_stress: str | None = None,
+) -> Dataset:
+    """Read structures with their labels from extended XYZ files or anything else that ASE reads.
 
     Each label is read under the key that is named, in `info`, in `arrays` or among the results of a calculator:
     ASE moves `energy`, `forces` and `stress` of a file there. Where two of these places contradict each other, that
@@ -51,9 +57,9 @@ def read_dataset(files, energy="energy", forces="forces", stress=STRESS, virial=
     keys = Keys(energy, forces, stress, virial, config_type, sigma_energy, sigma_forces, sigma_stress)
     atoms, sources = [], []
     for path in _paths(files):
-        frames, found = _read(path, index)
+        frames, numbers = _read(path, index)
         atoms += frames
-        sources += [f"{path}, frame {k}" for k in found]
+        sources += [f"{path}, frame {k}" for k in numbers]
     return dataset_of(atoms, keys, sources, e0, require)
 
 
@@ -70,7 +76,7 @@ def _paths(files):
 
 
 def _read(path, index):
-    """The `ase.Atoms` of one file that are wanted, and their numbers in the file."""
+    """`ase.Atoms` of one file that are wanted, and their numbers in the file."""
     atoms = read_atoms(path, ":")
     wanted = np.arange(len(atoms))[_slice(index, len(atoms), path)]
     return [atoms[k] for k in wanted], wanted.tolist()

@@ -1,5 +1,8 @@
 """`draw_dataset`: training data from a potential: a crystal strained and rattled, labelled."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from jaxpot.checks import check_potential, check_species
@@ -10,11 +13,15 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.data.frame import Frame, on_host
 from jaxpot.errors import DataError
 from jaxpot.observables import energy, evaluate_many
+from jaxpot.potentials.base import Potential
 
 _LARGEST_STRAIN = 0.2  # beyond it one cell in some thousands is turned inside out
 
 
-def draw_dataset(potential, crystal, count=60, seed=0, strain=0.03, displacements=(0.02, 0.08, 0.2)):
+def draw_dataset(
+    potential: Potential, crystal: Any, count: int = 60, seed: int = 0, strain: float = 0.03,
+    displacements: float | Sequence[float] = (0.02, 0.08, 0.2),
+) -> Dataset:
     """Disturbed copies of a crystal, with the energies, forces and stresses of a potential.
 
     Frame k has the positions r (1 + e) + d_k u: the components of the symmetric strain e are normal with standard
@@ -50,9 +57,10 @@ def draw_dataset(potential, crystal, count=60, seed=0, strain=0.03, displacement
     chosen = [amplitudes[k % len(amplitudes)] for k in range(count)]
     structures = [_disturbed(crystal, strain, amplitude, chance) for amplitude in chosen]
     frames = []
-    for k, (structure, found) in enumerate(zip(structures, evaluate_many(potential, structures), strict=True)):
+    for k, (structure, evaluation) in enumerate(zip(structures, evaluate_many(potential, structures), strict=True)):
         frames.append(Frame(
-            structure, energy=found.energy, forces=found.forces, stress=found.stress if all(structure.pbc) else None,
+            structure, energy=evaluation.energy, forces=evaluation.forces,
+            stress=evaluation.stress if all(structure.pbc) else None,
             config_type=f"rattled {chosen[k]:g} A", source=f"drawn frame {k} (seed {int(seed)})",
         ))
     numbers = sorted({int(z) for z in crystal.numbers})
@@ -62,12 +70,12 @@ def draw_dataset(potential, crystal, count=60, seed=0, strain=0.03, displacement
 def _amplitudes(displacements):
     expected = "one or several lengths in A, such as (0.02, 0.08, 0.2)"
     try:
-        found = np.atleast_1d(np.asarray(displacements, float))
+        amplitudes = np.atleast_1d(np.asarray(displacements, float))
     except (TypeError, ValueError) as error:
         raise DataError(f"displacements: expected {expected}, got {displacements!r}") from error
-    if found.ndim != 1 or not found.size or not np.isfinite(found).all() or (found < 0.0).any():
+    if amplitudes.ndim != 1 or not amplitudes.size or not np.isfinite(amplitudes).all() or (amplitudes < 0.0).any():
         raise DataError(f"displacements: expected {expected}, none below zero, got {displacements!r}")
-    return found.tolist()
+    return amplitudes.tolist()
 
 
 def _disturbed(crystal, strain, amplitude, chance):
@@ -79,7 +87,7 @@ def _disturbed(crystal, strain, amplitude, chance):
 
 
 def _alone(potential, number):
-    found = float(energy(potential, Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)))
-    if not np.isfinite(found):
+    alone = float(energy(potential, Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)))
+    if not np.isfinite(alone):
         raise DataError(f"the potential has no finite energy for a free atom of {symbol(number)}")
-    return found
+    return alone

@@ -1,10 +1,12 @@
 """Frames that are nearly the same: duplicates, and neighbours on a path along which labels can be compared."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxpot.core.neighbors import periodic_cell
+from jaxpot.data.frame import Frame
 
 _FEW = 8  # atoms that are compared first
 
@@ -25,7 +27,9 @@ class SimilarPair:
     shifts: np.ndarray
 
 
-def similar_pairs(frames, indices, most_strain, most_shift):
+def similar_pairs(
+    frames: Sequence[Frame], indices: Iterable[int], most_strain: float, most_shift: float
+) -> list[SimilarPair]:
     """Pairs of frames that differ by a small strain and small movements of the atoms.
 
     Atoms may sit in other periodic images. What is the same but for a rotation or for the order of the atoms is not

@@ -1,7 +1,8 @@
-"""What is in a dataset, and what looks wrong with it, for a person to read before fitting."""
+"""Summary of a data set and of whatever looks wrong with it, for a person to read before fitting."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from jaxpot.data.consistency import Consistency, check_consistency
 from jaxpot.data.duplicates import Duplicates, find_duplicates, find_turned, shortened
 from jaxpot.errors import GeometryError
 
+if TYPE_CHECKING:  # data sets summarise themselves
+    from jaxpot.data.dataset import Dataset
+
 _NET_FORCE = 1e-3  # eV/A per atom
 _FAR_OUT = 8.0  # robust standard deviations
 _LEAST_FOR_OUTLIERS = 8  # frames of a config type
@@ -21,7 +25,7 @@ _SEARCHED = 20.0  # A, for the closest pair
 
 @dataclass(frozen=True)
 class Group:
-    """The frames of one config type, or all. Ranges are (smallest, largest), or None where nothing is known.
+    """Frames of one config type, or all. Ranges are (smallest, largest), or None where nothing is known.
 
     Args:
         name: of the config type.
@@ -45,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Outlier:
-    """A frame whose energy per atom is far from the others of its config type; `score` in robust deviations."""
+    """Frame whose energy per atom is far from the others of its config type; `score` in robust deviations."""
 
     source: str
     config_type: str
@@ -56,7 +60,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `Dataset.summary` returns: `print` it, or take `to_dict()`.
+    """Summary of a data set: `print` it, or take `to_dict()`.
 
     Args:
         elements: symbol -> number of atoms.
@@ -90,7 +94,7 @@ class Summary:
     consistency: tuple[Consistency, ...]
     notes: tuple[str, ...]
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Plain dicts, lists and numbers, for JSON."""
         plain = asdict(self)
         plain["duplicates"] = [{**asdict(d), "agree": d.agree} for d in self.duplicates]
@@ -101,8 +105,8 @@ class Summary:
         return "\n".join(_text(self))
 
 
-def summarise(dataset):
-    """The `Summary` of a `Dataset`."""
+def summarise(dataset: "Dataset") -> Summary:
+    """Make the `Summary` of a `Dataset`."""
     frames = dataset.frames
     names = [f.source or f"frame {k}" for k, f in enumerate(frames)]
     distances = [_closest(frame) for frame in frames]
@@ -152,17 +156,17 @@ def _closest(frame):
     radius = 3.0 if frame.volume is None else min(1.2 * (frame.volume / len(frame)) ** (1 / 3), _SEARCHED)
     while True:
         try:
-            found = find_neighbors(structure, radius)
+            listed = find_neighbors(structure, radius)
         except GeometryError as error:  # atoms at one point, or a cell without volume
             return 0.0, str(error)
-        rows = found.counts > 0
+        rows = listed.counts > 0
         if rows.any():
             break
         if radius >= _SEARCHED:
             return np.inf, None
         radius = min(1.5 * radius, _SEARCHED)
-    centers, others = found.centers[rows], found.others[rows, 0]
-    vectors = positions[others] + found.shifts[:, rows, 0].T @ cell - positions[centers]
+    centers, others = listed.centers[rows], listed.others[rows, 0]
+    vectors = positions[others] + listed.shifts[:, rows, 0].T @ cell - positions[centers]
     lengths = np.linalg.norm(vectors, axis=1)
     k = int(lengths.argmin())
     return float(lengths[k]), "-".join(sorted(symbol(int(numbers[a])) for a in (centers[k], others[k])))
@@ -185,7 +189,7 @@ def _range(values):
 
 
 def _outliers(names, types, energies):
-    energies, found = np.array(energies), []
+    energies, outliers = np.array(energies), []
     for name in sorted(set(types)):
         group = np.flatnonzero((types == name) & np.isfinite(energies))
         if len(group) < _LEAST_FOR_OUTLIERS:
@@ -195,11 +199,11 @@ def _outliers(names, types, energies):
         if deviation == 0.0:  # more than half are the same: there is no scale to measure the others with
             continue
         scores = np.abs(energies[group] - median) / deviation
-        found += [
+        outliers += [
             Outlier(names[k], str(name), float(energies[k]), float(median), float(score))
             for k, score in zip(group, scores, strict=True) if score > _FAR_OUT
         ]
-    return tuple(sorted(found, key=lambda outlier: -outlier.score))
+    return tuple(sorted(outliers, key=lambda outlier: -outlier.score))
 
 
 def _largest_forces(frames, names):
@@ -253,7 +257,7 @@ def _text(s):
         yield f"closest pair: {s.closest[2]:.3f} A, {s.closest[1]}, in {s.closest[0]}"
     if s.largest_forces:
         yield "largest forces: " + "; ".join(f"{force:.3g} eV/A in {name}" for name, force in s.largest_forces[:3])
-    yield from _section("duplicates", [found.line() for found in s.duplicates])
+    yield from _section("duplicates", [duplicates.line() for duplicates in s.duplicates])
     title = "the same but for a rotation, as energies, forces and stresses have it"
     if s.turned:
         title += f" ({sum(map(len, s.turned))} frames in {len(s.turned)} sets)"

@@ -1,6 +1,7 @@
 """`fit_form`: the parameters of a formula from data and measured properties, searched for all over their bounds."""
 
 import warnings
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jaxpot.fitting.formulas.parameters import longest, parameters_of, potential
 from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
 from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -30,9 +32,11 @@ _SAME_PLACE = 1e-3  # of the way between the bounds
 
 
 def fit_form(
-    potential, data=None, *, free=None, bounds=None, targets=(), sigmas=None, starts=64, refined=8, seed=0, test=None,
-    progress=None,
-):
+    potential: Potential, data: Dataset | None = None, *, free: Sequence[str] | None = None,
+    bounds: dict[str, tuple[float, float]] | None = None, targets: Sequence[Target] = (),
+    sigmas: dict[str, float | None] | None = None, starts: int = 64, refined: int = 8, seed: int = 0,
+    test: Dataset | None = None, progress: Callable[[str], None] | None = None,
+) -> FormFit:
     """Fit the parameters of a formula to energies, forces and stresses, and to measured properties.
 
     Minimises, within bounds,
@@ -101,17 +105,17 @@ def fit_form(
     costs = np.array([ahead.cost(y) for y in points])
     order = [k for k in np.argsort(costs, kind="stable")[:refined] if np.isfinite(costs[k])]
     clock.step("starts")
-    found = _descents(ahead, [(costs[k], points[k]) for k in order], say)
+    minima = _descents(ahead, [(costs[k], points[k]) for k in order], say)
     if ahead is not problem:
         say(f"the same with {len(targets)} targets")
-        found = _descents(problem, [(start, end.y) for start, end in _different(found)], say)
-    if not found:
+        minima = _descents(problem, [(start, end.y) for start, end in _different(minima)], say)
+    if not minima:
         raise ConvergenceError(
             f"none of {len(points)} starts leads to a potential for which labels and targets have values and "
             f"derivatives; the last reason: {problem.reason or ahead.reason}; give other first values, narrower bounds "
             "or more starts"
         )
-    best = found[0][1]
+    best = minima[0][1]
     clock.step("descents")
     table = _described(problem, best, first)
     _warn(table)
@@ -122,7 +126,7 @@ def fit_form(
     reached = {t.name: (t.value, np.asarray(t.function(fitted))) for t in targets}
     descents = tuple(
         Refinement(float(start), end.cost, _by_name(parameters, end.y), end.steps, end.converged)
-        for start, end in found
+        for start, end in minima
     )
     return FormFit(
         fitted, table, best.cost, problem.shares(best.residuals), reached, e0, trained, tested, costs, descents,
@@ -132,19 +136,19 @@ def fit_form(
 
 def _descents(problem, begun, say):
     """Pairs (cost at the start, `Minimum`), the lowest first, from pairs (cost at the start, y)."""
-    found = []
+    minima = []
     for start, y in begun:
         end = least_squares(problem.residuals, problem.jacobian, y, _STEPS)
         if end is not None:
-            found.append((start, end))
-            say(f"descent {len(found)}: cost {start:.6g} to {end.cost:.6g} in {end.steps} steps")
-    return sorted(found, key=lambda pair: pair[1].cost)
+            minima.append((start, end))
+            say(f"descent {len(minima)}: cost {start:.6g} to {end.cost:.6g} in {end.steps} steps")
+    return sorted(minima, key=lambda pair: pair[1].cost)
 
 
-def _different(found):
+def _different(minima):
     """Of those that end at one place the first."""
     kept = []
-    for start, end in found:
+    for start, end in minima:
         if all(np.abs(end.y - other.y).max() > _SAME_PLACE for _, other in kept):
             kept.append((start, end))
     return kept
@@ -203,8 +207,8 @@ def _constants(problem, y, e0, loose):
         return dict(e0)
     labels = problem.labels
     off = np.asarray(residuals(problem.parameters.at(y), labels))[: len(labels.energies)]
-    found = np.linalg.lstsq(labels.contents, -off, rcond=1e-10)[0]
-    return dict(e0) | {z: e0[z] + float(c) for z, c in zip(loose, found, strict=True)}
+    constants = np.linalg.lstsq(labels.contents, -off, rcond=1e-10)[0]
+    return dict(e0) | {z: e0[z] + float(c) for z, c in zip(loose, constants, strict=True)}
 
 
 def _by_name(parameters, y):
@@ -224,12 +228,12 @@ def _described(problem, best, first):
     errors[inside] = np.where(unsure, np.inf, np.abs(by_y[inside]) * np.sqrt(np.diag(covariance)))
     determined = np.ones(len(y), bool)
     determined[inside] = ~unsure
-    found = np.asarray(values_at(parameters, y))
-    rows = zip(parameters.names, found, errors, first, low, high, at_bound, determined, strict=True)
+    values = np.asarray(values_at(parameters, y))
+    rows = zip(parameters.names, values, errors, first, low, high, at_bound, determined, strict=True)
     return {name: Parameter(*map(float, row[:5]), *map(bool, row[5:])) for name, *row in rows}
 
 
-def _covariance(problem, found, slopes):
+def _covariance(problem, residuals_at_minimum, slopes):
     """Covariance of y (of parameters that are not at a bound), and which of them are not determined.
 
     H^-1 (sum_k s_k^2 J_k^T J_k) H^-1 with H = J^T J: residuals of kind k scatter by s_k, those of targets by 1.
@@ -245,10 +249,10 @@ def _covariance(problem, found, slopes):
     kinds = problem.kinds()
     total = sum(count for _, count in kinds.values()) + sum(t.value.size for t in problem.targets)
     spare = total - slopes.shape[1]
-    scatter = np.ones(len(found))
+    scatter = np.ones(len(residuals_at_minimum))
     for part, count in kinds.values():
         if count:
-            scatter[part] = np.sum(found[part] ** 2) / count * (total / spare if spare > 0 else np.nan)
+            scatter[part] = np.sum(residuals_at_minimum[part] ** 2) / count * (total / spare if spare > 0 else np.nan)
     middle = (slopes * scatter[:, None]).T @ slopes
     return inverse @ middle @ inverse, unsure
 

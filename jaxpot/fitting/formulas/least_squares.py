@@ -1,5 +1,6 @@
-"""A search within the unit cube: starts all over it, and least squares from one of them."""
+"""Search within the unit cube: starts all over it, and least squares from one of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ _ENOUGH = 1e-4  # of what a step should gain, for it to be taken
 _SINGULAR = 1e-10  # of the largest singular value: directions that change nothing
 
 
-def latin_hypercube(count, dimensions, seed):
+def latin_hypercube(count: int, dimensions: int, seed: int) -> np.ndarray:
     """Points in the unit cube, (count, dimensions): in each coordinate one in every n-th part.
 
     References:
@@ -25,7 +26,7 @@ def latin_hypercube(count, dimensions, seed):
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where least squares have ended: y (P,), the residuals (N,) and their Jacobian (N, P) there."""
+    """End of a search by least squares: y (P,), the residuals (N,) and their Jacobian (N, P) there."""
 
     y: np.ndarray
     residuals: np.ndarray
@@ -34,12 +35,12 @@ class Minimum:
     converged: bool
 
     @property
-    def cost(self):
-        """The sum of the squares."""
+    def cost(self) -> float:
+        """Sum of the squares."""
         return float(self.residuals @ self.residuals)
 
 
-def least_squares(residuals, jacobian, start, steps):
+def least_squares(residuals: Callable, jacobian: Callable, start: np.ndarray, steps: int) -> Minimum | None:
     """Minimum of sum_k r_k(y)^2 in the unit cube, by Levenberg and Marquardt's method with bounds.
 
     A step p minimises |r + J p|^2 + mu |D p|^2, D the largest norms that the columns of J have had; coordinates that
@@ -78,18 +79,18 @@ def least_squares(residuals, jacobian, start, steps):
             gain = rotated @ rotated - np.sum((rotated + small @ move) ** 2)
             if damping > 1.0 and gain <= _LITTLE * cost:
                 return end
-            there = np.clip(y + move, 0.0, 1.0)
-            found = residuals(there) if gain > 0.0 else None
-            share = -1.0 if found is None else (cost - found @ found) / gain
-            after = jacobian(there) if share > _ENOUGH else None
+            trial = np.clip(y + move, 0.0, 1.0)
+            new_residuals = residuals(trial) if gain > 0.0 else None
+            share = -1.0 if new_residuals is None else (cost - new_residuals @ new_residuals) / gain
+            after = jacobian(trial) if share > _ENOUGH else None
             if after is None:
                 damping, worse = damping * worse, 2.0 * worse
-        y, r, slopes = there, found, after
+        y, r, slopes = trial, new_residuals, after
         damping, worse = damping * max(1.0 / 3.0, 1.0 - (2.0 * share - 1.0) ** 3), _WORSE
 
 
 def _left_to_gain(small, rotated, y):
-    """What an undamped step would gain, of coordinates that are not at a bound which they want to leave by."""
+    """Gain of an undamped step, of coordinates that are not at a bound which they want to leave by."""
     slope = small.T @ rotated
     free = ~(((y <= 0.0) & (slope > 0.0)) | ((y >= 1.0) & (slope < 0.0)))
     along = small[:, free]
@@ -97,7 +98,7 @@ def _left_to_gain(small, rotated, y):
 
 
 def _step(small, rotated, damping, y):
-    """The damped step within the cube, (P,)."""
+    """Damped step within the cube, (P,)."""
     move, moving = np.zeros(len(y)), np.ones(len(y), bool)
     while moving.any():
         system = np.concatenate([small[:, moving], np.diag(damping[moving])])

@@ -1,4 +1,6 @@
-"""The parameters of a formula that are searched for: their names, their bounds, and a potential for each choice."""
+"""Parameters of a formula that are searched for: their names, their bounds, and a potential for each choice."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ _NUDGE = 1e-3  # relative: far more than the rounding that symmetric tables may 
 
 @pytree
 class Parameters:
-    """The numbers of a potential that are searched for, as coordinates y from 0 to 1 between their bounds.
+    """Numbers of a potential that are searched for, as coordinates y from 0 to 1 between their bounds.
 
     Where both bounds have one sign, y is linear in the logarithm.
     """
@@ -30,32 +32,32 @@ class Parameters:
     places: tuple = static()  # of each: which leaf, and where in it: several numbers that must be equal
 
     @classmethod
-    def of(cls, template, names, places, low, high):
+    def of(cls, template: Potential, names: tuple, places: tuple, low: np.ndarray, high: np.ndarray) -> "Parameters":
         """Parameters between bounds (P,)."""
         sign = np.where(low * high > 0.0, np.sign(low), 0.0)
         begin, end = (np.where(sign, np.log(np.abs(np.where(sign, b, 1.0))), b) for b in (low, high))
         return cls(template, begin, end, sign, names, places)
 
-    def values(self, y):
-        """(P,) what the parameters are."""
+    def values(self, y: jax.Array) -> jax.Array:
+        """Values of the parameters, (P,)."""
         t = self.begin + y * (self.end - self.begin)
         return jnp.where(self.sign == 0.0, t, self.sign * jnp.exp(jnp.where(self.sign == 0.0, 0.0, t)))
 
-    def coordinates(self, values):
-        """(P,) y of some values."""
+    def coordinates(self, values: np.ndarray) -> np.ndarray:
+        """y of some values, (P,)."""
         t = np.where(self.sign, np.log(np.abs(np.where(self.sign, values, 1.0))), values)
         return np.clip((t - self.begin) / (self.end - self.begin), 0.0, 1.0)
 
-    def at(self, y):
-        """The potential; its static fields, the cutoff among them, stay those of the first values."""
+    def at(self, y: jax.Array) -> Potential:
+        """Potential of y; its static fields, the cutoff among them, stay those of the first values."""
         leaves, form = jax.tree.flatten(self.template)
         for (leaf, members), value in zip(self.places, self.values(y), strict=True):
             array = leaves[leaf]
             leaves[leaf] = array.ravel().at[np.array(members)].set(value).reshape(array.shape)
         return jax.tree.unflatten(form, leaves)
 
-    def first(self):
-        """(P,) what the parameters of the template are."""
+    def first(self) -> np.ndarray:
+        """Values of the parameters of the template, (P,)."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.template)]
         return np.array([leaves[leaf].ravel()[list(members)].mean() for leaf, members in self.places])
 
@@ -64,7 +66,9 @@ potential_at = jax.jit(Parameters.at)
 values_at = jax.jit(Parameters.values)
 
 
-def parameters_of(potential, free, bounds):
+def parameters_of(
+    potential: Potential, free: Sequence[str] | None, bounds: dict[str, tuple[float, float]] | None
+) -> Parameters:
     """`Parameters` of a potential, by the names of leaves or of numbers in them."""
     if not jax.tree.leaves(potential):
         raise DataError(f"{potential!r} has no parameters")
@@ -79,10 +83,10 @@ def parameters_of(potential, free, bounds):
         if name not in numbers and name not in leaves:
             raise DataError(f"{what}: there is no parameter {name!r}; there are {', '.join(leaves)} (and numbers of "
                             "tables, as in depth[0,1])")
-        return [own for own, (leaf, *_) in numbers.items() if name in (own, leaf)]
+        return [member for member, (leaf, *_) in numbers.items() if name in (member, leaf)]
 
     free = [free] if isinstance(free, str) else leaves if free is None else free
-    chosen = list(dict.fromkeys(own for name in free for own in members(name, "free")))
+    chosen = list(dict.fromkeys(member for name in free for member in members(name, "free")))
     if not 0 < len(chosen) <= _MOST:
         raise DataError(f"free: {len(chosen)} parameters; expected 1 to {_MOST}")
     given = {}
@@ -94,9 +98,10 @@ def parameters_of(potential, free, bounds):
     groups = _ties(template, [numbers[name][1:] for name in chosen])
     names = tuple(chosen[group[0]] for group in groups)
     places = tuple((numbers[chosen[group[0]]][1], tuple(numbers[chosen[k]][2] for k in group)) for group in groups)
-    made = Parameters(template, None, None, None, names, places)
-    pairs = [given.get(name) or _default_bounds(name, value) for name, value in zip(names, made.first(), strict=True)]
-    for name, value, (low, high) in zip(names, made.first(), pairs, strict=True):
+    unbounded = Parameters(template, None, None, None, names, places)
+    first = unbounded.first()
+    pairs = [given.get(name) or _default_bounds(name, value) for name, value in zip(names, first, strict=True)]
+    for name, value, (low, high) in zip(names, first, pairs, strict=True):
         if not low <= value <= high:
             raise DataError(f"bounds: the first value of {name}, {value:g}, is not between {low:g} and {high:g}")
     return Parameters.of(template, names, places, *np.array(pairs).T)
@@ -121,8 +126,8 @@ def _default_bounds(name, value):
     return tuple(sorted((value / _WIDE, value * _WIDE)))
 
 
-def remade(potential):
-    """The potential made anew by its constructors, with their checks, and cutoffs that follow from parameters."""
+def remade(potential: Potential) -> Potential:
+    """Make the potential anew by its constructors, with their checks, and cutoffs that follow from parameters."""
     if isinstance(potential, Sum):
         return Sum.of(*map(remade, potential.terms))
     if not isinstance(potential, Potential):
@@ -165,8 +170,8 @@ def _ties(template, places):
     return groups
 
 
-def longest(parameters):
-    """The longest extent within the bounds, A, and the names of the parameters it grows with.
+def longest(parameters: Parameters) -> tuple[float, list[str]]:
+    """Longest extent within the bounds, A, and the names of the parameters it grows with.
 
     Each parameter goes to the bound where the extent is longer, which is the longest of all if it rises or falls with
     each of them; should it be longer elsewhere, `residuals` are NaN there.

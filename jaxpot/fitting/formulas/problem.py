@@ -1,4 +1,4 @@
-"""What a formula is fitted to: `Target`s, and labels and targets together as residuals with their derivatives."""
+"""Objective of the fit of a formula: `Target`s, and labels and targets together as residuals with their derivatives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.fitting.formulas.parameters import potential_at, remade
 from jaxpot.fitting.formulas.residuals import residuals, without_constants
+from jaxpot.potentials.base import Potential
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A measured number, or several, that a potential should reproduce.
+    """Measured number, or several, that a potential should reproduce.
 
     Adds ((function(potential) - value) / sigma)^2 to the cost, for each number.
 
@@ -60,17 +61,17 @@ class Target:
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "sigma", sigma)
 
-    def residual(self, potential):
-        """What is off, in units of sigma, in a row."""
-        found = self.function(potential)
-        if jnp.shape(found) != self.value.shape:
-            raise Misused(f"target {self.name}: the function returns numbers of shape {jnp.shape(found)}, the value "
+    def residual(self, potential: Potential) -> jax.Array:
+        """Deviations from the values in units of sigma, in a row."""
+        value = self.function(potential)
+        if jnp.shape(value) != self.value.shape:
+            raise Misused(f"target {self.name}: the function returns numbers of shape {jnp.shape(value)}, the value "
                            f"is of shape {self.value.shape}")
-        return jnp.ravel((found - self.value) / self.sigma)
+        return jnp.ravel((value - self.value) / self.sigma)
 
 
 class Misused(DataError):
-    """A target that will not do for any parameters: no start is to blame."""
+    """Target that will not do for any parameters: no start is to blame."""
 
 
 class Problem:
@@ -80,12 +81,12 @@ class Problem:
         self.parameters, self.labels, self.targets = parameters, labels, targets
         self.reason = ""
 
-    def residuals(self, y):
+    def residuals(self, y: jax.Array) -> np.ndarray | None:
         return self._complete(self._residuals(y))
 
-    def cost(self, y):
-        found = self.residuals(y)
-        return np.inf if found is None else float(found @ found)
+    def cost(self, y: jax.Array) -> float:
+        residuals = self.residuals(y)
+        return np.inf if residuals is None else float(residuals @ residuals)
 
     def _residuals(self, y):
         try:
@@ -99,7 +100,7 @@ class Problem:
             self.reason = str(error)
             return None
 
-    def jacobian(self, y):
+    def jacobian(self, y: jax.Array) -> np.ndarray | None:
         """(N, P)."""
         try:
             parts = [] if self.labels is None else [np.asarray(_label_slopes(y, self.parameters, self.labels))]
@@ -127,7 +128,7 @@ class Problem:
         return slopes
 
     def _complete(self, parts):
-        """The parts below each other, all finite."""
+        """Parts below each other, all finite."""
         if parts is None:
             return None
         names = [*([] if self.labels is None else ["labels"]), *(f"target {t.name}" for t in self.targets)]
@@ -137,17 +138,17 @@ class Problem:
                 return None
         return np.concatenate(parts)
 
-    def kinds(self):
+    def kinds(self) -> dict:
         """Kind -> (where its numbers are among the residuals, how many they are); those of targets last."""
-        found, begin = {}, 0
+        kinds, begin = {}, 0
         if self.labels is not None:
             slices, counts = self.labels.slices(), self.labels.counts()
-            found, begin = {kind: (slices[kind], counts[kind]) for kind in counts}, slices[KINDS[-1]].stop
-        return found | ({"targets": (slice(begin, None), 0)} if self.targets else {})
+            kinds, begin = {kind: (slices[kind], counts[kind]) for kind in counts}, slices[KINDS[-1]].stop
+        return kinds | ({"targets": (slice(begin, None), 0)} if self.targets else {})
 
-    def shares(self, found):
+    def shares(self, residuals: np.ndarray) -> dict:
         """Kind -> part of the cost."""
-        return {kind: float(np.sum(found[part] ** 2)) for kind, (part, _) in self.kinds().items()}
+        return {kind: float(np.sum(residuals[part] ** 2)) for kind, (part, _) in self.kinds().items()}
 
 
 @jax.jit

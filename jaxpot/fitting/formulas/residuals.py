@@ -4,16 +4,19 @@ Nothing moves while parameters change: the environments of all atoms of all fram
 after the other, so that frames of any size share a program.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.graph import Graph, connect
 from jaxpot.core.pytree import pytree
+from jaxpot.data.frame import Frame
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
 from jaxpot.errors import ResourceError
-from jaxpot.potentials.base import CHUNK_ELEMENTS, chunk_shape
+from jaxpot.potentials.base import CHUNK_ELEMENTS, Potential, chunk_shape
 from jaxpot.potentials.terms import chunk_gradients
 
 _MOST_PAIRS = 2e7  # 45 bytes each
@@ -49,8 +52,8 @@ class Labels:
     def counts(self):
         """Kind of label -> how many numbers there are."""
         weights = self.energy_weights, self.force_weights, self.stress_weights
-        found = (int(np.count_nonzero(w)) for w in weights)
-        return {kind: count * size for kind, count, size in zip(KINDS, found, (1, 3, 9), strict=True) if count}
+        counts = (int(np.count_nonzero(w)) for w in weights)
+        return {kind: count * size for kind, count, size in zip(KINDS, counts, (1, 3, 9), strict=True) if count}
 
     def slices(self):
         """Kind of label -> where its numbers are among the residuals."""
@@ -58,7 +61,10 @@ class Labels:
         return {kind: slice(ends[k], ends[k + 1]) for k, kind in enumerate(KINDS)}
 
 
-def labels_of(frames, e0, loose, sigmas, reach, inner, blame):
+def labels_of(
+    frames: list[Frame], e0: dict[int, float], loose: Sequence[int], sigmas: dict[str, float | None], reach: float,
+    inner: tuple[float, ...], blame: str,
+) -> Labels:
     """`Labels` of some frames.
 
     Args:
@@ -97,12 +103,12 @@ def labels_of(frames, e0, loose, sigmas, reach, inner, blame):
 
 def _weights(frames, kind, sigma):
     """1 / (sigma sqrt(number of labels)) of each frame, (F,)."""
-    found, count = np.zeros(len(frames)), 0
+    weights, count = np.zeros(len(frames)), 0
     for k, frame in enumerate(frames):
-        label, own = getattr(frame, kind), getattr(frame, f"sigma_{kind}") or sigma
-        if label is not None and own is not None:
-            found[k], count = 1.0 / own, count + np.size(label)
-    return found / np.sqrt(max(count, 1))
+        label, frame_sigma = getattr(frame, kind), getattr(frame, f"sigma_{kind}") or sigma
+        if label is not None and frame_sigma is not None:
+            weights[k], count = 1.0 / frame_sigma, count + np.size(label)
+    return weights / np.sqrt(max(count, 1))
 
 
 def _rows(structures, first, reach, inner):
@@ -110,10 +116,10 @@ def _rows(structures, first, reach, inner):
     by_width = {}
     for k, (structure, listed) in enumerate(prepare_frames(structures, reach, inner)):
         graph = jax.device_get(_connect(structure, listed))
-        own = {name: getattr(graph, name)[graph.real] for name in _ARRAYS}
-        own |= {"centers": own["centers"] + first[k], "others": own["others"] + first[k]}
-        own["frames"] = np.full(len(own["centers"]), k)
-        by_width.setdefault(listed.capacity, (listed, []))[1].append(own)
+        arrays = {name: getattr(graph, name)[graph.real] for name in _ARRAYS}
+        arrays |= {"centers": arrays["centers"] + first[k], "others": arrays["others"] + first[k]}
+        arrays["frames"] = np.full(len(arrays["centers"]), k)
+        by_width.setdefault(listed.capacity, (listed, []))[1].append(arrays)
     return tuple(_in_chunks(listed, parts) for _, (listed, parts) in sorted(by_width.items()))
 
 
@@ -131,19 +137,19 @@ def _in_chunks(listed, parts):
     return EnvironmentRows(Graph(**arrays, n_atoms=count), frames, listed)
 
 
-def residuals(potential, labels):
+def residuals(potential: Potential, labels: Labels) -> jax.Array:
     """Energies, forces and stresses less their labels, times their weights, in a row; NaN beyond the reach of the rows.
 
     What constants of elements could take away is taken from the energies.
     """
     frames, atoms = labels.energies.shape[0], labels.forces.shape[0]
-    found = jnp.zeros(frames), jnp.zeros((atoms, 3)), jnp.zeros((frames, 3, 3))
+    sums = jnp.zeros(frames), jnp.zeros((atoms, 3)), jnp.zeros((frames, 3, 3))
     for rows in labels.rows:
-        def chunk(found, own, listed=rows.listed):
-            return _added(potential, listed, found, *own), None
+        def chunk(sums, rows_of_chunk, listed=rows.listed):
+            return _added(potential, listed, sums, *rows_of_chunk), None
 
-        found, _ = jax.lax.scan(chunk, found, (rows.graph, rows.frames))
-    energies, forces, virials = found
+        sums, _ = jax.lax.scan(chunk, sums, (rows.graph, rows.frames))
+    energies, forces, virials = sums
     sound = jnp.where(potential.extent() <= labels.reach, 1.0, jnp.nan)
     energies = (energies * labels.per_atom - labels.energies) * labels.energy_weights
     forces = (forces - labels.forces) * labels.force_weights[:, None]
@@ -151,15 +157,15 @@ def residuals(potential, labels):
     return sound * jnp.concatenate([energies, forces.ravel(), stresses.ravel()])
 
 
-def without_constants(found, labels):
+def without_constants(residuals: jax.Array, labels: Labels) -> jax.Array:
     """Residuals less what constants of elements take away, (N,) or (N, P)."""
     count = labels.energies.shape[0]
-    return found.at[:count].add(-labels.absorbed @ (labels.absorbed.T @ found[:count]))
+    return residuals.at[:count].add(-labels.absorbed @ (labels.absorbed.T @ residuals[:count]))
 
 
-def _added(potential, listed, found, graph, frames):
+def _added(potential, listed, sums, graph, frames):
     """Energies, forces and virials of all frames with those of a chunk."""
-    energies, forces, virials = found
+    energies, forces, virials = sums
     site, (gx, gy, gz, gr) = chunk_gradients(potential, graph.environments(), listed)
     keep, along = graph.filled & graph.real[:, None], gr / graph.distances
     vectors = graph.vectors

@@ -1,4 +1,4 @@
-"""What `fit_form` returns, and how it is shown."""
+"""`FormFit`: the result of a fit of a formula, and its table."""
 
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ class Refinement:
 
 @dataclass(frozen=True)
 class FormFit:
-    """What `fit_form` returns; `print` shows it as a table.
+    """Formula whose parameters were fitted; `print` shows them as a table.
 
     Attributes:
         potential: of the form that was given, with the parameters found.
@@ -66,8 +66,8 @@ class FormFit:
     descents: tuple = field(repr=False)
     seconds: dict = field(repr=False)
 
-    def winners(self):
-        """How many of the descents have ended in the lowest minimum."""
+    def winners(self) -> int:
+        """Number of descents that have ended in the lowest minimum."""
         most = self.cost * (1.0 + _SAME_MINIMUM) + 1e-12
         return sum(descent.cost <= most for descent in self.descents)
 
@@ -75,20 +75,20 @@ class FormFit:
         return "\n".join(_table(self))
 
 
-def _table(found):
+def _table(fit):
     """Lines of the printed form."""
-    many = len(found.descents)
-    ends = f"{found.winners()} of {many} descents end in the lowest minimum" if many > 1 else "one descent"
-    shares = ", ".join(f"{kind} {share:.3g}" for kind, share in found.shares.items())
-    yield f"{found.potential!r}"
-    yield f"cost {found.cost:.6g} ({shares}); {len(found.starts)} starts, {ends}; {sum(found.seconds.values()):.0f} s"
-    width = max(map(len, [*found.parameters, "parameter"]))
+    many = len(fit.descents)
+    ends = f"{fit.winners()} of {many} descents end in the lowest minimum" if many > 1 else "one descent"
+    shares = ", ".join(f"{kind} {share:.3g}" for kind, share in fit.shares.items())
+    yield f"{fit.potential!r}"
+    yield f"cost {fit.cost:.6g} ({shares}); {len(fit.starts)} starts, {ends}; {sum(fit.seconds.values()):.0f} s"
+    width = max(map(len, [*fit.parameters, "parameter"]))
     yield ""
     yield f"{'parameter':{width}}  {'value':>12}  {'+-':>9}  {'first':>12}  bounds"
-    for name, p in found.parameters.items():
+    for name, p in fit.parameters.items():
         note = "  at a bound" if p.at_bound else "" if p.determined else "  not determined"
         yield f"{name:{width}}  {p.value:12.7g}  {p.error:9.2g}  {p.first:12.7g}  {p.low:.4g} to {p.high:.4g}{note}"
-    for name, predictions in (("training", found.train), ("test", found.test)):
+    for name, predictions in (("training", fit.train), ("test", fit.test)):
         if predictions is not None:
             errors = predictions.errors()["all"]
             units = {"energy": (1e3, "meV/atom"), "forces": (1.0, "eV/A"), "stress": (160.21766208, "GPa")}
@@ -97,10 +97,10 @@ def _table(found):
             for kind, error in errors.items():
                 factor, unit = units[kind]
                 yield f"{kind:14} {factor * error['mae']:10.4g} {factor * error['rmse']:10.4g} {unit}"
-    if found.targets:
+    if fit.targets:
         yield ""
         yield f"{'target':24} {'wanted':>12} {'reached':>12}"
-        for name, (value, reached) in found.targets.items():
+        for name, (value, reached) in fit.targets.items():
             for index in np.ndindex(value.shape):
                 label = name if value.ndim == 0 else f"{name}[{','.join(map(str, index))}]"
                 yield f"{label:24} {value[index]:12.6g} {reached[index]:12.6g}"

@@ -1,6 +1,7 @@
 """Tabulated potentials made smooth: their functions refitted as curves with four continuous derivatives."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ _STEEP = 90.0  # the percentile of slopes of F that turns densities into energie
 
 @dataclass(frozen=True)
 class FunctionDifference:
-    """How a smooth function differs from its table, at the table's points from `start` to `end`.
+    """Difference of a smooth function from its table, at the table's points from `start` to `end`.
 
     name, unit: F, f or phi of which elements; eV, or "" for densities. points, intervals: of the table there, and of
     the spline; shortest: of these, A or in the unit of densities. largest, rms: of the function; slope_largest,
@@ -60,7 +61,7 @@ class FunctionDifference:
 
 @dataclass(frozen=True)
 class CrystalDifference:
-    """A crystal before and after: energies () eV per atom, forces (n, 3) eV/A, elastic constants (6, 6) eV/A^3."""
+    """Crystal before and after: energies () eV per atom, forces (n, 3) eV/A, elastic constants (6, 6) eV/A^3."""
 
     energies: tuple
     forces: tuple
@@ -69,7 +70,7 @@ class CrystalDifference:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """What `smoothed` returns: the potential, and how it differs from the one that was given; printed as a table."""
+    """Smoothed potential, and its differences from the one that was given; printed as a table."""
 
     potential: Potential
     differences: tuple
@@ -97,8 +98,11 @@ class Smoothed:
         return "\n".join(lines)
 
 
-def smoothed(potential, structure=None, *, tolerance=1e-9, highest=100.0, fade=0.5):
-    """The potential with its tables replaced by curves with four continuous derivatives, and how they differ.
+def smoothed(
+    potential: Potential, structure: Any | None = None, *, tolerance: float = 1e-9, highest: float | None = 100.0,
+    fade: float | None = 0.5,
+) -> Smoothed:
+    """Replace the tables of a potential by curves with four continuous derivatives, and compare.
 
     Tables of EAM files are interpolated by cubics, whose second derivatives jump at every point (QUIP's Glue: third
     derivatives). Third and fourth derivatives of the energy (third-order elastic constants, Grueneisen parameters,
@@ -143,10 +147,10 @@ def smoothed(potential, structure=None, *, tolerance=1e-9, highest=100.0, fade=0
         )
     if not any(isinstance(term, EAM | Glue) for term in terms):
         raise DataError(f"expected a potential with tables (EAM or Glue), got {potential!r}: nothing to smooth")
-    found = []
-    smooth = _replaced(potential, options, found)
+    differences = []
+    smooth = _replaced(potential, options, differences)
     crystal = None if structure is None else _compared(potential, smooth, Structure.of(structure))
-    return Smoothed(smooth, tuple(found), crystal)
+    return Smoothed(smooth, tuple(differences), crystal)
 
 
 @dataclass(frozen=True)
@@ -173,11 +177,11 @@ class _Table:
     times_r: bool = False
 
 
-def _replaced(potential, options, found):
+def _replaced(potential, options, differences):
     if isinstance(potential, Sum):
-        return Sum.of(*(_replaced(term, options, found) for term in potential.terms))
+        return Sum.of(*(_replaced(term, options, differences) for term in potential.terms))
     if isinstance(potential, Scaled):
-        return Scaled(_replaced(potential.potential, options, found), potential.factor)
+        return Scaled(_replaced(potential.potential, options, differences), potential.factor)
     if not isinstance(potential, EAM | Glue):
         return potential
     tables = _tables_of_eam(potential) if isinstance(potential, EAM) else _tables_of_glue(potential)
@@ -185,12 +189,12 @@ def _replaced(potential, options, found):
     for group in tables:
         fits = [_fitted(table, options) for table in group]
         groups.append(tuple(spline for spline, _ in fits))
-        found += [difference for _, difference in fits if difference is not None]
+        differences += [difference for _, difference in fits if difference is not None]
     return SplineEAM(*groups, species=potential.species)
 
 
 def _fitted(table, options):
-    """The spline of a table, and how it differs."""
+    """Spline of a table, and its difference from it."""
     if not np.any(table.y):
         return _nothing(table), None
     followed = _followed(table, options.highest)
@@ -226,13 +230,13 @@ def _followed(table, highest):
 
 
 def _ends_abruptly(x, y, weights, end):
-    """Whether a function jumps at its end, or its slope does: by the parabola through its last three points."""
+    """True if a function jumps at its end, or its slope does: by the parabola through its last three points."""
     _, slope, value = np.polyfit(x[-3:] - end, y[-3:], 2)
     return weights[-1] * abs(value) > _JUMP_ENERGY or weights[-1] * abs(slope) > _JUMP_FORCE
 
 
 def _nothing(table):
-    """A function that is zero."""
+    """Function that is zero."""
     count = 1 if table.radial else 6
     return QuinticSpline(np.zeros(count), 0.0, table.end, (0, 1), table.radial)
 
@@ -316,13 +320,13 @@ def _tables_of_glue(potential):
 
 
 def _typical_slope(table):
-    """A typical slope of F, eV per unit of density; 1 where F is constant."""
+    """Typical slope of F, eV per unit of density; 1 where F is constant."""
     near = np.abs(table.energies) <= _LARGE
     return float(np.percentile(np.abs(table.slopes[near]), _STEEP)) or 1.0
 
 
 def _compared(before, after, structure):
-    found = [evaluate_potential(potential, structure) for potential in (before, after)]
+    evaluations = [evaluate_potential(potential, structure) for potential in (before, after)]
     stiffness = tuple(np.asarray(elastic_constants(potential, structure).voigt) for potential in (before, after))
-    energies = tuple(float(f.energy) / len(structure) for f in found)
-    return CrystalDifference(energies, tuple(np.asarray(f.forces) for f in found), stiffness)
+    energies = tuple(float(f.energy) / len(structure) for f in evaluations)
+    return CrystalDifference(energies, tuple(np.asarray(f.forces) for f in evaluations), stiffness)

@@ -1,18 +1,30 @@
 """Moments of the rows of a whole data set, frame by frame."""
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from jaxpot.fitting.linear.moments import Accumulator
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.frame import Frame
+from jaxpot.data.targets import Sigmas
+from jaxpot.fitting.linear.checkpoint import FitCheckpoint
+from jaxpot.fitting.linear.moments import Accumulator, Moments
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.fitting.linear.stress_offsets import offset_columns, offset_factor
+from jaxpot.potentials.base import Potential
 
 VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 
 
-def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=None, progress=None,
-               checkpoint=None, offsets=()):
+def accumulate(
+    potential: Potential, dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]],
+    targets: tuple[list, list, list], sigmas: Sigmas, factors: Sequence[np.ndarray], groups: np.ndarray | None = None,
+    progress: Callable[[str], None] | None = None, checkpoint: FitCheckpoint | None = None,
+    offsets: Sequence[str] = (),
+) -> dict[tuple, Moments]:
     """Moments of all rows. `groups` names the group of a frame (a fold, say): keys are (kind, group).
 
     The last columns are those of `offsets`, config types whose stresses have one.
@@ -25,12 +37,12 @@ def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=No
             continue
         group = None if groups is None else groups[k]
         rows = design_rows(potential, structure, neighbors, sigmas.stress is not None)
-        for kind, own, values, sigma in target_rows(frame, [column[k] for column in targets], sigmas):
-            found = np.asarray(own(rows))
+        for kind, select, values, sigma in target_rows(frame, [column[k] for column in targets], sigmas):
+            columns = np.asarray(select(rows))
             if offsets:
-                further = offset_columns(offsets, kind, frame.config_type, len(found))
-                found = np.concatenate([found, further], axis=1)
-            accumulator.add((kind, group), found, values, sigma)
+                further = offset_columns(offsets, kind, frame.config_type, len(columns))
+                columns = np.concatenate([columns, further], axis=1)
+            accumulator.add((kind, group), columns, values, sigma)
         if progress and time.monotonic() - last > 5.0:
             last = time.monotonic()
             progress(f"rows of {k + 1} of {len(dataset)} frames")
@@ -41,7 +53,7 @@ def accumulate(potential, dataset, prepared, targets, sigmas, factors, groups=No
     return accumulator.finish()
 
 
-def target_rows(frame, targets, sigmas):
+def target_rows(frame: Frame, targets: Sequence, sigmas: Sigmas) -> Iterator[tuple[str, Callable, np.ndarray, float]]:
     """Iterate over the targets of a frame: kind, a function from its `DesignRows` to (R, M), values (R,), their sigma.
 
     Args:

@@ -1,4 +1,4 @@
-"""A fit that is interrupted goes on from a file: sparse points, moments and waiting rows, about once a minute.
+"""File from which an interrupted fit goes on: sparse points, moments and waiting rows, about once a minute.
 
 The trials of a choice of hyperparameters are a few numbers beside gigabytes: they go into a file of their own.
 """
@@ -12,6 +12,7 @@ import time
 import warnings
 import zipfile
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,12 @@ from jaxpot.core.files import file_size
 from jaxpot.core.npz import check_npz
 from jaxpot.core.save import write_atomically
 from jaxpot.core.versions import versions
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
+from jaxpot.fitting.linear.moments import Accumulator
+from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.linear.sparse_terms import GAPTerm
+from jaxpot.potentials.base import Potential
 
 _KIND = "jaxpot checkpoint 1"
 _EVERY = 60.0  # s between two writes
@@ -29,8 +35,8 @@ _WORTH = 5.0  # s of work after the last write that are worth one more when all 
 _LABELS = ("energy", "forces", "stress", "sigma_energy", "sigma_forces", "sigma_stress", "config_type")
 
 
-def fingerprint(dataset, recipe, baseline, **settings):
-    """What the rows of a fit follow from: name -> digest, number or text. Equal ones give equal rows.
+def fingerprint(dataset: Dataset, recipe: Recipe, baseline: Potential | None, **settings: Any) -> dict:
+    """Digests of all that the rows of a fit follow from, by name. Equal ones give equal rows.
 
     Args:
         dataset: `Dataset`.
@@ -55,19 +61,19 @@ def _parts(frame):
 
 
 def _digest(parts):
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray | jax.Array):
             part = np.ascontiguousarray(part)
-            found.update(f"{part.dtype} {part.shape} ".encode() + part.tobytes())
+            digest.update(f"{part.dtype} {part.shape} ".encode() + part.tobytes())
         else:
-            found.update(repr(part).encode())
-        found.update(b"\n")
-    return found.hexdigest()
+            digest.update(repr(part).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
 
 
 class FitCheckpoint:
-    """The file of one fit, read when this is made.
+    """File of one fit, read when this is made.
 
     A file of a fit to other data, or with another recipe, is left alone until this fit has something to keep, and a
     warning says so.
@@ -102,7 +108,7 @@ class FitCheckpoint:
                 about = json.loads(str(file["about"]))
                 if about["kind"] != _KIND:
                     raise ValueError(about["kind"])
-                strange = [name for name, own in self.fingerprint.items() if about["fingerprint"].get(name) != own]
+                strange = [name for name, value in self.fingerprint.items() if about["fingerprint"].get(name) != value]
                 if strange:
                     warnings.warn(
                         f"{self.path} was left by a fit with other {', '.join(strange)}: this one begins anew and will "
@@ -137,7 +143,7 @@ class FitCheckpoint:
             self.trials, self._trials_ours = trials, True
             self.say(f"going on from {self._trials_path}: {len(trials)} trials are there")
 
-    def offer_trials(self, trials):
+    def offer_trials(self, trials: dict) -> None:
         """Write what trials have given, a dict, if it is time."""
         if time.monotonic() - self._last > _EVERY:
             about = {"fingerprint": self.fingerprint, "trials": list(trials.items())}
@@ -149,36 +155,36 @@ class FitCheckpoint:
                 self._trials_ours = True
             self._last = time.monotonic()
 
-    def given_points(self, terms):
+    def given_points(self, terms: list[GAPTerm]) -> list[GAPTerm]:
         """`GAPTerm`s with the sparse points of the file, if it has any."""
         if self.points is None:
             return terms
         return [replace(term, points=points) for term, points in zip(terms, self.points, strict=True)]
 
-    def keep_points(self, points):
-        """The sparse points of each term; written at once if their choice took long."""
+    def keep_points(self, points: list[np.ndarray]) -> None:
+        """Keep the sparse points of each term; they are written at once if their choice took long."""
         new, self.points = self.points is None, points
         if new and time.monotonic() - self._last > min(_WORTH, self._pause):
             self._write(0, {})
 
-    def restore(self, accumulator):
+    def restore(self, accumulator: Accumulator) -> int:
         """Give an `Accumulator` what the file holds; returns the number of frames that are done."""
         accumulator.restore(self._groups)
         self._groups = {}
         return self.frames
 
-    def offer(self, frames, accumulator):
+    def offer(self, frames: int, accumulator: Accumulator) -> None:
         """Write if it is time; `frames` are done."""
         if time.monotonic() - self._last > self._pause:
             self._write(frames, accumulator.state())
 
-    def complete(self, frames, accumulator):
-        """All frames are done: write what took long."""
+    def complete(self, frames: int, accumulator: Accumulator) -> None:
+        """Write what took long: all frames are done."""
         if frames > self.frames and time.monotonic() - self._last > min(_WORTH, self._pause):
             self._write(frames, accumulator.state())
 
-    def remove(self):
-        """The fit has succeeded."""
+    def remove(self) -> None:
+        """Remove the files: the fit has succeeded."""
         # What another fit has left is not ours to remove.
         for path, ours in ((self.path, self._ours), (self._trials_path, self._trials_ours)):
             if ours:
@@ -193,7 +199,7 @@ class FitCheckpoint:
         arrays = {"about": np.array(json.dumps(about))} | {f"points{k}": p for k, p in enumerate(self.points)}
         for k, parts in enumerate(state.values()):
             arrays |= {f"{name}{k}": part for name, part in zip(_ARRAYS, parts, strict=True)}
-        begun = time.monotonic()
+        start = time.monotonic()
         try:
             _save(self.path, arrays)
         except OSError as error:  # a full disk is no reason to give up the fit
@@ -202,7 +208,7 @@ class FitCheckpoint:
             self.frames, self._ours = frames, True
             self.say(f"rows of {frames} frames kept in {self.path}" if frames else f"kept in {self.path}")
         self._last = time.monotonic()
-        self._pause = max(_EVERY, (self._last - begun) / _SHARE)
+        self._pause = max(_EVERY, (self._last - start) / _SHARE)
 
 
 # What NumPy, zip files and JSON raise on files that are not what they seem: a wrong version is not implemented.

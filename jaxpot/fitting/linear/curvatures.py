@@ -1,5 +1,6 @@
 """Second derivatives of the energy as targets of a fit: Hessians times displacements, and curvatures under strain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -8,21 +9,23 @@ import numpy as np
 
 from jaxpot.checks import checked_neighbors
 from jaxpot.core import linalg
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.core.structure import Structure
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError, GeometryError
 from jaxpot.fitting.linear.hyperparameters import ALWAYS
-from jaxpot.fitting.linear.moments import Accumulator
+from jaxpot.fitting.linear.moments import Accumulator, Moments
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.fitting.linear.stress_offsets import offset_factor
 from jaxpot.observables import energy, hessian_vector_product
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.terms import inner_cutoffs
 
 
 @dataclass(frozen=True, eq=False)
 class HessianProduct:
-    """A target sum_jb d2E/(dr_ia dr_jb) u_jb = p_ia.
+    """Target sum_jb d2E/(dr_ia dr_jb) u_jb = p_ia.
 
     Linear in the weights as forces are: its rows are the exact derivative of theirs along u. The difference of the
     forces at +-h u is the same target with an error of h^2.
@@ -50,26 +53,26 @@ class HessianProduct:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "sigma", as_positive(self.sigma, "sigma", "a positive number in eV/A"))
 
-    def rows(self, potential, structure, neighbors):
+    def rows(self, potential: Potential, structure: Structure, neighbors: Neighbors) -> np.ndarray:
         """Rows (3 n, M) of a padded structure."""
         vector = np.zeros(structure.positions.shape)
         vector[: len(self.structure)] = self.vector
-        found = np.asarray(_force_changes(potential, structure, neighbors, vector))[: len(self.structure)]
-        return -found.reshape(self.vector.size, -1)
+        changes = np.asarray(_force_changes(potential, structure, neighbors, vector))[: len(self.structure)]
+        return -changes.reshape(self.vector.size, -1)
 
-    def baseline(self, potential):
-        """What a potential that is not fitted contributes, (3 n,)."""
+    def baseline(self, potential: Potential) -> np.ndarray:
+        """Contribution of a potential that is not fitted, (3 n,)."""
         return np.asarray(hessian_vector_product(potential, self.structure, self.vector)).reshape(-1)
 
     @property
-    def target(self):
+    def target(self) -> np.ndarray:
         """(3 n,)."""
         return self.product.reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)
 class StrainCurvature:
-    """A target d2E/(ds dt) = c of the energy after r -> r (1 + s a + t b), atoms following the strain.
+    """Target d2E/(ds dt) = c of the energy after r -> r (1 + s a + t b), atoms following the strain.
 
     At a structure without stress, c / V is the elastic constant of the two strains with clamped ions.
 
@@ -100,30 +103,37 @@ class StrainCurvature:
         object.__setattr__(self, "value", as_number(self.value, "value", "an energy in eV"))
         object.__setattr__(self, "sigma", as_positive(self.sigma, "sigma", "a positive energy in eV"))
 
-    def rows(self, potential, structure, neighbors):
+    def rows(self, potential: Potential, structure: Structure, neighbors: Neighbors) -> np.ndarray:
         """One row (1, M)."""
         return np.asarray(_strain_row(potential, structure, neighbors, self.first, self.second))[None]
 
-    def baseline(self, potential):
-        """What a potential that is not fitted contributes, (1,)."""
+    def baseline(self, potential: Potential) -> np.ndarray:
+        """Contribution of a potential that is not fitted, (1,)."""
         neighbors = checked_neighbors(potential, self.structure)
         return np.asarray(_strain_curvature(potential, self.structure, neighbors, self.first, self.second))[None]
 
     @property
-    def target(self):
+    def target(self) -> np.ndarray:
         """(1,)."""
         return np.array([self.value])
 
 
-def check_curvatures(curvatures):
-    """Refuse what is no such target."""
+def check_curvatures(curvatures: Sequence) -> None:
+    """Refuse anything that is no such target.
+
+    Raises:
+        DataError: says what it is.
+    """
     for target in curvatures:
         if not isinstance(target, HessianProduct | StrainCurvature):
             raise DataError(f"curvatures: expected HessianProduct or StrainCurvature, got {type(target).__name__}")
 
 
-def curvature_moments(potential, curvatures, factors, baseline=None, offsets=()):
-    """Moments of such targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off.
+def curvature_moments(
+    potential: Potential, curvatures: Sequence[HessianProduct | StrainCurvature], factors: Sequence[np.ndarray],
+    baseline: Potential | None = None, offsets: Sequence[str] = (),
+) -> dict[tuple, Moments]:
+    """Moments of curvatures as targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off.
 
     The last columns, those of stress offsets, are zero.
     """

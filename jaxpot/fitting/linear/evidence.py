@@ -1,5 +1,7 @@
-"""The log marginal likelihood of a data set, and its gradient by every number of a recipe."""
+"""`evidence`: the log marginal likelihood of a data set, and its gradient by every number of a recipe."""
 
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -7,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.data.dataset import Dataset
 from jaxpot.data.padded_frames import Prepared
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import DataError
@@ -18,12 +21,12 @@ from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.rows import design_rows, linear_terms
 from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_points, sparse_potential, without_points
 from jaxpot.fitting.recipe_files import recipe_of
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What `evidence` returns.
+    """Log marginal likelihood of a data set.
 
     Attributes:
         value: log p(targets), natural logarithm.
@@ -38,9 +41,12 @@ class Evidence:
     environments: tuple
 
 
-def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0, jitter=1e-10, progress=None,
-             gradient=True):
-    """How probable a recipe makes the data: log N(y | 0, A K^-1 A^T + Sigma), and its gradient.
+def evidence(
+    dataset: Dataset, recipe: Recipe | str | os.PathLike = "gap", *, environments: Sequence[np.ndarray] | None = None,
+    baseline: Potential | None = None, seed: int = 0, jitter: float = 1e-10,
+    progress: Callable[[str], None] | None = None, gradient: bool = True,
+) -> Evidence:
+    """Log probability of the data under a recipe: log N(y | 0, A K^-1 A^T + Sigma), and its gradient.
 
     A are the rows of the design matrix, K the covariance of the sparse points with its jitter, Sigma the sigmas
     squared. With A whitened, A L^-T, G its Gram matrix, P = I + G and m = P^-1 A^T Sigma^-1 y, the derivative is
@@ -85,9 +91,9 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     factors, jitters = factors_of(potential, jitter)
     targets = fit_targets(dataset, baseline)
     moments = total(accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, progress=say))
-    value, found = _of_sigmas_and_deltas(moments, gap_terms, [len(f) for f in factors])
+    value, slopes_by_name = _of_sigmas_and_deltas(moments, gap_terms, [len(f) for f in factors])
     if not gradient:
-        return Evidence(value, found, tuple(environments))
+        return Evidence(value, slopes_by_name, tuple(environments))
     names = tuple(
         (k, name, size) for k, term in enumerate(linear_terms(potential)) for name, size in shapes(term).items()
     )
@@ -95,9 +101,9 @@ def evidence(dataset, recipe="gap", *, environments=None, baseline=None, seed=0,
     widenings = tuple(widening for _, widening in chosen)
     slopes = _of_shapes(names, potential, data, recipe.sigmas, moments, factors, jitters, widenings, say)
     for (k, name, size), end in zip(names, np.cumsum([size for *_, size in names]), strict=True):
-        key, own = f"{gap_terms[k].name}.{name}", slopes[end - size : end]
-        found[key] = found.get(key, 0.0) + (own if size > 1 else float(own[0]))
-    return Evidence(value, found, tuple(environments))
+        key, slope = f"{gap_terms[k].name}.{name}", slopes[end - size : end]
+        slopes_by_name[key] = slopes_by_name.get(key, 0.0) + (slope if size > 1 else float(slope[0]))
+    return Evidence(value, slopes_by_name, tuple(environments))
 
 
 def _at(descriptor, places, prepared):
@@ -107,18 +113,18 @@ def _at(descriptor, places, prepared):
     for k in np.unique(places[:, 0]):
         here = places[:, 0] == k
         structure, neighbors = prepared[k]
-        (found, weights), slopes = vectors_and_slopes(descriptor, structure, neighbors)
+        (instances, weights), slopes = vectors_and_slopes(descriptor, structure, neighbors)
         real = np.flatnonzero(np.asarray(weights).any(1))
         row_of = dict(zip(np.asarray(neighbors.centers)[real].tolist(), real.tolist(), strict=True))
         rows = [row_of[atom] for atom in places[here, 1]]
-        vectors[here] = np.asarray(found)[rows, places[here, 2]]
+        vectors[here] = np.asarray(instances)[rows, places[here, 2]]
         if slopes is not None:
             widening[here] = np.asarray(slopes)[rows, places[here, 2]]
     return vectors, widening
 
 
 def _of_sigmas_and_deltas(moments, gap_terms, widths):
-    """The log evidence, and what only moments are needed for."""
+    """Log evidence, and its derivatives by sigmas and deltas, which need only moments."""
     kinds = sorted(moments)
 
     @jax.value_and_grad
@@ -151,8 +157,8 @@ def _of_shapes(names, potential, data, sigmas, moments, factors, jitters, wideni
             "energy": back.energy[None], "forces": back.forces[: len(frame)].reshape(3 * len(frame), -1),
             "stress": back.stress,
         }
-        for kind, own, values, sigma in target_rows(frame, targets, sigmas):
-            white = np.asarray(whiten(own(rows) / sigma, factors))
+        for kind, select, values, sigma in target_rows(frame, targets, sigmas):
+            white = np.asarray(whiten(select(rows) / sigma, factors))
             pull = np.outer(np.asarray(values) / sigma - white @ mean, mean) - white @ covariance
             places[kind][VOIGT if kind == "stress" else ...] = _unwhitened(pull.T, factors).T / sigma
         slopes += np.asarray(_row_slopes(names, with_stress, potential, structure, neighbors, back, widenings))
@@ -182,19 +188,19 @@ def _covariance_slopes(names, potential, jitters, back, widenings):
 
     def contracted(logs):
         terms = linear_terms(_reshaped(names, potential, logs, widenings))
-        found = [term.readout.point_covariance(0.0) for term in terms]
+        covariances = [term.readout.point_covariance(0.0) for term in terms]
         return sum(
             jnp.vdot(c, b) + jitter * jnp.mean(jnp.diagonal(c)) * jnp.trace(b)
-            for c, b, jitter in zip(found, back, jitters, strict=True)
+            for c, b, jitter in zip(covariances, back, jitters, strict=True)
         )
 
     return jax.jacfwd(contracted)(jnp.zeros(sum(size for *_, size in names)))
 
 
 def _reshaped(names, potential, logs, widenings):
-    terms, own = list(linear_terms(potential)), {}
+    terms, changes = list(linear_terms(potential)), {}
     for (k, name, size), end in zip(names, np.cumsum([size for *_, size in names]), strict=True):
-        own.setdefault(k, {})[name] = logs[end - size : end]
-    for k, numbers in own.items():
+        changes.setdefault(k, {})[name] = logs[end - size : end]
+    for k, numbers in changes.items():
         terms[k] = reshaped(terms[k], numbers, widenings[k])
     return Sum.or_one(terms)

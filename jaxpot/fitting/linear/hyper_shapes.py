@@ -9,12 +9,16 @@ from dataclasses import fields, replace
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
 from jaxpot.data.descriptor_vectors import vectors_of
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.soap import SOAP, width_slopes
 from jaxpot.kernels.base import Kernel
 from jaxpot.kernels.dot_product import DotProduct
 from jaxpot.kernels.squared_exponential import SquaredExponential
+from jaxpot.potentials.described import Described
 
 
 @pytree
@@ -23,10 +27,10 @@ class AnyPower(Kernel):
 
     zeta: jax.Array
 
-    def matrix(self, first, second):
+    def matrix(self, first: jax.Array, second: jax.Array) -> jax.Array:
         return _power(first @ second.T, self.zeta)
 
-    def diagonal(self, vectors):
+    def diagonal(self, vectors: jax.Array) -> jax.Array:
         return _power(jnp.sum(vectors * vectors, axis=-1), self.zeta)
 
 
@@ -43,8 +47,8 @@ class WidenedSOAP(SOAP):
     change: jax.Array = 0.0
 
     @classmethod
-    def of(cls, soap, change):
-        """A `SOAP`, changed."""
+    def of(cls, soap: SOAP, change: jax.Array) -> "WidenedSOAP":
+        """`SOAP` with a change of its atoms' width."""
         return cls(**{field.name: getattr(soap, field.name) for field in fields(soap)}, change=change)
 
     def _space(self):
@@ -55,33 +59,35 @@ class WidenedSOAP(SOAP):
         )
 
 
-def shapes(term):
+def shapes(term: Described) -> dict[str, int]:
     """Names, as in a recipe, of the shape parameters of a `Described`, and how many numbers each is."""
-    found = {}
+    sizes = {}
     if isinstance(term.descriptor, SOAP):
-        found["atom_sigma"] = 1
+        sizes["atom_sigma"] = 1
     if isinstance(term.readout.kernel, DotProduct):
-        found["zeta"] = 1
+        sizes["zeta"] = 1
     if isinstance(term.readout.kernel, SquaredExponential):
-        found["theta"] = term.readout.kernel.theta.size
-    return found
+        sizes["theta"] = term.readout.kernel.theta.size
+    return sizes
 
 
 @jax.jit
-def vectors_and_slopes(descriptor, structure, neighbors):
-    """What `vectors_of` returns, and the derivatives of the vectors by atom_sigma, or None without one."""
+def vectors_and_slopes(
+    descriptor: Descriptor, structure: Structure, neighbors: Neighbors
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array | None]:
+    """Vectors and weights of `vectors_of`, and derivatives of the vectors by atom_sigma, or None without one."""
     if not isinstance(descriptor, SOAP):
         return vectors_of(descriptor, structure, neighbors), None
 
     def at(change):
         return vectors_of(WidenedSOAP.of(descriptor, change), structure, neighbors)
 
-    found, (slopes, _) = jax.jvp(at, (0.0,), (1.0,))
-    return found, slopes
+    values, (slopes, _) = jax.jvp(at, (0.0,), (1.0,))
+    return values, slopes
 
 
-def reshaped(term, logs, widening):
-    """A `Described` whose shape parameters are exp(log) times what they were.
+def reshaped(term: Described, logs: dict[str, jax.Array], widening: jax.Array) -> Described:
+    """`Described` whose shape parameters are exp(log) times what they were.
 
     Args:
         term: the potential.

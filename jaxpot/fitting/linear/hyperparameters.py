@@ -4,6 +4,7 @@ Both need only moments (`linear.moments`), so a trial is a factorisation or a fe
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from jaxpot.errors import DataError
-from jaxpot.fitting.linear.moments import log_evidence, solution, weighted
+from jaxpot.fitting.linear.moments import Moments, log_evidence, solution, weighted
 
 ALWAYS = -1  # the fold of what is never left out
 CHOICES = ("cross-validation", "evidence", "fixed")
@@ -36,22 +37,25 @@ class Chosen:
     tried: int = 0
 
 
-def total(moments, leave=None):
+def total(moments: dict[tuple, Moments], leave: int | None = None) -> dict[str, Moments]:
     """Moments by kind: those of all groups, but one, added."""
-    found = {}
+    sums = {}
     for (kind, group), part in moments.items():
         if leave is None or group != leave:
-            found[kind] = found[kind] + part if kind in found else part
-    return found
+            sums[kind] = sums[kind] + part if kind in sums else part
+    return sums
 
 
-def columns(scales, widths):
-    """A factor for each column from one for each term; columns of no term (a width more than scales) keep theirs."""
+def columns(scales: Sequence[float], widths: Sequence[int]) -> jax.Array:
+    """Repeat each term's factor for all of its columns. Trailing columns of no term (stress offsets) get 1."""
     scales = jnp.concatenate([jnp.asarray(scales), jnp.ones(len(widths) - len(scales))])
     return jnp.repeat(jnp.asarray(scales), np.asarray(widths), total_repeat_length=int(np.sum(widths)))
 
 
-def by_cross_validation(moments, widths, progress=None, known=None, offer=None, terms=None):
+def by_cross_validation(
+    moments: dict[tuple, Moments], widths: Sequence[int], progress: Callable[[str], None] | None = None,
+    known: dict | None = None, offer: Callable[[dict], None] | None = None, terms: int | None = None,
+) -> Chosen:
     """Factors with which frames that were left out are predicted best.
 
     Minimises sum over kinds of log RMSE, the root mean square error over all folds, each predicted by the fit to
@@ -93,7 +97,7 @@ def by_cross_validation(moments, widths, progress=None, known=None, offer=None, 
 
     best = (0,) * (len(kinds) + terms - 1)
     while True:
-        begun = best
+        previous = best
         for k in range(len(best)):
             for step in (1, -1):
                 while True:
@@ -101,7 +105,7 @@ def by_cross_validation(moments, widths, progress=None, known=None, offer=None, 
                     if abs(trial[k]) > _FARTHEST or value(trial) >= value(best) - _WORTHWHILE:
                         break
                     best = trial
-        if best == begun:
+        if best == previous:
             break
     factors = [float(2.0**k) for k in best]
     noise = always | dict(zip(kinds, factors, strict=False))
@@ -125,7 +129,10 @@ def _left_out(moments, noise, scale):
     return sum(0.5 * np.log(max(squares[kind], least[kind]) / counts[kind]) for kind in counts if least[kind])
 
 
-def by_evidence(moments, widths, progress=None, known=None, offer=None, terms=None):
+def by_evidence(
+    moments: dict[tuple, Moments], widths: Sequence[int], progress: Callable[[str], None] | None = None,
+    known: dict | None = None, offer: Callable[[dict], None] | None = None, terms: int | None = None,
+) -> Chosen:
     """Factors that make the targets most probable (`log_evidence`), by L-BFGS with its exact gradient.
 
     Args and returns: as `by_cross_validation`; the folds do not matter.
@@ -146,18 +153,18 @@ def by_evidence(moments, widths, progress=None, known=None, offer=None, terms=No
     def objective(logs):
         trial = tuple(logs.tolist())
         if trial not in known:
-            found, slope = value_and_gradient(logs, whole)
-            known[trial] = float(found), slope.tolist()
+            minimum, slope = value_and_gradient(logs, whole)
+            known[trial] = float(minimum), slope.tolist()
             if progress:
-                progress(f"evidence: trial {len(known)}, log evidence {-float(found):.2f}")
+                progress(f"evidence: trial {len(known)}, log evidence {-float(minimum):.2f}")
             offer(known)
         return known[trial][0], np.array(known[trial][1])
 
     start = np.zeros(len(kinds) + terms)
     bounds = [(-_FARTHEST * np.log(2.0), _FARTHEST * np.log(2.0))] * len(start)
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
-    factors = [float(f) for f in np.exp(found.x)]
-    return Chosen(dict(zip(kinds, factors, strict=False)), tuple(factors[len(kinds):]), float(found.fun), len(known))
+    minimum = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
+    factors = [float(f) for f in np.exp(minimum.x)]
+    return Chosen(dict(zip(kinds, factors, strict=False)), tuple(factors[len(kinds):]), float(minimum.fun), len(known))
 
 
 _FARTHEST = 10  # powers of two from the values given

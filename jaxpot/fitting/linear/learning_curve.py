@@ -1,10 +1,15 @@
 """Errors against the number of frames that a fit has seen."""
 
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.linear.result import Fit
 from jaxpot.fitting.recipe_files import recipe_of
 
 _LEAST = 4  # frames
@@ -23,8 +28,11 @@ class Point:
     errors: dict
 
 
-def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 / 2), seed=0, progress=None,
-                   callback=None, stress_offsets=(), **options):
+def learning_curve(
+    dataset: Dataset, recipe: Recipe | str | os.PathLike, test: Dataset, *, whole: Fit | None = None,
+    parts: Sequence[float] = (1 / 8, 1 / 4, 1 / 2), seed: int = 0, progress: Callable[[str], None] | None = None,
+    callback: Callable[[list], None] | None = None, stress_offsets: bool | str | Sequence[str] = (), **options: Any
+) -> list[Point]:
     """Fit parts of a training set, each containing the one before, and test each fit on the same frames.
 
     Every part is a fit of its own: sparse points, sigmas and scales are chosen anew from it.
@@ -65,11 +73,11 @@ def learning_curve(dataset, recipe, test, *, whole=None, parts=(1 / 8, 1 / 4, 1 
         offsets = stress_offsets
         if not isinstance(offsets, bool):
             offsets = [name for name in offsets if name in subset.config_types]
-        found = fit_linear(
+        fitted = fit_linear(
             subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets,
             **options,
         )
-        points = sorted([*points, Point(len(subset), found.test.errors())], key=lambda point: point.frames)
+        points = sorted([*points, Point(len(subset), fitted.test.errors())], key=lambda point: point.frames)
         if callback is not None:
             callback(points)
     return points

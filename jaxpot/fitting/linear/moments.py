@@ -8,6 +8,8 @@ cross-validation is one factorisation more, without another look at the data.
 """
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ class Moments:
     def __sub__(self, other):
         return jax.tree.map(operator.sub, self, other)
 
-    def residual(self, weights):
+    def residual(self, weights: np.ndarray) -> np.ndarray:
         """Mean square of (y - a . weights) / sigma, ()."""
         explained = weights @ (self.gram @ weights)
         return (self.square - 2.0 * self.cross @ weights + explained) / np.maximum(self.count, 1.0)
@@ -56,7 +58,7 @@ class Accumulator:
         self.width = sum(len(f) for f in self.factors)
         self._sums, self._waiting = {}, {}
 
-    def add(self, group, rows, targets, sigmas):
+    def add(self, group: Any, rows: np.ndarray, targets: np.ndarray, sigmas: np.ndarray | float) -> None:
         """Rows (R, M), targets (R,), and their standard deviations, one or (R,)."""
         rows, targets = np.asarray(rows), np.asarray(targets)
         sigmas = np.broadcast_to(np.asarray(sigmas, float), targets.shape)
@@ -74,22 +76,22 @@ class Accumulator:
             if filled == _BLOCK:
                 self._flush(group)
 
-    def finish(self):
+    def finish(self) -> dict[Any, Moments]:
         """Group -> `Moments` of all rows; this begins again with nothing."""
         for group in self._waiting:
             self._flush(group)
-        found = {group: Moments(_mirrored(gram), cross, *sums) for group, (gram, cross, sums) in self._sums.items()}
+        finished = {group: Moments(_mirrored(gram), cross, *sums) for group, (gram, cross, sums) in self._sums.items()}
         self._sums, self._waiting = {}, {}
-        return found
+        return finished
 
-    def state(self):
+    def state(self) -> dict[Any, tuple]:
         """Group -> arrays that `restore` makes the same state of: gram, cross, sums, and the rows that wait."""
         return {
             group: (*self._sums[group], *(buffer[:filled] for buffer in buffers))
             for group, (*buffers, filled) in self._waiting.items()
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[Any, tuple]) -> None:
         """Begin with what `state` has returned instead of with nothing."""
         for group, (gram, cross, sums, rows, targets, sigmas) in state.items():
             self.add(group, rows, targets, sigmas)
@@ -112,17 +114,17 @@ class Accumulator:
 
 
 def _mirrored(gram):
-    """A symmetric matrix whose lower triangle is known, in place."""
+    """Fill the upper triangle of a symmetric matrix, in place."""
     for begin in range(0, len(gram), _BLOCK):
         end = begin + _BLOCK
         gram[:begin, begin:end] = gram[begin:end, :begin].T
-        own = gram[begin:end, begin:end]
-        own[:] = np.tril(own) + np.tril(own, -1).T
+        block = gram[begin:end, begin:end]
+        block[:] = np.tril(block) + np.tril(block, -1).T
     return gram
 
 
-def whiten(rows, factors):
-    """A L^-T, term by term: rows (R, M) and lower factors of (M_t, M_t)."""
+def whiten(rows: jax.Array, factors: Sequence[np.ndarray]) -> jax.Array:
+    """Whitened rows A L^-T, term by term: rows (R, M) and lower factors of (M_t, M_t)."""
     cuts = np.cumsum([len(f) for f in factors])[:-1]
     parts = jnp.split(rows, cuts, axis=1)
     return jnp.concatenate([
@@ -130,7 +132,7 @@ def whiten(rows, factors):
     ], axis=1)
 
 
-def unwhiten(weights, factors):
+def unwhiten(weights: jax.Array, factors: Sequence[np.ndarray]) -> list[jax.Array]:
     """Weights of the terms, L^-T w: (M,) to a list of (M_t,)."""
     cuts = np.cumsum([len(f) for f in factors])[:-1]
     return [
@@ -146,22 +148,22 @@ class WhitenedPosterior:
     mean: jax.Array
     factor: jax.Array
 
-    def covariance(self):
-        """Of the whitened weights, (M, M)."""
+    def covariance(self) -> np.ndarray:
+        """Covariance of the whitened weights, (M, M)."""
         return cho_solve((self.factor, True), np.eye(len(self.mean)), check_finite=False)
 
-    def spread(self, factors):
+    def spread(self, factors: Sequence[np.ndarray]) -> list[np.ndarray]:
         """C with C C^T the covariance of the weights L^-T w of the terms that come first: a list of (M_t, M)."""
         root = triangular(np.asarray(self.factor), np.eye(len(self.mean)), lower=True, check_finite=False).T
         cuts = np.cumsum([0, *map(len, factors)])
         return [
-            triangular(np.asarray(own), root[begin:end], lower=True, trans=1, check_finite=False)
-            for own, begin, end in zip(factors, cuts[:-1], cuts[1:], strict=True)
+            triangular(np.asarray(factor), root[begin:end], lower=True, trans=1, check_finite=False)
+            for factor, begin, end in zip(factors, cuts[:-1], cuts[1:], strict=True)
         ]
 
 
-def posterior(moments, noise, scales=None):
-    """The weights that minimise sum_g sum_i (y_i - a_i . w)^2 / (s_g sigma_i)^2 + sum_t |w_t|^2 / d_t^2.
+def posterior(moments: dict[Any, Moments], noise: dict, scales: np.ndarray | None = None) -> WhitenedPosterior:
+    """Weights that minimise sum_g sum_i (y_i - a_i . w)^2 / (s_g sigma_i)^2 + sum_t |w_t|^2 / d_t^2.
 
     Args:
         moments: group -> `Moments`.
@@ -174,7 +176,7 @@ def posterior(moments, noise, scales=None):
     return solution(*weighted(moments, noise), scales)
 
 
-def weighted(moments, noise):
+def weighted(moments: dict[Any, Moments], noise: dict) -> tuple[np.ndarray, np.ndarray]:
     """Sums over the groups of gram (M, M) and cross (M,), each divided by s_g^2."""
     gram, cross = 0.0, 0.0
     for group, part in moments.items():
@@ -182,7 +184,7 @@ def weighted(moments, noise):
     return gram, cross
 
 
-def solution(gram, cross, scales=None):
+def solution(gram: np.ndarray, cross: np.ndarray, scales: np.ndarray | None = None) -> WhitenedPosterior:
     """`WhitenedPosterior` of sums that `weighted` returns."""
     gram, cross = np.asarray(gram), np.asarray(cross)
     scales = np.ones(len(cross)) if scales is None else np.asarray(scales)
@@ -198,7 +200,7 @@ def solution(gram, cross, scales=None):
     return WhitenedPosterior(mean + cho_solve((factor, True), rest, check_finite=False), factor)
 
 
-def log_evidence(moments, noise, scales=None):
+def log_evidence(moments: dict[Any, Moments], noise: dict, scales: jax.Array | None = None) -> jax.Array:
     """Log marginal likelihood of the targets, (): log N(y | 0, A A^T + Sigma) with whitened, scaled rows A.
 
     -1/2 [log |I + A^T Sigma^-1 A| + y^T Sigma^-1 y - m^T (I + A^T Sigma^-1 A) m + sum log (2 pi sigma^2)]
@@ -214,13 +216,13 @@ def log_evidence(moments, noise, scales=None):
     factor = linalg.cholesky(gram + jnp.eye(len(cross)))
     half = linalg.solve_lower(factor, cross)
     total = 2.0 * jnp.sum(jnp.log(jnp.diagonal(factor))) - half @ half
-    for group, found in moments.items():
-        total = total + found.square / noise[group] ** 2 + 2.0 * found.log_sigma
-        total = total + found.count * (jnp.log(2.0 * jnp.pi) + 2.0 * jnp.log(noise[group]))
+    for group, part in moments.items():
+        total = total + part.square / noise[group] ** 2 + 2.0 * part.log_sigma
+        total = total + part.count * (jnp.log(2.0 * jnp.pi) + 2.0 * jnp.log(noise[group]))
     return -0.5 * total
 
 
-def covariance_factor(covariance, jitter=1e-10):
+def covariance_factor(covariance: np.ndarray, jitter: float = 1e-10) -> tuple[jax.Array, float]:
     """Lower Cholesky factor of a covariance with jitter times its mean variance on the diagonal.
 
     The jitter is raised tenfold until rounding does not hide the smallest pivot.

@@ -120,8 +120,8 @@ def _checked_term(table, file, field):
         raise FormatError(message, file=file, field=field)
     for key in set(table) - {"descriptor", "sparse_method"}:
         if key == "sparse_points":
-            own = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
-            for name, count in own.items():
+            counts = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
+            for name, count in counts.items():
                 checked_whole(count, 1, file, f"{field}, {key}" + ("" if name is None else f", {name}"))
         elif key == "environments":
             pairs = table[key]

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.graph import connect_rows
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Sum, cast, chunk_shape, cut
+from jaxpot.potentials.base import Potential, Sum, cast, chunk_shape, cut
 from jaxpot.potentials.terms import where_described
 
 _CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
@@ -23,7 +25,7 @@ _BLOCK = 4  # places at a time, of descriptors with one vector an atom
 
 @pytree
 class DesignRows:
-    """What one structure's targets are linear in: energy (M,), forces (n, 3, M), stress (3, 3, M)."""
+    """Rows of the design matrix of one structure: energy (M,), forces (n, 3, M), stress (3, 3, M)."""
 
     energy: jax.Array
     forces: jax.Array
@@ -31,8 +33,8 @@ class DesignRows:
 
 
 @partial(jax.jit, static_argnames="stress")
-def design_rows(potential, structure, neighbors, stress=True):
-    """Rows of the design matrix of one structure.
+def design_rows(potential: Potential, structure: Structure, neighbors: Neighbors, stress: bool = True) -> DesignRows:
+    """Compute the rows of the design matrix of one structure.
 
     E = energy @ w, F = forces @ w, stress = stress @ w (+1/V dE/dstrain; NaN with open axes)
 
@@ -53,21 +55,21 @@ def design_rows(potential, structure, neighbors, stress=True):
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, axis=-1), *parts)
 
 
-def linear_terms(potential):
-    """The terms whose weights a fit finds.
+def linear_terms(potential: Potential) -> list[Potential]:
+    """Terms whose weights a fit finds.
 
     Raises:
         DataError: a term is not linear in its weights, or is multiplied with a number (which belongs into delta).
     """
-    found = []
+    terms = []
     for term in potential.terms if isinstance(potential, Sum) else (potential,):
         if not hasattr(term, "site_features"):
             raise DataError(
                 f"{term!r} is not linear in its weights: expected a descriptor with sparse points; what is "
                 "not fitted belongs into the baseline, a factor into delta"
             )
-        found.append(term)
-    return found
+        terms.append(term)
+    return terms
 
 
 def _term_rows(term, structure, neighbors, with_stress):
@@ -100,7 +102,7 @@ def _add_slopes(term, graph, environments, with_stress, sums):
 
 
 def _add_in_blocks(term, graph, environments, with_stress, sums):
-    """The same for one vector an atom: a few places at a time, as far as the neighbours of this chunk go.
+    """`_add_slopes` for one vector an atom: a few places at a time, as far as the neighbours of this chunk go.
 
     A block of slopes stays in the cache while it is made and added up, and rows that are longer than these atoms need
     cost nothing.

@@ -1,9 +1,14 @@
 """Terms of a sparse Gaussian process before a fit: their sparse points, and the covariances of these."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
 from jaxpot.data.descriptor_vectors import descriptor_vectors
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
@@ -48,8 +53,11 @@ def without_points(terms: list[GAPTerm], species: tuple[int, ...]) -> Potential:
     return Sum.or_one([Described(t.descriptor, r, tuple(species)) for t, r in zip(terms, readouts, strict=True)])
 
 
-def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
-    """The sum of the terms with their sparse points, and weights that are zero."""
+def sparse_potential(
+    terms: list[GAPTerm], dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]], seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Potential:
+    """Sum of the terms with their sparse points, and weights that are zero."""
     described = []
     for k, term in enumerate(terms):
         points = term.points
@@ -63,8 +71,10 @@ def sparse_potential(terms, dataset, prepared, seed=0, progress=None):
     return Sum.or_one(described)
 
 
-def sparse_points(term, dataset, prepared, seed):
-    """The sparse points of a term, and where they are: vectors (M, d) and places (M, 3), see `descriptor_vectors`.
+def sparse_points(
+    term: GAPTerm, dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the sparse points of a term: vectors (M, d), and places (M, 3) in the data, see `descriptor_vectors`.
 
     Raises:
         DataError: a config type, a frame or an atom that is not there, or no vectors.
@@ -82,8 +92,9 @@ def sparse_points(term, dataset, prepared, seed):
     types = np.array([frame.config_type for frame in dataset])[places[:, 0]]
     chosen = []
     for name, count in wanted.items():
-        own = np.arange(len(vectors)) if name is None else np.flatnonzero(types == name)
-        chosen.append(own[choose_points(vectors[own], count, term.sparse_method, kernel=term.kernel, seed=seed)])
+        candidates = np.arange(len(vectors)) if name is None else np.flatnonzero(types == name)
+        picked = choose_points(vectors[candidates], count, term.sparse_method, kernel=term.kernel, seed=seed)
+        chosen.append(candidates[picked])
     chosen = different(vectors, np.concatenate(chosen))
     return vectors[chosen], places[chosen]
 
@@ -110,7 +121,7 @@ def _given(term, dataset, prepared):
 _MOST_VECTORS = 200_000
 
 
-def factors_of(potential, jitter=1e-10):
+def factors_of(potential: Potential, jitter: float = 1e-10) -> tuple[list[jax.Array], list[float]]:
     """Cholesky factors of the terms' sparse points, and the jitter of each."""
-    found = [covariance_factor(term.readout.point_covariance(0.0), jitter) for term in linear_terms(potential)]
-    return [f for f, _ in found], [j for _, j in found]
+    pairs = [covariance_factor(term.readout.point_covariance(0.0), jitter) for term in linear_terms(potential)]
+    return [f for f, _ in pairs], [j for _, j in pairs]

@@ -3,11 +3,14 @@
 import numpy as np
 
 from jaxpot.errors import DataError
+from jaxpot.kernels.base import Kernel
 
 METHODS = ("cur", "farthest", "leverage", "random", "uniform")
 
 
-def choose_points(vectors, count, method="cur", *, kernel=None, seed=0):
+def choose_points(
+    vectors: np.ndarray, count: int, method: str = "cur", *, kernel: Kernel | None = None, seed: int = 0
+) -> np.ndarray:
     """Indices of `count` of the vectors.
 
     - "cur": with probabilities proportional to the statistical leverage of a vector in the space of the right singular
@@ -49,7 +52,7 @@ def choose_points(vectors, count, method="cur", *, kernel=None, seed=0):
     return np.sort(unlike[chosen])
 
 
-def different(vectors, chosen=None):
+def different(vectors: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
     """Sorted indices, of all or of those chosen, without those of equal vectors: their covariance would be singular."""
     chosen = np.arange(len(vectors)) if chosen is None else np.sort(chosen)
     _, first = np.unique(np.round(vectors[chosen], 12), axis=0, return_index=True)
@@ -84,12 +87,12 @@ def _leverage(vectors, count, kernel, rng):
 def _farthest(vectors, count, kernel, rng):
     chosen = np.empty(count, int)
     chosen[0] = rng.integers(len(vectors))
-    own = np.asarray(kernel.diagonal(vectors))
+    variances = np.asarray(kernel.diagonal(vectors))
     nearest = np.full(len(vectors), np.inf)
     for k in range(1, count):
         last = chosen[k - 1]
         covariance = np.asarray(kernel.matrix(vectors[last : last + 1], vectors))[0]
-        nearest = np.minimum(nearest, own + own[last] - 2.0 * covariance)
+        nearest = np.minimum(nearest, variances + variances[last] - 2.0 * covariance)
         nearest[last] = -np.inf
         chosen[k] = np.argmax(nearest)
     return chosen

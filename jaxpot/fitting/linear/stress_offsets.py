@@ -1,20 +1,23 @@
-"""What the stresses of a group of frames are off by: a pressure, fitted with the weights.
+"""Offsets of the stresses of groups of frames: a pressure for each, fitted with the weights.
 
 Plane waves of a fixed cutoff energy give stresses that lack a nearly constant part, the Pulay stress; the energies and
 forces of the same frames do not. With an offset p for the group, the target is stress + p I: one more column.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError
 
 _PRIOR = 10.0  # eV/A^3, standard deviation of an offset before the data are seen: 1600 GPa, as good as none
 
 
-def offset_types(wanted, dataset, sigmas):
-    """The config types whose stresses have an offset: names, one name, or True for all that have stresses.
+def offset_types(wanted: bool | str | Sequence[str], dataset: Dataset, sigmas: Sigmas) -> tuple[str, ...]:
+    """Config types whose stresses have an offset: names, one name, or True for all that have stresses.
 
     Raises:
         DataError: a config type that does not occur or has no stress; stresses are not fitted.
@@ -38,21 +41,21 @@ def offset_types(wanted, dataset, sigmas):
     return tuple(names)
 
 
-def offset_factor(names):
+def offset_factor(names: Sequence[str]) -> np.ndarray:
     """Cholesky factor of the prior precision of the offsets."""
     return np.eye(len(names)) / _PRIOR
 
 
-def offset_columns(names, kind, config_type, count):
-    """What rows of a frame are multiplied with: (count, number of offsets)."""
+def offset_columns(names: Sequence[str], kind: str, config_type: str, count: int) -> np.ndarray:
+    """Columns of the offsets in rows of a frame, (count, number of offsets)."""
     columns = np.zeros((count, len(names)))
     if kind == "stress" and config_type in names:
         columns[:3, names.index(config_type)] = 1.0
     return columns
 
 
-def without_offsets(dataset, offsets):
-    """A dataset whose stresses have their offsets, config type -> eV/A^3, taken off."""
+def without_offsets(dataset: Dataset | None, offsets: dict[str, float]) -> Dataset | None:
+    """Subtract the offsets, config type -> eV/A^3, from the stresses of a data set."""
     if dataset is None or not offsets:
         return dataset
     frames = (

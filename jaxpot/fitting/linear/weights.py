@@ -1,16 +1,20 @@
 """From whitened weights to a potential with its deltas, and to the posterior of its weights."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.fitting.linear.moments import unwhiten
+from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, unwhiten
 from jaxpot.fitting.linear.rows import linear_terms
-from jaxpot.potentials.base import Sum, parameter_names
+from jaxpot.potentials.base import Potential, Sum, parameter_names
 from jaxpot.potentials.posterior import Posterior
 
 
-def with_weights(potential, weights, scales=None):
-    """The potential with other weights, a list with those of each term.
+def with_weights(
+    potential: Potential, weights: Sequence[np.ndarray], scales: Sequence[float] | None = None
+) -> Potential:
+    """Put other weights into a potential, a list with those of each term.
 
     Args:
         potential: terms that `linear_terms` finds.
@@ -19,15 +23,17 @@ def with_weights(potential, weights, scales=None):
             they are, E = delta^2 sum k alpha.
     """
     filled = []
-    for k, (term, own) in enumerate(zip(linear_terms(potential), weights, strict=True)):
+    for k, (term, alpha) in enumerate(zip(linear_terms(potential), weights, strict=True)):
         scale = 1.0 if scales is None else scales[k]
-        readout = term.readout.replace(weights=np.asarray(own) / scale**2, delta=float(term.readout.delta) * scale)
+        readout = term.readout.replace(weights=np.asarray(alpha) / scale**2, delta=float(term.readout.delta) * scale)
         filled.append(term.replace(readout=readout))
     return Sum.or_one(filled)
 
 
-def common_scale(moments, noise, weights, whitened, columns):
-    """The factor for all sigmas and deltas that makes the targets most probable, ().
+def common_scale(
+    moments: dict[str, Moments], noise: dict, weights: np.ndarray, whitened: np.ndarray, columns: int
+) -> float:
+    """Factor for all sigmas and deltas that makes the targets most probable, ().
 
     Multiplying them by one number changes no prediction; the likelihood is greatest where its square is the objective
     at its minimum over the number of targets (C. E. Rasmussen, C. K. I. Williams (2006), equation 2.30).
@@ -47,7 +53,10 @@ def common_scale(moments, noise, weights, whitened, columns):
     return float(np.sqrt(total / count)) if total > 0.0 and count else 1.0
 
 
-def weight_posterior(fitted, found, factors, scales, common, sigmas, jitters):
+def weight_posterior(
+    fitted: Potential, whitened: WhitenedPosterior, factors: Sequence[np.ndarray], scales: Sequence[float],
+    common: float, sigmas: dict[str, float], jitters: Sequence[float],
+) -> Posterior:
     """`Posterior` of the weights of a fitted potential.
 
     alpha = L^-T m / (scale common), with covariance C C^T, C = L^-T P^-T / scale, L the Cholesky factors of the
@@ -61,10 +70,10 @@ def weight_posterior(fitted, found, factors, scales, common, sigmas, jitters):
         common: see `common_scale`.
         sigmas, jitters: see `Posterior`.
     """
-    spread = [part / scale for part, scale in zip(found.spread(factors), scales, strict=True)]
-    own = found.mean[: sum(map(len, factors))]
-    mean = [np.asarray(w) / (s * common) for w, s in zip(unwhiten(own, factors), scales, strict=True)]
+    spread = [part / scale for part, scale in zip(whitened.spread(factors), scales, strict=True)]
+    of_terms = whitened.mean[: sum(map(len, factors))]
+    mean = [np.asarray(w) / (s * common) for w, s in zip(unwhiten(of_terms, factors), scales, strict=True)]
     names = [name for name in parameter_names(fitted) if name.endswith("readout.weights")][: len(factors)]
     factor = jnp.asarray(np.concatenate(spread))
-    made = Posterior(fitted, factor, sigmas, parameters=tuple(names), jitters=tuple(jitters))
-    return made.replace(potential=made.with_parameters(jnp.asarray(np.concatenate(mean))))
+    posterior = Posterior(fitted, factor, sigmas, parameters=tuple(names), jitters=tuple(jitters))
+    return posterior.replace(potential=posterior.with_parameters(jnp.asarray(np.concatenate(mean))))

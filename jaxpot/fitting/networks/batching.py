@@ -1,12 +1,20 @@
 """Batches of frames, all of one shape, with the inputs of networks."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
-from jaxpot.fitting.networks.precomputed import Batch, HessianBatch, NetworkInputs
+from jaxpot.data.frame import Frame
+from jaxpot.data.targets import Sigmas
+from jaxpot.fitting.networks.precomputed import Batch, FrameInputs, HessianBatch, NetworkInputs
 
 
-def batches(members, described, frames, targets, sigmas, scalings, dtype):
+def batches(
+    members: Sequence[Sequence[int]], described: Sequence[Sequence[FrameInputs]], frames: Sequence[Frame],
+    targets: tuple[list, list, list], sigmas: Sigmas, scalings: Sequence[tuple[np.ndarray, np.ndarray]],
+    dtype: np.dtype | type,
+) -> list[Batch]:
     """`Batch`es of one shape.
 
     Args:
@@ -19,23 +27,27 @@ def batches(members, described, frames, targets, sigmas, scalings, dtype):
         dtype: of the arrays.
     """
     shape, count = _shape(members, described, frames), max(map(len, members))
-    made = []
-    for own in members:
-        batch = _batch(own or members[0], described, frames, targets, sigmas, scalings, dtype, shape, count)
-        made.append(batch if own else jax.tree.map(np.zeros_like, batch))
-    return made
+    complete = []
+    for chosen in members:
+        batch = _batch(chosen or members[0], described, frames, targets, sigmas, scalings, dtype, shape, count)
+        complete.append(batch if chosen else jax.tree.map(np.zeros_like, batch))
+    return complete
 
 
-def hessian_batches(members, described, frames, targets, scalings, dtype):
+def hessian_batches(
+    members: Sequence[Sequence[int]], described: Sequence[Sequence[FrameInputs]], frames: Sequence[Frame],
+    targets: Sequence[tuple[np.ndarray, float]], scalings: Sequence[tuple[np.ndarray, np.ndarray]],
+    dtype: np.dtype | type,
+) -> list[HessianBatch]:
     """`HessianBatch`s of one shape.
 
     Args:
         targets: for each frame, its products (n, 3) and their sigma.
         members, described, frames, scalings, dtype: as for `batches`.
     """
-    shape, made = _shape(members, described, frames), []
-    for own in members:
-        some = own or members[0]
+    shape, complete = _shape(members, described, frames), []
+    for chosen in members:
+        some = chosen or members[0]
         products, weights = np.zeros((shape[0], 3)), np.zeros(shape[0])
         for start, k in zip(_firsts(some, frames), some, strict=True):
             part = slice(start, start + len(frames[k]))
@@ -46,20 +58,20 @@ def hessian_batches(members, described, frames, targets, scalings, dtype):
             for part, (_, mixing), most, width in zip(described, scalings, *shape[1:], strict=True)
         )
         batch = HessianBatch(inputs, *jax.tree.map(lambda a: a.astype(dtype), (tangents, products, weights)))
-        made.append(batch if own else jax.tree.map(np.zeros_like, batch))
-    return made
+        complete.append(batch if chosen else jax.tree.map(np.zeros_like, batch))
+    return complete
 
 
 def _shape(members, described, frames):
     """Atoms, and of each network rows and places, that are enough for all batches."""
-    atoms = max(sum(len(frames[k]) for k in own) for own in members)
-    rows = [max(sum(len(part[k].vectors) for k in own) for own in members) for part in described]
+    atoms = max(sum(len(frames[k]) for k in chosen) for chosen in members)
+    rows = [max(sum(len(part[k].vectors) for k in chosen) for chosen in members) for part in described]
     return atoms, rows, [max(entry.others.shape[1] for entry in part) for part in described]
 
 
-def _firsts(own, frames):
-    """Which atom of a batch is the first of each frame."""
-    return np.concatenate([[0], np.cumsum([len(frames[k]) for k in own])])[:-1].astype(int)
+def _firsts(chosen, frames):
+    """First atom of each frame in a batch."""
+    return np.concatenate([[0], np.cumsum([len(frames[k]) for k in chosen])])[:-1].astype(int)
 
 
 def _joined(arrays, most, width=None):
@@ -79,11 +91,11 @@ def _changes(parts, mixing, most, width):
     )
 
 
-def _inputs(own, described, frames, scalings, dtype, shape):
+def _inputs(chosen, described, frames, scalings, dtype, shape):
     """`NetworkInputs` of each network."""
-    first, found = _firsts(own, frames), []
+    first, inputs = _firsts(chosen, frames), []
     for part, (shift, mixing), most, width in zip(described, scalings, *shape[1:], strict=True):
-        parts = [part[k] for k in own]
+        parts = [part[k] for k in chosen]
         shifted = [(p.vectors - shift, p.slopes, p.weights, p.weight_slopes) for p in parts]
         vectors, slopes, weights, weight_slopes = _changes(shifted, mixing, most, width)
         others = _joined([p.others + start for p, start in zip(parts, first, strict=True)], most, width)
@@ -91,36 +103,36 @@ def _inputs(own, described, frames, scalings, dtype, shape):
         numbers = _joined([np.full(len(p.vectors), n) for n, p in enumerate(parts)], most)
         bonds = _joined([p.bonds for p in parts], most, width)
         arrays = NetworkInputs(vectors, slopes, others, centers, numbers, bonds, weights, weight_slopes)
-        found.append(jax.tree.map(lambda a: a.astype(np.int32 if a.dtype.kind == "i" else dtype), arrays))
-    return tuple(found)
+        inputs.append(jax.tree.map(lambda a: a.astype(np.int32 if a.dtype.kind == "i" else dtype), arrays))
+    return tuple(inputs)
 
 
-def _batch(own, described, frames, targets, sigmas, scalings, dtype, shape, count):
-    inputs, atoms = _inputs(own, described, frames, scalings, dtype, shape), shape[0]
+def _batch(chosen, described, frames, targets, sigmas, scalings, dtype, shape, count):
+    inputs, atoms = _inputs(chosen, described, frames, scalings, dtype, shape), shape[0]
     energies, forces, stresses = targets
-    sizes = np.array([len(frames[k]) for k in own], float)
+    sizes = np.array([len(frames[k]) for k in chosen], float)
 
     def column(values, weights, shape):
-        found, weight = np.zeros((count, *shape)), np.zeros(count)
+        labels, weight = np.zeros((count, *shape)), np.zeros(count)
         for n, (value, own_weight) in enumerate(zip(values, weights, strict=True)):
             if value is not None and own_weight is not None:
-                found[n], weight[n] = value, own_weight
-        return found.astype(dtype), weight.astype(dtype)
+                labels[n], weight[n] = value, own_weight
+        return labels.astype(dtype), weight.astype(dtype)
 
     e, e_weights = column(
-        [None if energies[k] is None else energies[k] / len(frames[k]) for k in own],
-        [1.0 / (frames[k].sigma_energy or sigmas.energy) for k in own], (),
+        [None if energies[k] is None else energies[k] / len(frames[k]) for k in chosen],
+        [1.0 / (frames[k].sigma_energy or sigmas.energy) for k in chosen], (),
     )
     s, s_weights = column(
-        [stresses[k] for k in own], [_inverse(frames[k].sigma_stress or sigmas.stress) for k in own], (3, 3)
+        [stresses[k] for k in chosen], [_inverse(frames[k].sigma_stress or sigmas.stress) for k in chosen], (3, 3)
     )
     f, f_weights = np.zeros((atoms, 3)), np.zeros(atoms)
-    for start, k in zip(_firsts(own, frames), own, strict=True):
+    for start, k in zip(_firsts(chosen, frames), chosen, strict=True):
         if forces[k] is not None:
             f[start : start + len(frames[k])] = forces[k]
             f_weights[start : start + len(frames[k])] = 1.0 / (frames[k].sigma_forces or sigmas.forces)
-    volumes = [frames[k].volume or np.inf for k in own]
-    spare = count - len(own)
+    volumes = [frames[k].volume or np.inf for k in chosen]
+    spare = count - len(chosen)
     return Batch(
         inputs, e, f.astype(dtype), s, e_weights, f_weights.astype(dtype), s_weights,
         np.pad(1.0 / sizes, (0, spare)).astype(dtype), np.pad(1.0 / np.array(volumes), (0, spare)).astype(dtype),

@@ -1,13 +1,19 @@
 """Committees of networks: their first readouts, and the potentials and the posterior that follow from them."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import numpy as np
 
 from jaxpot.data.atomic_energies import tells_of_atoms
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.frame import Frame
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Sum
+from jaxpot.fitting.networks.precomputed import FrameInputs
+from jaxpot.fitting.networks.recipe import NetworkRecipe
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.committee import Committee, named_leaves
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
@@ -19,7 +25,10 @@ _LEAST = 1e-6  # variances of directions below this part of the largest are not 
 _FURTHEST = 6.0  # the largest component of an input that networks of the training set read
 
 
-def first_readouts(descriptors, described, targets, frames, recipe, seed):
+def first_readouts(
+    descriptors: Sequence[Descriptor], described: Sequence[Sequence[FrameInputs]], targets: tuple[list, list, list],
+    frames: Sequence[Frame], recipe: NetworkRecipe, seed: int,
+) -> list["Readouts"]:
     """Random networks whose inputs have mean 0 and deviation 1, and whose output is of the size of the forces."""
     energies, forces, _ = targets
     # Each atom has the weight 1, but where networks read its bonds.
@@ -47,7 +56,7 @@ def first_readouts(descriptors, described, targets, frames, recipe, seed):
     return readouts
 
 
-def stacked(readout, members):
+def stacked(readout: Neural, members: int) -> "Readouts":
     """Readout with all arrays repeated for the members."""
     return Readouts(jax.tree.map(lambda a: np.repeat(np.asarray(a)[None], members, axis=0), readout))
 
@@ -80,13 +89,13 @@ class Readouts:
     def __getattr__(self, name):
         return getattr(self.stacked, name)
 
-    def replace_network(self, network):
+    def replace_network(self, network: MLP) -> "Readouts":
         leaves, tree = jax.tree.flatten(self.stacked)
-        own = jax.tree.leaves(network)
-        return Readouts(jax.tree.unflatten(tree, [*own, *leaves[len(own):]]))
+        new = jax.tree.leaves(network)
+        return Readouts(jax.tree.unflatten(tree, [*new, *leaves[len(new):]]))
 
 
-def mixing_of(readout, parts):
+def mixing_of(readout: "Readouts", parts: Sequence[FrameInputs]) -> np.ndarray:
     """Directions in which the scaled inputs vary independently, each by about one: (d, d).
 
     Symmetry functions are much alike, and gradient descent is slow along directions in which they hardly differ. Those
@@ -106,25 +115,28 @@ def with_mixing(readout: "Readouts", mixing: np.ndarray) -> "Readouts":
     return readout.replace_network(jax.tree.unflatten(tree, [np.matmul(mixing, leaves[0]), *leaves[1:]]))
 
 
-def committee_of(descriptors, members, species, dataset, baseline):
+def committee_of(
+    descriptors: Sequence[Descriptor], members: Sequence["Readouts"], species: tuple[int, ...], dataset: Dataset,
+    baseline: Potential | None,
+) -> Committee:
     """`Committee` of the potentials of all members."""
     terms, names = [], []
     for k, (descriptor, readout) in enumerate(zip(descriptors, members, strict=True)):
         single = jax.tree.map(lambda a: a[0], readout.stacked)
-        own = Described(descriptor, single, species)
+        member = Described(descriptor, single, species)
         stacked = Described.__new__(Described)
-        for name, value in (("descriptor", descriptor), ("readout", readout.stacked), ("species", own.species)):
+        for name, value in (("descriptor", descriptor), ("readout", readout.stacked), ("species", member.species)):
             object.__setattr__(stacked, name, value)
-        terms.append((own, stacked))
-        names += [f"terms[{k}].{name}" for name in named_leaves(own)]
+        terms.append((member, stacked))
+        names += [f"terms[{k}].{name}" for name in named_leaves(member)]
     rest = [Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))]
-    whole = Sum.of(*(own for own, _ in terms), *rest, *(() if baseline is None else (baseline,)))
+    whole = Sum.of(*(member for member, _ in terms), *rest, *(() if baseline is None else (baseline,)))
     parts = [stacked for _, stacked in terms] + list(whole.terms[len(terms):])
     leaves = jax.tree.leaves(parts)
     return Committee(jax.tree.unflatten(jax.tree.structure(whole), leaves), tuple(names))
 
 
-def mean_of(potential, members):
+def mean_of(potential: Potential, members: Sequence["Readouts"]) -> Potential:
     """Potential of one member with the mean of all networks in place of its own."""
     terms = list(potential.terms)
     for k, readout in enumerate(members):
@@ -133,7 +145,7 @@ def mean_of(potential, members):
     return Sum.of(*terms)
 
 
-def posterior_of(potential, sigmas):
+def posterior_of(potential: Potential, sigmas: dict[str, float]) -> Posterior:
     """Spread of the networks of `mean_of`, as a distribution of the weights that they are averaged with.
 
     E = sum_m c_m E_m is linear in c, with mean 1 / M. With the covariance (1 - 1 / M) / (M - 1) of c, a matrix, the

@@ -24,7 +24,7 @@ _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have
 
 @pytree
 class _State:
-    """What goes from step to step: all with the members in front."""
+    """State that goes from step to step: all with the members in front."""
 
     networks: tuple
     optimiser: tuple
@@ -34,7 +34,7 @@ class _State:
 
 @pytree(name="TrainingCheckpoint", former=("jaxpot.fitting.descent:_Kept",))
 class _Kept:
-    """A checkpoint: leaves of the state and of the best weights, and where the training is."""
+    """Checkpoint: leaves of the state and of the best weights, and where the training is."""
 
     leaves: tuple
     best: tuple
@@ -44,7 +44,7 @@ class _Kept:
 
 
 class Descent:
-    """The epochs.
+    """Epochs of a training.
 
     Args:
         names: frames of each batch of the training set, for messages.
@@ -52,13 +52,13 @@ class Descent:
             part of each device.
     """
 
-    def __init__(self, recipe, networks, scales, names, made, frozen, seed, say, checkpoint, run):
+    def __init__(self, recipe, networks, scales, names, batches, frozen, seed, say, checkpoint, run):
         self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
-        self.training, self.validation, self.curved = map(_together, made)
-        self.names, self.key, self.validated = names, jax.random.key(seed), bool(made[1])
+        self.training, self.validation, self.curved = map(_together, batches)
+        self.names, self.key, self.validated = names, jax.random.key(seed), bool(batches[1])
         import optax  # half a second, which only who trains has to wait
 
-        schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(made[0]))
+        schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(batches[0]))
         moving = tuple(_moving(network, frozen) for network in networks)
         self.optimiser = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
         self.scales = scales
@@ -69,10 +69,10 @@ class Descent:
         self.state, self.best, self.history, self.epoch, self.record = first, networks, [], 0, (math.inf, 0)
         self._resume()
 
-    def go(self):
-        """The best weights, the history and the epoch they are of."""
+    def go(self) -> tuple[tuple, tuple, int]:
+        """Train; the best weights, the history, and the epoch of these weights."""
         last = said = time.monotonic()
-        members, begun, first = self.recipe.members, time.monotonic(), self.epoch
+        members, start, first = self.recipe.members, time.monotonic(), self.epoch
         while self.epoch < self.recipe.epochs and self.epoch - self.record[1] < self.recipe.patience:
             order = jax.random.permutation(jax.random.fold_in(self.key, self.epoch), len(self.names))
             state, losses = self.epoch_of(self.state, self.training, self.curved, order)
@@ -89,7 +89,7 @@ class Descent:
             now = time.monotonic()
             if now - said > _SAY or self.epoch == self.recipe.epochs:
                 said = now
-                left = (now - begun) / max(self.epoch - first, 1) * (self.recipe.epochs - self.epoch)
+                left = (now - start) / max(self.epoch - first, 1) * (self.recipe.epochs - self.epoch)
                 what = "validation" if self.validated else "training"
                 several = f", {members} members" if members > 1 else ""
                 self.say(
@@ -127,29 +127,29 @@ class Descent:
         self.say(f"going on from epoch {self.epoch}")
 
 
-def discard(checkpoint):
+def discard(checkpoint: str | os.PathLike | None) -> None:
     """Remove the file of a descent whose result is not needed any more."""
     if checkpoint is not None and os.path.lexists(checkpoint):
         os.unlink(checkpoint)
 
 
-def _together(made):
+def _together(batches):
     """Batches of one shape as one tree with axes of batches and of parts in front, each part on its device."""
-    if not made:
+    if not batches:
         return None
-    whole = jax.tree.map(lambda *a: np.stack(a).reshape(len(made), -1, *a[0].shape), *sum(made, []))
+    whole = jax.tree.map(lambda *a: np.stack(a).reshape(len(batches), -1, *a[0].shape), *sum(batches, []))
     return jax.device_put(whole, None if sharing() == 1 else NamedSharding(jax.sharding.get_mesh(), _OWN))
 
 
 def _divided(function, specs):
-    """A compiled function that each device calls with its part of what is divided, and that says the same to all."""
+    """Compiled function that each device calls with its part of what is divided, and that says the same to all."""
     if sharing() == 1:
         return jax.jit(function)
     return jax.jit(jax.shard_map(function, in_specs=specs, out_specs=_ALL, axis_names={AXIS}))
 
 
 def _total(number):
-    """The sum over the devices that share the batches."""
+    """Sum over the devices that share the batches."""
     return number if AXIS not in jax.sharding.get_abstract_mesh().manual_axes else jax.lax.psum(number, AXIS)
 
 
@@ -167,7 +167,7 @@ def _energies_of(networks, scales):
 
 
 def _mean(squares, count):
-    """The mean over all parts of a batch of squares, where count is not zero."""
+    """Mean over all parts of a batch of squares, where count is not zero."""
     return _total(jnp.sum(squares)) / jnp.maximum(_total(count), 1)
 
 
@@ -188,30 +188,30 @@ def _loss(scales, networks, batch, curved=None):
     return loss + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
 
 
-def _epoch(optimiser, scales, average, moving, state, made, curved, order):
+def _epoch(optimiser, scales, average, moving, state, batches, curved, order):
     """One pass over the batches; the new state, and the losses (batches, members)."""
 
     def step(state, place):
-        batch = jax.tree.map(lambda a: a[place, 0], made)
+        batch = jax.tree.map(lambda a: a[place, 0], batches)
         keep = jnp.minimum(average, (1.0 + state.steps) / (10.0 + state.steps))  # forgets the first weights soon
         turn = state.steps.astype(jnp.int32)  # each step sees the next of the products
         bends = jax.tree.map(lambda a: a[turn % len(a), 0], curved)
 
-        def member(networks, own, mean):
+        def member(networks, optimiser_state, mean):
             loss, gradient = jax.value_and_grad(partial(_loss, scales))(networks, batch, bends)
             gradient = jax.tree.map(jnp.multiply, gradient, moving)
-            change, own = optimiser.update(gradient, own, networks)
+            change, optimiser_state = optimiser.update(gradient, optimiser_state, networks)
             networks = jax.tree.map(lambda w, d, on: w + on * d, networks, change, moving)
             mean = jax.tree.map(lambda a, b: keep * a + (1.0 - keep) * b, mean, networks)
-            return networks, own, mean, loss
+            return networks, optimiser_state, mean, loss
 
-        *found, losses = jax.vmap(member)(state.networks, state.optimiser, state.average)
-        return _State(*found, state.steps + 1.0), losses
+        *moved, losses = jax.vmap(member)(state.networks, state.optimiser, state.average)
+        return _State(*moved, state.steps + 1.0), losses
 
     return jax.lax.scan(step, state, order)
 
 
-def _errors(scales, networks, made):
+def _errors(scales, networks, batches):
     """Of each member: the loss, and mean absolute errors of energies (eV/atom) and forces (eV/A)."""
 
     def of_batch(parts):
@@ -227,7 +227,7 @@ def _errors(scales, networks, made):
 
         return jax.vmap(member)(networks)
 
-    losses, energy, energies, forces, components = (a.sum(0) for a in jax.lax.map(of_batch, made))
+    losses, energy, energies, forces, components = (a.sum(0) for a in jax.lax.map(of_batch, batches))
     return losses, energy / jnp.maximum(energies, 1), forces / jnp.maximum(components, 1)
 
 

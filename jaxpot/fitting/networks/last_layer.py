@@ -1,22 +1,28 @@
-"""The Laplace approximation of the last layer of networks: a posterior without a committee."""
+"""Laplace approximation of the last layer of networks: a posterior without a committee."""
+
+from collections.abc import Callable
 
 import numpy as np
 
+from jaxpot.data.dataset import Dataset
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.targets import Sigmas, check_data, labels_minus
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.hyperparameters import by_evidence, columns
 from jaxpot.fitting.linear.moments import posterior
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
 
 
-def last_layer_posterior(potential, dataset, sigmas=None, *, progress=None):
-    """What data leave uncertain of the last layers of trained networks.
+def last_layer_posterior(
+    potential: Potential, dataset: Dataset, sigmas: Sigmas | None = None, *,
+    progress: Callable[[str], None] | None = None,
+) -> Posterior:
+    """`Posterior` of the last layers of trained networks: the uncertainty that data leave of them.
 
     The energy is linear in the weights and the bias of the layer behind the last activation. With a prior N(0, d^2) of
     them, a d for each network, and labels with the standard deviations s sigma, a factor s for each kind, they have the
@@ -54,8 +60,8 @@ def last_layer_posterior(potential, dataset, sigmas=None, *, progress=None):
     moments = {(kind, 0): part for (kind, _), part in moments.items()}
     chosen = by_evidence(moments, widths)
     noise = {group: chosen.noise[group[0]] for group in moments}
-    found = posterior(moments, noise, np.asarray(columns(chosen.scales, widths)))
-    spread = [d * part for d, part in zip(chosen.scales, found.spread(factors), strict=True)]
+    whitened = posterior(moments, noise, np.asarray(columns(chosen.scales, widths)))
+    spread = [d * part for d, part in zip(chosen.scales, whitened.spread(factors), strict=True)]
     given = {kind: factor * getattr(sigmas, kind) for kind, factor in chosen.noise.items()}
     return Posterior(potential, np.concatenate(spread), given, parameters=names, jitters=(None,) * len(names))
 
@@ -63,7 +69,7 @@ def last_layer_posterior(potential, dataset, sigmas=None, *, progress=None):
 def _last_layers(potential):
     """Names of their kernels and biases, and the terms that they are in."""
     terms = potential.terms if isinstance(potential, Sum) else (potential,)
-    names, found = [], []
+    names, described = [], []
     for k, term in enumerate(terms):
         if not isinstance(term, Described) or not isinstance(term.readout, Neural):
             continue
@@ -75,14 +81,14 @@ def _last_layers(potential):
             )
         where, last = f"terms[{k}]." if isinstance(potential, Sum) else "", len(network.kernels) - 1
         names += [f"{where}readout.network.{name}[{last}]" for name in ("kernels", "biases")]
-        found.append(term)
-    if not found:
+        described.append(term)
+    if not described:
         raise DataError(f"{potential!r} has no neural networks")
-    return tuple(names), found
+    return tuple(names), described
 
 
 def _without(potential, terms):
-    """The potential without what its last layers add."""
+    """Potential whose last layers add nothing."""
     replaced = {id(term): term.replace(readout=_silent(term.readout)) for term in terms}
     if isinstance(potential, Sum):
         return Sum.of(*(replaced.get(id(term), term) for term in potential.terms))

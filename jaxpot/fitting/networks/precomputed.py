@@ -4,6 +4,7 @@ The positions of the training set do not move. With vectors G_i and derivatives 
 matrix products, where differentiating the energy through the descriptor twice takes twenty to fifty times as long.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -11,7 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.graph import connect_rows
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.potentials.base import cut
 
 _ROWS = 8  # atoms whose derivatives are computed at once
@@ -70,7 +74,10 @@ class FrameInputs:
     tangents: tuple | None = None  # of the first four along a displacement of the atoms
 
 
-def frame_inputs(descriptor, structure, neighbors, dtype, vector=None):
+def frame_inputs(
+    descriptor: Descriptor, structure: Structure, neighbors: Neighbors, dtype: np.dtype | type,
+    vector: np.ndarray | None = None,
+) -> FrameInputs:
     """`FrameInputs` of a prepared frame.
 
     Args:
@@ -81,27 +88,27 @@ def frame_inputs(descriptor, structure, neighbors, dtype, vector=None):
     """
     arguments = descriptor, structure, neighbors
     if vector is None:
-        found, tangents = _rows(*arguments), None
+        arrays, tangents = _rows(*arguments), None
     else:
         along = np.zeros(structure.positions.shape)
         along[: len(vector)] = vector
-        found, tangents = _rows_and_tangents(*arguments, along)
-    weights, places, bonds = (np.asarray(found[k]) for k in (2, 4, 5))
+        arrays, tangents = _rows_and_tangents(*arguments, along)
+    weights, places, bonds = (np.asarray(arrays[k]) for k in (2, 4, 5))
     rows, which = np.nonzero(weights)  # atoms, and which of their vectors
     places = places[which]  # (R, q)
     filled = places < np.asarray(neighbors.counts)[rows, None]
     centers = np.asarray(neighbors.centers)[rows]
     others = np.where(filled, np.asarray(neighbors.others)[rows[:, None], places], centers[:, None])
 
-    def kept(found):
+    def kept(arrays):
         """Vectors, slopes, weights and their slopes, without what empty places add."""
-        vectors, slopes, weights, weight_slopes = (np.asarray(a)[rows, which] for a in found[:4])
+        vectors, slopes, weights, weight_slopes = (np.asarray(a)[rows, which] for a in arrays[:4])
         slopes = np.where(filled[..., None, None], slopes, 0.0).astype(dtype)
         weight_slopes = np.where(filled[..., None], weight_slopes, 0.0)
         return vectors, slopes, weights, None if descriptor.one_vector else weight_slopes
 
     bonds = np.where(filled[..., None], bonds[rows[:, None], places], 0.0)
-    return FrameInputs(*kept(found), others, centers, bonds, None if tangents is None else kept(tangents))
+    return FrameInputs(*kept(arrays), others, centers, bonds, None if tangents is None else kept(tangents))
 
 
 @jax.jit
@@ -116,22 +123,22 @@ def _rows(descriptor, structure, neighbors):
 
     rows, width = neighbors.others.shape[0], neighbors.places(descriptor.cutoff)
     count = -(-rows // _ROWS)
-    _, found = jax.lax.scan(chunk, None, cut(neighbors, count, _ROWS))
-    *found, bonds, places = jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], found)
-    return *found, places[0], bonds
+    _, chunks = jax.lax.scan(chunk, None, cut(neighbors, count, _ROWS))
+    *chunks, bonds, places = jax.tree.map(lambda a: a.reshape(count * _ROWS, *a.shape[2:])[:rows], chunks)
+    return *chunks, places[0], bonds
 
 
 @jax.jit
 def _rows_and_tangents(descriptor, structure, neighbors, vector):
     def rows(positions):
-        *found, places, bonds = _rows(descriptor, structure.moved(positions), neighbors)
-        return tuple(found), (places, bonds)
+        *arrays, places, bonds = _rows(descriptor, structure.moved(positions), neighbors)
+        return tuple(arrays), (places, bonds)
 
-    found, tangents, (places, bonds) = jax.jvp(rows, (structure.positions,), (vector,), has_aux=True)
-    return (*found, places, bonds), tangents
+    arrays, tangents, (places, bonds) = jax.jvp(rows, (structure.positions,), (vector,), has_aux=True)
+    return (*arrays, places, bonds), tangents
 
 
-def predicted(energies_of, batch):
+def predicted(energies_of: Sequence[Callable], batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) that networks predict for a batch.
 
     Args:
@@ -151,7 +158,7 @@ def predicted(energies_of, batch):
     return energies * batch.per_atom, forces, virials * batch.per_volume[:, None, None]
 
 
-def hessian_products(energies_of, batch):
+def hessian_products(energies_of: Sequence[Callable], batch: HessianBatch) -> jax.Array:
     """Products of the Hessian of networks with the displacements of a `HessianBatch`, (A, 3) eV/A.
 
     Along a displacement u the derivative of the forces w J^T g, with J the slopes, g the gradient of a network by its
@@ -163,9 +170,9 @@ def hessian_products(energies_of, batch):
         (values, gradients), (turned_values, turned) = jax.jvp(
             jax.vmap(jax.value_and_grad(function)), (inputs.vectors,), (vectors,)
         )
-        own = inputs.weights[:, None]
-        pulls = jnp.einsum("rkxd,rd->rkx", slopes, gradients * own)
-        pulls = pulls + jnp.einsum("rkxd,rd->rkx", inputs.slopes, turned * own + gradients * weights[:, None])
+        own_weights = inputs.weights[:, None]
+        pulls = jnp.einsum("rkxd,rd->rkx", slopes, gradients * own_weights)
+        pulls = pulls + jnp.einsum("rkxd,rd->rkx", inputs.slopes, turned * own_weights + gradients * weights[:, None])
         if inputs.weight_slopes is not None:
             pulls = pulls + weight_slopes * values[:, None, None] + inputs.weight_slopes * turned_values[:, None, None]
         products = products.at[inputs.others].add(pulls).at[inputs.centers].add(-pulls.sum(1))

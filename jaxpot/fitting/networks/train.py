@@ -157,25 +157,25 @@ def train(
         _train, recipe=recipe, bond=bond_length(dataset), start=start, frozen=frozen, curvatures=curvatures,
         baseline=baseline, seed=seed, bars=predictions or keep_folds,
     )
-    found = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
+    trained = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
     files, kept = [checkpoint], []
     for k, (members, rest) in enumerate(parts, 1):
         files.append(None if checkpoint is None else f"{os.fspath(checkpoint)}.fold{k}")
         begin = f"fold {k} of {len(parts)}: "
         try:
-            own = run(
+            of_fold = run(
                 rest, test=None, predictions=False, checkpoint=files[-1], clock=Clock(),
                 say=lambda text, begin=begin: say(begin + text),
             )
         except ConvergenceError as error:
-            error.best = found.potential
+            error.best = trained.potential
             raise
-        kept.append((members, own.posterior))
+        kept.append((members, of_fold.posterior))
     if parts:
         clock.step("folds")
     for file in files:
         discard(file)
-    return replace(found, folds=tuple(kept))
+    return replace(trained, folds=tuple(kept))
 
 
 def _train(
@@ -208,7 +208,7 @@ def _train(
     scalings = [_scaling(readout, mixing) for readout, mixing in zip(readouts, mixings, strict=True)]
     training, validation = _parts(dataset, recipe, seed)
     dealt = _dealt(training, recipe.batch, seed)
-    made = [
+    divided = [
         *_label_batches((dealt, _dealt(validation, recipe.batch, seed)), dataset, inputs, targets, recipe, scalings),
         _curvature_batches(_dealt(range(len(curvatures)), recipe.batch, seed), curvatures, curved, baseline, scalings),
     ]
@@ -217,10 +217,10 @@ def _train(
         run = _identity(dataset, curvatures, recipe, baseline, trained, seed, frozen)
     scales = [(np.float32(r.offset[0]), np.float32(r.scale[0])) for r in trained]
     weights = tuple(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), r.network) for r in trained)
-    descent = Descent(recipe, weights, scales, dealt, made, frozen, seed, say, checkpoint, run)
+    descent = Descent(recipe, weights, scales, dealt, divided, frozen, seed, say, checkpoint, run)
 
     def assembled(weights):
-        """The committee, and the mean of it, in double precision."""
+        """Committee, and the mean of it, in double precision."""
         members = [
             with_mixing(r.replace_network(jax.tree.map(lambda a: np.asarray(a, np.float64), network)), mixing)
             for r, network, mixing in zip(trained, weights, mixings, strict=True)
@@ -298,17 +298,17 @@ def _folds(dataset, recipe, seed):
 def _noise(sigmas, targets):
     """Kind of label -> sigma, of the kinds that were trained on."""
     given = {kind: getattr(sigmas, kind) for kind in KINDS}
-    there = (kind for kind, values in zip(KINDS, targets, strict=True) if any(v is not None for v in values))
-    return {kind: given[kind] for kind in there if given[kind]}
+    fitted = (kind for kind, values in zip(KINDS, targets, strict=True) if any(v is not None for v in values))
+    return {kind: given[kind] for kind in fitted if given[kind]}
 
 
 def _check(dataset, test, curvatures):
     for target in curvatures:
         if not isinstance(target, HessianProduct):
             raise DataError(f"curvatures: expected HessianProducts, got {type(target).__name__}")
-        own = set(target.structure.numbers.tolist())
-        if not own <= set(dataset.species):
-            raise DataError(f"curvatures: a target contains {name_species(own)}, the training set "
+        species = set(target.structure.numbers.tolist())
+        if not species <= set(dataset.species):
+            raise DataError(f"curvatures: a target contains {name_species(species)}, the training set "
                             f"{name_species(dataset.species)}")
     if test is not None:
         if not isinstance(test, Dataset):
@@ -325,21 +325,21 @@ def _check_frozen(frozen, readouts):
 
 
 def _networks_of(start, species):
-    """The terms with networks that are about these elements."""
+    """Terms with networks of these elements."""
     potential = start.potential if isinstance(start, Trained) else start
     terms = getattr(potential, "terms", (potential,))
-    found = [
+    terms_with_networks = [
         term for term in terms
         if isinstance(term, Described) and isinstance(term.readout, Neural) and set(_elements(term)) <= set(species)
     ]
-    missing = [symbol(z) for z in species if z not in {_elements(term)[0] for term in found}]
+    missing = [symbol(z) for z in species if z not in {_elements(term)[0] for term in terms_with_networks}]
     if missing:
         raise DataError(f"start: {potential!r} has no network of {', '.join(missing)}")
-    return found
+    return terms_with_networks
 
 
 def _elements(term):
-    """Of the atoms that a term describes, and of the bonds if it reads bonds."""
+    """Elements of the atoms, or of the bonds, that a term describes."""
     return getattr(term.descriptor, "elements", None) or term.descriptor.centers or (None,)
 
 
@@ -357,7 +357,7 @@ def _inputs(descriptors, prepared, vectors, say):
 
 
 def _less_baseline(target, baseline):
-    """The product of a `HessianProduct` (n, 3) without what the baseline contributes."""
+    """Product of a `HessianProduct` (n, 3) minus the contribution of the baseline."""
     return target.product if baseline is None else target.product - target.baseline(baseline).reshape(-1, 3)
 
 
@@ -365,8 +365,8 @@ def _by_device(make, dealt, count):
     """Batches that are divided between devices: lists with the part of each."""
     if not dealt:
         return []
-    made = make([own[k::count] for own in dealt for k in range(count)])
-    return [made[begin : begin + count] for begin in range(0, len(made), count)]
+    parts = make([chosen[k::count] for chosen in dealt for k in range(count)])
+    return [parts[begin : begin + count] for begin in range(0, len(parts), count)]
 
 
 def _parts(dataset, recipe, seed):
@@ -386,14 +386,14 @@ def _dealt(frames, size, seed):
 
 
 def _identity(dataset, curvatures, recipe, baseline, readouts, seed, frozen):
-    found = hashlib.sha256()
-    found.update(repr((recipe, seed, tuple(frozen), sharing(), sorted(versions().items()))).encode())
+    digest = hashlib.sha256()
+    digest.update(repr((recipe, seed, tuple(frozen), sharing(), sorted(versions().items()))).encode())
     trees = [baseline, [r.stacked for r in readouts], [(c.structure, c.vector, c.product, c.sigma) for c in curvatures]]
     for frame in dataset:
         trees.append([frame.structure, frame.energy, frame.forces, frame.stress, frame.sigma_energy,
                       frame.sigma_forces, frame.sigma_stress])
     for leaf in jax.tree.leaves(trees):
         array = np.asarray(leaf)
-        found.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
-    found.update(repr(sorted(dataset.e0.items())).encode())
-    return found.hexdigest()
+        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    digest.update(repr(sorted(dataset.e0.items())).encode())
+    return digest.hexdigest()
