@@ -15,7 +15,7 @@ from jaxpot.core.graph import Environment
 from jaxpot.errors import DataError
 from jaxpot.potentials import EAM, ZBL, FinnisSinclair, Glue, SecondMoment, SplineEAM
 
-FILES = Path(__file__).parents[1] / "formats" / "files"
+FILES = Path(__file__).parents[2] / "formats" / "files"
 A0 = 3.6148  # A, of the potential below
 COPPER = SecondMoment.copper()
 

@@ -376,7 +376,7 @@ def test_what_cannot_be_trained(data, change, said):
 
 
 def test_other_wrong_arguments(data, trained):
-    with pytest.raises(DataError, match="expected networks, such as behler-parrinello"):
+    with pytest.raises(DataError, match="gap: expected one of neural networks"):
         train(data, "gap")
     with pytest.raises(DataError, match="has no network of Si"):
         train(data, TINY, start=jp.potentials.StillingerWeber.silicon())
