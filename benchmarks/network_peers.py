@@ -99,7 +99,7 @@ def recipe_and_data(element):
     jax.config.update("jax_enable_x64", True)  # training is in single precision all the same
 
     import jaxpot as jp
-    from jaxpot.fitting.recipe import read_recipe
+    from jaxpot.fitting import read_recipe
 
     return read_recipe("behler-parrinello"), jp.datasets.mlearn(element, "train")
 
@@ -109,7 +109,7 @@ def train_jaxpot(job, epochs):
 
     import jax
 
-    from jaxpot.fitting import training
+    from jaxpot.fitting.networks import train as training
 
     recipe, dataset = recipe_and_data(job["element"])
     begun = epochs.now()
@@ -271,7 +271,7 @@ def write_frames(dataset, recipe, path):
 
 def compare(options, folder):
     recipe, dataset = recipe_and_data(options.element)
-    from jaxpot.fitting.recipe import bond_length
+    from jaxpot.data.bond_length import bond_length
 
     pythons = {"jaxpot": sys.executable, "apax": options.apax, "mlip": options.mlip}
     data, cutoff = str(Path(folder, "frames.xyz")), recipe.cutoff * bond_length(dataset)

@@ -16,7 +16,7 @@ jax.config.update("jax_enable_x64", True)
 
 import numpy as np
 
-from jaxpot.fitting.linear import Accumulator, covariance_factor, posterior, unwhiten
+from jaxpot.fitting.linear.moments import Accumulator, covariance_factor, posterior, unwhiten
 
 _BLOCK = 4096
 

@@ -15,10 +15,10 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Frame, dataset_of
+from jaxpot.data.labels import Keys
+from jaxpot.data.read import read_dataset
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.dataset import Frame, dataset_of
-from jaxpot.fitting.extract import Keys
-from jaxpot.fitting.labels import read_dataset
 
 _COMMIT = "10c427a5480c6281c15c64efaf869b03be04818f"
 _ADDRESS = f"https://raw.githubusercontent.com/materialsvirtuallab/mlearn/{_COMMIT}/data"

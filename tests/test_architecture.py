@@ -22,6 +22,7 @@ STOREYS = (
     {"potentials"},
     {"checks"},
     {"observables"},
+    {"data"},
     {"properties", "fitting"},
     {"uncertainty"},
     {"md"},
@@ -31,14 +32,25 @@ STOREYS = (
     {"__main__"},
 )
 FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
+# Likewise within a room of several: what families of models share, the families, and above them the verb for all.
+INNER_STOREYS = {
+    "fitting": (
+        {"clock", "recipe_files"},
+        {"linear", "formulas"},
+        {"networks"},  # their last layers are linear
+        {"families"},
+        {"fit"},
+        {"__init__"},
+    ),
+}
 DOORS = {
     "vesin": ("core/neighbors.py",),
     "spglib": ("core/symmetry.py",),
-    "scipy": ("core/symmetry.py", "fitting/hyperparameters.py", "fitting/linear.py"),
+    "scipy": ("core/symmetry.py", "fitting/linear/hyperparameters.py", "fitting/linear/moments.py"),
     "ase": ("io/", "interop/ase.py"),
     "pymatgen": ("io/",),
     "matplotlib": ("report/",),
-    "optax": ("fitting/descent.py",),
+    "optax": ("fitting/networks/descent.py",),
 }
 EVERYWHERE = {"jax", "jaxlib", "numpy"}
 # What executes or unpickles, starts programs, or reaches the network; and the one file that may.
@@ -111,6 +123,25 @@ def test_imports_point_downwards(path):
         if lazy and target == "report" and room == "properties":
             continue  # results know how to draw themselves
         assert FLOOR[target] <= FLOOR[room], f"{name_of(path)} imports upwards: {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] in INNER_STOREYS], ids=name_of)
+def test_imports_within_a_room_point_downwards(path):
+    room, part = (name.removesuffix(".py") for name in path.relative_to(ROOT).parts[:2])
+    floor = {name: k for k, parts in enumerate(INNER_STOREYS[room]) for name in parts}
+    assert part in floor, f"{room}/{part} has no place in its room: add it to INNER_STOREYS"
+    for module, _ in imports(ast.parse(path.read_text())):
+        parts = module.split(".")
+        if parts[:2] == ["jaxpot", room] and len(parts) > 2:
+            assert floor[parts[2]] <= floor[part], f"{name_of(path)} imports upwards: {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_private_name_stays_in_its_file(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "jaxpot":
+            private = {alias.name for alias in node.names if alias.name.startswith("_") and alias.name != "__version__"}
+            assert not private, f"{name_of(path)}:{node.lineno} imports {', '.join(private)}: give it a public name"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxpot.core.structure import Structure
+from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError
-from jaxpot.fitting.frame import Frame
 from jaxpot.interop.ase import computed
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential

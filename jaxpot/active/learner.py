@@ -10,10 +10,11 @@ from jaxpot.active.label import label
 from jaxpot.active.record import Label, Record, Walk
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError, SimulationError
-from jaxpot.fitting.dataset import Dataset
-from jaxpot.fitting.recipe import gap_recipe
-from jaxpot.fitting.run import fit
+from jaxpot.fitting.linear.fit import fit_linear
+from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.md.simulation import run
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 from jaxpot.observables import evaluate
@@ -106,7 +107,7 @@ def learn_on_the_fly(
     settings = digest(dataset.frames, (start, baseline), chosen)
 
     def learn(data):
-        return fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+        return fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
 
     learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), progress or (lambda text: None))
     walk = learner.begun(start, threshold, seed, settings)
@@ -126,7 +127,7 @@ def checked_recipe(dataset, recipe):
     """
     if not isinstance(dataset, Dataset):
         raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
-    return gap_recipe(recipe).measured(dataset)
+    return recipe_of(Recipe, recipe).measured(dataset)
 
 
 def errors_of(potential, frame):

@@ -5,12 +5,12 @@ import numpy as np
 
 from jaxpot.active.label import label
 from jaxpot.active.learner import Learned, checked_recipe, digest, errors_of
-from jaxpot.active.record import Chosen, Label, Record
+from jaxpot.active.record import Label, PoolProgress, Record
 from jaxpot.active.search import select_batch
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.fitting.run import fit
+from jaxpot.fitting.linear.fit import fit_linear
 
 
 def learn_from_pool(
@@ -46,14 +46,14 @@ def learn_from_pool(
         raise DataError("candidates: expected at least one structure")
     settings = digest(dataset.frames, (candidates, baseline), ("pool", recipe, budget, batch, seed, jitter))
     record = Record(folder)
-    kept = record.kept(Chosen, settings)
+    kept = record.kept(PoolProgress, settings)
     asked, chosen = ([], []) if kept is None else (record.labels(), np.asarray(kept.candidates).tolist())
     if kept is not None:
         say(f"goes on with {len(asked)} labels")
 
     def learn(labels):
         data = dataset.with_frames([label.frame(k) for k, label in enumerate(labels)])
-        found = fit(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+        found = fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
         record.keep_posterior(found)
         return data, found
 
@@ -67,7 +67,7 @@ def learn_from_pool(
                 break
             say(f"choosing {wanted} of {len(left)} structures")
             chosen += [left[k] for k in select_batch(posterior, [candidates[k] for k in left], wanted)]
-            record.keep_walk(Chosen(jnp.asarray(chosen), settings))
+            record.keep_walk(PoolProgress(jnp.asarray(chosen), settings))
         for number in chosen[len(labels) :]:
             if len(labels) < len(asked):
                 labels.append(asked[len(labels)])

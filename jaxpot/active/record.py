@@ -1,4 +1,4 @@
-"""What a learning run keeps in its folder: labels, a log, the potential, and how far the walk has come.
+"""Folder of a learning run: labels, a log, the potential, and the progress of the walk.
 
 Labels are dear: each is on the disk, with all its digits, before anything else is done with it.
 """
@@ -12,8 +12,8 @@ import numpy as np
 from jaxpot.core.pytree import pytree
 from jaxpot.core.save import load_tree, save_tree, write_atomically
 from jaxpot.core.structure import Structure
+from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.frame import Frame
 from jaxpot.md.state import State
 
 CONFIG_TYPE = "on-the-fly"
@@ -21,9 +21,9 @@ WALK, LABELS, LOG, POSTERIOR = "walk.checkpoint", "labels", "log.jsonl", "model.
 FRAMES = "labels.xyz"
 
 
-@pytree
+@pytree(name="LearningWalk", former=("jaxpot.active.record:Walk",))
 class Walk:
-    """How far a run has come.
+    """Progress of a run.
 
     state: to go on from; asked: the state whose structure waits for its label, or None; labels: how many there were
     when it asked; threshold: of the signal; settings: a digest of what the run follows from; ensemble: one of its
@@ -38,17 +38,17 @@ class Walk:
     ensemble: jax.Array
 
 
-@pytree
-class Chosen:
-    """How far a run through a pool has come: candidates (numbers) in the order asked for, and the digest."""
+@pytree(former=("jaxpot.active.record:Chosen",))
+class PoolProgress:
+    """Progress of a run through a pool: candidates (numbers) in the order asked for, and the digest."""
 
     candidates: jax.Array
     settings: jax.Array
 
 
-@pytree
+@pytree(name="LearningLabel", former=("jaxpot.active.record:Label",))
 class Label:
-    """A labelled frame, and numbers for the log."""
+    """Labelled frame, and numbers for the log."""
 
     structure: Structure
     energy: jax.Array
@@ -93,7 +93,7 @@ def _words(numbers):
 
 
 class Record:
-    """The folder of a run; None keeps nothing."""
+    """Folder of a run; None keeps nothing."""
 
     def __init__(self, folder):
         self.folder = None if folder is None else os.fspath(folder)
@@ -107,7 +107,7 @@ class Record:
         return os.path.join(self.folder, name)
 
     def kept(self, kind, settings):
-        """The `Walk` or `Chosen`, whichever kind is asked for, that was kept; or None.
+        """Read the `Walk` or `PoolProgress`, whichever kind is asked for, that was kept; or None.
 
         Raises:
             DataError: that of another run, or labels without one.
@@ -121,7 +121,7 @@ class Record:
                 raise DataError(f"{self.folder} holds labels but no {WALK}: give an empty folder for a new run")
             return None
         found = load_tree(path)
-        if not isinstance(found, Walk | Chosen):
+        if not isinstance(found, Walk | PoolProgress):
             raise FormatError(f"expected the checkpoint of a learning run, found a {type(found).__name__}", path)
         if not isinstance(found, kind) or not np.array_equal(np.asarray(found.settings), settings):
             raise DataError(

@@ -1,8 +1,8 @@
 """`jaxpot data`: what is in training data, and the arguments that say how they are read."""
 
+from jaxpot.data.atomic_energies import LEAST_SQUARES
 from jaxpot.errors import DataError
 from jaxpot.fitting import read_dataset
-from jaxpot.fitting.atomic_energies import LEAST_SQUARES
 
 NAME = "data"
 HELP = "look at training data before fitting: labels, ranges, duplicates, outliers, contradictions"

@@ -14,12 +14,11 @@ from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.memory import peak_memory
 from jaxpot.core.elements import atomic_number, name_species
+from jaxpot.data.atomic_energies import LEAST_SQUARES
+from jaxpot.data.bond_length import bond_length
 from jaxpot.errors import DataError
 from jaxpot.fitting import NetworkRecipe, fit, read_recipe, recipes
-from jaxpot.fitting import train as train_networks
-from jaxpot.fitting.atomic_energies import LEAST_SQUARES
-from jaxpot.fitting.learning_curve import learning_curve
-from jaxpot.fitting.recipe import bond_length
+from jaxpot.fitting.linear.learning_curve import learning_curve
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts import MLP, Neural
@@ -163,7 +162,7 @@ def _trained(options, recipe, train, test, baseline, say, out):
     for given, name in ((options.stress_offset, "--stress-offset"), (options.learning_curve, "--learning-curve")):
         if given:
             raise DataError(f"{name} is for Gaussian approximation potentials; {recipe.name} is a recipe of networks")
-    return train_networks(
+    return fit(
         train, recipe, test=test, baseline=baseline, seed=options.seed, progress=say, checkpoint=out["partial"],
         keep_folds=options.keep_folds,
     )

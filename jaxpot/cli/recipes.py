@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
-from jaxpot.fitting.recipe import recipe_text
+from jaxpot.fitting.recipe_files import recipe_text
 
 NAME = "recipes"
 HELP = "list the recipes of fits, or print one to copy and change"

@@ -1,11 +1,20 @@
-"""Frozen dataclasses that are JAX pytrees, and how they are saved without pickle."""
+"""Frozen dataclasses that are JAX pytrees, and the names under which they are saved.
+
+A class is saved as `package:Name`, without the path of its module: files outlive the modules that a class moves
+through. Two classes of one package that share a name get different ones by `@pytree(name=...)`.
+"""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import jax
 
+from jaxpot.errors import DataError
+
 _STATIC = "jaxpot_static"
-REGISTRY = {}  # what may be loaded from a file: class name -> class
+_NAME = "_jaxpot_name"
+REGISTRY: dict[str, type] = {}  # what may be loaded from a file: every name of a class, former ones included -> class
 
 
 def static(**kwargs):
@@ -18,13 +27,23 @@ def put(node, name, value):
     object.__setattr__(node, name, value)
 
 
-def pytree(cls):
+def pytree(cls: type | None = None, *, name: str | None = None, former: tuple[str, ...] = ()) -> type | Callable:
     """Class decorator: a frozen dataclass registered as a pytree.
 
     Fields are children (arrays or pytrees) unless declared with `static()`. Unflattening restores the
     fields without running `__post_init__`, so that conversions and checks happen once, on values that
     a user gave, and never on tracers or on the placeholders that JAX puts into trees.
+
+    Args:
+        cls: the class; `@pytree` and `@pytree(name=...)` both work.
+        name: in saved files, behind the package; by default the name of the class. It must never change.
+        former: whole names in files that were written under another one, such as "jaxpot.kernels.base:Sum".
+
+    Raises:
+        DataError: another class of the package is saved under this name.
     """
+    if cls is None:
+        return partial(pytree, name=name, former=former)
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=cls.__repr__ is object.__repr__)(cls)
     fields = dataclasses.fields(cls)
     leaves = tuple(f.name for f in fields if not f.metadata.get(_STATIC))
@@ -52,13 +71,42 @@ def pytree(cls):
     if "replace" not in cls.__dict__:
         cls.replace = replace
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    REGISTRY[class_name(cls)] = cls
+    setattr(cls, _NAME, f"{_package(cls)}:{name or cls.__qualname__}")
+    for own_name in (class_name(cls), *former):
+        _register(own_name, cls)
     return cls
 
 
-def class_name(cls):
-    """The name under which a class is saved."""
-    return f"{cls.__module__}:{cls.__qualname__}"
+def class_name(cls: type) -> str:
+    """The name under which a class is saved, `package:Name`."""
+    return cls.__dict__.get(_NAME, f"{_package(cls)}:{cls.__qualname__}")
+
+
+def class_named(name: str) -> type | None:
+    """The class that a file names, or None if no imported module defines it.
+
+    Until November 2026 names held the path of the module, `jaxpot.potentials.morse:Morse`. Wherever that was, the class
+    of this name in the same package is meant, unless another one says that it was saved so (`former`).
+    """
+    if name in REGISTRY:
+        return REGISTRY[name]
+    module, _, own_name = name.partition(":")
+    return REGISTRY.get(f"{module.partition('.')[0]}:{own_name}")
+
+
+def _package(cls):
+    return cls.__module__.partition(".")[0]
+
+
+def _register(name, cls):
+    """Let `name` mean `cls`. A class that is defined once more, as in a notebook, takes its own place."""
+    other = REGISTRY.get(name, cls)
+    if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise DataError(
+            f"{cls.__module__}.{cls.__qualname__} and {other.__module__}.{other.__qualname__} would both be saved as "
+            f'{name}: give one of them a name of its own, @pytree(name="...")'
+        )
+    REGISTRY[name] = cls
 
 
 def static_fields(node):

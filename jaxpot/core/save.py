@@ -2,8 +2,8 @@
 
 Layout: the line `jaxpot-tree 1`, the length of the header in bytes as a decimal line, the header (JSON),
 the arrays (little-endian, one after the other). The header holds the sha256 of itself (without that
-entry) and of the arrays, so that a damaged file is refused, and the names of the classes; only classes
-that have been registered with `@pytree` by an imported module are made, and nothing is ever executed.
+entry) and of the arrays, so that a damaged file is refused, and the names of the classes (`core.pytree`); only
+classes that have been registered with `@pytree` by an imported module are made, and nothing is ever executed.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.files import file_size
-from jaxpot.core.pytree import REGISTRY, class_name, field_defaults, leaf_fields, static_fields
+from jaxpot.core.pytree import class_name, class_named, field_defaults, leaf_fields, static_fields
 from jaxpot.errors import DataError, FormatError, JaxpotError, PrecisionError
 
 MAGIC = b"jaxpot-tree 1\n"
@@ -134,8 +134,11 @@ def _describe(node, blobs):
     if isinstance(node, dict):
         return {"dict": [[key, _describe(value, blobs)] for key, value in node.items()]}
     name = class_name(type(node))
-    if REGISTRY.get(name) is not type(node):
-        raise DataError(f"cannot save a {name}: only classes decorated with jaxpot's @pytree can be saved")
+    if class_named(name) is not type(node):
+        raise DataError(
+            f"cannot save a {type(node).__module__}.{type(node).__qualname__}: only classes decorated with jaxpot's "
+            "@pytree can be saved"
+        )
     return {
         "class": name,
         "fields": {key: _describe(value, blobs) for key, value in leaf_fields(node).items()},
@@ -193,7 +196,7 @@ def _rebuild(body, blob, path, on_host):
             return kind(_rebuild(item, blob, path, on_host) for item in body[kind.__name__])
     if "dict" in body:
         return {key: _rebuild(value, blob, path, on_host) for key, value in body["dict"]}
-    cls = REGISTRY.get(body["class"])
+    cls = class_named(body["class"])
     if cls is None:
         raise FormatError(
             f"the file holds a {body['class']}, which no imported module defines: import that module first", path

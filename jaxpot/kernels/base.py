@@ -21,7 +21,7 @@ class Kernel:
         return Product(self, other) if isinstance(other, Kernel) else NotImplemented
 
 
-@pytree
+@pytree(name="KernelSum", former=("jaxpot.kernels.base:Sum",))
 class Sum(Kernel):
     """k(x, y) = k1(x, y) + k2(x, y)."""
 
@@ -35,7 +35,7 @@ class Sum(Kernel):
         return self.first.diagonal(vectors) + self.second.diagonal(vectors)
 
 
-@pytree
+@pytree(name="KernelProduct", former=("jaxpot.kernels.base:Product",))
 class Product(Kernel):
     """k(x, y) = k1(x, y) k2(x, y)."""
 

@@ -14,7 +14,7 @@ from jaxpot.md.lists import Lists, wide_list
 from jaxpot.md.state import State
 
 
-@pytree
+@pytree(name="MDCheckpoint", former=("jaxpot.md.checkpoint:Checkpoint",))
 class Checkpoint:
     """State, short list, where the wide list was made, and what observers have kept.
 
@@ -50,7 +50,7 @@ class Checkpoint:
         return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
 
 
-@pytree
+@pytree(name="MDClaim", former=("jaxpot.md.checkpoint:Claim",))
 class Claim:
     """In the place of the first checkpoint, while the files of a run are being created: they belong to it."""
 

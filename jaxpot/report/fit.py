@@ -7,8 +7,8 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.versions import versions
-from jaxpot.fitting.network_recipe import ARCHITECTURE, TRAINING, NetworkRecipe
-from jaxpot.fitting.training import Trained
+from jaxpot.fitting.networks.recipe import ARCHITECTURE, TRAINING, NetworkRecipe
+from jaxpot.fitting.networks.train import Trained
 from jaxpot.potentials.base import addends
 from jaxpot.readouts.neural import Neural
 from jaxpot.report import fit_plots

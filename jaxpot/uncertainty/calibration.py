@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.numbers import as_whole
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError
-from jaxpot.fitting.metrics import KINDS
-from jaxpot.fitting.offsets import without_offsets
-from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.fitting.linear.stress_offsets import without_offsets
 from jaxpot.observables import evaluate
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.uncertainty.deviations import padded_std

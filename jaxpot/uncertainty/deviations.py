@@ -7,8 +7,8 @@ import numpy as np
 from jaxpot.checks import checked_neighbors, prepare_padded
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
-from jaxpot.fitting.metrics import KINDS
-from jaxpot.fitting.prepared import prepare_frames
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.predictions import KINDS
 from jaxpot.observables import Evaluation, evaluate
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.potentials.terms import inner_cutoffs

@@ -7,9 +7,9 @@ import numpy as np
 from jaxpot.checks import prepare_padded
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
+from jaxpot.data.descriptor_vectors import vectors_of
+from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
-from jaxpot.fitting.describe import vectors_of
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.described import is_process
 from jaxpot.potentials.terms import inner_cutoffs

@@ -6,7 +6,7 @@ import numpy as np
 from jaxpot.checks import prepare_padded
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting.design import design_rows
+from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.properties.relax import relax

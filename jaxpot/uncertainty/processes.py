@@ -9,8 +9,8 @@ import numpy as np
 from jaxpot.core import linalg
 from jaxpot.core.chunks import map_rows
 from jaxpot.core.precision import is_traced
+from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError, PrecisionError
-from jaxpot.fitting.describe import vectors_of
 from jaxpot.observables import poison
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.described import is_process

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot.checks import check_potential, prepare_padded
+from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError
-from jaxpot.fitting.describe import vectors_of
 from jaxpot.potentials.base import addends
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.neural import Neural

@@ -5,9 +5,9 @@ import numpy as np
 
 from jaxpot.core import linalg
 from jaxpot.core.structure import Structure
+from jaxpot.data.descriptor_vectors import descriptor_vectors
+from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
-from jaxpot.fitting.describe import describe
-from jaxpot.fitting.prepared import prepare_frames
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.uncertainty.processes import factor_of, gaussian_terms
@@ -51,7 +51,7 @@ def widened(posterior, structures, count=200, seed=0):
     for term, jitter in zip(terms, posterior.jitters, strict=True):
         own = np.asarray(posterior.factor[begin : begin + term.n_features])
         begin += term.n_features
-        vectors, _ = describe(term.descriptor, prepared, max(1, _MOST // len(prepared)), seed)
+        vectors, _ = descriptor_vectors(term.descriptor, prepared, max(1, _MOST // len(prepared)), seed)
         points, on_old, on_new = _new_points(term.readout, np.asarray(factor_of(term.readout, jitter)), vectors, count)
         replaced[id(term)] = _with_points(term, points)
         rows.append((own, on_old, on_new))

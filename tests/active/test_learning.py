@@ -9,7 +9,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones as ASELennardJones
 
 import jaxpot as jp
-from jaxpot.fitting.gap import Sigmas
+from jaxpot.data.targets import Sigmas
 from jaxpot.units import fs
 
 SOAP = {

@@ -9,10 +9,10 @@ import pytest
 
 import jaxpot as jp
 from jaxpot import units
-from jaxpot.fitting.gap import Sigmas
-from jaxpot.fitting.hyperparameters import Chosen
-from jaxpot.fitting.learning_curve import Point
-from jaxpot.fitting.metrics import Predictions
+from jaxpot.data.predictions import Predictions
+from jaxpot.data.targets import Sigmas
+from jaxpot.fitting.linear.hyperparameters import Chosen
+from jaxpot.fitting.linear.learning_curve import Point
 from jaxpot.report import fit_plots
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, recipe_text, settings_table

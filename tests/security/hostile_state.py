@@ -36,7 +36,7 @@ def trees():
     for cls in ("os:system", "builtins:eval", "subprocess:Popen", "jaxpot.core.save:save_tree", "", "../x:y", "\x1b]0;x\x07",
                 "\u202ex", "jaxpot.potentials.lennard_jones:LennardJones.__init__", 5, None, ["os"], {"tuple": []}):
         yield f"class {str(cls)[:30]!r}", signed(node(cls))
-    constants = "jaxpot.potentials.constants:Constants"
+    constants = "jaxpot:Constants"
     for fields in ({"__class__": array()}, {"__init__": array()}, {"__dict__": {"dict": []}}, {"\x1b[2J": array()}, {}):
         yield f"fields {str(list(fields))[:30]}", signed(node(constants, fields), bytes(8))
         yield f"static {str(list(fields))[:30]}", signed(node(constants, {}, dict.fromkeys(fields, "x")))

@@ -14,7 +14,7 @@ jax.config.update("jax_enable_x64", True)
 import jaxpot as jp  # noqa: E402
 from jaxpot.active.record import WALK, Chosen, Record, Walk  # noqa: E402
 from jaxpot.core.save import load_tree  # noqa: E402
-from jaxpot.fitting.checkpoint import Checkpoint  # noqa: E402
+from jaxpot.fitting.linear.checkpoint import FitCheckpoint  # noqa: E402
 from jaxpot.md import checkpoint as md_checkpoint  # noqa: E402
 
 
@@ -24,7 +24,7 @@ def meam_of_folder(path):
 
 
 def fit_checkpoint(path):
-    return Checkpoint(path, {"data": "x"}, lambda text: None)
+    return FitCheckpoint(path, {"data": "x"}, lambda text: None)
 
 
 def record(path):

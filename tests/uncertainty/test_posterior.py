@@ -8,7 +8,7 @@ import pytest
 import jaxpot as jp
 from jaxpot.checks import prepare_padded
 from jaxpot.errors import DataError, PrecisionError
-from jaxpot.fitting.design import design_rows
+from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.potentials import StillingerWeber
 from jaxpot.report.card import relaxed_crystal
 from jaxpot.uncertainty import residual

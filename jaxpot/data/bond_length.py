@@ -1,0 +1,34 @@
+"""`bond_length`: the length that recipes measure cutoffs by."""
+
+import numpy as np
+
+from jaxpot.core.neighbors import find_neighbors
+from jaxpot.data.dataset import Dataset
+from jaxpot.errors import DataError
+
+
+def bond_length(dataset: Dataset) -> float:
+    """Median, over all atoms of the data, of the distance to the nearest neighbour, A.
+
+    Raises:
+        DataError: no atom has a neighbour within 20 A.
+    """
+    distances = []
+    for frame in dataset:
+        for reach in (4.0, 8.0, 20.0):
+            listed = find_neighbors(frame.structure, reach)
+            if (np.asarray(listed.counts) > 0).all() or reach == 20.0:
+                break
+        distances.append(_nearest(frame.structure, listed))
+    distances = np.concatenate(distances)
+    if not len(distances):
+        raise DataError("no atom of the data has a neighbour within 20 A: there is no bond length to measure by")
+    return float(np.median(distances))
+
+
+def _nearest(structure, listed):
+    rows = np.flatnonzero(np.asarray(listed.counts) > 0)
+    first = np.asarray(listed.others)[rows, 0]
+    shifts = np.asarray(listed.shifts)[:, rows, 0].T @ np.asarray(structure.cell)
+    positions = np.asarray(structure.positions)
+    return np.linalg.norm(positions[first] + shifts - positions[np.asarray(listed.centers)[rows]], axis=1)

@@ -1,0 +1,1 @@
+"""Formulas: their parameters searched for within bounds, and cutoffs made smooth."""

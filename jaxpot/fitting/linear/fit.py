@@ -1,0 +1,233 @@
+"""`fit_linear`: from data and a recipe of a GAP to a potential that knows how well it was fitted."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxpot.core.elements import name_species
+from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.data.atomic_energies import tells_of_atoms
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.padded_frames import Prepared
+from jaxpot.data.predictions import predict
+from jaxpot.data.targets import check_data, fit_targets
+from jaxpot.errors import DataError
+from jaxpot.fitting.clock import Clock
+from jaxpot.fitting.linear import hyperparameters
+from jaxpot.fitting.linear.accumulate import accumulate
+from jaxpot.fitting.linear.checkpoint import FitCheckpoint, fingerprint
+from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, check_curvatures, curvature_moments
+from jaxpot.fitting.linear.moments import posterior, unwhiten
+from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.linear.result import Fit, Solved
+from jaxpot.fitting.linear.rows import linear_terms
+from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_potential, without_points
+from jaxpot.fitting.linear.stress_offsets import offset_factor, offset_types, without_offsets
+from jaxpot.fitting.linear.weights import common_scale, with_weights
+from jaxpot.fitting.recipe_files import recipe_of
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.constants import Constants
+
+
+def fit_linear(
+    dataset: Dataset, recipe: Recipe | str | os.PathLike = "gap", *, baseline: Potential | None = None,
+    curvatures: Sequence[HessianProduct | StrainCurvature] = (), stress_offsets: bool | str | Sequence[str] = (),
+    test: Dataset | None = None, seed: int = 0, jitter: float = 1e-10, progress: Callable[[str], None] | None = None,
+    predictions: bool = True, checkpoint: str | os.PathLike | None = None, keep_folds: bool = False,
+) -> Fit:
+    """Fit a Gaussian approximation potential.
+
+    Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
+    energies, forces and (with a sigma) stresses less e0 and baseline.
+
+    Args:
+        dataset: `Dataset`, from `read_dataset` or `Dataset.of`.
+        recipe: name of a recipe, path of a file, or a `Recipe`.
+        baseline: any potential; what is fitted is the rest, and the result is their sum.
+        curvatures: further targets, `HessianProduct`s and `StrainCurvature`s.
+        stress_offsets: config types, or True for all, whose stresses are off by a pressure that is fitted, too: one
+            for each (Pulay stress). Errors are those of the stresses without it.
+        test: a `Dataset` that takes no part in the fit, for the errors reported.
+        seed: of the choice of sparse points and of folds.
+        jitter: see `Fit`; raised if rounding asks for it.
+        progress: called with a sentence about what is being done.
+        predictions: False: do not evaluate the training set in the end.
+        checkpoint: path of a file that is written about once a minute. The same call finds it after an interruption,
+            goes on from there and gives the same result; in the end it is removed. That of another fit is replaced,
+            with a warning.
+        keep_folds: keep the fits to all folds but one, too, for a calibration of error bars.
+
+    Returns:
+        `Fit`.
+
+    Raises:
+        DataError: data that cannot be fitted, with the reason.
+        FormatError: a recipe that cannot be read; a checkpoint that is damaged or none at all.
+
+    References:
+        A. P. Bartok, G. Csanyi, Gaussian approximation potentials: a brief tutorial introduction, Int. J.
+        Quantum Chem. 115, 1051 (2015).
+        V. L. Deringer et al., Gaussian process regression for materials and molecules, Chem. Rev. 121, 10073
+        (2021), section 2.
+    """
+    check_data(dataset, baseline)
+    recipe = recipe_of(Recipe, recipe)
+    say, clock = progress or (lambda text: None), Clock()
+    curvatures, jitter = tuple(curvatures), as_positive(jitter, "jitter")
+    seed = as_whole(seed, "seed", 0, 2**63 - 1)
+    _check(dataset, recipe, curvatures, test, keep_folds)
+    offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
+    terms = recipe.gap_terms(dataset)
+    kept = None
+    if checkpoint is not None:
+        settings = {"seed": seed, "jitter": jitter, "offsets": offsets}
+        kept = FitCheckpoint(checkpoint, fingerprint(dataset, recipe, baseline, **settings), say)
+        terms = kept.given_points(terms)
+    say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
+
+    prepared = Prepared.for_potential([frame.structure for frame in dataset], without_points(terms, dataset.species))
+    potential = sparse_potential(terms, dataset, prepared, seed, say)
+    if kept is not None:
+        kept.keep_points([np.asarray(term.readout.points) for term in linear_terms(potential)])
+    clock.step("sparse points")
+
+    folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []
+    factors, jitters = factors_of(potential, jitter)
+    moments = accumulate(
+        potential, dataset, prepared, fit_targets(dataset, baseline), recipe.sigmas, factors,
+        _fold_of_frames(folds, len(dataset)), say, kept, offsets,
+    )
+    clock.step("rows")
+    if curvatures:
+        say(f"rows of {len(curvatures)} curvatures")
+        moments |= curvature_moments(potential, curvatures, factors, baseline, offsets)
+    columns = _Columns(factors, len(offsets))
+
+    choice = _choose(recipe, moments, columns, say, kept)
+    clock.step("choice")
+
+    noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
+    scales = (1.0,) * len(terms) if choice is None else choice.scales
+    solved, weights = _solve(
+        moments, columns, noise, scales, folds if keep_folds else (), recipe.choice == "cross-validation",
+        dataset.ranges(),
+    )
+    pressures = dict(zip(offsets, weights.pop().tolist(), strict=True)) if offsets else {}
+    fitted = _with_the_rest(with_weights(potential, weights, solved.scales), dataset, baseline)
+    clock.step("solution")
+
+    say("errors")
+    trained = predict(fitted, without_offsets(dataset, pressures), prepared) if predictions else None
+    tested = None if test is None else predict(fitted, without_offsets(test, pressures))
+    clock.step("errors")
+    if kept is not None:
+        kept.remove()
+    return Fit(
+        potential=fitted, recipe=recipe, sigmas=_used(recipe.sigmas, noise, solved.common),
+        deltas=tuple(term.delta * scale for term, scale in zip(terms, solved.scales, strict=True)),
+        sparse=tuple(columns.widths[: len(terms)]), jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin,
+        stress_offsets=pressures, choice=choice, train=trained, test=tested, seconds=clock.seconds, solved=solved,
+    )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of the rows: the weights of each term, and behind them the stress offsets.
+
+    factors: lower Cholesky factors of the covariances of the terms' sparse points; n_offsets: number of offsets.
+    """
+
+    factors: list
+    n_offsets: int
+
+    @property
+    def priors(self):
+        """Cholesky factors of the prior precisions of all columns, block by block."""
+        return [*self.factors, offset_factor(range(self.n_offsets))] if self.n_offsets else self.factors
+
+    @property
+    def widths(self):
+        """Number of columns of each block."""
+        return [len(factor) for factor in self.priors]
+
+
+def _fold_of_frames(folds, count):
+    """Number of the fold of each frame, (count,); None without folds."""
+    if not folds:
+        return None
+    groups = np.zeros(count, int)
+    for k, members in enumerate(folds):
+        groups[members] = k
+    return groups
+
+
+def _solve(moments, columns, noise, scales, folds, up_to_a_factor, ranges):
+    """`Solved`, and the weights of each block of columns; empties `moments`, which may fill most of the memory.
+
+    Args:
+        moments: (kind, fold) -> `Moments`.
+        noise: kind -> factor for the sigmas of its rows.
+        scales: factor for the delta of each term.
+        folds: frames of each fold whose fit to all others is kept.
+        up_to_a_factor: noise and scales are known but for a common factor, as a cross-validation leaves them.
+        ranges: of the data.
+    """
+    column = hyperparameters.columns(scales, columns.widths)
+    whole, parts = hyperparameters.total(moments), []
+    for k, members in enumerate(folds):
+        # Gigabytes, with many folds and sparse points: those of a fold go as its fit comes.
+        held = {kind: moments.pop((kind, k)) for kind in whole if (kind, k) in moments}
+        others = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
+        parts.append((members, posterior(others, noise, column)))
+    moments.clear()
+    whitened = posterior(whole, noise, column)
+    # Cross-validation chooses ratios of sigmas and deltas; what they are in eV is what makes the data most probable.
+    common = 1.0
+    if up_to_a_factor:
+        width = sum(len(factor) for factor in columns.factors)
+        common = common_scale(whole, noise, column * whitened.mean, whitened.mean, width)
+    weights = [np.asarray(w) for w in unwhiten(column * whitened.mean, columns.priors)]
+    scales = tuple(scale * common for scale in scales)
+    return Solved(whitened, columns.factors, scales, common, tuple(parts), ranges), weights
+
+
+def _with_the_rest(fitted, dataset, baseline):
+    """Whole potential: energies of isolated atoms, the terms that were fitted, and the baseline."""
+    whole = Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin)) + fitted
+    return whole if baseline is None else whole + baseline
+
+
+def _used(sigmas, noise, common):
+    """Kind of label -> standard deviation that was used, of the kinds that were fitted."""
+    given = {"energy": sigmas.energy, "forces": sigmas.forces, "stress": sigmas.stress}
+    return {kind: sigma * noise[kind] * common for kind, sigma in given.items() if kind in noise}
+
+
+def _check(dataset, recipe, curvatures, test, keep_folds):
+    """Refuse test sets and curvatures of other elements, and fewer frames than folds."""
+    if test is not None and not isinstance(test, Dataset):
+        raise DataError(f"test: expected a Dataset, got {type(test).__name__}")
+    check_curvatures(curvatures)
+    others = {"the test set": [] if test is None else test.species}
+    others |= {f"curvature {k}": np.unique(c.structure.numbers).tolist() for k, c in enumerate(curvatures)}
+    for name, species in others.items():
+        if not set(species) <= set(dataset.species):
+            raise DataError(
+                f"{name} contains {name_species(species)}, the training set {name_species(dataset.species)}"
+            )
+    if (recipe.choice == "cross-validation" or keep_folds) and len(dataset) < recipe.folds:
+        raise DataError(
+            f"{recipe.folds} folds (of a cross-validation or a calibration) need as many frames, there are "
+            f'{len(dataset)}: use fewer folds, or method = "fixed" and no calibration'
+        )
+
+
+def _choose(recipe, moments, columns, say, kept):
+    """`Chosen` hyperparameters; None where the recipe fixes them."""
+    if recipe.choice == "fixed":
+        return None
+    search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
+    trials = {} if kept is None else {"known": kept.trials, "offer": kept.offer_trials}
+    return search(moments, columns.widths, say, terms=len(columns.factors), **trials)

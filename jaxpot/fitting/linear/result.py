@@ -1,0 +1,94 @@
+"""`Fit`: the result of a fit of linear models, and the posteriors that follow from it."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from jaxpot.data.predictions import Predictions
+from jaxpot.errors import DataError
+from jaxpot.fitting.linear import hyperparameters
+from jaxpot.fitting.linear.moments import WhitenedPosterior
+from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.linear.weights import weight_posterior
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Gaussian approximation potential that was fitted, and how well.
+
+    Attributes:
+        potential: e0 + the fitted terms + the baseline.
+        recipe: that was asked for.
+        sigmas: standard deviations of the targets that were used: kind -> eV/atom, eV/A, eV/A^3.
+        deltas: standard deviation of each term, eV.
+        sparse: number of sparse points of each term.
+        jitter: part of their mean variance that was added to the covariance of each term's sparse points.
+        e0, e0_origin: energies of isolated atoms.
+        stress_offsets: config type -> eV/A^3, the pressure that its stresses have too much.
+        choice: `Chosen` of the hyperparameters; None where they were fixed.
+        train: `Predictions` on the training set; None if not wanted.
+        test: `Predictions` on the test set, if there is one.
+        seconds: name of a step -> time it took.
+        solved: `Solved`, from which `posterior` is made; None in a result that was not fitted here.
+    """
+
+    potential: Potential
+    recipe: Recipe
+    sigmas: dict
+    deltas: tuple
+    sparse: tuple
+    jitter: tuple
+    e0: dict
+    e0_origin: str
+    stress_offsets: dict
+    choice: hyperparameters.Chosen | None
+    train: Predictions | None
+    test: Predictions | None
+    seconds: dict
+    solved: "Solved | None" = field(default=None, repr=False)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """Distribution of potentials that the data leave: `Posterior` of all weights. Made when asked for."""
+        return self._posterior(self.solved.whole)
+
+    def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
+        """Pairs (numbers of the frames of a fold, `Posterior` of the fit to all others), for `jp.calibrate`.
+
+        Raises:
+            DataError: the fit was not asked to keep them (`keep_folds=True`).
+        """
+        if self.solved is None or not self.solved.folds:
+            raise DataError("no fits to all folds but one were kept: give keep_folds=True to fit")
+        return [(members, self._posterior(whitened)) for members, whitened in self.solved.folds]
+
+    def _posterior(self, whitened):
+        solved = self.solved
+        spread = weight_posterior(
+            self.potential, whitened, solved.factors, solved.scales, solved.common, self.sigmas, self.jitter
+        )
+        return spread.replace(ranges=solved.ranges)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Whitened weights of a fit, from which posteriors are made.
+
+    Attributes:
+        whole: those of the fit to all frames.
+        factors: Cholesky factors of the covariances of the terms' sparse points, which unwhiten them.
+        scales: factor of the delta of each term, `common` included.
+        common: factor of all sigmas and deltas, see `common_scale`.
+        folds: pairs (numbers of the frames of a fold, the weights of the fit to all others).
+        ranges: of the data, see `Dataset.ranges`.
+    """
+
+    whole: WhitenedPosterior
+    factors: tuple
+    scales: tuple
+    common: float
+    folds: tuple
+    ranges: dict

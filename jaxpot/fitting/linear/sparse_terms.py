@@ -1,0 +1,127 @@
+"""Terms of a sparse Gaussian process before a fit: their sparse points, and the covariances of these."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.descriptor_vectors import descriptor_vectors
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.errors import DataError
+from jaxpot.fitting.linear.moments import covariance_factor
+from jaxpot.fitting.linear.rows import linear_terms
+from jaxpot.fitting.linear.sparsify import choose_points, different
+from jaxpot.kernels.base import Kernel
+from jaxpot.potentials.base import Potential, Sum
+from jaxpot.potentials.described import Described
+from jaxpot.readouts.sparse_gp import SparseGP
+
+
+@dataclass(frozen=True)
+class GAPTerm:
+    """One Gaussian process of a GAP before it is fitted.
+
+    Args:
+        descriptor: what it sees.
+        kernel: covariance of two vectors.
+        n_sparse: number of sparse points, or of those of each config type: a dict from its name.
+        delta: standard deviation of the energy it gives, eV.
+        sparse_method: see `choose_points`.
+        environments: pairs (frame, atom) of the data set, counted from 0, instead of a choice: all vectors of these
+            atoms become sparse points.
+        points: sparse points given, (M, d), instead of a choice.
+        name: for messages.
+    """
+
+    descriptor: Descriptor
+    kernel: Kernel
+    n_sparse: int | dict = 1000
+    delta: float = 1.0
+    sparse_method: str = "cur"
+    environments: tuple | None = None
+    points: np.ndarray | None = None
+    name: str = "the term"
+
+
+def without_points(terms: list[GAPTerm], species: tuple[int, ...]) -> Potential:
+    """Sum of the terms with one sparse point in the place of all: it reaches as far, and has no use but to say so."""
+    readouts = [SparseGP(t.kernel, np.ones((1, t.descriptor.dimension)), np.zeros(1), float(t.delta)) for t in terms]
+    return Sum.or_one([Described(t.descriptor, r, tuple(species)) for t, r in zip(terms, readouts, strict=True)])
+
+
+def sparse_potential(
+    terms: list[GAPTerm], dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]], seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Potential:
+    """Sum of the terms with their sparse points, and weights that are zero."""
+    described = []
+    for k, term in enumerate(terms):
+        points = term.points
+        if points is None:
+            if progress:
+                progress(f"sparse points of {term.name} ({k + 1} of {len(terms)})")
+            points, _ = sparse_points(term, dataset, prepared, seed + k)
+        readout = SparseGP(term.kernel, points, np.zeros(len(points)), float(term.delta))
+        species = tuple(dataset.species)
+        described.append(Described(term.descriptor, readout, species))
+    return Sum.or_one(described)
+
+
+def sparse_points(
+    term: GAPTerm, dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the sparse points of a term: vectors (M, d), and places (M, 3) in the data, see `descriptor_vectors`.
+
+    Raises:
+        DataError: a config type, a frame or an atom that is not there, or no vectors.
+    """
+    if term.environments is not None:
+        return _given(term, dataset, prepared)
+    wanted = term.n_sparse if isinstance(term.n_sparse, dict) else {None: term.n_sparse}
+    strange = [name for name in wanted if name is not None and name not in dataset.config_types]
+    if strange:
+        raise DataError(
+            f"{term.name}, sparse points: no frame has the config type {', '.join(map(repr, strange))}; there are "
+            f"{', '.join(dataset.config_types)}"
+        )
+    vectors, places = descriptor_vectors(term.descriptor, prepared, max(1, _MOST_VECTORS // len(prepared)), seed)
+    types = np.array([frame.config_type for frame in dataset])[places[:, 0]]
+    chosen = []
+    for name, count in wanted.items():
+        candidates = np.arange(len(vectors)) if name is None else np.flatnonzero(types == name)
+        picked = choose_points(vectors[candidates], count, term.sparse_method, kernel=term.kernel, seed=seed)
+        chosen.append(candidates[picked])
+    chosen = different(vectors, np.concatenate(chosen))
+    return vectors[chosen], places[chosen]
+
+
+def _given(term, dataset, prepared):
+    frames, atoms = np.array(term.environments, int).reshape(-1, 2).T
+    for frame, atom in zip(frames, atoms, strict=True):
+        if not 0 <= frame < len(dataset) or not 0 <= atom < len(dataset[int(frame)]):
+            raise DataError(
+                f"{term.name}, environments: there is no atom {atom} in frame {frame}; the data have {len(dataset)} "
+                "frames (counted from 0)"
+            )
+    used = np.unique(frames)
+    vectors, places = descriptor_vectors(term.descriptor, [prepared[k] for k in used])
+    places[:, 0] = used[places[:, 0]]
+    wanted = set(zip(frames.tolist(), atoms.tolist(), strict=True))
+    here = np.array([(frame, atom) in wanted for frame, atom, _ in places.tolist()], bool)
+    if not here.any():
+        raise DataError(f"{term.name}, environments: the descriptor makes nothing of any of these atoms")
+    chosen = different(vectors, np.flatnonzero(here))
+    return vectors[chosen], places[chosen]
+
+
+_MOST_VECTORS = 200_000
+
+
+def factors_of(potential: Potential, jitter: float = 1e-10) -> tuple[list[jax.Array], list[float]]:
+    """Cholesky factors of the terms' sparse points, and the jitter of each."""
+    pairs = [covariance_factor(term.readout.point_covariance(0.0), jitter) for term in linear_terms(potential)]
+    return [f for f, _ in pairs], [j for _, j in pairs]

@@ -1,0 +1,79 @@
+"""From whitened weights to a potential with its deltas, and to the posterior of its weights."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, unwhiten
+from jaxpot.fitting.linear.rows import linear_terms
+from jaxpot.potentials.base import Potential, Sum, parameter_names
+from jaxpot.potentials.posterior import Posterior
+
+
+def with_weights(
+    potential: Potential, weights: Sequence[np.ndarray], scales: Sequence[float] | None = None
+) -> Potential:
+    """Put other weights into a potential, a list with those of each term.
+
+    Args:
+        potential: terms that `linear_terms` finds.
+        weights: of each term, 1/eV.
+        scales: numbers that delta of each term is multiplied with; the energy stays that of weights and delta as
+            they are, E = delta^2 sum k alpha.
+    """
+    filled = []
+    for k, (term, alpha) in enumerate(zip(linear_terms(potential), weights, strict=True)):
+        scale = 1.0 if scales is None else scales[k]
+        readout = term.readout.replace(weights=np.asarray(alpha) / scale**2, delta=float(term.readout.delta) * scale)
+        filled.append(term.replace(readout=readout))
+    return Sum.or_one(filled)
+
+
+def common_scale(
+    moments: dict[str, Moments], noise: dict, weights: np.ndarray, whitened: np.ndarray, columns: int
+) -> float:
+    """Factor for all sigmas and deltas that makes the targets most probable, ().
+
+    Multiplying them by one number changes no prediction; the likelihood is greatest where its square is the objective
+    at its minimum over the number of targets (C. E. Rasmussen, C. K. I. Williams (2006), equation 2.30).
+
+    Args:
+        moments, noise: as for `posterior`.
+        weights: whitened and scaled, (M,).
+        whitened: of the prior N(0, 1), (M,).
+        columns: number of weights that have a prior of the data's own.
+    """
+    square = sum(
+        float(part.residual(weights) * np.maximum(part.count, 1.0)) / noise[kind] ** 2
+        for kind, part in moments.items()
+    )
+    count = sum(float(part.count) for part in moments.values())
+    total = max(square, 0.0) + float(np.sum(np.asarray(whitened)[:columns] ** 2))
+    return float(np.sqrt(total / count)) if total > 0.0 and count else 1.0
+
+
+def weight_posterior(
+    fitted: Potential, whitened: WhitenedPosterior, factors: Sequence[np.ndarray], scales: Sequence[float],
+    common: float, sigmas: dict[str, float], jitters: Sequence[float],
+) -> Posterior:
+    """`Posterior` of the weights of a fitted potential.
+
+    alpha = L^-T m / (scale common), with covariance C C^T, C = L^-T P^-T / scale, L the Cholesky factors of the
+    covariances of the terms' sparse points, m the whitened weights and P the factor of their precision.
+
+    Args:
+        fitted: the potential, a sum; of the terms with weights those that were fitted come first.
+        found: `WhitenedPosterior` of the whitened weights, those of no term (offsets) last.
+        factors: L of each term.
+        scales: what delta of each term was multiplied with, `common` included.
+        common: see `common_scale`.
+        sigmas, jitters: see `Posterior`.
+    """
+    spread = [part / scale for part, scale in zip(whitened.spread(factors), scales, strict=True)]
+    of_terms = whitened.mean[: sum(map(len, factors))]
+    mean = [np.asarray(w) / (s * common) for w, s in zip(unwhiten(of_terms, factors), scales, strict=True)]
+    names = [name for name in parameter_names(fitted) if name.endswith("readout.weights")][: len(factors)]
+    factor = jnp.asarray(np.concatenate(spread))
+    posterior = Posterior(fitted, factor, sigmas, parameters=tuple(names), jitters=tuple(jitters))
+    return posterior.replace(potential=posterior.with_parameters(jnp.asarray(np.concatenate(mean))))

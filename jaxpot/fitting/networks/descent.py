@@ -1,0 +1,240 @@
+"""Gradient descent of networks on what they see: epochs, validation, checkpoints; on one device or several."""
+
+import math
+import os
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxpot.core.devices import AXIS, sharing
+from jaxpot.core.pytree import pytree, static
+from jaxpot.core.save import load_tree, save_tree
+from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.fitting.networks.precomputed import hessian_products, predicted
+
+_EVERY = 60.0  # s between two checkpoints
+_SAY = 5.0  # s between two lines of progress
+_CLIP = 10.0  # largest norm of a gradient, in units of the loss
+_ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have; what each has its part of
+
+
+@pytree
+class _State:
+    """State that goes from step to step: all with the members in front."""
+
+    networks: tuple
+    optimiser: tuple
+    average: tuple
+    steps: jax.Array
+
+
+@pytree(name="TrainingCheckpoint", former=("jaxpot.fitting.descent:_Kept",))
+class _Kept:
+    """Checkpoint: leaves of the state and of the best weights, and where the training is."""
+
+    leaves: tuple
+    best: tuple
+    numbers: jax.Array
+    history: jax.Array
+    run: str = static()
+
+
+class Descent:
+    """Epochs of a training.
+
+    Args:
+        names: frames of each batch of the training set, for messages.
+        made: batches of the training set, of the validation frames, and of Hessian products: lists of lists with the
+            part of each device.
+    """
+
+    def __init__(self, recipe, networks, scales, names, batches, frozen, seed, say, checkpoint, run):
+        self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
+        self.training, self.validation, self.curved = map(_together, batches)
+        self.names, self.key, self.validated = names, jax.random.key(seed), bool(batches[1])
+        import optax  # half a second, which only who trains has to wait
+
+        schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(batches[0]))
+        moving = tuple(_moving(network, frozen) for network in networks)
+        self.optimiser = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
+        self.scales = scales
+        first = _State(networks, jax.vmap(self.optimiser.init)(networks), networks, jnp.zeros((), jnp.float32))
+        epoch = partial(_epoch, self.optimiser, scales, recipe.average, moving)
+        self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
+        self.errors_of = _divided(partial(_errors, scales), (_ALL, _OWN))
+        self.state, self.best, self.history, self.epoch, self.record = first, networks, [], 0, (math.inf, 0)
+        self._resume()
+
+    def go(self) -> tuple[tuple, tuple, int]:
+        """Train; the best weights, the history, and the epoch of these weights."""
+        last = said = time.monotonic()
+        members, start, first = self.recipe.members, time.monotonic(), self.epoch
+        while self.epoch < self.recipe.epochs and self.epoch - self.record[1] < self.recipe.patience:
+            order = jax.random.permutation(jax.random.fold_in(self.key, self.epoch), len(self.names))
+            state, losses = self.epoch_of(self.state, self.training, self.curved, order)
+            losses = np.asarray(losses)  # (batches, members)
+            if not np.isfinite(losses).all():
+                place = int(np.flatnonzero(~np.isfinite(losses).all(1))[0])
+                raise _not_finite(self.names[int(order[place])], self.epoch, self.best)
+            self.state, self.epoch = state, self.epoch + 1
+            shown = self.validation if self.validated else self.training
+            score, energy, forces = (np.asarray(x) for x in self.errors_of(self.state.average, shown))
+            self.history.append((self.epoch, float(losses.mean()), float(energy.mean()), float(forces.mean())))
+            if score.mean() < self.record[0]:
+                self.record, self.best = (float(score.mean()), self.epoch), self.state.average
+            now = time.monotonic()
+            if now - said > _SAY or self.epoch == self.recipe.epochs:
+                said = now
+                left = (now - start) / max(self.epoch - first, 1) * (self.recipe.epochs - self.epoch)
+                what = "validation" if self.validated else "training"
+                several = f", {members} members" if members > 1 else ""
+                self.say(
+                    f"epoch {self.epoch} of {self.recipe.epochs}{several}: loss {losses.mean():.4g}, {what} "
+                    f"{1e3 * energy.mean():.2f} meV/atom, {forces.mean():.4f} eV/A (best at {self.record[1]}), "
+                    f"{left:.0f} s left"
+                )
+            if self.checkpoint is not None and now - last > _EVERY:
+                last = now
+                self._keep()
+        if self.checkpoint is not None:
+            self._keep()  # what comes behind may be interrupted, too
+        return self.best, tuple(self.history), self.record[1]
+
+    def _keep(self):
+        numbers = np.array([self.epoch, *self.record], float)
+        save_tree(_Kept(
+            tuple(np.asarray(a) for a in jax.tree.leaves(self.state)),
+            tuple(np.asarray(a) for a in jax.tree.leaves(self.best)), numbers, np.array(self.history), self.run,
+        ), self.checkpoint)
+
+    def _resume(self):
+        if self.checkpoint is None or not os.path.lexists(self.checkpoint):
+            return
+        kept = load_tree(self.checkpoint, on_host=True)
+        if not isinstance(kept, _Kept) or kept.run != self.run:
+            raise DataError(
+                f"{self.checkpoint} is the checkpoint of something else (other data, recipe, seed, start or version): "
+                "remove it or choose another name"
+            )
+        self.state = jax.tree.unflatten(jax.tree.structure(self.state), map(jnp.asarray, kept.leaves))
+        self.best = jax.tree.unflatten(jax.tree.structure(self.best), map(jnp.asarray, kept.best))
+        self.epoch, self.record = int(kept.numbers[0]), (float(kept.numbers[1]), int(kept.numbers[2]))
+        self.history = [(int(row[0]), *map(float, row[1:])) for row in kept.history]
+        self.say(f"going on from epoch {self.epoch}")
+
+
+def discard(checkpoint: str | os.PathLike | None) -> None:
+    """Remove the file of a descent whose result is not needed any more."""
+    if checkpoint is not None and os.path.lexists(checkpoint):
+        os.unlink(checkpoint)
+
+
+def _together(batches):
+    """Batches of one shape as one tree with axes of batches and of parts in front, each part on its device."""
+    if not batches:
+        return None
+    whole = jax.tree.map(lambda *a: np.stack(a).reshape(len(batches), -1, *a[0].shape), *sum(batches, []))
+    return jax.device_put(whole, None if sharing() == 1 else NamedSharding(jax.sharding.get_mesh(), _OWN))
+
+
+def _divided(function, specs):
+    """Compiled function that each device calls with its part of what is divided, and that says the same to all."""
+    if sharing() == 1:
+        return jax.jit(function)
+    return jax.jit(jax.shard_map(function, in_specs=specs, out_specs=_ALL, axis_names={AXIS}))
+
+
+def _total(number):
+    """Sum over the devices that share the batches."""
+    return number if AXIS not in jax.sharding.get_abstract_mesh().manual_axes else jax.lax.psum(number, AXIS)
+
+
+def _moving(network, frozen):
+    """1 for the layers that are trained, 0 for the others, as a tree of numbers."""
+    layers = [0.0 if k in frozen else 1.0 for k in range(len(network.kernels))]
+    return jax.tree.unflatten(jax.tree.structure(network), layers + layers)  # kernels, then biases
+
+
+def _energies_of(networks, scales):
+    return [
+        lambda x, network=network, offset=offset, scale=scale: offset + scale * network(x)
+        for network, (offset, scale) in zip(networks, scales, strict=True)
+    ]
+
+
+def _mean(squares, count):
+    """Mean over all parts of a batch of squares, where count is not zero."""
+    return _total(jnp.sum(squares)) / jnp.maximum(_total(count), 1)
+
+
+def _loss(scales, networks, batch, curved=None):
+    functions = _energies_of(networks, scales)
+    energies, forces, stresses = predicted(functions, batch)
+    by_energy = (batch.energy_weights * (energies - batch.energies)) ** 2
+    by_force = (batch.force_weights[:, None] * (forces - batch.forces)) ** 2
+    by_stress = (batch.stress_weights[:, None, None] * (stresses - batch.stresses)) ** 2
+    loss = (
+        _mean(by_energy, jnp.sum(batch.energy_weights > 0))
+        + _mean(by_force, 3 * jnp.sum(batch.force_weights > 0))
+        + _mean(by_stress, 9 * jnp.sum(batch.stress_weights > 0))
+    )
+    if curved is None:
+        return loss
+    by_product = (curved.weights[:, None] * (hessian_products(functions, curved) - curved.products)) ** 2
+    return loss + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
+
+
+def _epoch(optimiser, scales, average, moving, state, batches, curved, order):
+    """One pass over the batches; the new state, and the losses (batches, members)."""
+
+    def step(state, place):
+        batch = jax.tree.map(lambda a: a[place, 0], batches)
+        keep = jnp.minimum(average, (1.0 + state.steps) / (10.0 + state.steps))  # forgets the first weights soon
+        turn = state.steps.astype(jnp.int32)  # each step sees the next of the products
+        bends = jax.tree.map(lambda a: a[turn % len(a), 0], curved)
+
+        def member(networks, optimiser_state, mean):
+            loss, gradient = jax.value_and_grad(partial(_loss, scales))(networks, batch, bends)
+            gradient = jax.tree.map(jnp.multiply, gradient, moving)
+            change, optimiser_state = optimiser.update(gradient, optimiser_state, networks)
+            networks = jax.tree.map(lambda w, d, on: w + on * d, networks, change, moving)
+            mean = jax.tree.map(lambda a, b: keep * a + (1.0 - keep) * b, mean, networks)
+            return networks, optimiser_state, mean, loss
+
+        *moved, losses = jax.vmap(member)(state.networks, state.optimiser, state.average)
+        return _State(*moved, state.steps + 1.0), losses
+
+    return jax.lax.scan(step, state, order)
+
+
+def _errors(scales, networks, batches):
+    """Of each member: the loss, and mean absolute errors of energies (eV/atom) and forces (eV/A)."""
+
+    def of_batch(parts):
+        batch = jax.tree.map(lambda a: a[0], parts)
+
+        def member(networks):
+            energies, forces, _ = predicted(_energies_of(networks, scales), batch)
+            has_energy, has_forces = batch.energy_weights > 0, batch.force_weights > 0
+            return _loss(scales, networks, batch), *map(_total, (
+                jnp.sum(jnp.where(has_energy, jnp.abs(energies - batch.energies), 0.0)), jnp.sum(has_energy),
+                jnp.sum(jnp.where(has_forces[:, None], jnp.abs(forces - batch.forces), 0.0)), 3 * jnp.sum(has_forces),
+            ))
+
+        return jax.vmap(member)(networks)
+
+    losses, energy, energies, forces, components = (a.sum(0) for a in jax.lax.map(of_batch, batches))
+    return losses, energy / jnp.maximum(energies, 1), forces / jnp.maximum(components, 1)
+
+
+def _not_finite(frames, epoch, best):
+    error = ConvergenceError(
+        f"the loss is not a number in epoch {epoch + 1}, in the batch of frames {', '.join(map(str, frames))}: lower "
+        "the rate, or look at these frames; the best potential so far is this error's `best`"
+    )
+    error.best = best
+    return error

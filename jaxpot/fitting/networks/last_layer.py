@@ -1,0 +1,102 @@
+"""Laplace approximation of the last layer of networks: a posterior without a committee."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxpot.data.dataset import Dataset
+from jaxpot.data.padded_frames import prepare_frames
+from jaxpot.data.targets import Sigmas, check_data, labels_minus
+from jaxpot.errors import DataError
+from jaxpot.fitting.linear.accumulate import accumulate
+from jaxpot.fitting.linear.hyperparameters import by_evidence, columns
+from jaxpot.fitting.linear.moments import posterior
+from jaxpot.potentials.base import Potential, Sum
+from jaxpot.potentials.described import Described
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.readouts.network import MLP
+from jaxpot.readouts.neural import Neural
+
+
+def last_layer_posterior(
+    potential: Potential, dataset: Dataset, sigmas: Sigmas | None = None, *,
+    progress: Callable[[str], None] | None = None,
+) -> Posterior:
+    """`Posterior` of the last layers of trained networks: the uncertainty that data leave of them.
+
+    The energy is linear in the weights and the bias of the layer behind the last activation. With a prior N(0, d^2) of
+    them, a d for each network, and labels with the standard deviations s sigma, a factor s for each kind, they have the
+    covariance (A^T A / (s sigma)^2 + 1 / d^2)^-1, A being the rows of the design matrix; s and d are those that make
+    the labels most probable. The weights stay where the training has left them.
+
+    It needs one network and one pass over the data, and does not see what other networks would have made of the data:
+    compare its bars with frames that were left out (`jp.calibrate`).
+
+    Args:
+        potential: with `MLP`s whose last activation is the identity, as `jp.train` makes them.
+        dataset: `Dataset` that they were trained on.
+        sigmas: of labels of frames that give none of their own, a `Sigmas`.
+        progress: called with a sentence about what is being done.
+
+    Returns:
+        `Posterior`.
+
+    Raises:
+        DataError: no such networks, or data without labels.
+
+    References:
+        D. J. C. MacKay, Neural Computation 4, 448 (1992); E. Daxberger et al., Laplace redux: effortless Bayesian deep
+        learning, NeurIPS 34 (2021), section 3.
+    """
+    check_data(dataset, None)
+    sigmas = Sigmas() if sigmas is None else sigmas
+    names, terms = _last_layers(potential)
+    widths = [term.n_features for term in terms]
+    together = Sum.or_one(terms)
+    prepared = prepare_frames([frame.structure for frame in dataset], potential.cutoff)
+    targets = labels_minus(dataset, _without(potential, terms))
+    factors = [np.eye(width) for width in widths]
+    moments = accumulate(together, dataset, prepared, targets, sigmas, factors, progress=progress)
+    moments = {(kind, 0): part for (kind, _), part in moments.items()}
+    chosen = by_evidence(moments, widths)
+    noise = {group: chosen.noise[group[0]] for group in moments}
+    whitened = posterior(moments, noise, np.asarray(columns(chosen.scales, widths)))
+    spread = [d * part for d, part in zip(chosen.scales, whitened.spread(factors), strict=True)]
+    given = {kind: factor * getattr(sigmas, kind) for kind, factor in chosen.noise.items()}
+    return Posterior(potential, np.concatenate(spread), given, parameters=names, jitters=(None,) * len(names))
+
+
+def _last_layers(potential):
+    """Names of their kernels and biases, and the terms that they are in."""
+    terms = potential.terms if isinstance(potential, Sum) else (potential,)
+    names, described = [], []
+    for k, term in enumerate(terms):
+        if not isinstance(term, Described) or not isinstance(term.readout, Neural):
+            continue
+        network = term.readout.network
+        if not isinstance(network, MLP) or network.activations[-1] != "identity":
+            raise DataError(
+                f"expected one network of each element whose last layer is linear, got {network!r}: the bars of "
+                "several are their spread, jp.train(...).posterior"
+            )
+        where, last = f"terms[{k}]." if isinstance(potential, Sum) else "", len(network.kernels) - 1
+        names += [f"{where}readout.network.{name}[{last}]" for name in ("kernels", "biases")]
+        described.append(term)
+    if not described:
+        raise DataError(f"{potential!r} has no neural networks")
+    return tuple(names), described
+
+
+def _without(potential, terms):
+    """Potential whose last layers add nothing."""
+    replaced = {id(term): term.replace(readout=_silent(term.readout)) for term in terms}
+    if isinstance(potential, Sum):
+        return Sum.of(*(replaced.get(id(term), term) for term in potential.terms))
+    return replaced[id(potential)]
+
+
+def _silent(readout):
+    network = readout.network
+    kernels = (*network.kernels[:-1], np.zeros_like(network.kernels[-1]))
+    biases = (*network.biases[:-1], np.zeros_like(network.biases[-1]))
+    return readout.replace(network=network.replace(kernels=kernels, biases=biases))

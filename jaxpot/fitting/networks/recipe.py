@@ -1,0 +1,114 @@
+"""`NetworkRecipe`: layers of neural networks, and how their training goes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.data.targets import Sigmas
+from jaxpot.descriptors import Bond, SymmetryFunctions
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.errors import DataError, FormatError
+from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
+from jaxpot.readouts.network import ACTIVATIONS
+
+ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
+TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Layers of neural networks, and how their training goes.
+
+    Attributes:
+        reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; or "bonds", a network
+            for each two elements that reads their `Bond`s.
+        cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data). Angular functions
+            see only neighbours that are nearer to each other than the cutoff; in diamond those are 1.63 bond lengths
+            apart.
+        radial, angular: how many functions: `radial` and `angular` of symmetry functions, `radial` and `around` of
+            bonds.
+        hidden: widths of the hidden layers.
+        activation: of these.
+        sigmas: what each error is divided by in the loss, where frames give none.
+        epochs: passes over the training set.
+        batch: frames in a step.
+        rate: of Adam, at the beginning; it falls to zero like a cosine.
+        validation: part of the training set that is not trained on, and tells when to stop.
+        patience: epochs without a better error on these after which it stops.
+        average: of the weights, exponential: how much of it stays from step to step.
+        folds: parts that a calibration of error bars leaves out in turn (`keep_folds`).
+        members: how many networks are trained at once.
+        name: of the file.
+    """
+
+    reads: str = "atoms"
+    cutoff: float = 2.4
+    nearest: float = 0.8
+    radial: int = 10
+    angular: int = 4
+    hidden: tuple = (32, 32)
+    activation: str = "silu"
+    sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
+    epochs: int = 500
+    batch: int = 8
+    rate: float = 2e-3
+    validation: float = 0.1
+    patience: int = 200
+    average: float = 0.99
+    folds: int = 4
+    members: int = 4
+    name: str = ""
+
+    family: ClassVar[str] = "neural networks"
+    table: ClassVar[str] = "network"
+
+    @classmethod
+    def from_tables(cls, document: dict, file: str, name: str) -> "NetworkRecipe":
+        """Recipe of the tables of a file.
+
+        Raises:
+            FormatError: says which table and field.
+        """
+        unknown = set(document) - {"network", "training", "sigma"}
+        if unknown:
+            raise FormatError(f"expected [network], [training] and [sigma], found {sorted(unknown)}", file=file)
+        given = checked_table(document, "network", set(ARCHITECTURE), file)
+        given = given | checked_table(document, "training", set(TRAINING), file)
+        for key in ("cutoff", "nearest"):
+            checked_number(given.get(key, 1.0), file, f"network, {key}")
+        for key, least in (("radial", 1), ("angular", 0)):
+            checked_whole(given.get(key, 1), least, file, f"network, {key}")
+        if "sigma" in document:
+            given["sigmas"] = checked_sigmas(document, file)
+        try:
+            return cls(**given, name=name)
+        except (DataError, TypeError) as error:
+            raise FormatError(str(error), file=file) from error
+
+    def __post_init__(self):
+        if self.reads not in ("atoms", "bonds"):
+            raise DataError(f"reads: expected atoms or bonds, got {self.reads!r}")
+        for name, most in (("epochs", 10**7), ("batch", 10**6), ("members", 1000), ("patience", 10**7)):
+            as_whole(getattr(self, name), name, 1, most)
+        as_whole(self.folds, "folds", 2, 100)
+        as_positive(self.rate, "rate")
+        for name in ("validation", "average"):
+            value = as_number(getattr(self, name), name)
+            if not 0.0 <= value < 1.0:
+                raise DataError(f"{name}: expected a number from 0 to below 1, got {value:g}")
+        widths = self.hidden if isinstance(self.hidden, tuple | list) else ()
+        if not widths:
+            raise DataError(f"hidden: expected the widths of one layer or more, got {self.hidden!r}")
+        object.__setattr__(self, "hidden", tuple(as_whole(width, "hidden", 1, 10**6) for width in widths))
+        if self.activation not in ACTIVATIONS:
+            raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+
+    def descriptors(self, species: tuple[int, ...], bond: float) -> list[Descriptor]:
+        """Descriptor of each network, for a bond length in A."""
+        cutoff, nearest = self.cutoff * bond, self.nearest * bond
+        if self.reads == "bonds":
+            pairs = [(one, two) for one in species for two in species]
+            return [Bond(cutoff, species, pair, self.radial, self.angular, nearest=nearest) for pair in pairs]
+        return [
+            SymmetryFunctions.automatic(species, cutoff, self.radial, self.angular, z, nearest) for z in species
+        ]
