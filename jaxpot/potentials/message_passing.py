@@ -107,7 +107,7 @@ def atom_states(potential, structure, neighbors, rows, shared=False):
         shared: whether the devices of a mesh share the rows; not where this is differentiated in reverse.
     """
     states = [None]
-    for layer in range(potential.hops + 1):
+    for layer in range(len(layers(potential)) - 1):
         def share(rows, potential, structure, neighbors, state, layer=layer):
             def chunk(rows):
                 graph = connect_rows(structure, neighbors, rows)
