@@ -6,6 +6,7 @@ lists are refused with a typed error wherever the values are known. Under jit no
 """
 
 import math
+import numbers
 import warnings
 
 import jax
@@ -74,6 +75,11 @@ def check_potential(potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
     if getattr(potential, "cutoff", None) is None:
         raise DataError(f"{type(potential).__name__} has no cutoff: a potential declares its range, in A")
+    if not isinstance(potential.reach, numbers.Real):
+        raise DataError(
+            f"{type(potential).__name__}.reach: expected a number of A (how far the energy of a site reaches), got "
+            f"{type(potential.reach).__name__}; a parameter of this name needs another one"
+        )
 
 
 def check_species(potential, structure):

@@ -13,6 +13,7 @@ import pytest
 
 import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
+from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors import SOAP, Pair
 from jaxpot.errors import (
     CapacityError,
@@ -96,6 +97,14 @@ def meam(**changes):
 
 class Nothing(Potential):
     pass
+
+
+@pytree
+class Shadowing(Potential):
+    """A potential whose parameter has the name of what every potential declares."""
+
+    reach: np.ndarray | None = None
+    cutoff: float = static(default=3.0)
 
 
 # what was done: (the call, the class of the error, what the message must contain, as regular expressions)
@@ -499,6 +508,10 @@ MISTAKES = {
         lambda: jp.energy(Nothing(), CRYSTAL),
         JaxpotError,
         r"Nothing has no cutoff: a potential declares its range, in A",
+    ),
+    "a parameter named as a declaration": (
+        lambda: jp.energy(Shadowing(np.ones(2)), CRYSTAL), DataError,
+        r"Shadowing\.reach: expected a number of A .* got ndarray; a parameter of this name needs another one",
     ),
     # Results
     "a Hessian beyond the memory": (

@@ -92,7 +92,7 @@ def _table(values, species, order=2):
 
 
 def _glue(root, factor, glue, species):
-    reach = np.ones(len(species)) if glue.embedding is None else np.asarray(glue.reach)
+    reach = np.ones(len(species)) if glue.embedding is None else np.asarray(glue.density_cutoffs)
     density = np.zeros(len(species)) if glue.embedding is None else np.asarray(glue.density)
     nothing = CubicSpline(np.array([0.0, 1.0]), np.zeros(2), np.zeros(2))
     for k, node in enumerate(_types(root, species)):

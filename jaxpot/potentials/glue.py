@@ -30,7 +30,7 @@ class Glue(Potential):
         species: the elements.
         embedding: F of each species, eV; None: no embedding.
         density: c of each species as a neighbour, (S,) 1/A^3 (the unit of the density is arbitrary).
-        reach: R of each species as a neighbour, (S,) A.
+        density_cutoffs: R of each species as a neighbour, (S,) A.
         pair_elements: the keys of `pairs` where that is given as a tuple of splines.
         cutoff: A; found whenever the tables are known, and kept when they are traced.
         smoothness: found from the tables: 1, or less where a pair ends with a jump of energy or force. The
@@ -45,10 +45,11 @@ class Glue(Potential):
     species: tuple = static()
     embedding: tuple | None = None
     density: jax.Array | None = None
-    reach: jax.Array | None = None
+    density_cutoffs: jax.Array | None = None
     pair_elements: tuple | None = static(default=None)
     cutoff: float | None = static(default=None)
     smoothness: int = static(default=-1)
+    former_fields = {"reach": "density_cutoffs"}  # of files
 
     def __post_init__(self):
         put(self, "species", species_numbers(self.species))
@@ -76,20 +77,20 @@ class Glue(Potential):
             raise DataError("pairs and embedding: expected values of type CubicSpline")
         if self.embedding is None:
             return
-        for name in ("density", "reach"):
+        for name in ("density", "density_cutoffs"):
             object.__setattr__(self, name, as_float(getattr(self, name), name))
         count = len(self.species)
-        if len(self.embedding) != count or self.density.shape != (count,) or self.reach.shape != (count,):
+        if len(self.embedding) != count or self.density.shape != (count,) or self.density_cutoffs.shape != (count,):
             raise DataError(
-                f"expected embedding, density and reach of {count} species, got {len(self.embedding)}, "
-                f"{self.density.shape} and {self.reach.shape}"
+                f"expected embedding, density and density_cutoffs of {count} species, got {len(self.embedding)}, "
+                f"{self.density.shape} and {self.density_cutoffs.shape}"
             )
-        check_positive(self.reach, "reach", "A")
+        check_positive(self.density_cutoffs, "density_cutoffs", "A")
 
     def extent(self):
         """The longest range of a pair or a density, () A."""
         ends = [spline.knots[-1] for spline in self.pairs]
-        return jnp.max(jnp.stack(ends + ([] if self.embedding is None else list(self.reach))))
+        return jnp.max(jnp.stack(ends + ([] if self.embedding is None else list(self.density_cutoffs))))
 
     def site_energy(self, environment):
         """Embedding energy of the atom and half its pair energy, () eV."""
@@ -98,7 +99,7 @@ class Glue(Potential):
         energy = 0.5 * jnp.sum(self._pair_energies(environment.distances, i, j))
         if self.embedding is None:
             return energy
-        reach = pick(self.reach, j)
+        reach = pick(self.density_cutoffs, j)
         mask, r = inside(environment.distances, reach)
         left = reach - r
         rho = jnp.sum(jnp.where(mask, pick(self.density, j) * left * left * left, 0.0))

@@ -21,7 +21,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.checks import check_potential, checked_neighbors
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.precision import is_traced
+from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning, ResourceError
@@ -305,7 +305,7 @@ def _checked_repeats(supercell):
 
 def _heights(structure):
     """Distances of opposite faces of the cell, (3,) A."""
-    cell = np.asarray(structure.cell)
+    cell = concrete(structure.cell)  # also where it is differentiated
     return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 
 

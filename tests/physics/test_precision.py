@@ -16,6 +16,7 @@ import pytest
 from models import MODELS
 
 import jaxpot as jp
+from jaxpot.checks import with_plans
 from jaxpot.core.neighbors import neighbors
 
 SINGLE = [name for name, (make, *_) in MODELS.items() if not make().double_only]
@@ -41,7 +42,7 @@ def products(text):
 def test_row_13_no_product_of_low_precision(name):
     make, structure, *_ = MODELS[name]
     potential = make()
-    listed = neighbors(structure, potential.cutoff, SKIN)
+    listed = with_plans(potential, structure, neighbors(structure, potential.cutoff, SKIN))
     text = jax.jit(jp.evaluate).lower(rounded(potential), rounded(structure), rounded(listed)).as_text()
     assert "f32" in text and not products(text), products(text)[:4]
 
@@ -72,7 +73,8 @@ def test_row_13_forces_in_single_precision(name):
     for _ in range(4):
         moved = structure.moved(np.asarray(structure.positions) + 0.1 * rng.normal(size=structure.positions.shape))
         moved = jax.tree.map(lambda a, b: np.asarray(b, np.asarray(a).dtype), moved, rounded(moved))
-        listed = neighbors(moved, potential.cutoff, SKIN, capacity=neighbors(structure, potential.cutoff, 1.5).capacity)
+        capacity = neighbors(structure, potential.cutoff, 1.5).capacity
+        listed = with_plans(potential, moved, neighbors(moved, potential.cutoff, SKIN, capacity=capacity))
         double = _evaluate(potential, moved, listed)
         found = _evaluate(potential, rounded(moved), rounded(listed))
         assert found.energy.dtype == found.forces.dtype == np.float32

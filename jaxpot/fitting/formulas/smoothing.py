@@ -298,7 +298,8 @@ def _tables_of_glue(potential):
         embedding.append(_Table(f"F({name})", "eV", x, y, slope, y - y[0], 1.0, last, x[1]))
     if potential.embedding is not None:
         scale = max(_typical_slope(table) for table in embedding)
-        for name, c, reach in zip(names, np.asarray(potential.density), np.asarray(potential.reach), strict=True):
+        densities, cutoffs = np.asarray(potential.density), np.asarray(potential.density_cutoffs)
+        for name, c, reach in zip(names, densities, cutoffs, strict=True):
             x = np.linspace(0.0, reach, _POINTS)[:-1]
             left = reach - x
             y = c * left**3
