@@ -3,7 +3,7 @@
 import jax
 
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import put, pytree, static
 from jaxpot.potentials.base import Potential, parameter_names
 
 
@@ -17,14 +17,30 @@ class Committee:
 
     Args:
         potential: with the arrays of all members, stacked.
-        parameters: the names of those.
+        mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is stacked ; or
+            the names of those that are.
     """
 
     potential: Potential
-    parameters: tuple = static()
+    mask: tuple = static()
+
+    former_fields = {"parameters": "mask"}  # of files
+
+    def __post_init__(self):
+        put(self, "mask", mask_named(self.potential, self.mask))
+
+    @classmethod
+    def upgraded(cls, values):
+        """Fields of a file, where the mask may be the names of the arrays."""
+        return {**values, "mask": mask_named(values["potential"], values["mask"])}
+
+    @property
+    def parameters(self):
+        """Names of the arrays that are stacked, as `jaxpot.potentials.base.parameter_names` gives them."""
+        return names_masked(self.potential, self.mask)
 
     def __len__(self):
-        return len(named_leaves(self.potential)[self.parameters[0]])
+        return len(jax.tree.leaves(self.potential)[self.mask.index(True)])
 
     def __getitem__(self, k):
         """The k-th potential."""
@@ -34,7 +50,7 @@ class Committee:
     @property
     def axes(self):
         """A tree like the potential: 0 for the arrays that are stacked, None for the others."""
-        return stacked_axes(self.potential, self.parameters)
+        return stacked_axes(self.potential, self.mask)
 
     @property
     def widest(self):
@@ -54,11 +70,21 @@ def named_leaves(tree):
     return dict(zip(parameter_names(tree), jax.tree.leaves(tree), strict=True))
 
 
-def stacked_axes(potential, parameters):
-    """A tree like the potential with 0 for the parameters named and None for the others."""
-    flat, structure = jax.tree_util.tree_flatten_with_path(potential)
-    return jax.tree.unflatten(structure, [0 if leaf_name(path) in parameters else None for path, _ in flat])
+def stacked_axes(potential, mask):
+    """Tree like the potential with 0 for the arrays that a mask is True for, and None for the others."""
+    return jax.tree.unflatten(jax.tree.structure(potential), [0 if one else None for one in mask])
 
 
-def leaf_name(path):
-    return jax.tree_util.keystr(path).lstrip(".")
+def mask_named(potential, names):
+    """Mask of the arrays that have these names: a tuple of bool in the order of `jax.tree.leaves`.
+
+    A mask in the place of the names is returned as it is.
+    """
+    if all(isinstance(one, bool) for one in names):
+        return tuple(names)
+    return tuple(name in names for name in parameter_names(potential))
+
+
+def names_masked(potential, mask):
+    """Names of the arrays that a mask is True for, in the order of `jax.tree.leaves`."""
+    return tuple(name for name, one in zip(parameter_names(potential), mask, strict=True) if one)

@@ -10,7 +10,7 @@ from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.potentials.base import Sum
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.properties.relax import relax
-from jaxpot.uncertainty.processes import gaussian_terms
+from jaxpot.uncertainty.linear_terms import checked_terms
 from jaxpot.uncertainty.propagation import flat, propagate, slope_rows
 
 _STEPS = 20
@@ -90,14 +90,11 @@ def observed_frame(posterior, structure, sigmas=None):
     """What computing a frame would observe: slopes of its energy and forces by z, (1 + 3 n, R), and their sigmas.
 
     Args:
-        posterior: `Posterior` of Gaussian processes.
+        posterior: `Posterior` of weights that the energy is linear in.
         structure: `Structure` or `ase.Atoms`.
         sigmas: kind -> standard deviation; by default those of the posterior.
     """
-    check_posterior(posterior)
-    terms = gaussian_terms(posterior)
-    if terms is None:
-        raise DataError("frames are weighed here for weights of Gaussian processes only")
+    terms = [term for term, _ in checked_terms(posterior, "frames are weighed")]
     sigmas = posterior.sigmas if sigmas is None else sigmas
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
     rows = design_rows(Sum.or_one(terms), structure, neighbors, False)
@@ -119,7 +116,7 @@ def select_frames(posterior, target, candidates, count, progress=None):
     No label is needed: what a frame tells of a Gaussian depends on where it is, not on what comes out.
 
     Args:
-        posterior: `Posterior` of Gaussian processes.
+        posterior: `Posterior` of weights that the energy is linear in.
         target: `Propagated`, of that posterior; the sum of the variances of its numbers is reduced. None: no
             property in particular; the frames that tell most of all weights, log det(1 + B B^T) / 2, are chosen.
         candidates: structures.

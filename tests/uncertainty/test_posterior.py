@@ -14,7 +14,7 @@ from jaxpot.report.card import relaxed_crystal
 from jaxpot.uncertainty import residual
 from jaxpot.uncertainty.calibration import HeldOut, calibration_of
 from jaxpot.uncertainty.learning import observed_frame
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.linear_terms import factor_of, linear_terms
 from jaxpot.uncertainty.propagation import shape_response
 
 RECIPE = """
@@ -94,7 +94,7 @@ def test_the_mean_is_the_fit(found, posterior):
 
 def test_the_covariance_is_that_of_a_gaussian_process(train, posterior):
     # A second route, in the space of the data: Q** - Q*f (Qff + Sigma)^-1 Qf* with Q = A K^-1 A^T, and no weights.
-    terms = gaussian_terms(posterior)
+    terms = [term for term, _ in linear_terms(posterior)]
     potential, rows, sigmas = jp.potentials.Sum.of(*terms), [], []
     for frame in train:
         n, (_, structure, neighbors) = prepare_padded(potential, frame.structure, None)
@@ -159,7 +159,7 @@ def test_residuals_of_forces_and_stresses_are_those_of_energy_differences(poster
 
     def of_difference(plus, minus, step):
         total = 0.0
-        for term, jitter in zip(gaussian_terms(posterior), posterior.jitters, strict=True):
+        for term, jitter in linear_terms(posterior):
             first, second = energy_of(term, plus), energy_of(term, minus)
             x, w = np.concatenate([first[0], second[0]]), np.concatenate([first[1], -second[1]])
             prior = float(term.readout.delta) ** 2 * w @ np.asarray(term.readout.kernel.matrix(x, x)) @ w
@@ -414,7 +414,7 @@ def test_grades_tell_what_is_inside_from_what_is_outside(posterior, train, distu
     squeezed = structures[0].strained(-0.12 * np.eye(3))
     assert active.grades(squeezed).min() > 2.0
     assert active.distances(squeezed).min() > 3.0 * np.median(np.concatenate([active.distances(s) for s in structures]))
-    with pytest.raises(DataError, match="sparse points"):
+    with pytest.raises(DataError, match="linear in its weights"):
         jp.ActiveSet.of(StillingerWeber.silicon(), structures)
 
 
