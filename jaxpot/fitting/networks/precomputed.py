@@ -17,6 +17,7 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.descriptors.base import Descriptor
+from jaxpot.fitting.networks.descent import Loss
 
 _ROWS = 8  # atoms whose derivatives are computed at once
 
@@ -177,3 +178,26 @@ def hessian_products(energies_of: Sequence[Callable], batch: HessianBatch) -> ja
             pulls = pulls + weight_slopes * values[:, None, None] + inputs.weight_slopes * turned_values[:, None, None]
         products = products.at[inputs.others].add(pulls).at[inputs.centers].add(-pulls.sum(1))
     return products
+
+
+class PrecomputedLoss(Loss):
+    """Loss of networks whose inputs do not change while they are trained.
+
+    Args:
+        scales: offset and scale of the output of each network, eV.
+    """
+
+    def __init__(self, scales):
+        self.scales = scales
+
+    def predict(self, networks, batch):
+        return predicted(self._energies(networks), batch)
+
+    def hessian_products(self, networks, batch):
+        return hessian_products(self._energies(networks), batch)
+
+    def _energies(self, networks):
+        return [
+            lambda x, network=network, offset=offset, scale=scale: offset + scale * network(x)
+            for network, (offset, scale) in zip(networks, self.scales, strict=True)
+        ]
