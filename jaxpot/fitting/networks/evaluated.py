@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.devices import sharing
 from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.pytree import pytree
 from jaxpot.data.atomic_energies import tells_of_atoms
@@ -45,7 +46,7 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
 
     Raises:
         DataError: none of one form, another number than members, or a potential that batches cannot train; frames of
-            different periodicity.
+            different periodicity; devices that share a mesh.
     """
     members = [start] if isinstance(start, Potential) else list(start)
     if not members or not all(isinstance(member, Potential) for member in members):
@@ -63,6 +64,8 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
             f"start: {members[0]!r} prepares a plan for each structure, which batches do not have: fit it as a formula "
             "(jp.fit_form), or give that part as the baseline"
         )
+    if sharing() > 1:
+        raise DataError("start: potentials that are evaluated in each step are trained on one device: unset the mesh")
     if len({tuple(frame.structure.pbc) for frame in dataset}) > 1:
         raise DataError("frames of different periodicity are trained on apart: there are several kinds of pbc")
     return members
