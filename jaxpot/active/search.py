@@ -9,7 +9,7 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.uncertainty.learning import select_frames
+from jaxpot.uncertainty.selection import select_frames
 from jaxpot.uncertainty.widening import has_residual, widened
 
 _CELLS, _PLACES = 200, 100  # tried for each structure, and for each atom
