@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot.core.elements import RADII, symbol
-from jaxpot.core.neighbors import find_neighbors
+from jaxpot.core.neighbors import Neighbors, find_neighbors
 from jaxpot.core.precision import concrete
+from jaxpot.core.structure import Structure
 
 CLOSE = 0.5  # of the sum of covalent radii
 _TENTH = (0.02, 0.25)  # of the sum: nearest neighbours, where lengths are given in nm
@@ -38,7 +39,7 @@ class ClosePair:
     tenfold: bool
     crowded: bool
 
-    def __str__(self):
+    def __str__(self) -> str:
         (a, b), (one, two) = self.atoms, self.symbols
         image = f" (image {list(self.image)})" if any(self.image) else ""
         return (
@@ -47,7 +48,7 @@ class ClosePair:
         )
 
 
-def closest_pair(structure, listed=None) -> ClosePair | None:
+def closest_pair(structure: Structure, listed: Neighbors | None = None) -> ClosePair | None:
     """The pair of atoms that is closest, relative to the sum of their covalent radii; None unless below half of it.
 
     Args:

@@ -4,6 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree
+from jaxpot.md.dynamics import Dynamics
+from jaxpot.md.lists import Lists
+from jaxpot.md.state import State
+from jaxpot.typing import Array
 
 GOING, WIDE, ROOM, BROKEN = range(4)
 
@@ -22,7 +26,7 @@ class Progress:
 
 
 @jax.jit
-def advance(dynamics, state, lists, target):
+def advance(dynamics: Dynamics, state: State, lists: Lists, target: Array) -> Progress:
     """`Progress` up to the step `target`, or to the last state before something has to be done on the host.
 
     Two loops, one in the other: lists that were carried through the steps would be copied in each. Where steps do not

@@ -1,12 +1,14 @@
 """Many structures in buckets of similar size, so that few programs are compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jaxpot.checks import check_potential, checked_neighbors, round_atoms
 from jaxpot.core.structure import Structure
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import StructureLike
 
 
-def in_buckets(function: Callable, potential, structures) -> list:
+def in_buckets(function: Callable, potential: Potential, structures: Sequence[StructureLike]) -> list:
     """Map function(padded structure, list, number of atoms) over structures, in few shapes."""
     check_potential(potential)
     structures = [Structure.of(s) for s in structures]

@@ -3,8 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import ArrayLike
 
 
 @pytree
@@ -24,7 +28,9 @@ class Blocks:
         return jax.tree.map(jnp.add, self, other)
 
 
-def blocks_of_energy(potential, structure, listed, basis, quadratic) -> Blocks:
+def blocks_of_energy(
+    potential: Potential, structure: Structure, listed: Neighbors, basis: ArrayLike, quadratic: bool
+) -> Blocks:
     """`Blocks` by differentiating the total energy twice.
 
     Args:

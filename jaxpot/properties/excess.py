@@ -17,8 +17,10 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import frozen
-from jaxpot.properties.relax import relax
+from jaxpot.properties.relax import Relaxation, relax
+from jaxpot.typing import Array, ArrayLike
 
 
 @pytree
@@ -37,7 +39,7 @@ class Arrangement:
     cells: int = static()
     pbc: tuple = static(default=(True, True, True))
 
-    def of(self, crystal):
+    def of(self, crystal: Structure) -> Structure:
         """The `Structure` that this makes of a crystal, differentiable by its positions and cell."""
         moves, known = self.moves, (self, crystal)
         if not is_traced(known):  # in NumPy: JAX would compile a dozen small programs
@@ -79,7 +81,7 @@ class ExcessEnergy:
     arrangement: Arrangement
     chemical_potential: jax.Array = None
 
-    def at(self, potential, crystal):
+    def at(self, potential: Potential, crystal: Structure) -> Array:
         """The energy of the same arrangement with another potential, or made of a strained crystal.
 
         At the relaxed arrangement the forces vanish, so to first order in potential and crystal this is the energy of
@@ -90,7 +92,13 @@ class ExcessEnergy:
         return _excess(potential, crystal, self.arrangement, self.chemical_potential)
 
 
-def excess_energy(potential, crystal, arrangement, chemical_potential, relaxation):
+def excess_energy(
+    potential: Potential,
+    crystal: Structure,
+    arrangement: Arrangement,
+    chemical_potential: ArrayLike | None,
+    relaxation: "Relaxed | None",
+) -> ExcessEnergy:
     """`ExcessEnergy` of an arrangement, its atoms at rest in the cell as it is.
 
     Derivatives by potential and crystal are those at the relaxed arrangement (see `ExcessEnergy.at`).
@@ -126,7 +134,7 @@ class Relaxed:
     def __post_init__(self):
         as_number(self.rattle, "rattle", "a length in A")
 
-    def lowest(self, potential, ideal):
+    def lowest(self, potential: Potential, ideal: Structure) -> Relaxation:
         """`Relaxation` of the lowest minimum.
 
         Raises:

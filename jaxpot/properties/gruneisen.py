@@ -1,5 +1,7 @@
 """Grueneisen parameters: how phonon frequencies change with strain."""
 
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +10,13 @@ from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
 from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, internal_response, require_stable, symmetric_coordinates
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import signed_frequency, zero_modes
 from jaxpot.properties.phonons import wave_vectors
 from jaxpot.properties.second_order import route
+from jaxpot.typing import Array, ArrayLike, StructureLike
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
 _FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of a neighbour at its cutoff, of rounding
@@ -42,14 +46,20 @@ class GruneisenBands:
     ticks: tuple = static()
     labels: tuple = static()
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_gruneisen
 
         return plot_gruneisen(self)
 
 
-def gruneisen(potential, structure, q, strain=None, differences=False):
+def gruneisen(
+    potential: Potential,
+    structure: StructureLike,
+    q: ArrayLike,
+    strain: ArrayLike | None = None,
+    differences: bool = False,
+) -> Gruneisen:
     """Mode Grueneisen parameters, with the internal displacements that go with the strain.
 
     gamma = -d ln(nu) / d ln(V) = -(1 / 2 w2) e^H (dD/dx) e
@@ -79,7 +89,9 @@ def gruneisen(potential, structure, q, strain=None, differences=False):
     return Gruneisen(q, frequencies.reshape(shape), gamma.reshape(shape))
 
 
-def gruneisen_bands(potential, structure, path=None, points=100):
+def gruneisen_bands(
+    potential: Potential, structure: StructureLike, path: str | Sequence | None = None, points: int = 100
+) -> GruneisenBands:
     """Mode Grueneisen parameters along a path through the Brillouin zone (`GruneisenBands`)."""
     structure = Structure.of(structure)
     route = io.band_path(structure, points=points, path=path)
@@ -90,7 +102,13 @@ def gruneisen_bands(potential, structure, path=None, points=100):
     )
 
 
-def strain_derivative(potential, structure, q, strain=None, differences=False):
+def strain_derivative(
+    potential: Potential,
+    structure: StructureLike,
+    q: ArrayLike,
+    strain: ArrayLike | None = None,
+    differences: bool = False,
+) -> tuple[Array, Array]:
     """D(q) and its derivative along a strain, ions following: two arrays (nq, 3n, 3n)."""
     dilation = strain is None
     strain = jnp.eye(3) / 3.0 if dilation else jnp.asarray(strain, float)
@@ -147,7 +165,7 @@ def _along_strain(potential, structure, way, q, strain, response):
 
 
 @jax.jit
-def mode_parameters(matrices, change, zeros):
+def mode_parameters(matrices: Array, change: Array, zeros: Array) -> tuple[Array, Array]:
     """Frequencies and Grueneisen parameters (nq, 3n) of D(q) and its derivative along a strain."""
     def one(matrix, change, zeros):
         w2, vectors = eigh(matrix)

@@ -1,5 +1,8 @@
 """Harmonic thermodynamics of a crystal: sums over phonons on a mesh of wave vectors."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.modes import (
     check_stable,
     mode_energy,
@@ -18,6 +22,7 @@ from jaxpot.properties.modes import (
 )
 from jaxpot.properties.phonons import dynamical_matrix, mesh_points
 from jaxpot.properties.trace_functions import mesh_average
+from jaxpot.typing import AnyArray, Array, ArrayLike, Mesh, StructureLike
 
 
 @pytree
@@ -33,14 +38,20 @@ class Harmonic:
     entropy: jax.Array
     heat_capacity: jax.Array
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_harmonic
 
         return plot_harmonic(self)
 
 
-def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=None) -> Harmonic:
+def harmonic(
+    potential: Potential,
+    structure: StructureLike,
+    temperatures: ArrayLike,
+    mesh: Mesh = (12, 12, 12),
+    supercell: Sequence[int] | None = None,
+) -> Harmonic:
     """Free energy, energy, entropy and heat capacity of the harmonic crystal.
 
     F = sum_q w_q tr f(D(q)),  f(w2) = hbar w / 2 + kT log(1 - exp(-hbar w / kT))
@@ -65,7 +76,7 @@ def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=No
     return Harmonic(temperatures, *values)
 
 
-def check_temperatures(temperatures):
+def check_temperatures(temperatures: ArrayLike) -> Array:
     """Temperatures as a (t,) array of finite numbers that are not negative."""
     given = np.atleast_1d(np.asarray(temperatures, float))
     if given.ndim != 1 or not np.isfinite(given).all() or (given < 0).any():
@@ -73,7 +84,7 @@ def check_temperatures(temperatures):
     return jnp.asarray(given)
 
 
-def require_real_modes(matrices, q, exclude):
+def require_real_modes(matrices: Array, q: AnyArray, exclude: AnyArray) -> None:
     """A typed error for imaginary modes, where the matrices are concrete."""
     values = concrete(matrices)
     if values is not None:

@@ -15,6 +15,8 @@ References:
 """
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +29,11 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.modes import signed_frequency
-from jaxpot.properties.second_order import route
+from jaxpot.properties.second_order import SecondOrder, route
+from jaxpot.typing import Array, ArrayLike, Mesh, StructureLike
 
 
 @pytree
@@ -53,7 +57,7 @@ class PhononBands:
     ticks: tuple = static()
     labels: tuple = static()
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_bands
 
@@ -71,14 +75,16 @@ class PhononDos:
     density: jax.Array
     width: jax.Array
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_dos
 
         return plot_dos(self)
 
 
-def force_constants(potential, structure, supercell=None) -> ForceConstants:
+def force_constants(
+    potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None
+) -> ForceConstants:
     """Force constants of a crystal.
 
     Args:
@@ -91,7 +97,9 @@ def force_constants(potential, structure, supercell=None) -> ForceConstants:
     return _at_rest(potential, structure, supercell).force_constants()
 
 
-def dynamical_matrix(potential, structure, q, supercell=None) -> jax.Array:
+def dynamical_matrix(
+    potential: Potential, structure: StructureLike, q: ArrayLike, supercell: Sequence[int] | None = None
+) -> jax.Array:
     """The mass-weighted dynamical matrix D(q), (..., 3n, 3n) complex, internal units.
 
     Args:
@@ -117,7 +125,9 @@ def _at_rest(potential, structure, supercell):
     return second
 
 
-def phonons(potential, structure, q, supercell=None) -> Phonons:
+def phonons(
+    potential: Potential, structure: StructureLike, q: ArrayLike, supercell: Sequence[int] | None = None
+) -> Phonons:
     """Frequencies and eigenvectors at wave vectors q (..., 3), fractional (`Phonons`).
 
     Frequencies are ordinary ones (not angular): `result.frequencies / jp.units.THz`. They are differentiable
@@ -130,19 +140,25 @@ def phonons(potential, structure, q, supercell=None) -> Phonons:
 
 
 @jax.jit
-def phonons_of(second, q) -> Phonons:
+def phonons_of(second: SecondOrder, q: ArrayLike) -> Phonons:
     """`phonons` of a `SecondOrder`."""
     return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
 
 
-def frequencies_of(matrix):
+def frequencies_of(matrix: Array) -> tuple[Array, Array]:
     """Signed frequencies nu = sign(w2) sqrt(|w2|) / 2 pi, ascending, and eigenvectors."""
     size = matrix.shape[-1]
     w2, vectors = jax.vmap(eigh)(matrix.reshape(-1, size, size))
     return signed_frequency(w2.reshape(matrix.shape[:-1])), vectors.reshape(matrix.shape)
 
 
-def phonon_bands(potential, structure, path=None, points=100, supercell=None):
+def phonon_bands(
+    potential: Potential,
+    structure: StructureLike,
+    path: str | Sequence | None = None,
+    points: int = 100,
+    supercell: Sequence[int] | None = None,
+) -> PhononBands:
     """Frequencies along a path through the Brillouin zone (`PhononBands`).
 
     Args:
@@ -159,7 +175,14 @@ def phonon_bands(potential, structure, path=None, points=100, supercell=None):
     )
 
 
-def phonon_dos(potential, structure, mesh=(20, 20, 20), frequencies=None, width=None, supercell=None):
+def phonon_dos(
+    potential: Potential,
+    structure: StructureLike,
+    mesh: Mesh = (20, 20, 20),
+    frequencies: ArrayLike | None = None,
+    width: ArrayLike | None = None,
+    supercell: Sequence[int] | None = None,
+) -> PhononDos:
     """Phonon density of states on a symmetry-reduced mesh, with Gaussian broadening (`PhononDos`).
 
     Args:
@@ -188,7 +211,7 @@ def _histogram(found, weights, frequencies, width):
     return jax.lax.map(one, frequencies, batch_size=64)
 
 
-def mesh_points(structure, mesh, symmetry=True):
+def mesh_points(structure: Structure, mesh: Mesh, symmetry: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Wave vectors and weights of a mesh (a number or three), reduced by symmetry unless told not to."""
     mesh = (mesh,) * 3 if np.ndim(mesh) == 0 else tuple(int(m) for m in mesh)
     if len(mesh) != 3 or min(mesh) < 1:
@@ -196,7 +219,7 @@ def mesh_points(structure, mesh, symmetry=True):
     return reduced_mesh(structure, mesh) if symmetry else full_mesh(mesh)
 
 
-def wave_vectors(q):
+def wave_vectors(q: ArrayLike) -> Array:
     """Fractional wave vectors, checked."""
     q = jnp.asarray(q, float) if is_traced(q) else host_float(q, "q")
     if q.shape[-1:] != (3,):

@@ -6,17 +6,21 @@ derivatives are exact (up to d2F/de de, fourth derivatives of the energy); for p
 F_vib is replaced by the polynomial through strains wider than their kinks.
 """
 
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal
 from jaxpot.properties.gruneisen import STEP
 from jaxpot.properties.harmonic import check_temperatures
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.quasi_harmonic import QuasiHarmonic
+from jaxpot.typing import ArrayLike, Mesh, StructureLike
 
 METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _FINE_STEP = 5e-4  # strain of the differences for smooth potentials
@@ -42,7 +46,7 @@ class ThermalExpansion:
     gamma: jax.Array
     method: str = static(default="free_energy")
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_thermal
 
@@ -50,9 +54,15 @@ class ThermalExpansion:
 
 
 def thermal_expansion(
-    potential, structure, temperatures, mesh=(8, 8, 8), method="free_energy", callback=None, differences=False,
-    pressure=0.0,
-):
+    potential: Potential,
+    structure: StructureLike,
+    temperatures: ArrayLike,
+    mesh: Mesh = (8, 8, 8),
+    method: str = "free_energy",
+    callback: Callable[..., object] | None = None,
+    differences: bool = False,
+    pressure: ArrayLike = 0.0,
+) -> ThermalExpansion:
     """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
 
     alpha = dn/dT = -(d2F/de de)^-1 d2F/de dT  at the minimum of F(e, T), or, equivalently there,
