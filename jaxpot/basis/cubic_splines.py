@@ -19,6 +19,7 @@ from jaxpot.core import linalg
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 
 @pytree
@@ -49,7 +50,7 @@ class CubicSpline:
             if self.slopes.shape != (2,):
                 raise DataError(f"slopes: expected two numbers, got shape {self.slopes.shape}")
 
-    def pieces(self):
+    def pieces(self) -> tuple[Array, Array, Array, Array]:
         """Coefficients of the n + 1 pieces in powers of x - x_left: four arrays; the outer two are lines."""
         x, y = self.knots, self.values
         h = x[1:] - x[:-1]
@@ -81,7 +82,7 @@ class CubicSpline:
         return linalg.solve(jnp.diag(diagonal) + jnp.diag(upper, 1) + jnp.diag(lower, -1), right)
 
 
-def evaluate(splines, which, x):
+def evaluate(splines: tuple[CubicSpline, ...], which: Array, x: Array) -> Array:
     """Values at x of the spline `which` of several.
 
     Args:

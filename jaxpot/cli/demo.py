@@ -1,19 +1,23 @@
 """`jaxpot demo`: a GAP fitted to data drawn from a known potential, and the properties of both side by side."""
 
 import os
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
 import numpy as np
 
 from jaxpot import catalog, md, units
 from jaxpot.cli.card import describe, meshes
-from jaxpot.cli.console import to_json
+from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.files import output_folder, write_text
 from jaxpot.cli.memory import peak_memory
 from jaxpot.cli.structure import start
+from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
 from jaxpot.fitting import Frame, draw_dataset, fit, read_recipe
 from jaxpot.observables import evaluate, forces
+from jaxpot.potentials.base import Potential
 from jaxpot.report.card import property_card
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table
@@ -48,14 +52,14 @@ STEPS, LOOKS, KELVIN = 5000, 10, 300.0  # of 1 fs
 INSIDE = 0.9  # share of force components within two standard deviations (95 % of a normal distribution)
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="jaxpot-card", metavar="DIR", help="folder to write into (default: jaxpot-card)"
     )
     meshes(parser)
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     root = output_folder(options.out)
     folders = {name: output_folder(root / name) for name in ("oracle", "gap")}
     oracle = catalog.load(ORACLE)
@@ -158,7 +162,7 @@ class _Looks(md.Observer):
         return np.stack([np.ravel(off), np.ravel(std(self.posterior, state.structure).epistemic.forces)])
 
 
-def with_free_atoms(dataset, oracle, crystal):
+def with_free_atoms(dataset: Dataset, oracle: Potential, crystal: Structure) -> Dataset:
     """One more frame, the crystal at twice its size: without it a GAP knows nothing of a free atom."""
     apart = crystal.strained(np.eye(3))
     found = evaluate(oracle, apart)

@@ -3,6 +3,8 @@
 import argparse
 import sys
 import warnings
+from argparse import ArgumentParser
+from collections.abc import Sequence
 
 import jax
 
@@ -34,7 +36,7 @@ _EPILOG = """examples:
 """
 
 
-def parser(words=()):
+def parser(words: Sequence[str] = ()) -> ArgumentParser:
     """The parser of the whole command line, which is `words`: some arguments depend on it."""
     shared = Parser(add_help=False)
     group = shared.add_argument_group("output and cache")
@@ -66,7 +68,7 @@ def parser(words=()):
     return top
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
     0: done. 1: a relaxation stopped before it converged. 2: bad input, said in one sentence.

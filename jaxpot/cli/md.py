@@ -1,7 +1,10 @@
 """`jaxpot md`: molecular dynamics of a structure, into a folder, and on from where it was interrupted."""
 
+from argparse import ArgumentParser, Namespace
+
 from jaxpot import md, units
 from jaxpot.cli.analyse import diffusion_lines, note_lines, write_curves
+from jaxpot.cli.console import Console
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.model import load_model, model_argument, smooth_argument, smooth_if_asked
 from jaxpot.cli.numbers import count
@@ -33,7 +36,7 @@ examples:
 """
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into; made if it is not there")
@@ -65,7 +68,7 @@ def arguments(parser):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of velocities and thermostat (default: 0)")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     if options.pressure_GPa and options.ensemble != "npt":
         raise DataError(f"--pressure-GPa acts with --ensemble npt, not {options.ensemble}")
     potential = smooth_if_asked(options, load_model(options), None, console)

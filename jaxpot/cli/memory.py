@@ -8,7 +8,7 @@ except ImportError:  # Windows has none
     resource = None
 
 
-def peak_memory():
+def peak_memory() -> int | None:
     """Largest resident memory of this process so far, bytes; None where the system does not tell."""
     if resource is None:
         return None

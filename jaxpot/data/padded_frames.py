@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -49,10 +50,10 @@ class Prepared(Sequence):
             return self
         return Prepared.for_potential(self.structures, potential)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, k):
+    def __getitem__(self, k: Any) -> Any:
         return self.pairs[k]
 
 

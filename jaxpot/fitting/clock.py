@@ -6,7 +6,7 @@ import time
 class Clock:
     """Stopwatch of a fit; `seconds`: name of a step -> the time it took."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds, self.last = {}, time.monotonic()
 
     def step(self, name: str) -> None:

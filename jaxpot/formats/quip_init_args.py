@@ -3,12 +3,13 @@
 import re
 
 from jaxpot.formats.quip_classical import CLASSICAL
+from jaxpot.formats.quip_document import Document
 
 _WORD = re.compile(r"\s*(\w+)\s*=\s*")
 _MOST_NESTED = 20
 
 
-def read_parts(document):
+def read_parts(document: Document) -> list[tuple[str, str | None]]:
     """(kind, label) of all parts beside the GAP itself.
 
     Raises:

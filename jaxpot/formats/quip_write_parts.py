@@ -1,6 +1,7 @@
 """Classical potentials as parts of QUIP's XML: Glue, LJ, Morse, SW, Tersoff."""
 
 import itertools
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.core.elements import name_species
 from jaxpot.errors import DataError
 from jaxpot.formats.quip_classical import LJ_SHIFTS
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.morse import Morse
@@ -23,7 +25,7 @@ _NO_RANGE = 1e-6  # A
 _DENSITY_POINTS = 5
 
 
-def write_parts(terms, species):
+def write_parts(terms: Sequence[tuple[float, Potential]], species: Sequence[int]) -> list[tuple[str, str]]:
     """The sections that `IP kind label=...` refer to: a list of (kind, section), with labels part1, part2, ...
 
     Args:
@@ -52,7 +54,7 @@ def write_parts(terms, species):
     return found
 
 
-def nested_sum(words):
+def nested_sum(words: Sequence[str]) -> str:
     """`init_args` of a sum of parts. QUIP reads sums in sums, but no deeper, so that the tree is balanced."""
     if len(words) == 1:
         return words[0]
@@ -61,7 +63,7 @@ def nested_sum(words):
     return f"Sum init_args_pot1={{{first}}} init_args_pot2={{{second}}}"
 
 
-def digits(number):
+def digits(number: float) -> str:
     """17 significant digits: enough for any double."""
     return f"{float(number):.16e}"
 

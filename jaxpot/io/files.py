@@ -4,6 +4,7 @@ import os
 import sqlite3
 import struct
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -18,6 +19,7 @@ from jaxpot.errors import DataError, FormatError, JaxpotError, first_few
 from jaxpot.io.cif import read_cif
 from jaxpot.io.extxyz import DAMAGED, scan
 from jaxpot.io.formats import format_of
+from jaxpot.typing import FilePath
 
 # What ASE's hundred readers are known to raise on files that are not what they seem. They share no class.
 _READER_ERRORS = (
@@ -41,7 +43,7 @@ _READER_ERRORS = (
 )
 
 
-def read(path, index=":"):
+def read(path: FilePath, index: str | int | slice | None = ":") -> list[Structure]:
     """Structures of a file in the formats that ASE reads (not those that look at further files: `io.formats`).
 
     Args:
@@ -65,7 +67,7 @@ def read(path, index=":"):
     return structures
 
 
-def read_atoms(path, index=":"):
+def read_atoms(path: FilePath, index: str | int | slice | None = ":") -> list[Atoms]:
     """As `read`, but the `ase.Atoms` themselves, with everything else the file says (`labels` reads results).
 
     Returns:
@@ -175,7 +177,7 @@ def _split_index(path, index):
         return path, index
 
 
-def labels(atoms):
+def labels(atoms: Atoms) -> dict[str, Any]:
     """Energy, forces and stress that a file gives for a structure.
 
     Args:

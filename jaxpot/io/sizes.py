@@ -7,12 +7,13 @@ from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 
 from jaxpot.io.extxyz import DAMAGED
 from jaxpot.io.formats import COUNTS, HEAD
+from jaxpot.typing import FilePath
 
 _SITES = b"_atom_site_fract_x"
 _END = re.compile(rb"\s*(?:$|loop_|data_|_|#)")
 
 
-def declared_atoms(path) -> int | None:
+def declared_atoms(path: FilePath) -> int | None:
     """The number of atoms of the first structure of a file, as far as its text says it without being read.
 
     Args:

@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive
+from jaxpot.typing import Array
 
 
 @pytree
@@ -45,7 +47,7 @@ class Buckingham(EndedPair):
         put_pairs(self, ("A", "rho", "C"))
         check_positive(self.rho, "rho", "A")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         A, rho, C = self.of_pairs(environment, "A", "rho", "C")
 

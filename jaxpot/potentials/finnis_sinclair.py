@@ -1,17 +1,20 @@
 """The analytic potential of Finnis and Sinclair."""
 
+from typing import Self
+
 import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.elements import atomic_number, name_species
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.pair_ends import put_pairs
 from jaxpot.potentials.parameters import check_positive, pick
+from jaxpot.typing import Array
 
 _PAIRS = ("d", "beta", "c", "c0", "c1", "c2")
 _METALS = {  # d, A, beta, c, c0, c1, c2
@@ -76,7 +79,7 @@ class FinnisSinclair(Potential):
             raise DataError("cutoff: c and d are traced here, so that the cutoff cannot be found: give `cutoff`")
 
     @classmethod
-    def metal(cls, element):
+    def metal(cls, element: str | int) -> Self:
         """A bcc metal with the published parameters: V, Nb, Ta, Cr, Mo, W or Fe."""
         number = atomic_number(element)
         found = {atomic_number(name): values for name, values in _METALS.items()}
@@ -85,11 +88,11 @@ class FinnisSinclair(Potential):
         d, strength, *others = found[number]
         return cls(strength, d, *others, species=(number,))
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The longest range of a pair, () A."""
         return jnp.maximum(jnp.max(self.c), jnp.max(self.d))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the pair energy of the atom, and its band energy, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -4,10 +4,12 @@ import jax
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive, pair_table
+from jaxpot.typing import Array
 
 
 @pytree
@@ -56,7 +58,7 @@ class LennardJones(EndedPair):
         put_pairs(self, ("epsilon", "sigma"))
         check_positive(self.sigma, "sigma", "A")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         epsilon, sigma = self.of_pairs(environment, "epsilon", "sigma")
 

@@ -5,11 +5,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, power
+from jaxpot.typing import Array
 
 
 @pytree
@@ -49,7 +50,7 @@ class SoftSphere(EndedPair):
         if np.min(self.n) <= 0:
             raise DataError(f"n must be positive, got {np.min(self.n)}")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -4,16 +4,21 @@ A three-body term of 3 A beside one of 5.5 A has a sixth of its neighbours, whic
 term about silicon atoms is left out of chunks without silicon (rows are sorted by element).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from jaxpot.potentials.base import Sum, addends
+from jaxpot.core.graph import Environment
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.potentials.base import Potential, Sum, addends
+from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
+from jaxpot.typing import Array, PyTree
 
 
-def inner_cutoffs(potential):
+def inner_cutoffs(potential: Potential) -> tuple[float, ...]:
     """Cutoffs that rows are sorted by, in A: those that terms ask for, and those of terms that reach much less far."""
     terms = [term for _, term in addends(potential)]
     asked = {cutoff for term in terms for cutoff in term.shorter}
@@ -21,7 +26,7 @@ def inner_cutoffs(potential):
     return tuple(sorted(asked | {c for c in of_terms if 0.0 < c <= _WORTHWHILE * potential.cutoff}))
 
 
-def chunk_energies(potential, environments, neighbors):
+def chunk_energies(potential: Potential, environments: Environment, neighbors: Neighbors) -> Array:
     """Site energies of a chunk, (rows,) eV. Environments have the rows in front."""
     return sum(
         where_described(part, jax.vmap(part.site_energy), environments.first(places))
@@ -29,7 +34,9 @@ def chunk_energies(potential, environments, neighbors):
     )
 
 
-def chunk_gradients(potential, environments, neighbors):
+def chunk_gradients(
+    potential: Potential, environments: Environment, neighbors: Neighbors
+) -> tuple[Array, tuple[Array, ...]]:
     """Site energies (rows,), and their derivatives by x, y, z and distance, (rows, K) each."""
     energies, gradients = [], []
     for part, places in _parts(potential, neighbors):
@@ -40,7 +47,9 @@ def chunk_gradients(potential, environments, neighbors):
     return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
 
 
-def member_gradients(committee, environments, neighbors):
+def member_gradients(
+    committee: Committee, environments: Environment, neighbors: Neighbors
+) -> tuple[Array, tuple[Array, ...]]:
     """As `chunk_gradients`, of all potentials of a committee: an axis of members in front of all arrays."""
     energies, gradients = [], []
     for part, axes in _stacked_parts(committee.potential, committee.axes):
@@ -109,7 +118,7 @@ def _has_fixed_cutoff(term):
     return isinstance(term.extent(), float | int)
 
 
-def where_described(part, function, environments):
+def where_described(part: Potential, function: Callable[[Environment], PyTree], environments: Environment) -> PyTree:
     """`function` of a chunk, or zeros where no atom of it is described."""
     if part.centers is None:
         return function(environments)

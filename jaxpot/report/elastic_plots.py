@@ -1,9 +1,13 @@
 """Figures of energy against volume and of elasticity, as `report.plots`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 from jaxpot import units
+from jaxpot.properties.elastic import ElasticConstants
+from jaxpot.properties.eos import EquationOfState
 from jaxpot.report.style import (
     BLUE,
     GREEN,
@@ -24,7 +28,9 @@ _MODULUS = "Young's modulus"
 _CUBIC_TOLERANCE = 1e-4
 
 
-def plot_equation_of_state(result, atoms=1, title=None, sd=None):
+def plot_equation_of_state(
+    result: EquationOfState, atoms: int = 1, title: str | None = None, sd: Any = None
+) -> Picture:
     """Energy against volume, the computed points and the curve through them.
 
     Args:
@@ -56,7 +62,7 @@ def plot_equation_of_state(result, atoms=1, title=None, sd=None):
     return figure
 
 
-def plot_elastic(result, title=None, slopes=None):
+def plot_elastic(result: ElasticConstants, title: str | None = None, slopes: Any = None) -> Picture:
     """Young's modulus by direction, in GPa, and the stiffness matrix as numbers.
 
     `slopes` (6, 6, R), derivatives of the stiffness by independent standard normal numbers, give both their standard
@@ -73,7 +79,7 @@ def plot_elastic(result, title=None, slopes=None):
     return figure
 
 
-def young_modulus(stiffness, directions):
+def young_modulus(stiffness: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Young's modulus along unit vectors, 1 / (n n n n : S).
 
     Args:
@@ -115,7 +121,7 @@ def _planes(stiffness):
     )
 
 
-def is_cubic(c):
+def is_cubic(c: np.ndarray) -> bool:
     """Whether a stiffness matrix (6, 6) has the form of a cubic crystal with its axes along x, y and z."""
     model = np.diag([c[0, 0]] * 3 + [c[3, 3]] * 3)
     model[:3, :3] += c[0, 1] * (1.0 - np.eye(3))

@@ -1,5 +1,7 @@
 """Summary of a simulation: means in equilibrium, with standard errors, as a document and in words."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from jaxpot.md.averages import block_average, equilibrated_from
@@ -14,7 +16,7 @@ _WORDS = {
 }
 
 
-def summary(table, atoms):
+def summary(table: Mapping[str, np.ndarray], atoms: int) -> dict[str, float | None]:
     """Means with standard errors of a `Thermo.table`, from where the run is in equilibrium.
 
     That is where potential energy, pressure and volume all are (`md.equilibrated_from`); of a run that is too short
@@ -47,7 +49,7 @@ def summary(table, atoms):
     return document
 
 
-def summary_text(document):
+def summary_text(document: Mapping[str, float | None]) -> str:
     """Summary in words, two lines."""
     parts = []
     for name, _, unit, digits in _QUANTITIES.values():

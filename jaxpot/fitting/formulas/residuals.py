@@ -50,13 +50,13 @@ class Labels:
     contents: jax.Array  # (F, S), the share of each element whose constant is found with the parameters, times weight
     absorbed: jax.Array  # (F, k), an orthonormal basis of what these constants can do
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Kind of label -> how many numbers there are."""
         weights = self.energy_weights, self.force_weights, self.stress_weights
         counts = (int(np.count_nonzero(w)) for w in weights)
         return {kind: count * size for kind, count, size in zip(KINDS, counts, (1, 3, 9), strict=True) if count}
 
-    def slices(self):
+    def slices(self) -> dict[str, slice]:
         """Kind of label -> where its numbers are among the residuals."""
         ends = np.cumsum([0, self.energies.size, self.forces.size, self.stresses.size])
         return {kind: slice(ends[k], ends[k + 1]) for k, kind in enumerate(KINDS)}

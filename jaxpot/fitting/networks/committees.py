@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -83,7 +84,7 @@ def readouts_from(term: Described, members: int) -> "Readouts":
 class Readouts:
     """Readouts of all members: a stacked `Neural`, whose constructor would refuse the axis in front."""
 
-    def __init__(self, stacked):
+    def __init__(self, stacked: Any) -> None:
         self.stacked = stacked
 
     def __getattr__(self, name):

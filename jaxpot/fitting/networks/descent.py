@@ -4,6 +4,7 @@ import math
 import os
 import time
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,19 @@ class Descent:
             part of each device.
     """
 
-    def __init__(self, recipe, networks, scales, names, batches, frozen, seed, say, checkpoint, run):
+    def __init__(
+        self,
+        recipe: Any,
+        networks: Any,
+        scales: Any,
+        names: Any,
+        batches: Any,
+        frozen: Any,
+        seed: int,
+        say: Any,
+        checkpoint: Any,
+        run: str,
+    ) -> None:
         self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
         self.training, self.validation, self.curved = map(_together, batches)
         self.names, self.key, self.validated = names, jax.random.key(seed), bool(batches[1])
