@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -19,6 +19,21 @@ FilePath = str | os.PathLike
 Elements = str | int | Sequence[str | int]  # symbols or atomic numbers
 Pbc = tuple[bool, bool, bool]
 Mesh = int | Sequence[int]  # points along the three reciprocal vectors, or along each of them
+
+
+if TYPE_CHECKING:
+
+    class ArrayField:
+        """A field that is given as numbers, lists, tables or arrays, and that the constructor makes an `Array` of."""
+
+        def __get__(self, node: object, owner: type | None = None) -> Array:
+            raise NotImplementedError
+
+        def __set__(self, node: object, value: Any) -> None:
+            raise NotImplementedError
+
+else:
+    ArrayField = jax.Array
 
 
 class AtomsLike(Protocol):

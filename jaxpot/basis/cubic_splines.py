@@ -17,13 +17,13 @@ import jax.numpy as jnp
 
 from jaxpot.core import linalg
 from jaxpot.core.precision import as_float, concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.errors import DataError
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
-class CubicSpline:
+class CubicSpline(Node):
     """One curve.
 
     Args:
@@ -32,8 +32,8 @@ class CubicSpline:
         slopes: (2,) at the first and the last knot; None: natural ends.
     """
 
-    knots: jax.Array
-    values: jax.Array
+    knots: ArrayField
+    values: ArrayField
     slopes: jax.Array | None = None
 
     def __post_init__(self):

@@ -20,15 +20,15 @@ import numpy as np
 
 from jaxpot.core.numbers import as_length, as_number
 from jaxpot.core.precision import as_float
-from jaxpot.core.pytree import put, pytree, static
+from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.errors import DataError
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 DEGREE = 5
 
 
 @pytree
-class QuinticSpline:
+class QuinticSpline(Node):
     """One curve.
 
     Args:
@@ -39,7 +39,7 @@ class QuinticSpline:
         ends_with_zero: whether it does, at t_n.
     """
 
-    coefficients: jax.Array
+    coefficients: ArrayField
     start: float = static()
     step: float = static()
     breaks: tuple = static()

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.typing import Array, PyTree, Vectors
 
@@ -17,7 +17,7 @@ _APART = 0.01  # A; and are this far from one another, so that no two neighbours
 
 
 @pytree
-class Environment:
+class Environment(Node):
     """What a local potential sees: one atom and its K neighbours, those within a shorter cutoff of the list first.
 
     Empty places hold distinct points just beyond the list's radius, so a formula needs no mask, only
@@ -50,7 +50,7 @@ class Environment:
 
 
 @pytree
-class Graph:
+class Graph(Node):
     """The environments of many atoms, and the structure that they belong to: geometry differentiable.
 
     Rows are those of `Neighbors`: sorted by element, with copies that are not `real`. Models of several hops go from

@@ -23,7 +23,7 @@ from vesin import NeighborList
 from jaxpot.core import linalg
 from jaxpot.core.elements import symbol
 from jaxpot.core.precision import is_traced, product, require_concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
 from jaxpot.typing import Array, PyTree, StructureLike
@@ -38,7 +38,7 @@ _MOST_CELLS = 2**29
 
 
 @pytree
-class Neighbors:
+class Neighbors(Node):
     """Dense rows of neighbours: topology, and the reference against which it is valid.
 
     Row i belongs to atom `centers[i]`; its k-th neighbour is the image of atom `others[i, k]` shifted by

@@ -7,7 +7,7 @@ through. Two classes of one package that share a name get different ones by `@py
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, dataclass_transform, overload
+from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 import jax
 
@@ -28,6 +28,14 @@ def static(**kwargs: Any) -> Any:
 def put(node: Any, name: str, value: Any) -> None:
     """Set a field of a pytree that is being made: only its `__post_init__` may."""
     object.__setattr__(node, name, value)
+
+
+class Node:
+    """Base by which type checkers know the method that `pytree` gives to every class."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; the checks of the constructor run again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]  # subclasses are dataclasses
 
 
 @overload
@@ -77,12 +85,8 @@ def pytree(cls=None, *, name=None, former=()):
             object.__setattr__(node, name, value)
         return node
 
-    def replace(self, **changes):
-        """A copy with some fields changed; the checks of the constructor run again."""
-        return dataclasses.replace(self, **changes)
-
     if "replace" not in cls.__dict__:
-        cls.replace = replace
+        cls.replace = Node.replace
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     setattr(cls, _NAME, f"{_package(cls)}:{name or cls.__qualname__}")
     for own_name in (class_name(cls), *former):

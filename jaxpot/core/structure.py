@@ -12,14 +12,14 @@ import numpy as np
 from jaxpot.core import data, linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
 from jaxpot.core.precision import as_float, concrete, is_traced, product, to_device
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.sites import from_sites, has_sites
 from jaxpot.errors import DataError, first_few
 from jaxpot.typing import AnyArray, Array, Scalar, StructureLike
 
 
 @pytree
-class Structure:
+class Structure(Node):
     """Atoms in a cell.
 
     Args:

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment
+from jaxpot.core.pytree import Node
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
 
 
-class Descriptor:
+class Descriptor(Node):
     """Base class. Subclasses are decorated with `@pytree`; what they hold is static.
 
     Attributes:
@@ -27,13 +28,15 @@ class Descriptor:
         chunk_elements: at most so many neighbours are evaluated at once.
     """
 
-    species = None
-    centers = None
-    smoothness = 99
-    kinks = None
-    one_vector = False
-    multiplicity = 1
-    chunk_elements = 4096
+    cutoff: float
+    dimension: int
+    species: tuple[int, ...] | None = None
+    centers: tuple[int, ...] | None = None
+    smoothness: int = 99
+    kinks: tuple[float, ...] | None = None
+    one_vector: bool = False
+    multiplicity: float | None = 1
+    chunk_elements: int = 4096
 
     def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Vectors (m, d) and their weights (m,): one for SOAP, pairs or triplets for the others."""

@@ -1,10 +1,10 @@
 """`Kernel`: the covariance of two descriptor vectors; and the algebra of kernels."""
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.typing import Array
 
 
-class Kernel:
+class Kernel(Node):
     """Base class. Subclasses are decorated with `@pytree`: array leaves are the hyperparameters."""
 
     def matrix(self, first: Array, second: Array) -> Array:

@@ -1,13 +1,12 @@
 """The squared exponential kernel with a length for every component."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -21,7 +20,7 @@ class SquaredExponential(Kernel):
         C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), equation 5.1.
     """
 
-    theta: jax.Array
+    theta: ArrayField
 
     def __post_init__(self):
         object.__setattr__(self, "theta", as_float(self.theta, "theta"))

@@ -8,7 +8,7 @@ from typing import Self
 import jax
 import numpy as np
 
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError
@@ -21,7 +21,7 @@ from jaxpot.typing import Array, FilePath, PyTree
 
 
 @pytree(name="MDCheckpoint", former=("jaxpot.md.checkpoint:Checkpoint",))
-class Checkpoint:
+class Checkpoint(Node):
     """State, short list, where the wide list was made, and what observers have kept.
 
     Sums depend in their last digits on the order of neighbours: the list itself is kept, not made anew.
@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 @pytree(name="MDClaim", former=("jaxpot.md.checkpoint:Claim",))
-class Claim:
+class Claim(Node):
     """In the place of the first checkpoint, while the files of a run are being created: they belong to it."""
 
     run: str = static()

@@ -14,17 +14,18 @@ import numpy as np
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced, require_concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.md.state import State, check_masses, maxwell, nothing_lost
 from jaxpot.observables import evaluate
+from jaxpot.potentials.base import Potential
 from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 from jaxpot.units import fs, kB
 
 
 @pytree
-class Ramp:
+class Ramp(Node):
     """A quantity that goes from `start` to `end` in `steps` steps, linearly, and stays there."""
 
     start: float
@@ -42,11 +43,13 @@ def value_at(quantity: Any, step: AnyArray) -> Any:
     return quantity.at(step) if isinstance(quantity, Ramp) else quantity
 
 
-class Dynamics:
+class Dynamics(Node):
     """Base of all ensembles; subclasses are pytrees with `potential` and `time_step` and define the two halves."""
 
-    barostat = False  # whether the cell changes and steps read the stress: in a run, others find NaN there
-    positive = ()  # names of further fields that must be positive
+    potential: Potential
+    time_step: float
+    barostat: bool = False  # whether the cell changes and steps read the stress: in a run, others find NaN there
+    positive: tuple[str, ...] = ()  # names of further fields that must be positive
 
     def __post_init__(self):
         for name in ("time_step", *self.positive):

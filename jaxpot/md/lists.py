@@ -18,7 +18,7 @@ from jaxpot.core import linalg
 from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import Neighbors, round_capacity
 from jaxpot.core.precision import product
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.potentials.base import Potential
 from jaxpot.typing import Array
@@ -28,7 +28,7 @@ _SLACK = 2  # places more than the first structure needs
 
 
 @pytree
-class Lists:
+class Lists(Node):
     """A wide list and a short one of the same atoms.
 
     needed: () int, the largest number of neighbours of a row when the short list was pruned: more than its capacity if

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.lists import Lists
 from jaxpot.md.state import State
@@ -13,7 +13,7 @@ GOING, WIDE, ROOM, BROKEN = range(4)
 
 
 @pytree
-class Progress:
+class Progress(Node):
     """Progress of a run: the state, its lists, and why it stopped.
 
     reason: () int: GOING (all steps are done), WIDE (the wide list is outgrown), ROOM (a row of the short list is

@@ -48,7 +48,7 @@ THERMO = (
 class Observer:
     """Base: keeps rows of numbers, each `row(dynamics, state)`; may write to an `AppendOnly` file."""
 
-    file = None
+    file: AppendOnly | None = None
 
     def __init__(self, every: int) -> None:
         self.every = as_whole(every, "every", 1, 10**12)

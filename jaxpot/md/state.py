@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.typing import AnyArray, Array, ArrayLike, Scalar
@@ -12,7 +12,7 @@ from jaxpot.units import kB
 
 
 @pytree
-class State:
+class State(Node):
     """State of a simulation: everything that a step needs and changes.
 
     structure: positions are not wrapped; velocities: (n, 3) in A per internal unit of time (as ASE's); forces (n, 3)

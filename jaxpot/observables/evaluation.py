@@ -12,7 +12,7 @@ from jaxpot.core.devices import sum_shares
 from jaxpot.core.fusion import kept
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import GeometryError
 from jaxpot.observables.buckets import in_buckets
@@ -26,7 +26,7 @@ from jaxpot.typing import AnyArray, Array, StructureLike
 
 
 @pytree
-class Evaluation:
+class Evaluation(Node):
     """What `evaluate` returns.
 
     energy () eV; energies (n,) eV per site; forces (n, 3) eV/A; stress (3, 3) eV/A^3 = +1/V dE/dstrain,

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 
 from jaxpot.core.chunks import CHUNK_ELEMENTS
 from jaxpot.core.graph import Environment, Graph
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.typing import Array, ArrayLike, DTypeLike, PyTree
+from jaxpot.typing import Array, ArrayField, ArrayLike, DTypeLike, PyTree
 
 DECLARED = (  # static attributes: a wrapper forwards them all
     "cutoff", "species", "centers", "smoothness", "kinks", "needs", "local", "edges_only", "reach", "shorter", "skin",
@@ -36,7 +36,7 @@ WHY_DOUBLE = (
 )
 
 
-class Potential:
+class Potential(Node):
     """Base class. Subclasses are decorated with `@pytree`: array leaves are the parameters.
 
     Static attributes:
@@ -59,17 +59,18 @@ class Potential:
             on an atom follows from its own row then.
     """
 
-    species = None
-    centers = None
-    smoothness = 99
-    needs = ()
-    local = True
-    edges_only = False
-    shorter = ()
-    skin = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
-    pairwise = False
-    double_only = False
-    chunk_elements = CHUNK_ELEMENTS
+    cutoff: float
+    species: tuple[int, ...] | None = None
+    centers: tuple[int, ...] | None = None
+    smoothness: int = 99
+    needs: tuple[str, ...] = ()
+    local: bool = True
+    edges_only: bool = False
+    shorter: tuple[float, ...] = ()
+    skin: float = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
+    pairwise: bool = False
+    double_only: bool = False
+    chunk_elements: int = CHUNK_ELEMENTS
 
     @property
     def kinks(self) -> tuple[float, ...] | None:
@@ -218,6 +219,8 @@ class Sum(Potential):
 class Wrapped(Potential):
     """Base of what changes how one other `potential` is computed, and neither its range nor what it knows."""
 
+    potential: Potential
+
     def batched(self) -> Potential:
         return self.replace(potential=self.potential.batched())
 
@@ -241,7 +244,7 @@ class Scaled(Wrapped):
     """A potential times a number (a parameter like any other)."""
 
     potential: Potential
-    factor: jax.Array
+    factor: ArrayField
 
     def __post_init__(self):
         leaves = jax.tree.leaves(self.potential)

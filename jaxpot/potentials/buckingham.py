@@ -1,13 +1,12 @@
 """The Buckingham potential."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -34,9 +33,9 @@ class Buckingham(EndedPair):
         R. A. Buckingham, Proc. R. Soc. A 168, 264 (1938).
     """
 
-    A: jax.Array
-    rho: jax.Array
-    C: jax.Array
+    A: ArrayField
+    rho: ArrayField
+    C: ArrayField
     cutoff: float = static()
     shift: str = static(default="none")
     species: tuple | None = static(default=None)

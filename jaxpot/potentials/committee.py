@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.potentials.base import Potential, parameter_names
 from jaxpot.typing import Array, PyTree
 
 
 @pytree
-class Committee:
+class Committee(Node):
     """Several potentials of one form that differ in some parameters only: those have an axis in front.
 
     `jp.evaluate` takes a committee as it takes a potential, with an axis of members in front of what it returns: what

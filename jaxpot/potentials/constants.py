@@ -1,6 +1,5 @@
 """A constant energy per element: reference energies of isolated atoms."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,7 +10,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.parameters import pick, species_numbers
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -25,7 +24,7 @@ class Constants(Potential):
             cohesion are not defined.
     """
 
-    energies: jax.Array
+    energies: ArrayField
     species: tuple | None = static(default=None)
     isolated: bool = static(default=True)
 

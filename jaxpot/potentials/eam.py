@@ -2,7 +2,6 @@
 
 from typing import Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,7 +14,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import OwnPrecision, Potential
 from jaxpot.potentials.parameters import species_numbers
-from jaxpot.typing import Array, DTypeLike
+from jaxpot.typing import Array, ArrayField, DTypeLike
 
 # Smaller jumps at the cutoff are taken for the rounding of a table that ends with zero.
 _JUMP_ENERGY, _JUMP_FORCE = 1e-12, 1e-10  # eV, eV/A
@@ -55,9 +54,9 @@ class EAM(OwnPrecision, Potential):
         Interpolation and ends: documentation of LAMMPS, `pair_style eam/alloy`, and comparison with it.
     """
 
-    embedding: jax.Array
-    density: jax.Array
-    pair: jax.Array
+    embedding: ArrayField
+    density: ArrayField
+    pair: ArrayField
     drho: float = static()
     dr: float = static()
     cutoff: float = static()

@@ -2,7 +2,6 @@
 
 from typing import Self
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
@@ -14,7 +13,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.pair_ends import put_pairs
 from jaxpot.potentials.parameters import check_positive, pick
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 _PAIRS = ("d", "beta", "c", "c0", "c1", "c2")
 _METALS = {  # d, A, beta, c, c0, c1, c2
@@ -51,13 +50,13 @@ class FinnisSinclair(Potential):
         the lattice constants, cohesive energies and elastic constants that they were fitted to.
     """
 
-    A: jax.Array
-    d: jax.Array
-    beta: jax.Array
-    c: jax.Array
-    c0: jax.Array
-    c1: jax.Array
-    c2: jax.Array
+    A: ArrayField
+    d: ArrayField
+    beta: ArrayField
+    c: ArrayField
+    c0: ArrayField
+    c1: ArrayField
+    c2: ArrayField
     species: tuple | None = static(default=None)
     cutoff: float | None = static(default=None)
 

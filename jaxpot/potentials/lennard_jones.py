@@ -1,6 +1,5 @@
 """The Lennard-Jones potential, with the ways of ending it that are in use."""
 
-import jax
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
@@ -9,7 +8,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive, pair_table
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -41,8 +40,8 @@ class LennardJones(EndedPair):
         J. E. Jones, Proc. R. Soc. A 106, 463 (1924); D. Berthelot, C. R. Acad. Sci. 126, 1703 (1898).
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
     cutoff: float = static()
     shift: str = static(default="none")
     species: tuple | None = static(default=None)

@@ -18,7 +18,7 @@ from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import OwnPrecision, Potential
 from jaxpot.potentials.parameters import check_positive, check_symmetric, per_species, pick, species_numbers
-from jaxpot.typing import Array, DTypeLike
+from jaxpot.typing import Array, ArrayField, DTypeLike
 
 GAMMA_KINDS = (0, 1, 3, 4, -5)
 _BY_ELEMENT = ("rho0", "re", "beta0", "beta1", "beta2", "beta3", "t1", "t2", "t3", "background", "strength")
@@ -72,20 +72,20 @@ class MEAM(OwnPrecision, Potential):
         Kinds of G, mixing, interpolation and ends: documentation of LAMMPS, `pair_style meam`, and comparison with it.
     """
 
-    pair: jax.Array
-    rho0: jax.Array
-    re: jax.Array
-    beta0: jax.Array
-    beta1: jax.Array
-    beta2: jax.Array
-    beta3: jax.Array
-    t1: jax.Array
-    t2: jax.Array
-    t3: jax.Array
-    background: jax.Array
-    strength: jax.Array
-    c_min: jax.Array
-    c_max: jax.Array
+    pair: ArrayField
+    rho0: ArrayField
+    re: ArrayField
+    beta0: ArrayField
+    beta1: ArrayField
+    beta2: ArrayField
+    beta3: ArrayField
+    t1: ArrayField
+    t2: ArrayField
+    t3: ArrayField
+    background: ArrayField
+    strength: ArrayField
+    c_min: ArrayField
+    c_max: ArrayField
     dr: float = static()
     end: float = static()
     width: float = static()

@@ -41,6 +41,7 @@ class MessagePassing(Potential):
         reach: A, (hops + 1) cutoffs; hops cutoffs where a subclass says that `start` looks at the element alone.
     """
 
+    hops: int
     local = False
     edges_only = True
     start_sees_neighbors = True

@@ -1,6 +1,5 @@
 """The Morse potential."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.core.graph import Environment
@@ -9,7 +8,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 _STEEPEST = 300.0  # exp(2 alpha r0) is 1e260 there; metals have 4 to 10
 
@@ -35,9 +34,9 @@ class Morse(EndedPair):
         P. M. Morse, Phys. Rev. 34, 57 (1929), equation 4.
     """
 
-    depth: jax.Array
-    alpha: jax.Array
-    r0: jax.Array
+    depth: ArrayField
+    alpha: ArrayField
+    r0: ArrayField
     cutoff: float = static()
     species: tuple | None = static(default=None)
     shift: str = static(default="none")

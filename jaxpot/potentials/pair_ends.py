@@ -42,6 +42,9 @@ class Pairs(Potential):
 class EndedPair(Pairs):
     """One with `cutoff`, `shift` and `onset`; subclasses check them with `put_end`."""
 
+    shift: str
+    onset: float | None
+
     @property
     def smoothness(self) -> int:
         return SMOOTHNESS[self.shift]

@@ -3,7 +3,6 @@
 import math
 from typing import Self
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside, switch
@@ -19,7 +18,7 @@ from jaxpot.potentials.parameters import (
     pick,
     species_numbers,
 )
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 _PARAMETERS = ("A", "xi", "p", "q", "r0")
 
@@ -46,11 +45,11 @@ class SecondMoment(Potential):
         F. Cleri, V. Rosato, Phys. Rev. B 48, 22 (1993), equations 1 to 5.
     """
 
-    A: jax.Array
-    xi: jax.Array
-    p: jax.Array
-    q: jax.Array
-    r0: jax.Array
+    A: ArrayField
+    xi: ArrayField
+    p: ArrayField
+    q: ArrayField
+    r0: ArrayField
     cutoff: float = static()
     onset: float | None = static(default=None)
     species: tuple | None = static(default=None)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxpot.core.graph import Environment, species_index
@@ -10,7 +9,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, power
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -33,8 +32,8 @@ class SoftSphere(EndedPair):
         W. G. Hoover et al., J. Chem. Phys. 52, 4931 (1970).
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
     cutoff: float = static()
     n: Any = static(default=12)
     shift: str = static(default="none")

@@ -3,7 +3,6 @@
 import math
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,7 +20,7 @@ from jaxpot.potentials.parameters import (
     power,
     species_numbers,
 )
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 _PAIRS = ("sigma", "a", "gamma", "A", "B")
 _TRIPLETS = ("epsilon", "lam", "cos_theta0")
@@ -66,14 +65,14 @@ class StillingerWeber(Potential):
         Multi-species rules and tol: documentation of LAMMPS, `pair_style sw`.
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
-    a: jax.Array
-    lam: jax.Array
-    gamma: jax.Array
-    cos_theta0: jax.Array
-    A: jax.Array
-    B: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
+    a: ArrayField
+    lam: ArrayField
+    gamma: ArrayField
+    cos_theta0: ArrayField
+    A: ArrayField
+    B: ArrayField
     p: Any = static(default=4)
     q: Any = static(default=0)
     tol: Any = static(default=0.0)

@@ -16,7 +16,7 @@ from jaxpot.potentials.parameters import (
     pick,
     species_numbers,
 )
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 _ONE_EACH = ("A", "B", "lam", "mu", "beta", "n", "c", "d", "h", "R", "S")
 
@@ -48,18 +48,18 @@ class Tersoff(Potential):
         J. Tersoff, Phys. Rev. B 39, 5566 (1989), equations 1 to 3 (omega = 1).
     """
 
-    A: jax.Array
-    B: jax.Array
-    lam: jax.Array
-    mu: jax.Array
-    beta: jax.Array
-    n: jax.Array
-    c: jax.Array
-    d: jax.Array
-    h: jax.Array
-    R: jax.Array
-    S: jax.Array
-    chi: jax.Array = 1.0
+    A: ArrayField
+    B: ArrayField
+    lam: ArrayField
+    mu: ArrayField
+    beta: ArrayField
+    n: ArrayField
+    c: ArrayField
+    d: ArrayField
+    h: ArrayField
+    R: ArrayField
+    S: ArrayField
+    chi: ArrayField = 1.0
     species: tuple | None = static(default=None)
     cutoff: float | None = static(default=None)
 

@@ -14,7 +14,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, pick, species_numbers
 from jaxpot.potentials.tersoff import angular, bond_order
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 _PAIRS = ("A", "lam", "B", "mu", "beta", "n")
 _TRIPLETS = ("R", "D", "gamma", "lam3", "c", "d", "h")
@@ -54,18 +54,18 @@ class TersoffTriplets(Potential):
         Entries of triplets: documentation of LAMMPS, `pair_style tersoff`.
     """
 
-    A: jax.Array
-    B: jax.Array
-    lam: jax.Array
-    mu: jax.Array
-    beta: jax.Array
-    n: jax.Array
-    c: jax.Array
-    d: jax.Array
-    h: jax.Array
-    R: jax.Array
-    D: jax.Array
-    gamma: jax.Array = 1.0
+    A: ArrayField
+    B: ArrayField
+    lam: ArrayField
+    mu: ArrayField
+    beta: ArrayField
+    n: ArrayField
+    c: ArrayField
+    d: ArrayField
+    h: ArrayField
+    R: ArrayField
+    D: ArrayField
+    gamma: ArrayField = 1.0
     lam3: jax.Array | None = None
     m: Any = static(default=3)
     species: tuple | None = static(default=None)

@@ -1,6 +1,5 @@
 """The potential of Wang, Ramirez-Hinestrosa, Dobnikar and Frenkel."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
@@ -11,7 +10,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import Pairs, put_pairs
 from jaxpot.potentials.parameters import check_positive
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -39,9 +38,9 @@ class WangFrenkel(Pairs):
         LAMMPS: `pair_style wf/cut`.
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
-    rc: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
+    rc: ArrayField
     nu: int = static(default=1)
     mu: int = static(default=1)
     species: tuple | None = static(default=None)

@@ -1,6 +1,5 @@
 """The universal screened nuclear repulsion of Ziegler, Biersack and Littmark."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
@@ -11,7 +10,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import pick, species_numbers
-from jaxpot.typing import Array
+from jaxpot.typing import Array, ArrayField
 
 COULOMB = 14.399645  # eV A, e^2 / (4 pi epsilon_0) as LAMMPS has it in metal units: part of the definition
 _AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
@@ -51,9 +50,9 @@ class ZBL(Potential):
     inner: float = static()
     outer: float = static()
     species: tuple | None = static(default=None)
-    amplitudes: jax.Array = _AMPLITUDES
-    decays: jax.Array = _DECAYS
-    length: jax.Array = _LENGTH
+    amplitudes: ArrayField = _AMPLITUDES
+    decays: ArrayField = _DECAYS
+    length: ArrayField = _LENGTH
 
     smoothness = 2
     pairwise = True

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential
@@ -12,7 +12,7 @@ from jaxpot.typing import ArrayLike
 
 
 @pytree
-class Blocks:
+class Blocks(Node):
     """First and second derivatives of the energy by strains e (s) and by displacements u (3n) alike in all cells.
 
     by_strain (s, s) eV, coupling (3n, s) eV/A, internal (3n, 3n) eV/A^2, slope dE/de (s,) eV, pull dE/du (3n,) eV/A.

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core import linalg
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import (
@@ -30,7 +30,7 @@ def _constant(i, j):
 
 
 @pytree
-class ElasticConstants:
+class ElasticConstants(Node):
     """Stiffness matrix and what follows from it; all eV/A^3 (divide by `units.GPa`).
 
     voigt: (6, 6), order xx yy zz yz xz xy, engineering shear strains, in the Cartesian axes of the structure.

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import evaluate_many
@@ -18,7 +18,7 @@ from jaxpot.typing import Array, ArrayLike, StructureLike
 
 
 @pytree
-class EquationOfState:
+class EquationOfState(Node):
     """volumes (n,) A^3 and energies (n,) eV of the cell; the fitted minimum: volume A^3, energy eV,
     bulk modulus eV/A^3, its first derivative by pressure (no unit) and its second, A^3/eV."""
 

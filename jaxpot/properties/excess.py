@@ -13,7 +13,7 @@ import numpy as np
 from jaxpot.core.data import counted, taken
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced, to_device
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
@@ -24,7 +24,7 @@ from jaxpot.typing import Array, ArrayLike
 
 
 @pytree
-class Arrangement:
+class Arrangement(Node):
     """Atoms of a crystal, each in a cell of its own choice, moved, in a larger cell.
 
     sources: (n,) which atom of the crystal; shifts: (n, 3) integers, in which of its cells; lattice: (3, 3) integers,
@@ -68,7 +68,7 @@ class Arrangement:
 
 
 @pytree
-class ExcessEnergy:
+class ExcessEnergy(Node):
     """What `vacancy_energy` and `surface_energy` return.
 
     energy: () eV of a vacancy, eV/A^2 of a surface (divide by `units.J_per_m2`); structure: the relaxed cell with the

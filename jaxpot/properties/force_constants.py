@@ -8,14 +8,14 @@ import numpy as np
 
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import require_concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.properties.site_hessians import SiteHessians
 from jaxpot.typing import AnyArray, Array, ArrayLike
 
 
 @pytree
-class ForceConstants:
+class ForceConstants(Node):
     """values (nR, n, 3, n, 3) eV/A^2: d2E / du_a(0) du_b(R); cells (nR, 3) integers R; masses (n,) amu."""
 
     values: jax.Array
@@ -74,7 +74,7 @@ def fold(sites: SiteHessians, masses: Array, cells: AnyArray, index: AnyArray) -
 
 
 @pytree
-class NearestImages:
+class NearestImages(Node):
     """Where the atoms of a supercell are as seen from the home cell: pairs belong to their nearest images.
 
     cells (nR, 3) integers; index (images, choices) cells of the choices; share (images, choices, n, n): several images

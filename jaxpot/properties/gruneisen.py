@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, internal_response, require_stable, symmetric_coordinates
@@ -23,7 +23,7 @@ _FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of 
 
 
 @pytree
-class Gruneisen:
+class Gruneisen(Node):
     """Mode Grueneisen parameters gamma (..., 3n) at q (..., 3), in the order of frequencies (..., 3n).
 
     Within a degenerate subspace they are those that the strain lifts it into, the largest first. NaN marks
@@ -36,7 +36,7 @@ class Gruneisen:
 
 
 @pytree
-class GruneisenBands:
+class GruneisenBands(Node):
     """`Gruneisen` along a path, with distances (nq,) 1/A, ticks and labels of special points."""
 
     q: jax.Array

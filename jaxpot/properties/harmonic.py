@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.precision import concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
@@ -26,7 +26,7 @@ from jaxpot.typing import AnyArray, Array, ArrayLike, Mesh, StructureLike
 
 
 @pytree
-class Harmonic:
+class Harmonic(Node):
     """At temperatures (t,) K, per cell: free_energy and energy (t,) eV, entropy and heat_capacity (t,) eV/K.
 
     The static energy of the crystal is not included; the zero-point energy is.

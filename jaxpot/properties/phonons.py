@@ -25,7 +25,7 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core.precision import host_float, is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
@@ -37,7 +37,7 @@ from jaxpot.typing import Array, ArrayLike, Mesh, StructureLike
 
 
 @pytree
-class Phonons:
+class Phonons(Node):
     """q (..., 3) fractional; frequencies (..., 3n) ascending, imaginary ones as negative numbers, internal
     units (divide by `units.THz`); eigenvectors (..., 3n, 3n), columns, mass-weighted and orthonormal, with
     phases of lattice vectors (exp(2 pi i q.R), not of positions)."""
@@ -48,7 +48,7 @@ class Phonons:
 
 
 @pytree
-class PhononBands:
+class PhononBands(Node):
     """Frequencies (nq, 3n) along a path: q (nq, 3), distances (nq,) 1/A, ticks and labels of special points."""
 
     q: jax.Array
@@ -65,7 +65,7 @@ class PhononBands:
 
 
 @pytree
-class PhononDos:
+class PhononDos(Node):
     """Density of states: density (m,) modes per unit frequency and cell (integrates to 3n) at frequencies (m,).
 
     width: () standard deviation of the Gaussians that it is made of.

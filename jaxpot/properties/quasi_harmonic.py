@@ -15,7 +15,7 @@ import numpy as np
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced, to_device
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import energy
@@ -154,7 +154,7 @@ class QuasiHarmonic:
 
 
 @pytree
-class _Jets:
+class _Jets(Node):
     """To second order in the strains e (m,): energy slope (m,), curvature (m, m) of E(e), eV; the dynamical
     matrices D (nq, N, N), their first (nq, N, N, m) and second derivatives (nq, N, N, m, m)."""
 
@@ -166,7 +166,7 @@ class _Jets:
 
 
 @pytree
-class _Derivatives:
+class _Derivatives(Node):
     gradient: jax.Array  # dF/de (m,)
     second: jax.Array  # d2F/de de (m, m)
     mixed: jax.Array  # d2F/de dT (m,)

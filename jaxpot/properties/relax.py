@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
@@ -22,7 +22,7 @@ _SKIN = 0.8  # A
 
 
 @pytree
-class Relaxation:
+class Relaxation(Node):
     """What `relax` returns.
 
     structure: the relaxed structure; energy () eV, without the work of the pressure; fmax () the largest

@@ -23,7 +23,7 @@ from jaxpot import units
 from jaxpot.checks import check_potential, checked_neighbors
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete, is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning, ResourceError
 from jaxpot.observables import evaluate_by_strain, hessian_vector_product
@@ -53,7 +53,7 @@ _COMMENSURATE = 1e-6
 
 
 @pytree
-class Sites:
+class Sites(Node):
     """Part of a local potential."""
 
     sites: SiteHessians
@@ -79,7 +79,7 @@ class Sites:
 
 
 @pytree
-class OfEnergy:
+class OfEnergy(Node):
     """Part whose total energy is differentiated, in the given cell; its subclasses know wave vectors as well."""
 
     potential: Potential
@@ -140,7 +140,7 @@ class Images(OfEnergy):
 
 
 @pytree
-class SecondOrder:
+class SecondOrder(Node):
     """A crystal and the second derivatives of its energy.
 
     All methods are pure and differentiable; for concrete values they are compiled once for each shape.
@@ -211,7 +211,7 @@ class SecondOrder:
 
 
 @pytree
-class Route:
+class Route(Node):
     """How second derivatives of a potential are made: lists and topology of one crystal, which serve its strains."""
 
     listed: Neighbors

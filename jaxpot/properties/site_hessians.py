@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.graph import Environment, connect
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables import poison
@@ -24,7 +24,7 @@ _BATCH = 16  # sites at once
 
 
 @pytree
-class SiteHessians:
+class SiteHessians(Node):
     """Rows as in `Neighbors`: vectors and gradients (m, K, 3), hessians (m, K, 3, K, 3); empty places are zero."""
 
     vectors: jax.Array  # A

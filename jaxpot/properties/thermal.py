@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal
@@ -27,7 +27,7 @@ _FINE_STEP = 5e-4  # strain of the differences for smooth potentials
 
 
 @pytree
-class ThermalExpansion:
+class ThermalExpansion(Node):
     """The quasi-harmonic crystal at temperatures (t,) K.
 
     cells (t, 3, 3) A; volumes (t,) A^3; alpha (t,) 1/K, a third of the volume expansion; alpha_tensor

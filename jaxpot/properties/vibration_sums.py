@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.core.precision import concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.properties.harmonic import Harmonic, check_temperatures
 from jaxpot.properties.modes import mode_energy, mode_entropy, mode_free_energy, mode_heat_capacity
@@ -26,7 +26,7 @@ _SHAPES = ("monatomic", "linear", "nonlinear")  # by the number of rotations: 0,
 
 
 @pytree
-class IdealGas:
+class IdealGas(Node):
     """An ideal gas at temperatures (t,) K and a pressure () eV/A^3, per molecule.
 
     energy, enthalpy, gibbs_energy (t,) eV, with the zero-point energy and without the static energy of the molecule;

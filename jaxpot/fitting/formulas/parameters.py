@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import as_float
-from jaxpot.core.pytree import leaf_fields, pytree, static
+from jaxpot.core.pytree import Node, leaf_fields, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, Sum, cast, parameter_names
 
@@ -18,7 +18,7 @@ _NUDGE = 1e-3  # relative: far more than the rounding that symmetric tables may 
 
 
 @pytree
-class Parameters:
+class Parameters(Node):
     """Numbers of a potential that are searched for, as coordinates y from 0 to 1 between their bounds.
 
     Where both bounds have one sign, y is linear in the logarithm.

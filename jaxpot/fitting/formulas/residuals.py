@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxpot.core.chunks import CHUNK_ELEMENTS, chunk_shape
 from jaxpot.core.graph import Graph, connect
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.data.frame import Frame
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
@@ -25,7 +25,7 @@ _ARRAYS = ("x", "y", "z", "distances", "filled", "numbers", "center_numbers", "c
 
 
 @pytree
-class EnvironmentRows:
+class EnvironmentRows(Node):
     """Environments in chunks, (C, m, ...): those of all frames whose rows have one width."""
 
     graph: Graph
@@ -34,7 +34,7 @@ class EnvironmentRows:
 
 
 @pytree
-class Labels:
+class Labels(Node):
     """F frames with A atoms together, their labels, and weights: 1 / (sigma sqrt(number of labels)), 0 without one."""
 
     rows: tuple

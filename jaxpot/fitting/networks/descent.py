@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxpot.core.devices import AXIS, sharing
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.networks.precomputed import hessian_products, predicted
@@ -24,7 +24,7 @@ _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have
 
 
 @pytree
-class _State:
+class _State(Node):
     """State that goes from step to step: all with the members in front."""
 
     networks: tuple
@@ -34,7 +34,7 @@ class _State:
 
 
 @pytree(name="TrainingCheckpoint", former=("jaxpot.fitting.descent:_Kept",))
-class _Kept:
+class _Kept(Node):
     """Checkpoint: leaves of the state and of the best weights, and where the training is."""
 
     leaves: tuple

@@ -14,7 +14,7 @@ import numpy as np
 from jaxpot.core.chunks import cut
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.descriptors.base import Descriptor
 
@@ -22,7 +22,7 @@ _ROWS = 8  # atoms whose derivatives are computed at once
 
 
 @pytree
-class NetworkInputs:
+class NetworkInputs(Node):
     """Inputs of one network in a batch: R vectors that q neighbours change each; spare ones have weight 0."""
 
     vectors: jax.Array  # (R, d), shifted and mixed
@@ -36,7 +36,7 @@ class NetworkInputs:
 
 
 @pytree
-class Batch:
+class Batch(Node):
     """B frames with A atoms together, their targets, and 1 / sigma of these: 0 where there is no target."""
 
     inputs: tuple
@@ -51,7 +51,7 @@ class Batch:
 
 
 @pytree
-class HessianBatch:
+class HessianBatch(Node):
     """Frames with A atoms together and products of their Hessians with displacements."""
 
     inputs: tuple
