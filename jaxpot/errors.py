@@ -27,7 +27,7 @@ def escaped(text: str) -> str:
     return "".join(_spelled(c) if unicodedata.category(c) in _ACTING and c not in "\n\t" else c for c in text)
 
 
-def printable(text: object) -> str:
+def printable(text: str) -> str:
     """A text for a message: `escaped`, and without the middle if it is very long."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST - 400]} [...] {text[-400:]}"
@@ -95,8 +95,8 @@ class PrecisionError(JaxpotError):
 
 def first_few(names: Sequence[object], most: int = 6) -> str:
     """The first names of a list, for messages: `a, b and 7 more`."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    words = [str(name) for name in names[:most]]
+    return ", ".join(words) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _place(file, line):

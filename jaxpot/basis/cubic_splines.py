@@ -90,7 +90,9 @@ def evaluate(splines: tuple[CubicSpline, ...], which: Array, x: Array) -> Array:
         which: index of the spline for each x (int32, within bounds), or one for all.
         x: abscissae.
     """
-    index, left, offset = 0, 0.0, 0
+    index: int | Array = 0
+    left: float | Array = 0.0
+    offset = 0
     for k, spline in enumerate(splines):
         piece = jnp.sum(x[..., None] >= spline.knots, axis=-1, dtype=jnp.int32)
         anchors = jnp.concatenate([spline.knots[:1], spline.knots])

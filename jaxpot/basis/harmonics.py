@@ -45,14 +45,14 @@ def real_harmonics(l_max: int, x: Array, y: Array, z: Array) -> list[Array]:
     parts = jnp.split(polynomials, np.cumsum(np.arange(1, l_max + 1)), axis=-1)
     # The products with unit matrices are made once: else XLA repeats the recurrences wherever a power is used.
     unit = jnp.eye(l_max + 1, dtype=z.dtype)
-    real, imaginary = (
+    cosines, sines = (
         jnp.matmul(jnp.stack(part[: l_max + 1], axis=-1), unit, precision="highest") for part in (real, imaginary)
     )
     found = [parts[0]]
     for n in range(1, l_max + 1):
         part = parts[n]  # (K, n + 1)
-        negative = part[..., 1:] * imaginary[..., 1 : n + 1]
-        found.append(jnp.concatenate([negative, part * real[..., : n + 1]], axis=-1))
+        negative = part[..., 1:] * sines[..., 1 : n + 1]
+        found.append(jnp.concatenate([negative, part * cosines[..., : n + 1]], axis=-1))
     return found
 
 

@@ -29,7 +29,7 @@ def fit_spline(
     end: float,
     step: float,
     ends_with_zero: bool = False,
-) -> QuinticSpline:
+) -> tuple[QuinticSpline, np.ndarray]:
     """The spline with the fewest of these knots that passes all points within tolerance / weight, where one does.
 
     Args:

@@ -20,6 +20,7 @@ from jaxpot.cli.model import (
     smooth_if_asked,
 )
 from jaxpot.cli.numbers import count, kelvin, pressure
+from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import read_structure, start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
@@ -45,7 +46,7 @@ examples:
 """
 
 
-def arguments(parser: ArgumentParser) -> None:
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument(
         "--structure", required=True, metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]"
@@ -99,7 +100,8 @@ def run(options: Namespace, console: Console) -> None:
     structure, _ = read_structure(options.structure, check_size)
     for one in models.values():  # before the first minutes: is each of them a model that knows the crystal?
         check_species(load_posterior(one)[0], structure)
-    root, documents = output_folder(options.out), {}
+    root = output_folder(options.out)
+    documents: dict[str, dict] = {}
     for name, one in models.items():
         console.progress(f"card of {name}, {len(documents) + 1} of {len(models)}")
         documents[name] = _card(one, root / name, console).document()

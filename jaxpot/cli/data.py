@@ -49,7 +49,7 @@ def data_arguments(parser: ArgumentParser) -> None:
 def read(options: Namespace, files: Sequence[str], e0: Any) -> Dataset:
     """The `Dataset` of some files, read as the arguments say."""
     found = {name: getattr(options, name) for name in _LABELS if getattr(options, name) is not None}
-    keys = {name: None if key.lower() == "none" else key for name, key in found.items()}
+    keys: dict[str, Any] = {name: None if key.lower() == "none" else key for name, key in found.items()}
     if options.incomplete:
         keys["require"] = ()
     return read_dataset(files, e0=e0, **keys)

@@ -3,6 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, console: Console) -> None:
     root = output_folder(options.out)
     folders = {name: output_folder(root / name) for name in ("oracle", "gap")}
-    oracle = catalog.load(ORACLE)
+    oracle = cast(Potential, catalog.load(ORACLE))
     crystal = start(CRYSTAL, oracle, console)
     found, posterior, report = _fit(oracle, crystal, root, console)
     console.text(f"{error_table(report)}\n")
@@ -166,5 +167,8 @@ def with_free_atoms(dataset: Dataset, oracle: Potential, crystal: Structure) -> 
     """One more frame, the crystal at twice its size: without it a GAP knows nothing of a free atom."""
     apart = crystal.strained(np.eye(3))
     found = evaluate(oracle, apart)
-    frame = Frame(apart, energy=found.energy, forces=found.forces, stress=found.stress, config_type="free atoms")
+    frame = Frame(
+        apart, energy=float(found.energy), forces=np.asarray(found.forces), stress=np.asarray(found.stress),
+        config_type="free atoms",
+    )
     return replace(dataset, frames=(*dataset.frames, frame))

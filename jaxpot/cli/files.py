@@ -55,7 +55,7 @@ def write_text(path: FilePath, text: str) -> None:
     write_atomically(path, text.encode())
 
 
-def write_structure(path: FilePath, structure: Structure, rehearse: bool = False) -> None:
+def write_structure(path: Path, structure: Structure, rehearse: bool = False) -> None:
     """Write a structure in the format of the file's ending, atomically.
 
     Args:

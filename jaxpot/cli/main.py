@@ -3,7 +3,6 @@
 import argparse
 import sys
 import warnings
-from argparse import ArgumentParser
 from collections.abc import Sequence
 
 import jax
@@ -36,7 +35,7 @@ _EPILOG = """examples:
 """
 
 
-def parser(words: Sequence[str] = ()) -> ArgumentParser:
+def parser(words: Sequence[str] = ()) -> Parser:
     """The parser of the whole command line, which is `words`: some arguments depend on it."""
     shared = Parser(add_help=False)
     group = shared.add_argument_group("output and cache")

@@ -1,6 +1,6 @@
 """`jaxpot md`: molecular dynamics of a structure, into a folder, and on from where it was interrupted."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 from jaxpot import md, units
 from jaxpot.cli.analyse import diffusion_lines, note_lines, write_curves
@@ -8,6 +8,7 @@ from jaxpot.cli.console import Console
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.model import load_model, model_argument, smooth_argument, smooth_if_asked
 from jaxpot.cli.numbers import count
+from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.md.curves import LEAST
@@ -36,7 +37,7 @@ examples:
 """
 
 
-def arguments(parser: ArgumentParser) -> None:
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into; made if it is not there")

@@ -84,7 +84,7 @@ class CommandParser(Parser):
 
     def usage_of_words(self) -> str:
         """Positional arguments as the usage shows them, such as MODEL STRUCTURES."""
-        names = [action.metavar or action.dest for action in self._get_positional_actions()]
+        names = [str(action.metavar or action.dest) for action in self._get_positional_actions()]
         return (" ".join(names) or "flags only, no words") + self.about_words
 
     def _greedy(self):

@@ -1,6 +1,6 @@
 """`jaxpot relax`: atoms, and on request the cell, to the nearest minimum."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from jaxpot import units
 from jaxpot.cli.console import Console
 from jaxpot.cli.files import output_file, write_structure
 from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
@@ -25,7 +26,7 @@ examples:
 _EVERY = 20  # evaluations between two lines of progress
 
 
-def arguments(parser: ArgumentParser) -> None:
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write the relaxed structure")

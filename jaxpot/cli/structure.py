@@ -43,7 +43,7 @@ def read_structure(spec: str, check_size: Callable[[int], object] | None = None)
     Args: those of `start`.
     """
     declared = io.declared_atoms(spec) if check_size else None
-    if declared is not None:
+    if check_size and declared is not None:
         check_size(declared)
     structure, given = io.structure_from_spec(spec)
     if check_size:

@@ -1,6 +1,6 @@
 """`jaxpot vibrations`: normal modes of a molecule, a cluster or a slab, and what follows from them."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from jaxpot.checks import check_species
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.parser import CommandParser
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.properties.relax import relax
 from jaxpot.properties.vibrations import vibrations
@@ -26,7 +27,7 @@ examples:
 """
 
 
-def arguments(parser: ArgumentParser) -> None:
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", metavar="FILE", help="where to write the result with all modes, as JSON")

@@ -36,7 +36,7 @@ def block_shape(
 
 def cut(neighbors: Neighbors, blocks: int, size: int) -> tuple[Array, ...]:
     """The rows of a list as (blocks, size, ...); the last block is filled with copies that are not real."""
-    rows = row_arrays(neighbors)
+    rows = list(row_arrays(neighbors))
     count = rows[0].shape[0]
     spare = blocks * size - count
     if spare:

@@ -7,6 +7,7 @@ multiplies those that count something (`EXTENSIVE`) by the number of its cells. 
 that name atoms.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -137,7 +138,7 @@ def _repeated_bonds(bonds, n, repeats):
     return to_device(rows.reshape(-1, 5).astype(np.int32))
 
 
-def from_ase(atoms: Any, names: tuple = ()) -> dict:
+def from_ase(atoms: Any, names: Sequence[str] = ()) -> dict:
     """`atom_data` and `system_data` of an `ase.Atoms`: initial charges and moments, the total charge, and `names`.
 
     Args:

@@ -1,11 +1,12 @@
 """Symbols, standard atomic weights (IUPAC 2016; the most stable isotope where there is none) and covalent radii."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 import numpy as np
 
 from jaxpot.errors import DataError
-from jaxpot.typing import ArrayLike
+from jaxpot.typing import AnyArray
 
 SYMBOLS = (
     "X "  # atomic number 0 marks padding
@@ -62,6 +63,6 @@ def symbol(number: int) -> str:
     return SYMBOLS[number] if 0 <= number < len(SYMBOLS) else f"Z={number}"
 
 
-def name_species(numbers: ArrayLike) -> str:
+def name_species(numbers: AnyArray | Collection[int]) -> str:
     """The distinct elements of a list of atomic numbers, for messages: `Si, C`."""
     return ", ".join(symbol(int(z)) for z in sorted(set(np.asarray(numbers).tolist())))

@@ -69,7 +69,7 @@ class Graph(Node):
     real: jax.Array  # (m,)
     n_atoms: int = static()
     inner: tuple = static(default=())
-    structure: Structure | None = None
+    structure: Structure = None  # type: ignore[assignment]  # `connect` gives it; environments do not need it
     plan: Any = None  # what the potential has prepared on the host (`Potential.plan`)
 
     def on_atoms(self, rows: PyTree) -> PyTree:
@@ -166,7 +166,7 @@ def connect_rows(
     )
 
 
-def species_index(species: tuple[int, ...], numbers: Array) -> Array:
+def species_index(species: tuple[int, ...] | None, numbers: Array) -> Array:
     """Position of each atomic number in the tuple `species`; all zero, at no cost, for one species.
 
     Numbers that are not in the tuple get 0: the framework has refused them before (typed error) or

@@ -13,7 +13,7 @@ too if atoms have been added or removed by turning padding into atoms or the rev
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from jaxpot.core.precision import is_traced, product, require_concrete
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
-from jaxpot.typing import Array, PyTree, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayLike, PyTree, StructureLike
 
 _MARGIN = 0.01  # A; a list never ends exactly at the cutoff, where the next shell of a crystal may sit
 _SEARCH = 0.2  # A; how far beyond the list we look for the nearest pair that is not in it
@@ -73,7 +73,7 @@ class Neighbors(Node):
         """cutoff + skin, A."""
         return self.cutoff + self.skin
 
-    def plan(self, k: int) -> PyTree:
+    def plan(self, k: Any) -> PyTree:
         """The plan of the k-th addend of a potential, None if it has none."""
         return self.plans[k] if self.plans else None
 
@@ -247,7 +247,7 @@ def round_capacity(count: int) -> int:
     return max(4, -(-count // step) * step)
 
 
-def periodic_cell(cell: np.ndarray, pbc: Sequence[bool]) -> np.ndarray:
+def periodic_cell(cell: AnyArray, pbc: ArrayLike) -> np.ndarray:
     """The cell with the vectors of open axes replaced by unit vectors normal to the periodic ones (NumPy)."""
     pbc = np.asarray(pbc)
     full = np.array(cell, dtype=np.float64)

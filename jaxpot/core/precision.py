@@ -22,11 +22,12 @@ def as_float(value: Any, name: str = "value", finite: bool = True) -> Array:
         PrecisionError: x64 is off and `value` is not float32: JAX would round it without a word.
         DataError: not numbers, or not finite.
     """
+    array: AnyArray
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         array = value
     else:
         array = host_float(value, name)
-    if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:
+    if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise PrecisionError(
             f"{name} is given in double precision, but JAX has x64 switched off and would round it to "
             f"float32. To keep double precision, {_REMEDY}; for single precision pass float32 arrays."
@@ -63,14 +64,14 @@ def is_traced(*trees: PyTree) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for tree in trees for leaf in jax.tree.leaves(tree))
 
 
-def concrete(array: AnyArray) -> np.ndarray | None:
+def concrete(array: Any) -> np.ndarray | None:
     """The NumPy value of an array, also while it is being differentiated; None under jit or vmap."""
     if isinstance(array, jax.core.Tracer):
         array = jax.lax.stop_gradient(array)
     return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
-def require_concrete(array: AnyArray, what: str, remedy: str) -> np.ndarray:
+def require_concrete(array: Any, what: str, remedy: str) -> np.ndarray:
     """Like `concrete`, with a typed error that says what to do instead."""
     value = concrete(array)
     if value is None:

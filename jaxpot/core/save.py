@@ -32,7 +32,7 @@ def save_tree(tree: PyTree, path: FilePath) -> None:
     Raises:
         DataError: the tree holds something that is neither an array nor plain static data.
     """
-    blobs = []
+    blobs: list[bytes] = []
     body = _describe(tree, blobs)
     blob = b"".join(blobs)
     header = {"tree": body, "bytes": len(blob), "arrays_sha256": hashlib.sha256(blob).hexdigest()}

@@ -11,11 +11,11 @@ import numpy as np
 
 from jaxpot.core import data, linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
-from jaxpot.core.precision import as_float, concrete, is_traced, product, to_device
+from jaxpot.core.precision import as_float, concrete, is_traced, product, require_concrete, to_device
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.sites import from_sites, has_sites
 from jaxpot.errors import DataError, first_few
-from jaxpot.typing import AnyArray, Array, Scalar, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayField, ArrayLike, Scalar
 
 
 @pytree
@@ -39,14 +39,14 @@ class Structure(Node):
         PrecisionError: double precision given while JAX has x64 off.
     """
 
-    positions: jax.Array
-    cell: jax.Array
-    numbers: jax.Array
-    masses: jax.Array = None
+    positions: ArrayField
+    cell: ArrayField
+    numbers: ArrayField
+    masses: ArrayField = None  # type: ignore[assignment]  # the constructor fills it
     pbc: Any = static(default=(True, True, True))
-    atom_data: dict = None
-    system_data: dict = None
-    extras: dataclasses.InitVar[dict] = None
+    atom_data: dict = None  # type: ignore[assignment]
+    system_data: dict = None  # type: ignore[assignment]
+    extras: dataclasses.InitVar[dict | None] = None
 
     former_fields = {"extras": "atom_data"}  # of files
 
@@ -83,7 +83,7 @@ class Structure(Node):
         return dataclasses.replace(self, **({"extras": None} | changes))
 
     @classmethod
-    def of(cls, atoms: StructureLike, needs: Sequence[str] = ()) -> "Structure":
+    def of(cls, atoms: Any, needs: Sequence[str] = ()) -> "Structure":
         """A `Structure` from an `ase.Atoms`, a structure or molecule of pymatgen, or anything with their attributes.
 
         A `Structure` is returned as it is. Initial charges and magnetic moments of ASE become data of atoms, a
@@ -137,7 +137,7 @@ class Structure(Node):
     @property
     def symbols(self) -> list[str]:
         """Chemical symbols, a list of strings."""
-        return [symbol(int(z)) for z in concrete(self.numbers)]
+        return [symbol(int(z)) for z in require_concrete(self.numbers, "the elements", "name them outside of jit")]
 
     @property
     def volume(self) -> Scalar:
@@ -158,7 +158,7 @@ class Structure(Node):
         deformation = np.eye(3, dtype=cell.dtype) + np.asarray(strain, cell.dtype)
         return self.moved(to_device(positions @ deformation), to_device(cell @ deformation))
 
-    def moved(self, positions: Array, cell: Array | None = None) -> "Structure":
+    def moved(self, positions: AnyArray, cell: AnyArray | None = None) -> "Structure":
         """A copy with other positions (and cell), traced or not; the constructor's checks are not repeated."""
         copy = jax.tree.map(lambda leaf: leaf, self)
         object.__setattr__(copy, "positions", positions)
@@ -184,7 +184,7 @@ class Structure(Node):
             system_data=self.system_data,
         )
 
-    def repeated(self, repeats: Sequence[int]) -> "Structure":
+    def repeated(self, repeats: ArrayLike) -> "Structure":
         """A supercell of `repeats` (three integers); atoms of one image stand together, as in ASE."""
         repeats = np.asarray(repeats)
         images = np.stack(np.meshgrid(*[np.arange(r) for r in repeats], indexing="ij"), -1).reshape(-1, 3)
@@ -222,7 +222,7 @@ def _extras(self):
     return {**self.atom_data, **self.system_data}
 
 
-Structure.extras = property(_extras, doc="Deprecated: all data in one dict.")
+Structure.extras = property(_extras, doc="Deprecated: all data in one dict.")  # type: ignore[attr-defined]
 
 
 def _shaped(array, shape, name):

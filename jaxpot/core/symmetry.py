@@ -228,20 +228,20 @@ def reduced_mesh(
     Raises:
         DataError: a mesh that is not three positive integers, or with more than one point along an open axis.
     """
-    mesh, shift = _checked(mesh, shift)
+    points, shifts = _checked(mesh, shift)
     structure = Structure.of(structure)
     for axis, periodic in enumerate(structure.pbc):
-        if not periodic and (mesh[axis] > 1 or shift[axis]):
-            raise DataError(f"mesh {mesh.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
-    addresses = _addresses(mesh, shift)
+        if not periodic and (points[axis] > 1 or shifts[axis]):
+            raise DataError(f"mesh {points.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
+    addresses = _addresses(points, shifts)
     lowest = np.arange(len(addresses))
     for rotation in np.unique(space_group(structure, symprec).rotations, axis=0):
         for image in (rotation, -rotation):
-            index = _image_indices(addresses, image, mesh, shift)
+            index = _image_indices(addresses, image, points, shifts)
             if index is not None:
                 lowest = np.minimum(lowest, index)
     first, counts = np.unique(lowest, return_counts=True)
-    return _q_points(addresses[first], mesh), counts / len(addresses)
+    return _q_points(addresses[first], points), counts / len(addresses)
 
 
 def _identity(cell, fractional):

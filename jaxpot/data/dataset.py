@@ -192,8 +192,8 @@ class Dataset:
         Raises:
             DataError: a sigma that is not positive, or a config type that does not occur.
         """
-        sigmas = {"sigma_energy": energy, "sigma_forces": forces, "sigma_stress": stress}
-        sigmas = {name: value for name, value in sigmas.items() if value is not None}
+        given = {"sigma_energy": energy, "sigma_forces": forces, "sigma_stress": stress}
+        sigmas: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         mask = self._mask(config_type, None)
         frames = (replace(f, **sigmas) if m else f for f, m in zip(self.frames, mask, strict=True))
         return replace(self, frames=tuple(frames))

@@ -70,7 +70,7 @@ class Frame:
     @property
     def numbers(self) -> np.ndarray:
         """Atomic numbers, (n,)."""
-        return self.structure.numbers
+        return np.asarray(self.structure.numbers)
 
     @property
     def volume(self) -> float | None:

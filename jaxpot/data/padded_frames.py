@@ -74,7 +74,7 @@ def prepare_frames(
     by_size = defaultdict(list)
     for k, structure in enumerate(structures):
         by_size[common if len(structure) <= _COMMON else round_atoms(len(structure))].append(k)
-    ready = [None] * len(structures)
+    ready: list[Any] = [None] * len(structures)
     for size, members in by_size.items():
         padded = [structures[k].padded(size) for k in members]
         lists = [find_neighbors(s, cutoff, rows=size, inner=inner) for s in padded]

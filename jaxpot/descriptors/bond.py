@@ -94,11 +94,11 @@ class Bond(Descriptor):
         units = jnp.stack([environment.x * inverse, environment.y * inverse, environment.z * inverse], axis=-1)
         cosine = jnp.matmul(units, units.T, precision="highest")
         power, parts = jnp.ones_like(cosine), [self._shells(environment.distances, self.radial)]
-        kinds = [
+        of_kinds = [
             near if z is None else near * (environment.numbers == z)[:, None].astype(near.dtype)
             for z in (self.species or (None,))
         ]
-        kinds = jnp.concatenate(kinds, axis=1)
+        kinds = jnp.concatenate(of_kinds, axis=1)
         others = 1.0 - np.eye(len(inverse), dtype=cosine.dtype)
         for _ in range(self.degree + 1):
             parts.append(jnp.matmul(others * power, kinds, precision="highest"))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -339,7 +340,8 @@ def width_slopes(soap: SOAP, space: _Space) -> tuple[np.ndarray, np.ndarray]:
     By differences of the sixth order: these are small tables, and smooth to rounding.
     """
     step = _WIDER * soap.atom_sigma
-    series, centre = 0.0, 0.0
+    series: Any = 0.0
+    centre: Any = 0.0
     for k, factor in zip((-3, -2, -1, 1, 2, 3), (-1, 9, -45, 45, -9, 1), strict=True):
         basis = gaussian_basis(
             soap.n_max, soap.l_max, soap.cutoff, soap.atom_sigma + k * step, soap.basis_error_exponent

@@ -13,6 +13,7 @@ from jaxpot.typing import Array
 class Switched(Descriptor):
     """A descriptor with `cutoff` and `cutoff_transition_width`, A: each neighbour counts f(r), f a cosine switch."""
 
+    cutoff_transition_width: float
     smoothness = 1
 
     @property

@@ -104,7 +104,7 @@ class SymmetryFunctions(Descriptor):
     @classmethod
     def automatic(
         cls,
-        species: Sequence[str | int | None],
+        species: Sequence[str | int] | None,
         cutoff: float,
         radial: int = 10,
         angular: int = 3,
@@ -141,7 +141,7 @@ class SymmetryFunctions(Descriptor):
         elements = (None,) if species is None else tuple(atomic_number(z) for z in species)
         width = (cutoff - nearest) / radial
         etas = [(angular ** (m / angular) / cutoff) ** 2 for m in range(angular)]
-        found = [
+        found: list[Radial | Angular] = [
             Radial(1.0 / width**2, nearest + k * width, cutoff, element) for element in elements for k in range(radial)
         ]
         for k, one in enumerate(elements):

@@ -1,6 +1,6 @@
 """Entries of three elements and a row of numbers: LAMMPS's files of three-body potentials."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from jaxpot.errors import DataError
@@ -22,7 +22,8 @@ def read_entries(
         entries: {(one, two, three): {field: number}}.
         where: the line each begins on.
     """
-    entries, where = {}, {}
+    entries: dict[tuple, dict[str, float]] = {}
+    where: dict[tuple, int] = {}
     count = 3 + len(fields)
     while lines.more():
         words = lines.next("entry")
@@ -49,7 +50,7 @@ def read_entries(
     return entries, where
 
 
-def check_complete(lines: Lines, entries: dict, triplets: Iterable, name: str) -> None:
+def check_complete(lines: Lines, entries: dict, triplets: Sequence[tuple], name: Callable[[tuple], str]) -> None:
     """Refuse a file that lacks entries."""
     missing = [t for t in triplets if t not in entries]
     if missing:

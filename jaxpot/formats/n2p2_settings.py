@@ -42,7 +42,9 @@ class Settings:
     """
 
     def __init__(self, lines: Lines) -> None:
-        self.lines, self.words, self.atomic_energies = lines, {}, {}
+        self.lines = lines
+        self.words: dict[str, list[_Word]] = {}
+        self.atomic_energies: dict[int, float] = {}
         function_words = []
         self.units = None
         for number, text in enumerate(lines.all(), 1):
@@ -70,7 +72,7 @@ class Settings:
         if strange:
             raise lines.error(f"{symbol(strange[0])} is none of the elements", "atom_energy", self.energy_line)
         self.fade, self.inner = self._fade()
-        self.functions = {element: [] for element in self.elements}
+        self.functions: dict[int, list] = {element: [] for element in self.elements}
         for word in function_words:
             element, function = self._function(word)
             self.functions[element].append((function, word.line))

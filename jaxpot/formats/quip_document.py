@@ -47,12 +47,17 @@ class Document:
     def __init__(self, path: FilePath) -> None:
         self.path = path
         self.version, self.label = None, None
-        self.potentials, self.e0, self.coordinates, self.sections = [], {}, [], []
+        self.potentials: list[str] = []
+        self.e0: dict[int, float] = {}
+        self.coordinates: list[Coordinate] = []
+        self.sections: list[Section] = []
         self.has_core = False
         self.isolated = True  # e0 are energies of isolated atoms
         self.announced = None
         self.trained_on = _SpeciesOfFrames()
-        self._open, self._text, self._sections = [], [], []
+        self._open: list = []
+        self._text: list = []
+        self._sections: list = []
         self._parser = expat.ParserCreate()
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         self._parser.StartElementHandler = self._start

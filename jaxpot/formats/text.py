@@ -4,8 +4,6 @@ import math
 import re
 from pathlib import Path
 
-import numpy as np
-
 from jaxpot.core.files import file_size
 from jaxpot.errors import FormatError
 from jaxpot.typing import FilePath
@@ -117,9 +115,9 @@ class Lines:
             raise self.error(f"expected a number from {smallest} to {largest}, got {value}", field)
         return value
 
-    def numbers(self, count: int, field: str) -> np.ndarray:
+    def numbers(self, count: int, field: str) -> list[float]:
         """A table of numbers that begins on the next line and may stand on lines of any length."""
-        values = []
+        values: list[float] = []
         while len(values) < count:
             values += [self.number(word, field) for word in self.next(field)]
         if len(values) > count:

@@ -7,7 +7,7 @@ the same compiled call returns: if it does not, the list is rebuilt on the host 
 that no number from an outgrown list is ever seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,13 +24,13 @@ from jaxpot.errors import CapacityError, DataError, GeometryError
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.typing import StructureLike
+from jaxpot.typing import AtomsLike, StructureLike
 from jaxpot.uncertainty import has_variance, std, variance
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
 _SHARE = 1.3  # a program is used for structures up to this factor smaller than it was made for
 _VARIANCE = "local_gap_variance"  # quippy's name
-_BARS = {  # name of the property -> of an `Evaluation`, and its form in ASE
+_BARS: dict[str, tuple[str, Callable]] = {  # name of the property -> of an `Evaluation`, and its form in ASE
     "energy_std": ("energy", float),
     "energies_std": ("energies", np.array),
     "forces_std": ("forces", np.array),
@@ -120,7 +120,7 @@ class JaxpotCalculator(Calculator):
         self.skin = float(skin)
         self.potential = potential
         self.rebuilds = 0
-        self._capacities = {}  # padded size -> neighbours a row; both only grow
+        self._capacities: dict[int, int] = {}  # padded size -> neighbours a row; both only grow
         self._listed = None
         self._listed_for = None  # numbers and pbc that the list was built for
         self._template = None  # the last structure: most often only positions and cell change
@@ -128,11 +128,11 @@ class JaxpotCalculator(Calculator):
     name = "jaxpot"
 
     @property
-    def potential(self) -> Potential | Posterior:
+    def potential(self) -> Potential:
         return self._potential
 
     @potential.setter
-    def potential(self, potential: Potential | Posterior) -> Potential | Posterior:
+    def potential(self, potential: Potential) -> None:
         self._potential = potential
         more = [_VARIANCE] if has_variance(potential, correlated=False) else []
         if self.posterior is not None and self.posterior.potential is not potential:
@@ -251,7 +251,7 @@ class JaxpotCalculator(Calculator):
         return min(fitting, default=-(-n // step) * step)
 
 
-def computed(structure: StructureLike, calculator: Any) -> tuple[float, np.ndarray, np.ndarray | None]:
+def computed(structure: AtomsLike, calculator: Any) -> tuple[float, np.ndarray, np.ndarray | None]:
     """Results of an ASE calculator for a structure: energy (eV), forces (eV/A), stress (eV/A^3) or None without one.
 
     What the calculator raises is its own.

@@ -188,7 +188,7 @@ def labels(atoms: Atoms) -> dict[str, Any]:
         that are there. A "virial" is -V times the stress.
     """
     known = {**atoms.arrays, **atoms.info, **(atoms.calc.results if atoms.calc is not None else {})}
-    found = {}
+    found: dict[str, Any] = {}
     if "energy" in known:
         found["energy"] = float(known["energy"])
     if "forces" in known:

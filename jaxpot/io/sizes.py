@@ -23,8 +23,8 @@ def declared_atoms(path: FilePath) -> int | None:
         int; of a CIF its sites, from which symmetry may make more. None where that is not known: another format, no
         file, a damaged one (readers say so).
     """
-    file, at, _ = str(path).rpartition("@")
-    path = file if at and os.path.isfile(file) and not os.path.isfile(path) else path
+    before, at, _ = str(path).rpartition("@")
+    path = before if at and os.path.isfile(before) and not os.path.isfile(path) else path
     if not os.path.isfile(path):  # a pipe would wait for ever
         return None
     try:

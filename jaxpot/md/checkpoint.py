@@ -8,6 +8,7 @@ from typing import Self
 import jax
 import numpy as np
 
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
@@ -17,7 +18,7 @@ from jaxpot.md.lists import Lists, wide_list
 from jaxpot.md.observers import Observer
 from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import Array, FilePath, PyTree
+from jaxpot.typing import AnyArray, Array, FilePath, PyTree
 
 
 @pytree(name="MDCheckpoint", former=("jaxpot.md.checkpoint:Checkpoint",))
@@ -28,7 +29,7 @@ class Checkpoint(Node):
     """
 
     state: State
-    short: object
+    short: Neighbors
     wide_positions: jax.Array
     wide_cell: jax.Array
     wide_skin: float
@@ -36,7 +37,7 @@ class Checkpoint(Node):
     needed: jax.Array
     inner_needed: jax.Array
     marks: tuple
-    target: jax.Array
+    target: AnyArray
     run: str = static()
 
     @classmethod

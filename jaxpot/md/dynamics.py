@@ -20,7 +20,7 @@ from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.md.state import State, check_masses, maxwell, nothing_lost
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayLike, Number, StructureLike
 from jaxpot.units import fs, kB
 
 
@@ -32,13 +32,13 @@ class Ramp(Node):
     end: float
     steps: int
 
-    def at(self, step: AnyArray) -> Array:
+    def at(self, step: int | AnyArray) -> Array:
         """The value at a step, ()."""
         share = jnp.clip(step / self.steps, 0.0, 1.0)
         return self.start + share * (self.end - self.start)
 
 
-def value_at(quantity: Any, step: AnyArray) -> Any:
+def value_at(quantity: Any, step: int | AnyArray) -> Any:
     """A number, or what a `Ramp` is at a step."""
     return quantity.at(step) if isinstance(quantity, Ramp) else quantity
 
@@ -61,10 +61,10 @@ class Dynamics(Node):
     def init(
         self,
         structure: StructureLike,
-        temperature: ArrayLike | None = None,
+        temperature: Number | None = None,
         key: int | Array = 0,
         fixed: ArrayLike = (),
-        velocities: ArrayLike | None = None,
+        velocities: AnyArray | None = None,
     ) -> State:
         """The `State` to begin with.
 

@@ -62,7 +62,7 @@ class AppendOnly:
                 os.truncate(self.path, end)
             raise self._unwritable(error) from error
 
-    def put(self, start: int, content: str | bytes) -> None:
+    def put(self, start: int, content: bytes) -> None:
         """Overwrite existing bytes from a position on.
 
         Raises:

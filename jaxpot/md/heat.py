@@ -95,7 +95,7 @@ class HeatFlux(Observer):
 
     def mark(self) -> dict[str, Any]:
         # Sums depend in their last digits on the order of neighbours: the list is kept, not made anew.
-        listed = {} if self.listed is None else {"listed": self.listed}
+        listed: dict[str, Any] = {} if self.listed is None else {"listed": self.listed}
         return super().mark() | {"interval": self.interval} | listed
 
     def go_on(self, mark: dict[str, Any]) -> None:
@@ -149,8 +149,8 @@ class HeatFlux(Observer):
         scale = (self.interval / (volume * kB * temperature**2) / kept)[:, None, None]
         correlation = _correlations(flux, lags)
         whole = scale * _integrals(correlation)
-        parts = np.split(flux[: blocks * length], blocks)
-        parts = np.array([scale * _integrals(_correlations(part, lags)) for part in parts])
+        cuts = np.split(flux[: blocks * length], blocks)
+        parts = np.array([scale * _integrals(_correlations(part, lags)) for part in cuts])
         running, errors = _third(whole), _standard_error(_third(parts))
         end = _settled(_third(parts)) if longest is None else self._lag(longest, lags - 1)
         if end is None:

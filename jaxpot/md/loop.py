@@ -20,8 +20,8 @@ class Progress(Node):
     full), BROKEN (the next step has numbers that are not finite).
     """
 
-    state: object
-    lists: object
+    state: State
+    lists: Lists
     reason: jax.Array
 
 

@@ -19,7 +19,7 @@ from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.files import AppendOnly
 from jaxpot.md.observers import Observer
 from jaxpot.md.state import State
-from jaxpot.typing import FilePath
+from jaxpot.typing import AnyArray, FilePath
 from jaxpot.units import ps
 
 _COUNT = 4  # where the head has the number of frames
@@ -69,6 +69,8 @@ class NetCDFTrajectory(Observer):
             was written of a frame by then is taken back.
     """
 
+    file: AppendOnly
+
     def __init__(self, path: FilePath, every: int = 100) -> None:
         super().__init__(every)
         self.file, self.frames = AppendOnly(path), 0
@@ -110,7 +112,7 @@ def frame_bytes(dynamics: Dynamics, state: State) -> bytes:
     return frame.tobytes()
 
 
-def standard_cell(cell: np.ndarray, pbc: Sequence[bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def standard_cell(cell: AnyArray, pbc: Sequence[bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cell as lengths and angles, and the rotation to where readers put it: a along x, b in the xy plane.
 
     Args:

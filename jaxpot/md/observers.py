@@ -52,7 +52,7 @@ class Observer:
 
     def __init__(self, every: int) -> None:
         self.every = as_whole(every, "every", 1, 10**12)
-        self.rows = []
+        self.rows: list[np.ndarray] = []
 
     def settings(self) -> tuple:
         """Description in words and numbers: a run with other observers is another run."""
@@ -70,6 +70,11 @@ class Observer:
     def look(self, dynamics: Dynamics, state: State) -> str | None:
         """Record a row."""
         self.rows.append(jax.tree.map(np.asarray, self.row(dynamics, state)))
+        return None
+
+    def row(self, dynamics: Dynamics, state: State) -> AnyArray:
+        """The numbers of one look."""
+        raise NotImplementedError(type(self).__name__)  # a subclass's duty
 
     def mark(self) -> dict[str, Any]:
         """The rows so far, for a checkpoint."""

@@ -24,7 +24,7 @@ from jaxpot.md.scan import refuse_traced
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
 from jaxpot.observables import evaluate
-from jaxpot.typing import Array, ArrayLike, FilePath, StructureLike
+from jaxpot.typing import Array, FilePath, Number, StructureLike
 from jaxpot.units import fs
 
 _EVERY = 60.0  # s between two checkpoints
@@ -60,7 +60,7 @@ def run(
     trajectory: Any = None,
     checkpoint: FilePath | None = None,
     key: int | Array = 0,
-    temperature: ArrayLike | None = None,
+    temperature: Number | None = None,
     progress: Callable[..., object] | None = None,
     skin: float | None = None,
     wide_skin: float = neighbour_lists.WIDE_SKIN,

@@ -1,5 +1,7 @@
 """The state of a simulation, and what follows from it at once: temperature, pressure, first velocities."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import numpy as np
 from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.typing import AnyArray, Array, ArrayLike, Scalar
+from jaxpot.typing import AnyArray, Array, ArrayLike, Number, Scalar
 from jaxpot.units import kB
 
 
@@ -97,7 +99,7 @@ def nothing_lost(positions: Array) -> dict[str, Array]:
     return {name: jnp.zeros_like(positions) for name in ("positions", "velocities")}
 
 
-def maxwell(structure: Structure, temperature: ArrayLike, key: Array, free: ArrayLike | None = None) -> Array:
+def maxwell(structure: Structure, temperature: Number, key: Array, free: ArrayLike | None = None) -> Array:
     """Velocities of a temperature, (n, 3): normal, without drift of the centre of mass, exactly at the temperature.
 
     Args:
@@ -120,7 +122,7 @@ def maxwell(structure: Structure, temperature: ArrayLike, key: Array, free: Arra
     return jnp.asarray(drawn * np.sqrt(degrees * kB * temperature / now))
 
 
-def without_drift(velocities: Array, masses: Array) -> Array:
+def without_drift(velocities: Any, masses: Any) -> Any:
     """Velocities less that of the centre of mass."""
     return velocities - (masses * velocities).sum(0) / masses.sum()
 

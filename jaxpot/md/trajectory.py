@@ -21,6 +21,8 @@ class Trajectory(Observer):
         every: steps.
     """
 
+    file: AppendOnly
+
     def __init__(self, path: FilePath, every: int = 100) -> None:
         super().__init__(every)
         self.file = AppendOnly(path)

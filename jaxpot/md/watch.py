@@ -23,10 +23,12 @@ class Watch(Observer):
         stop_above: a run ends at the look that finds more than this; None: never.
     """
 
+    name: str  # of the number, for messages
+
     def __init__(self, every: int = 20, stop_above: float | None = None) -> None:
         super().__init__(every)
         self.stop_above = None if stop_above is None else as_positive(stop_above, "stop_above")
-        self.known = None
+        self.known: State | None = None
 
     def settings(self) -> tuple:
         return (*super().settings(), self.stop_above)

@@ -1,6 +1,7 @@
 """Many structures in buckets of similar size, so that few programs are compiled."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxpot.checks import check_potential, checked_neighbors, round_atoms
 from jaxpot.core.structure import Structure
@@ -12,11 +13,12 @@ def in_buckets(function: Callable, potential: Potential, structures: Sequence[St
     """Map function(padded structure, list, number of atoms) over structures, in few shapes."""
     check_potential(potential)
     structures = [Structure.of(s) for s in structures]
-    order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
-    buckets = {}
+    sizes = [len(structure) for structure in structures]
+    order = sorted(range(len(structures)), key=lambda i: sizes[i])
+    buckets: dict[int, list[int]] = {}
     for i in order:
-        buckets.setdefault(round_atoms(len(structures[i])), []).append(i)
-    results = [None] * len(structures)
+        buckets.setdefault(round_atoms(sizes[i]), []).append(i)
+    results: list[Any] = [None] * len(structures)
     for size, members in buckets.items():
         padded = [structures[i].padded(size) for i in members]
         lists = [checked_neighbors(potential, s, rows=size) for s in padded]
@@ -24,5 +26,5 @@ def in_buckets(function: Callable, potential: Potential, structures: Sequence[St
         for i, structure, listed in zip(members, padded, lists, strict=True):
             if listed.capacity < capacity:
                 listed = checked_neighbors(potential, structure, rows=size, capacity=capacity)
-            results[i] = function(structure, listed, len(structures[i]))
+            results[i] = function(structure, listed, sizes[i])
     return results

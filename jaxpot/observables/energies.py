@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +86,8 @@ def _of_sites(potential, structure, neighbors, max_blocks):
 def total_energy(potential: Potential, structure: Structure, neighbors: Neighbors) -> jax.Array:
     """`energy` of prepared arguments."""
     # Few blocks: each adds a whole array of position derivatives when this is differentiated.
-    return sum(jnp.sum(sites) for sites, _ in _row_energies(potential, structure, neighbors, max_blocks=32))
+    total: Any = sum(jnp.sum(sites) for sites, _ in _row_energies(potential, structure, neighbors, max_blocks=32))
+    return total
 
 
 @jax.jit

@@ -12,13 +12,13 @@ from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables.energies import total_energy
 from jaxpot.observables.rows import nan_if_any
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import Array, ArrayLike, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 HESSIAN_LIMIT = 4e9  # bytes
 
 
 def hessian_vector_product(
-    potential: Potential, structure: StructureLike, vector: ArrayLike, neighbors: Neighbors | None = None
+    potential: Potential, structure: StructureLike, vector: AnyArray, neighbors: Neighbors | None = None
 ) -> Array:
     """The Hessian d2E/dr dr times a displacement field `vector` (n, 3) A; (n, 3) eV/A.
 

@@ -39,7 +39,7 @@ class Buckingham(EndedPair):
     cutoff: float = static()
     shift: str = static(default="none")
     species: tuple | None = static(default=None)
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
 
     def __post_init__(self):
         put_end(self)

@@ -58,7 +58,7 @@ class FinnisSinclair(Potential):
     c1: ArrayField
     c2: ArrayField
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     smoothness = 0
 
@@ -84,8 +84,8 @@ class FinnisSinclair(Potential):
         found = {atomic_number(name): values for name, values in _METALS.items()}
         if number not in found:
             raise DataError(f"expected one of {', '.join(_METALS)}, got {name_species([number])}")
-        d, strength, *others = found[number]
-        return cls(strength, d, *others, species=(number,))
+        d, strength, beta, c, c0, c1, c2 = found[number]
+        return cls(strength, d, beta, c, c0, c1, c2, species=(number,))
 
     def extent(self) -> float | Array:
         """The longest range of a pair, () A."""

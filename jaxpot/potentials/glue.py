@@ -1,8 +1,8 @@
 """Pairs and an embedding energy as cubic splines: QUIP's `Glue`."""
 
 import math
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -45,10 +45,10 @@ class Glue(Potential):
     pairs: tuple
     species: tuple = static()
     embedding: tuple | None = None
-    density: jax.Array | None = None
-    density_cutoffs: jax.Array | None = None
+    density: Any = None
+    density_cutoffs: Any = None
     pair_elements: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
     smoothness: int = static(default=-1)
     former_fields = {"reach": "density_cutoffs"}  # of files
 

@@ -45,7 +45,7 @@ class LennardJones(EndedPair):
     cutoff: float = static()
     shift: str = static(default="none")
     species: tuple | None = static(default=None)
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
     mixing: str | None = static(default=None)
 
     def __post_init__(self):

@@ -94,7 +94,7 @@ class MEAM(OwnPrecision, Potential):
     smoothing: float = static(default=99.0)
     mixing: int = static(default=0)
     linear_below: bool = static(default=False)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     smoothness = 0
     skin = 0.05  # the cost goes as the square of the neighbours

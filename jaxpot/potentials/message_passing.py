@@ -64,7 +64,8 @@ class MessagePassing(Potential):
 
     def site_energies(self, graph: Graph) -> Array:
         """Energies of all rows of a graph, (m,) eV: all hops at once, without chunks."""
-        environments, state = graph.environments(), None
+        environments = graph.environments()
+        state: PyTree = None
         for layer in layers(self):
             others = None if state is None else graph.at_neighbors(state)
             rows = None if state is None else jax.tree.map(lambda a: a[graph.centers], state)

@@ -40,7 +40,7 @@ class Morse(EndedPair):
     cutoff: float = static()
     species: tuple | None = static(default=None)
     shift: str = static(default="none")
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
 
     def __post_init__(self):
         put_end(self)

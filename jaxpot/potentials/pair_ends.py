@@ -43,7 +43,7 @@ class EndedPair(Pairs):
     """One with `cutoff`, `shift` and `onset`; subclasses check them with `put_end`."""
 
     shift: str
-    onset: float | None
+    onset: float
 
     @property
     def smoothness(self) -> int:

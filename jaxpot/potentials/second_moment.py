@@ -51,7 +51,7 @@ class SecondMoment(Potential):
     q: ArrayField
     r0: ArrayField
     cutoff: float = static()
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
     species: tuple | None = static(default=None)
 
     smoothness = 3

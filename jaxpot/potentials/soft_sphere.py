@@ -38,7 +38,7 @@ class SoftSphere(EndedPair):
     n: Any = static(default=12)
     shift: str = static(default="none")
     species: tuple | None = static(default=None)
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
 
     def __post_init__(self):
         put_end(self)

@@ -77,7 +77,7 @@ class StillingerWeber(Potential):
     q: Any = static(default=0)
     tol: Any = static(default=0.0)
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     def __post_init__(self):
         put(self, "species", species_numbers(self.species))

@@ -6,6 +6,7 @@ term about silicon atoms is left out of chunks without silicon (rows are sorted 
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,8 @@ def chunk_gradients(
         energies.append(energy)
         missing = environments.x.shape[1] - places
         gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
-    return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+    total: Any = sum(energies)
+    return total, tuple(sum(parts) for parts in zip(*gradients, strict=True))
 
 
 def member_gradients(
@@ -59,7 +61,8 @@ def member_gradients(
         energies.append(energy)
         missing = ((0, 0), (0, 0), (0, environments.x.shape[1] - places))
         gradients.append([jnp.pad(g, missing) for g in gradient])
-    return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+    total: Any = sum(energies)
+    return total, tuple(sum(parts) for parts in zip(*gradients, strict=True))
 
 
 def _stacked_parts(potential, axes):

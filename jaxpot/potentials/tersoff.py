@@ -59,9 +59,9 @@ class Tersoff(Potential):
     h: ArrayField
     R: ArrayField
     S: ArrayField
-    chi: ArrayField = 1.0
+    chi: ArrayField = 1.0  # type: ignore[assignment]
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     smoothness = 0
     skin = 0.1  # rows of bonded neighbours alone

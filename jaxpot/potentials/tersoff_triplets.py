@@ -65,11 +65,11 @@ class TersoffTriplets(Potential):
     h: ArrayField
     R: ArrayField
     D: ArrayField
-    gamma: ArrayField = 1.0
+    gamma: ArrayField = 1.0  # type: ignore[assignment]
     lam3: jax.Array | None = None
     m: Any = static(default=3)
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
     smoothness: int = static(default=-1)
 
     skin = 0.1  # rows of bonded neighbours alone

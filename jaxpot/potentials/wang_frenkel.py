@@ -44,7 +44,7 @@ class WangFrenkel(Pairs):
     nu: int = static(default=1)
     mu: int = static(default=1)
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     def __post_init__(self):
         for name in ("nu", "mu"):

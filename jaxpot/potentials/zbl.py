@@ -50,9 +50,9 @@ class ZBL(Potential):
     inner: float = static()
     outer: float = static()
     species: tuple | None = static(default=None)
-    amplitudes: ArrayField = _AMPLITUDES
-    decays: ArrayField = _DECAYS
-    length: ArrayField = _LENGTH
+    amplitudes: ArrayField = _AMPLITUDES  # type: ignore[assignment]
+    decays: ArrayField = _DECAYS  # type: ignore[assignment]
+    length: ArrayField = _LENGTH  # type: ignore[assignment]
 
     smoothness = 2
     pairwise = True

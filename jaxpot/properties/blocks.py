@@ -8,7 +8,7 @@ from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import ArrayLike
+from jaxpot.typing import AnyArray
 
 
 @pytree
@@ -29,7 +29,7 @@ class Blocks(Node):
 
 
 def blocks_of_energy(
-    potential: Potential, structure: Structure, listed: Neighbors, basis: ArrayLike, quadratic: bool
+    potential: Potential, structure: Structure, listed: Neighbors, basis: AnyArray, quadratic: bool
 ) -> Blocks:
     """`Blocks` by differentiating the total energy twice.
 

@@ -14,7 +14,7 @@ from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import evaluate_many
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.relax import relax
-from jaxpot.typing import Array, ArrayLike, StructureLike
+from jaxpot.typing import AnyArray, ArrayLike, StructureLike
 
 
 @pytree
@@ -30,7 +30,7 @@ class EquationOfState(Node):
     bulk_derivative: jax.Array
     bulk_second: jax.Array
 
-    def curve(self, volumes: ArrayLike) -> Array:
+    def curve(self, volumes: AnyArray | float) -> AnyArray:
         """The fitted Birch-Murnaghan energy at other volumes, eV."""
         terms = self.volume, self.energy, self.bulk, self.bulk_derivative, self.bulk_second, volumes
         if not is_traced(terms):  # NumPy: a few numbers are not worth programs

@@ -4,6 +4,7 @@ The arrangement is made from the crystal by integers (which atom, in which cell)
 when that is strained, with derivatives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -20,7 +21,7 @@ from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import frozen
 from jaxpot.properties.relax import Relaxation, relax
-from jaxpot.typing import Array, ArrayLike
+from jaxpot.typing import Array, Number
 
 
 @pytree
@@ -79,7 +80,7 @@ class ExcessEnergy(Node):
     energy: jax.Array
     structure: Structure
     arrangement: Arrangement
-    chemical_potential: jax.Array = None
+    chemical_potential: Number | None = None
 
     def at(self, potential: Potential, crystal: Structure) -> Array:
         """The energy of the same arrangement with another potential, or made of a strained crystal.
@@ -96,7 +97,7 @@ def excess_energy(
     potential: Potential,
     crystal: Structure,
     arrangement: Arrangement,
-    chemical_potential: ArrayLike | None,
+    chemical_potential: Number | None,
     relaxation: "Relaxed | None",
 ) -> ExcessEnergy:
     """`ExcessEnergy` of an arrangement, its atoms at rest in the cell as it is.
@@ -128,8 +129,8 @@ class Relaxed:
     starts: tuple
     rattle: float
     fmax: float
-    steps: int
-    callback: object
+    steps: int | None
+    callback: Callable[..., object] | None
 
     def __post_init__(self):
         as_number(self.rattle, "rattle", "a length in A")

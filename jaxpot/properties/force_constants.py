@@ -19,7 +19,7 @@ class ForceConstants(Node):
     """values (nR, n, 3, n, 3) eV/A^2: d2E / du_a(0) du_b(R); cells (nR, 3) integers R; masses (n,) amu."""
 
     values: jax.Array
-    cells: jax.Array
+    cells: AnyArray
     masses: jax.Array
 
     def fourier(self, q: ArrayLike) -> jax.Array:
@@ -81,9 +81,9 @@ class NearestImages(Node):
     at the same distance have equal shares.
     """
 
-    cells: jax.Array
-    index: jax.Array
-    share: jax.Array
+    cells: AnyArray
+    index: AnyArray
+    share: AnyArray
 
 
 def nearest_images(structure: Structure, repeats: Sequence[int]) -> NearestImages:

@@ -16,7 +16,7 @@ from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import signed_frequency, zero_modes
 from jaxpot.properties.phonons import wave_vectors
 from jaxpot.properties.second_order import route
-from jaxpot.typing import Array, ArrayLike, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
 _FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of a neighbour at its cutoff, of rounding
@@ -81,12 +81,12 @@ def gruneisen(
     References:
         K. Brugger, Generalized Grueneisen parameters in the anisotropic Debye model, Phys. Rev. 137, A1826 (1965).
     """
-    q = wave_vectors(q)
-    flat = q.reshape(-1, 3)
+    at = wave_vectors(q)
+    flat = at.reshape(-1, 3)
     matrices, change = strain_derivative(potential, structure, flat, strain, differences)
     frequencies, gamma = mode_parameters(matrices, change, jnp.asarray(zero_modes(flat)))
-    shape = (*q.shape[:-1], -1)
-    return Gruneisen(q, frequencies.reshape(shape), gamma.reshape(shape))
+    shape = (*at.shape[:-1], -1)
+    return Gruneisen(at, frequencies.reshape(shape), gamma.reshape(shape))
 
 
 def gruneisen_bands(
@@ -105,7 +105,7 @@ def gruneisen_bands(
 def strain_derivative(
     potential: Potential,
     structure: StructureLike,
-    q: ArrayLike,
+    q: AnyArray,
     strain: ArrayLike | None = None,
     differences: bool = False,
 ) -> tuple[Array, Array]:

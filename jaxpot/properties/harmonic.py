@@ -80,7 +80,7 @@ def check_temperatures(temperatures: ArrayLike) -> Array:
     """Temperatures as a (t,) array of finite numbers that are not negative."""
     given = np.atleast_1d(np.asarray(temperatures, float))
     if given.ndim != 1 or not np.isfinite(given).all() or (given < 0).any():
-        raise DataError(f"temperatures must be finite and not negative, in K; got {temperatures}")
+        raise DataError(f"temperatures must be finite and not negative, in K; got {given}")
     return jnp.asarray(given)
 
 

@@ -52,4 +52,4 @@ def shells_near(potential: Potential, structure: Structure, strain: float) -> li
         listed = checked_neighbors(potential, structure, skin=2.0 * strain * potential.cutoff)
         graph = connect(structure, listed)
         distances = np.unique(np.round(np.asarray(graph.distances)[np.asarray(graph.filled)], 4))
-    return [(float(r), kink) for kink in potential.kinks for r in distances if abs(r - kink) <= strain * r]
+    return [(float(r), kink) for kink in potential.kinks or () for r in distances if abs(r - kink) <= strain * r]

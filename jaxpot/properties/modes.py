@@ -8,7 +8,7 @@ those of the formula, by JAX; they are finite down to T = 0 and nothing overflow
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.precision import concrete
+from jaxpot.core.precision import require_concrete
 from jaxpot.errors import ConvergenceError
 from jaxpot.typing import AnyArray, Array
 from jaxpot.units import THz, hbar, kB
@@ -120,7 +120,8 @@ def check_stable(w2: AnyArray, q_points: AnyArray, exclude: int | AnyArray = 0, 
     Raises:
         ConvergenceError: an imaginary or an uncounted zero mode, with its q and frequency.
     """
-    w2, q_points = np.atleast_2d(concrete(w2)), np.atleast_2d(concrete(q_points))
+    known = [require_concrete(a, "a spectrum", "look at it outside of jit") for a in (w2, q_points)]
+    w2, q_points = map(np.atleast_2d, known)
     scale = np.abs(w2).max(initial=0.0)
     exclude = np.broadcast_to(np.asarray(exclude), w2.shape[:1])
     excluded = np.arange(w2.shape[1]) < exclude[:, None]

@@ -33,7 +33,7 @@ from jaxpot.potentials.base import Potential
 from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.modes import signed_frequency
 from jaxpot.properties.second_order import SecondOrder, route
-from jaxpot.typing import Array, ArrayLike, Mesh, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayLike, Mesh, Number, StructureLike
 
 
 @pytree
@@ -140,7 +140,7 @@ def phonons(
 
 
 @jax.jit
-def phonons_of(second: SecondOrder, q: ArrayLike) -> Phonons:
+def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     """`phonons` of a `SecondOrder`."""
     return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
 
@@ -179,8 +179,8 @@ def phonon_dos(
     potential: Potential,
     structure: StructureLike,
     mesh: Mesh = (20, 20, 20),
-    frequencies: ArrayLike | None = None,
-    width: ArrayLike | None = None,
+    frequencies: AnyArray | None = None,
+    width: Number | None = None,
     supercell: Sequence[int] | None = None,
 ) -> PhononDos:
     """Phonon density of states on a symmetry-reduced mesh, with Gaussian broadening (`PhononDos`).
@@ -213,13 +213,14 @@ def _histogram(found, weights, frequencies, width):
 
 def mesh_points(structure: Structure, mesh: Mesh, symmetry: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Wave vectors and weights of a mesh (a number or three), reduced by symmetry unless told not to."""
-    mesh = (mesh,) * 3 if np.ndim(mesh) == 0 else tuple(int(m) for m in mesh)
-    if len(mesh) != 3 or min(mesh) < 1:
-        raise DataError(f"mesh: expected three positive integers, got {mesh}")
-    return reduced_mesh(structure, mesh) if symmetry else full_mesh(mesh)
+    given: Any = mesh
+    points = (given,) * 3 if np.ndim(given) == 0 else tuple(int(m) for m in given)
+    if len(points) != 3 or min(points) < 1:
+        raise DataError(f"mesh: expected three positive integers, got {points}")
+    return reduced_mesh(structure, points) if symmetry else full_mesh(points)
 
 
-def wave_vectors(q: ArrayLike) -> Array:
+def wave_vectors(q: ArrayLike) -> Any:
     """Fractional wave vectors, checked."""
     q = jnp.asarray(q, float) if is_traced(q) else host_float(q, "q")
     if q.shape[-1:] != (3,):

@@ -28,7 +28,7 @@ from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_m
 from jaxpot.properties.phonons import mesh_points
 from jaxpot.properties.second_order import jitted_blocks, route
 from jaxpot.properties.trace_functions import mesh_average
-from jaxpot.typing import Array, ArrayLike, Mesh
+from jaxpot.typing import Array, ArrayLike, Mesh, Number
 
 _SKIN = 0.4  # A
 _TOLERANCE = 1e-11  # strain
@@ -41,7 +41,7 @@ class QuasiHarmonic:
     """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
 
     def __init__(
-        self, potential: Potential, structure: Structure, mesh: Mesh, smooth: bool, step: float, pressure: ArrayLike
+        self, potential: Potential, structure: Structure, mesh: Mesh, smooth: bool, step: float, pressure: Number
     ) -> None:
         self.potential, self.smooth, self.step, self.pressure = potential, smooth, step, pressure
         self.traced = is_traced(potential, structure)
@@ -80,7 +80,7 @@ class QuasiHarmonic:
             static = blocks.slope, blocks.by_strain
         return _Jets(*static, *_polynomial(fit, samples, len(self.strains)))
 
-    def minimum(self, structure: Structure, temperature: ArrayLike) -> "tuple[Structure, _Jets]":
+    def minimum(self, structure: Structure, temperature: Number) -> "tuple[Structure, _Jets]":
         """The structure at the minimum of the free energy, by Newton's method (concrete), and the jets around it."""
         for _ in range(_STEPS):
             jets = self.jets(self.fixed, structure)
@@ -120,7 +120,7 @@ class QuasiHarmonic:
         raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
 
     def row(
-        self, structure: Structure, temperature: ArrayLike, method: str, jets: "_Jets | None" = None
+        self, structure: Structure, temperature: Number, method: str, jets: "_Jets | None" = None
     ) -> tuple[Array, ...]:
         """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state, with jets around it."""
         jets = self.jets(self.fixed, structure) if jets is None else jets
@@ -130,7 +130,7 @@ class QuasiHarmonic:
         mixed = found.mixed if method == "free_energy" else _mixed_from_modes(jets, temperature, *self.mesh[1:])
         return _describe(found, mixed, structure, temperature, self.strains)
 
-    def traced_row(self, structure: Structure, temperature: ArrayLike, method: str) -> tuple[Array, ...]:
+    def traced_row(self, structure: Structure, temperature: Number, method: str) -> tuple[Array, ...]:
         """The same as a function of the potential, with the state that follows: de/dp = -(d2F/de de)^-1 d2F/de dp."""
         jets, vibrating = self.jets(self.potential, structure), method != "gruneisen_v0"
         fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=vibrating)

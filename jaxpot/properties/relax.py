@@ -16,7 +16,7 @@ from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, free_strains, frozen
 from jaxpot.properties.search import Search
-from jaxpot.typing import ArrayLike, StructureLike
+from jaxpot.typing import Number, StructureLike
 
 _SKIN = 0.8  # A
 
@@ -41,7 +41,7 @@ def relax(
     potential: Potential,
     structure: StructureLike,
     cell: bool | Sequence[bool] = False,
-    pressure: ArrayLike = 0.0,
+    pressure: Number = 0.0,
     fmax: float = 1e-6,
     steps: int | None = None,
     symmetry: bool = True,

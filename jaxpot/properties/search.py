@@ -15,11 +15,11 @@ from jaxpot.checks import checked_neighbors, round_atoms
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import to_device
 from jaxpot.core.structure import Structure
-from jaxpot.core.symmetry import Symmetry, space_group
+from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import evaluate, evaluate_by_strain
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import Array
+from jaxpot.typing import Array, Number
 
 _FEW = 16  # atoms
 _MANY = 3000  # atoms, whose metric is a matrix of 72 MB
@@ -46,14 +46,14 @@ class Search:
     """
 
     def __init__(
-        self, potential: Potential, start: Structure, strains: np.ndarray, pressure: float, symmetry: Symmetry | None
+        self, potential: Potential, start: Structure, strains: np.ndarray, pressure: Number, symmetry: bool
     ) -> None:
         self.potential, self.start, self.strains, self.pressure = potential, start, strains, pressure
         self.group = space_group(start) if symmetry else None
         self.n = len(start)
         self.size = round_atoms(self.n)
         self.length = 2.0 * max(self.n, 1) ** 0.5  # A
-        self.listed = None
+        self.listed: Neighbors | None = None
         self.count = 0
 
     def split(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,8 +72,8 @@ class Search:
         )
         value, forces, pull = self.evaluate_structure(now)
         if self.group is not None:
-            forces = self.group.symmetrize_vectors(forces)
-            pull = self.group.symmetrize_tensor(pull)
+            forces = np.asarray(self.group.symmetrize_vectors(forces))
+            pull = np.asarray(self.group.symmetrize_tensor(pull))
         by_displacement = -forces @ deformation.T
         gradient = np.zeros_like(z)
         gradient[: 3 * self.n] = by_displacement.ravel()
@@ -107,7 +107,7 @@ class Search:
 
     def metric(self) -> Callable[[np.ndarray], np.ndarray]:
         """A function of gradients that about undoes second derivatives, up to a factor."""
-        if not _FEW < self.n <= _MANY:
+        if not _FEW < self.n <= _MANY or self.listed is None:
             return lambda gradient: gradient
         return PairMetric(self.start, self.listed, self.strains / self.length)
 
@@ -124,7 +124,8 @@ class Search:
         value, gradient, residual = self.evaluate(z)
         if not np.isfinite(value):
             raise ConvergenceError(f"the energy of the starting structure is {value}")
-        metric, history, scale = self.metric(), [], 1.0 / 30.0
+        metric, scale = self.metric(), 1.0 / 30.0
+        history: list[tuple] = []
         lowest, smallest, since = value, residual, self.count
         while residual > fmax and self.count < steps:
             if value < lowest - _FLAT * max(abs(value), 1.0) or residual < smallest:

@@ -14,6 +14,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ from jaxpot.properties.force_constants import (
 )
 from jaxpot.properties.kinks import ANALYTIC
 from jaxpot.properties.site_hessians import SiteHessians, site_blocks, site_hessians
-from jaxpot.typing import Array, ArrayLike, StructureLike
+from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 _SKIN = 0.4  # A
 _AT_REST = 0.01  # eV/A
@@ -60,10 +61,10 @@ class Sites(Node):
     cells: jax.Array
     index: jax.Array
 
-    def blocks(self, structure: Structure, basis: ArrayLike, quadratic: bool) -> Blocks:
+    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
         return site_blocks(self.sites, len(structure), basis, quadratic)
 
-    def matrices(self, structure: Structure, q: ArrayLike) -> jax.Array:
+    def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return fold(self.sites, structure.masses, self.cells, self.index).fourier(q)
 
     def force_constants(self, structure: Structure) -> ForceConstants:
@@ -85,7 +86,7 @@ class OfEnergy(Node):
     potential: Potential
     listed: Neighbors
 
-    def blocks(self, structure: Structure, basis: ArrayLike, quadratic: bool) -> Blocks:
+    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
         return blocks_of_energy(self.potential, structure, self.listed, basis, quadratic)
 
     def slopes(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +103,7 @@ class Waves(OfEnergy):
     hops: MessagePassing
     repeats: tuple = static()  # of the mesh of wave vectors that force constants need
 
-    def matrices(self, structure: Structure, q: ArrayLike) -> jax.Array:
+    def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return self.factor * lattice_waves.wave_matrices(self.hops, structure, self.listed, q)
 
     def force_constants(self, structure: Structure) -> ForceConstants:
@@ -124,7 +125,7 @@ class Images(OfEnergy):
     images: NearestImages
     repeats: tuple = static()
 
-    def matrices(self, structure: Structure, q: ArrayLike) -> jax.Array:
+    def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return self.force_constants(structure).fourier(q)
 
     def force_constants(self, structure: Structure) -> ForceConstants:
@@ -149,7 +150,7 @@ class SecondOrder(Node):
     structure: Structure
     parts: tuple
 
-    def blocks(self, basis: ArrayLike, quadratic: bool = False) -> Blocks:
+    def blocks(self, basis: AnyArray, quadratic: bool = False) -> Blocks:
         """Derivatives by strains and by displacements that are alike in all cells (`Blocks`).
 
         Args:
@@ -180,6 +181,8 @@ class SecondOrder(Node):
         """
         if is_traced(self):
             return
+        pulls: Any
+        strained: Any
         pulls, strained = map(sum, zip(*[part.slopes(self.structure) for part in self.parts], strict=True))
         largest = np.sqrt((pulls**2).sum(1).max(initial=0.0))
         if not largest > _AT_REST:
@@ -191,7 +194,7 @@ class SecondOrder(Node):
             JaxpotWarning, stacklevel=stacklevel + 1,
         )
 
-    def warn_interpolated(self, q: ArrayLike, stacklevel: int = 2) -> None:
+    def warn_interpolated(self, q: AnyArray, stacklevel: int = 2) -> None:
         """Warn of wave vectors at which D(q) is interpolated between those of a supercell."""
         for part in self.parts:
             if not isinstance(part, Images) or is_traced(q, self.structure):
@@ -215,17 +218,18 @@ class Route(Node):
     """How second derivatives of a potential are made: lists and topology of one crystal, which serve its strains."""
 
     listed: Neighbors
-    topology: tuple | None
+    topology: Any  # of local parts (`cell_index`); None without one
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
     repeats: tuple = static()  # one for each part
 
     def at(self, potential: Potential, structure: Structure) -> SecondOrder:
         """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
-        pieces = []
+        pieces: list[Sites | OfEnergy] = []
         for part, supercell, repeats in zip(parts(potential), self.supercells, self.repeats, strict=True):
             term, listed = part.potential, self.listed.of_addend(part.place)
             if supercell is not None:
-                pieces.append(Images(part.whole, listed, *supercell, repeats))
+                neighbors, images = supercell
+                pieces.append(Images(part.whole, listed, neighbors, images, repeats))
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *self.topology))
             elif isinstance(term, MessagePassing):
@@ -354,6 +358,6 @@ def _matrices(second, q):
 
 
 @partial(jax.jit, static_argnames="quadratic")
-def jitted_blocks(second: Array, basis: ArrayLike, quadratic: bool = False) -> Blocks:
+def jitted_blocks(second: SecondOrder, basis: AnyArray, quadratic: bool = False) -> Blocks:
     """`SecondOrder.blocks`, compiled."""
     return second.blocks(basis, quadratic)

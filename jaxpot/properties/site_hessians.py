@@ -17,7 +17,7 @@ from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import Potential, cast
 from jaxpot.properties.blocks import Blocks
-from jaxpot.typing import Array, ArrayLike
+from jaxpot.typing import AnyArray, Array
 
 LIMIT = 4e9  # bytes
 _BATCH = 16  # sites at once
@@ -84,7 +84,7 @@ def site_hessians(potential: Potential, structure: Structure, neighbors: Neighbo
     )
 
 
-def site_blocks(sites: SiteHessians, n: int, basis: ArrayLike, quadratic: bool) -> Blocks:
+def site_blocks(sites: SiteHessians, n: int, basis: AnyArray, quadratic: bool) -> Blocks:
     """Derivatives by strain amplitudes (s) and displacements (3n) of r = (r0 + u)(1 + e [- e e / 2]).
 
     Args:

@@ -20,7 +20,7 @@ from jaxpot.properties.gruneisen import STEP
 from jaxpot.properties.harmonic import check_temperatures
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.quasi_harmonic import QuasiHarmonic
-from jaxpot.typing import ArrayLike, Mesh, StructureLike
+from jaxpot.typing import ArrayLike, Mesh, Number, StructureLike
 
 METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _FINE_STEP = 5e-4  # strain of the differences for smooth potentials
@@ -61,7 +61,7 @@ def thermal_expansion(
     method: str = "free_energy",
     callback: Callable[..., object] | None = None,
     differences: bool = False,
-    pressure: ArrayLike = 0.0,
+    pressure: Number = 0.0,
 ) -> ThermalExpansion:
     """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
 
@@ -102,7 +102,8 @@ def thermal_expansion(
         )
     step = _FINE_STEP if smooth else STEP
     model = QuasiHarmonic(potential, structure, mesh, smooth and not differences, step, pressure)
-    rows, now = [], model.start
+    now = model.start
+    rows: list[tuple] = []
     for k, temperature in enumerate(temperatures):
         jets = None
         if method != "gruneisen_v0":
@@ -114,4 +115,4 @@ def thermal_expansion(
         if callback:
             callback(k + 1, len(temperatures))
     columns = [jnp.stack(column) for column in zip(*rows, strict=True)]
-    return ThermalExpansion(temperatures, *columns, method=method)
+    return ThermalExpansion(temperatures, *columns, method=method)  # type: ignore[misc, arg-type]  # eight columns

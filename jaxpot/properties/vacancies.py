@@ -11,7 +11,7 @@ from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal as checked_crystal
 from jaxpot.properties.coordinates import frozen
 from jaxpot.properties.excess import Arrangement, ExcessEnergy, Relaxed, excess_energy
-from jaxpot.typing import ArrayLike, StructureLike
+from jaxpot.typing import Number, StructureLike
 
 _SHELL = 1.1  # of the nearest neighbour's distance: further ones are not nearest
 
@@ -21,7 +21,7 @@ def vacancy_energy(
     structure: StructureLike,
     site: int = 0,
     distance: float = 12.0,
-    chemical_potential: ArrayLike | None = None,
+    chemical_potential: Number | None = None,
     relaxed: bool = True,
     inward: float = 0.15,
     rattle: float = 0.01,

@@ -18,7 +18,7 @@ from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.properties.harmonic import Harmonic, check_temperatures
 from jaxpot.properties.modes import mode_energy, mode_entropy, mode_free_energy, mode_heat_capacity
 from jaxpot.properties.trace_functions import trace_function
-from jaxpot.typing import ArrayLike
+from jaxpot.typing import ArrayLike, Number
 from jaxpot.units import bar, h, invcm, kB
 
 _ZERO = 1e-10  # of the largest w2: smaller ones are zero
@@ -61,7 +61,7 @@ def vibrational_harmonic(vibrations: Any, temperatures: ArrayLike, ignore_imagin
 def ideal_gas(
     vibrations: Any,
     temperatures: ArrayLike,
-    pressure: ArrayLike | None = None,
+    pressure: Number | None = None,
     symmetry_number: int | None = None,
     spin: float = 0.0,
     ignore_imaginary: bool = False,

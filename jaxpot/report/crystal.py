@@ -106,10 +106,10 @@ def lattice(structure: Structure) -> dict[str, float]:
         structure: a primitive cell, concrete. Monoclinic and triclinic crystals, whose conventional cells are
             a matter of taste, are described by the cell as it is.
     """
-    if counted(structure.system_data):  # they belong to this cell
-        return structure
-    group = space_group(structure, _TOLERANCE)
     cell = np.asarray(structure.cell)
+    if counted(structure.system_data):  # they belong to this cell
+        return _of_cell(cell)
+    group = space_group(structure, _TOLERANCE)
     volume = abs(np.linalg.det(cell)) * _CENTRED.get(group.international[0], 1)
     if group.number >= 195:
         return _described([volume ** (1.0 / 3.0)] * 3)
@@ -123,6 +123,10 @@ def lattice(structure: Structure) -> dict[str, float]:
         return _described([a, a, c])
     if group.number >= 16:
         return _described(_along_axis(group, cell, -1))
+    return _of_cell(cell)
+
+
+def _of_cell(cell):
     lengths = np.linalg.norm(cell, axis=1)
     cosines = (cell @ cell.T) / np.outer(lengths, lengths)
     angles = np.arccos(np.clip([cosines[1, 2], cosines[0, 2], cosines[0, 1]], -1.0, 1.0)) * 180.0 / pi
@@ -153,8 +157,8 @@ def _along_axis(group, cell, trace):
 
 def formula(structure: Structure) -> str:
     """The reduced formula, elements in the order of the structure: `Si`, `NaCl`, `MoS2`."""
-    numbers = [int(z) for z in np.asarray(structure.numbers)]
-    numbers, counts = zip(*((z, numbers.count(z)) for z in dict.fromkeys(numbers)), strict=True)
+    of_atoms = [int(z) for z in np.asarray(structure.numbers)]
+    numbers, counts = zip(*((z, of_atoms.count(z)) for z in dict.fromkeys(of_atoms)), strict=True)
     common = gcd(*map(int, counts))
     return "".join(
         symbol(int(z)) + (str(c // common) if c > common else "")

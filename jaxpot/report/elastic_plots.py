@@ -69,11 +69,11 @@ def plot_elastic(result: ElasticConstants, title: str | None = None, slopes: Any
     deviations.
     """
     figure = Picture(7.6, 3.9)
-    left, right = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
+    grid = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
     stiffness = np.asarray(result.voigt) / units.GPa
     slopes = None if slopes is None else np.asarray(slopes) / units.GPa
-    _young_by_direction(figure, figure.add_subplot(left, projection="polar"), stiffness, slopes)
-    _matrix(figure.add_subplot(right), stiffness, slopes)
+    _young_by_direction(figure, figure.add_subplot(grid[0], projection="polar"), stiffness, slopes)
+    _matrix(figure.add_subplot(grid[1]), stiffness, slopes)
     if title:
         figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
     return figure

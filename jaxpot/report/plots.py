@@ -70,7 +70,7 @@ def plot_bands(
         note(axes, "below zero: imaginary, the crystal is unstable", x=0.02, y=0.02, ha="left", va="bottom")
     axes.set_ylim(low, high)
     few_ticks(axes.yaxis, 7)
-    if side is not None:
+    if side is not None and dos is not None:
         prepare(side, None, "DOS (1/THz)", None, grid="y")
         x, y = _thz(dos.frequencies), np.asarray(dos.density) * units.THz
         side.fill_betweenx(x, y, color=BLUE, alpha=0.18, linewidth=0)
@@ -107,7 +107,7 @@ def plot_gruneisen(result: Gruneisen | GruneisenBands, title: str | None = None,
     (m, 3n) there, drawn as bars.
     """
     gamma, frequencies = np.asarray(result.gamma), _thz(result.frequencies)
-    if getattr(result, "distances", None) is None:
+    if not isinstance(result, GruneisenBands):
         return _gruneisen_by_frequency(gamma, frequencies, title)
     figure = Picture(6.4, 4.0)
     axes = prepare(figure.subplots(), title, None, "Mode Grüneisen parameter γ", grid="y")

@@ -33,10 +33,10 @@ def summary(table: Mapping[str, np.ndarray], atoms: int) -> dict[str, float | No
     rows, time = len(table["step"]), table["time_ps"]
     periodic = bool(np.isfinite(table["pressure_GPa"]).all())
     watched = ("potential_eV", "pressure_GPa", "volume_A3") if periodic else ("potential_eV",)
-    starts = [equilibrated_from(table[name]) for name in watched]
-    settled = None not in starts
+    starts = [start for start in (equilibrated_from(table[name]) for name in watched) if start is not None]
+    settled = len(starts) == len(watched)
     first = max(starts) if settled else rows // 2
-    document = {"steps": int(table["step"][-1])}
+    document: dict[str, float | None] = {"steps": int(table["step"][-1])}
     for column, (name, per_atom, _, _) in _QUANTITIES.items():
         if not np.isfinite(table[column]).all() or (column == "volume_A3" and not periodic):
             document |= {name: None, f"{name}_sd": None}

@@ -1,6 +1,5 @@
 """Several property cards of one crystal as one plain-text table, a column for each."""
 
-from collections.abc import Mapping
 
 from jaxpot.report.table import deviations_off, rows, to_ascii
 
@@ -8,7 +7,7 @@ _NOTHING = "–"
 
 
 def side_by_side(
-    title: str, documents: Mapping[str, dict], unicode: bool = True, off: tuple[str, str] | None = None
+    title: str, documents: dict[str, dict], unicode: bool = True, off: tuple[str, str] | None = None
 ) -> str:
     """The rows of several cards beside each other.
 

@@ -2,16 +2,17 @@
 
 import base64
 import io
-from typing import Any
+from typing import Any, cast
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from jaxpot.typing import AnyArray, Array
+from jaxpot.typing import AnyArray
 
 INK = "#1f2933"
 SOFT = "#64707d"
@@ -30,7 +31,7 @@ class Picture(Figure):
     def __init__(self, width: float = 5.6, height: float = 3.8) -> None:
         super().__init__(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
         FigureCanvasAgg(self)
-        self.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
+        cast(ConstrainedLayoutEngine, self.get_layout_engine()).set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
 
     def png(self) -> bytes:
         """The picture as bytes of a PNG file."""
@@ -48,7 +49,7 @@ class Picture(Figure):
 
 
 def prepare(
-    axes: Axes, title: str | None = None, x: str | None = None, y: str | None = None, grid: str = "both"
+    axes: Axes, title: str | None = None, x: str | None = None, y: str | None = None, grid: Any = "both"
 ) -> Axes:
     """Give axes the common look, a title and labels."""
     for side in ("top", "right"):
@@ -71,7 +72,7 @@ def prepare(
 def few_ticks(axis: Axis, count: int = 6) -> None:
     """At most `count` round numbers on an axis, without the offsets nobody reads ("+5.43")."""
     axis.set_major_locator(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]))
-    axis.get_major_formatter().set_useOffset(False)
+    cast(ScalarFormatter, axis.get_major_formatter()).set_useOffset(False)
 
 
 def band(axes: Axes, x: AnyArray, y: AnyArray, width: AnyArray | None, color: str) -> None:
@@ -87,7 +88,7 @@ def legend(axes: Axes, columns: int = 1, outside: bool = False, **kwargs: Any) -
     return axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=columns, handlelength=1.6, **kwargs)
 
 
-def note(axes: Axes, text: str, x: Array = 0.97, y: Array = 0.95, ha: str = "right", va: str = "top") -> None:
+def note(axes: Axes, text: str, x: float = 0.97, y: float = 0.95, ha: str = "right", va: str = "top") -> None:
     """A few quiet words inside axes."""
     axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, fontsize=9, color=SOFT, linespacing=1.5)
 

@@ -1,7 +1,7 @@
 """What a contract is checked on: the potential, and structures of one padded size made from one."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from jaxpot.errors import DataError
 from jaxpot.observables import energy, evaluate, hessian_vector_product
 from jaxpot.observables.evaluation import Evaluation
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import Array, ArrayLike, DTypeLike, StructureLike
+from jaxpot.typing import AnyArray, Array, DTypeLike, StructureLike
 
 LARGEST = 32  # atoms
 _FEW = 4  # atoms; smaller crystals are repeated
@@ -127,7 +127,7 @@ class Subject:
             padded, listed = self.prepare(padded)
         return jax.tree.map(np.asarray, _evaluate(potential or self.potential, padded, listed))
 
-    def cluster(self, positions: ArrayLike, numbers: ArrayLike) -> Structure:
+    def cluster(self, positions: AnyArray, numbers: Sequence[int] | np.ndarray) -> Structure:
         """Atoms in vacuum, in a cell so large that no image is seen; where the reach is infinite, without a vacuum."""
         vacuum = 4.0 * self.potential.reach + 20.0 if np.isfinite(self.potential.reach) else self.potential.cutoff
         length = 2.0 * np.abs(positions).max(initial=0.0) + vacuum
@@ -136,7 +136,7 @@ class Subject:
             **self.data_of(numbers),
         )
 
-    def data_of(self, numbers: ArrayLike) -> dict[str, Any]:
+    def data_of(self, numbers: Sequence[int] | np.ndarray) -> dict[str, Any]:
         """Data of atoms of these elements: those of the first one in the structure as given, zero for padding."""
         elements = np.asarray(self.given.numbers)
         first = [int(np.argmax(elements == z)) for z in numbers]
@@ -145,7 +145,7 @@ class Subject:
         data = {name: array * real.reshape(-1, *[1] * (array.ndim - 1)) for name, array in data.items()}
         return {"atom_data": data, "system_data": self.given.system_data}
 
-    def list_of(self, structure: Structure, skin: float = SKIN, **shape: int) -> Neighbors:
+    def list_of(self, structure: Structure, skin: float = SKIN, **shape: Any) -> Neighbors:
         """A list of a structure, with what the potential plans beside it."""
         return with_plans(self.potential, structure, build_neighbors(structure, self.potential.cutoff, skin, **shape))
 
@@ -162,7 +162,9 @@ class Subject:
     def difference(self, function: Callable[[float], Any], h: float) -> np.ndarray:
         """df/dt at 0 by Richardson-extrapolated central differences (Ridders); smaller steps at kinks."""
         levels = 8 if self.potential.smoothness >= 3 else 13
-        table, best, error = [], None, np.inf
+        table: list = []
+        best: Any = None
+        error = np.inf
         for k in range(levels):
             step = h * 2.0**-k
             row = [(function(step) - function(-step)) / (2.0 * step)]
@@ -177,6 +179,6 @@ class Subject:
         return best
 
 
-def worse(a: float, b: float) -> float:
+def worse(a: Any, b: Any) -> Any:
     """The larger of two errors; NaN is the largest."""
     return b if not b <= a else a

@@ -11,6 +11,7 @@ from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import Node, leaf_fields, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, Sum, cast, parameter_names
+from jaxpot.typing import AnyArray
 
 _WIDE = 4.0  # bounds by default: a quarter to four times the first value
 _MOST = 200  # parameters
@@ -25,9 +26,9 @@ class Parameters(Node):
     """
 
     template: Potential
-    begin: jax.Array  # (P,) the lower bound, or the logarithm of its size, and the upper one
-    end: jax.Array
-    sign: jax.Array  # (P,) 1 or -1: of the value, where it is a logarithm; 0 where it is none
+    begin: AnyArray  # (P,) the lower bound, or the logarithm of its size, and the upper one
+    end: AnyArray
+    sign: AnyArray  # (P,) 1 or -1: of the value, where it is a logarithm; 0 where it is none
     names: tuple = static()
     places: tuple = static()  # of each: which leaf, and where in it: several numbers that must be equal
 
@@ -89,7 +90,7 @@ def parameters_of(
     chosen = list(dict.fromkeys(member for name in free for member in members(name, "free")))
     if not 0 < len(chosen) <= _MOST:
         raise DataError(f"free: {len(chosen)} parameters; expected 1 to {_MOST}")
-    given = {}
+    given: dict = {}
     for name, pair in sorted((bounds or {}).items(), key=lambda item: item[0] in numbers):  # of leaves first
         given |= dict.fromkeys(members(name, "bounds"), _checked_bounds(name, pair))
     idle = [name for name in bounds or {} if not set(members(name, "bounds")) & set(chosen)]
