@@ -1,7 +1,7 @@
 """`jaxpot analyse`: what a trajectory shows, as numbers, tables and pictures."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ examples:
   jaxpot analyse hot/frames.xyz --skip-ps 2 --out hot-analysis
   jaxpot analyse dump.extxyz --time-step-fs 50 --cutoff 6 --coordination-cutoff 3.4 --json
 """
-PICTURES = {
+PICTURES: dict[str, tuple[Callable, Callable]] = {
     "rdf": (shown.plot_rdf, shown.table_of_rdf), "msd": (shown.plot_msd, shown.table_of_msd),
     "vdos": (shown.plot_vdos, shown.table_of_vdos),
 }

@@ -55,7 +55,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     for module in COMMANDS:
         command = commands.add_parser(
             module.NAME,
-            parents=[shared],
+            parents=[shared],  # type: ignore[list-item]  # any parser serves as a parent
             words=words,
             help=module.HELP,
             description=module.HELP[0].upper() + module.HELP[1:] + ".",

@@ -133,18 +133,18 @@ def _observed(observers, folder, console):
     return names, {"diffusion": shown or None, "notes": notes, "files": names}
 
 
-def _thermal(options):
-    return options.time_step_fs * units.fs, options.temperature
+def _step(options):
+    return options.time_step_fs * units.fs
 
 
 ENSEMBLES = {
-    "nve": lambda p, o: md.NVE(p, o.time_step_fs * units.fs),
-    "langevin": lambda p, o: md.Langevin(p, *_thermal(o), 1.0 / (o.time_constant_fs * units.fs)),
-    "rescaling": lambda p, o: md.VelocityRescaling(p, *_thermal(o), o.time_constant_fs * units.fs),
-    "nose-hoover": lambda p, o: md.NoseHoover(p, *_thermal(o), o.time_constant_fs * units.fs),
+    "nve": lambda p, o: md.NVE(p, _step(o)),
+    "langevin": lambda p, o: md.Langevin(p, _step(o), o.temperature, 1.0 / (o.time_constant_fs * units.fs)),
+    "rescaling": lambda p, o: md.VelocityRescaling(p, _step(o), o.temperature, o.time_constant_fs * units.fs),
+    "nose-hoover": lambda p, o: md.NoseHoover(p, _step(o), o.temperature, o.time_constant_fs * units.fs),
     "npt": lambda p, o: md.CellRescaling(
-        p, *_thermal(o), o.pressure_GPa * units.GPa, o.time_constant_fs * units.fs, o.barostat_time_fs * units.fs,
-        0.01 / units.GPa,
+        p, _step(o), o.temperature, o.pressure_GPa * units.GPa, o.time_constant_fs * units.fs,
+        o.barostat_time_fs * units.fs, 0.01 / units.GPa,
     ),
 }
 OBSERVERS = {

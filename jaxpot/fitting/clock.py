@@ -7,7 +7,8 @@ class Clock:
     """Stopwatch of a fit; `seconds`: name of a step -> the time it took."""
 
     def __init__(self) -> None:
-        self.seconds, self.last = {}, time.monotonic()
+        self.seconds: dict[str, float] = {}
+        self.last = time.monotonic()
 
     def step(self, name: str) -> None:
         """End a step: the time since the end of the one before is booked under this name."""

@@ -1,7 +1,7 @@
 """Classical potentials as parts of QUIP's XML: Glue, LJ, Morse, SW, Tersoff."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,7 +25,9 @@ _NO_RANGE = 1e-6  # A
 _DENSITY_POINTS = 5
 
 
-def write_parts(terms: Sequence[tuple[float, Potential]], species: Sequence[int]) -> list[tuple[str, str]]:
+def write_parts(
+    terms: Sequence[tuple[float, Potential]], species: Sequence[int]
+) -> list[tuple[str, ElementTree.Element]]:
     """The sections that `IP kind label=...` refer to: a list of (kind, section), with labels part1, part2, ...
 
     Args:
@@ -35,7 +37,8 @@ def write_parts(terms: Sequence[tuple[float, Potential]], species: Sequence[int]
     Raises:
         DataError: what QUIP's potentials cannot express.
     """
-    found, pairs = [], {}
+    found: list[tuple[str, ElementTree.Element]] = []
+    pairs: dict[str, list] = {}
     for factor, potential in terms:
         kind, write = PARTS[type(potential)]
         own = potential.species or tuple(sorted(species))
@@ -221,7 +224,7 @@ def _tersoff(root, factor, tersoff, species):
         _put(root, "per_pair_data", type1=j + 1, type2=i + 1, chi=float(chi[i, j]))
 
 
-PARTS = {
+PARTS: dict[type, tuple[str, Callable]] = {
     Glue: ("Glue", _glue), LennardJones: ("LJ", _lennard_jones), Morse: ("Morse", _morse),
     StillingerWeber: ("SW", _stillinger_weber), Tersoff: ("Tersoff", _tersoff),
 }

@@ -78,7 +78,8 @@ def band_path(structure: StructureLike, points: int = 100, path: str | Sequence 
     total = float(sum(np.sum(step) for step in steps))
     if not total > 0.0:
         raise DataError(f"path {path!r}: expected at least two different points")
-    q_points, distances, ticks, labels = [], [], [], []
+    q_points, distances, ticks = [], [], []
+    labels: list[str] = []
     here = 0.0
     for (names, corners), lengths in zip(pieces, steps, strict=True):
         if labels:  # a jump: two names at one place

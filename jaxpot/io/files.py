@@ -9,7 +9,7 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
+from ase.io.formats import UnknownFileTypeError as UnknownFileTypeError  # for callers, too
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.utils import string2index
 
@@ -85,7 +85,7 @@ def read_atoms(path: FilePath, index: str | int | slice | None = ":") -> list[At
             found = _read_cif(path, index)
         else:
             count = scan(path) if kind == "extxyz" else None
-            found = ase.io.read(path, index=index, format=kind, do_not_split_by_at_sign=True)
+            found = ase.io.read(os.fspath(path), index=index, format=kind, do_not_split_by_at_sign=True)
     except JaxpotError:
         raise
     except UnknownFileTypeError as error:

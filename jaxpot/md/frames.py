@@ -181,7 +181,7 @@ def read_frames(path: str | os.PathLike) -> Frames:
     positions = _scaled(contents, "coordinates", 1.0, (frames, atoms, 3), path)
     kinds = contents.get("atom_types", (None,))[0]
     whole = kinds is not None and kinds.shape == (atoms,) and kinds.dtype.kind == "i"
-    if not (whole and 1 <= kinds.min() and kinds.max() < len(SYMBOLS)):
+    if kinds is None or not (whole and 1 <= kinds.min() and kinds.max() < len(SYMBOLS)):
         raise FormatError(
             "it names no elements (atomic numbers in `atom_types`, which AMBER keeps in a topology): convert the "
             "trajectory to extended XYZ with its topology", path,

@@ -12,15 +12,15 @@ from jaxpot.typing import StructureLike
 def in_buckets(function: Callable, potential: Potential, structures: Sequence[StructureLike]) -> list:
     """Map function(padded structure, list, number of atoms) over structures, in few shapes."""
     check_potential(potential)
-    structures = [Structure.of(s) for s in structures]
-    sizes = [len(structure) for structure in structures]
-    order = sorted(range(len(structures)), key=lambda i: sizes[i])
+    given = [Structure.of(s) for s in structures]
+    sizes = [len(structure) for structure in given]
+    order = sorted(range(len(given)), key=lambda i: sizes[i])
     buckets: dict[int, list[int]] = {}
     for i in order:
         buckets.setdefault(round_atoms(sizes[i]), []).append(i)
-    results: list[Any] = [None] * len(structures)
+    results: list[Any] = [None] * len(given)
     for size, members in buckets.items():
-        padded = [structures[i].padded(size) for i in members]
+        padded = [given[i].padded(size) for i in members]
         lists = [checked_neighbors(potential, s, rows=size) for s in padded]
         capacity = max(listed.capacity for listed in lists)
         for i, structure, listed in zip(members, padded, lists, strict=True):

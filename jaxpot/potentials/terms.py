@@ -39,21 +39,22 @@ def chunk_gradients(
     potential: Potential, environments: Environment, neighbors: Neighbors
 ) -> tuple[Array, tuple[Array, ...]]:
     """Site energies (rows,), and their derivatives by x, y, z and distance, (rows, K) each."""
-    energies, gradients = [], []
+    energies: list[Any] = []
+    gradients: list[list[Any]] = []
     for part, places in _parts(potential, neighbors):
         energy, gradient = where_described(part, partial(_pulled, part), environments.first(places))
         energies.append(energy)
         missing = environments.x.shape[1] - places
         gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
-    total: Any = sum(energies)
-    return total, tuple(sum(parts) for parts in zip(*gradients, strict=True))
+    return sum(energies), tuple(sum(parts) for parts in zip(*gradients, strict=True))
 
 
 def member_gradients(
     committee: Committee, environments: Environment, neighbors: Neighbors
 ) -> tuple[Array, tuple[Array, ...]]:
     """As `chunk_gradients`, of all potentials of a committee: an axis of members in front of all arrays."""
-    energies, gradients = [], []
+    energies: list[Any] = []
+    gradients: list[list[Any]] = []
     for part, axes in _stacked_parts(committee.potential, committee.axes):
         places = neighbors.places(part.cutoff) if _has_fixed_cutoff(part) else neighbors.capacity
         pulled = partial(_members_pulled, part, axes, len(committee))
@@ -61,8 +62,7 @@ def member_gradients(
         energies.append(energy)
         missing = ((0, 0), (0, 0), (0, environments.x.shape[1] - places))
         gradients.append([jnp.pad(g, missing) for g in gradient])
-    total: Any = sum(energies)
-    return total, tuple(sum(parts) for parts in zip(*gradients, strict=True))
+    return sum(energies), tuple(sum(parts) for parts in zip(*gradients, strict=True))
 
 
 def _stacked_parts(potential, axes):

@@ -95,7 +95,7 @@ class Card:
 
 
 def property_card(
-    potential: Potential, structure: Structure, name: str, progress: Callable[[str], None] | None = None,
+    potential: Potential, structure: Structure, name: str, progress: Callable[..., object] | None = None,
     model: dict[str, str] | None = None, mesh: int = 8, dos_mesh: int = 30, points: int = 200,
     temperatures: Sequence[float] | None = None, posterior: Posterior | None = None, defects: bool = True,
     pressure: float = 0.0,

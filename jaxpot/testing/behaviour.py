@@ -4,6 +4,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -158,7 +159,8 @@ def saving(s: Subject) -> Iterator[tuple]:
         path = os.path.join(folder, "potential.jaxpot")
         save_tree(s.potential, path)
         loaded = load_tree(path)
-    same = jax.tree.structure(loaded) == jax.tree.structure(s.potential)
+    loaded_as: Any = jax.tree.structure(loaded)
+    same = loaded_as == jax.tree.structure(s.potential)
     yield "same class and static fields", float(not same), 0.0
     found = s.evaluate(s.padded, s.listed, loaded)
     yield "same energy, to the bit", abs(found.energy - s.reference.energy), 0.0

@@ -159,7 +159,7 @@ class Subject:
         """The elements of the structure."""
         return sorted(set(np.asarray(self.given.numbers).tolist()) - {0})
 
-    def difference(self, function: Callable[[float], Any], h: float) -> np.ndarray:
+    def difference(self, function: Callable[..., Any], h: float) -> np.ndarray:
         """df/dt at 0 by Richardson-extrapolated central differences (Ridders); smaller steps at kinks."""
         levels = 8 if self.potential.smoothness >= 3 else 13
         table: list = []

@@ -1,6 +1,7 @@
 """Parameters of a formula that are searched for: their names, their bounds, and a potential for each choice."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import Node, leaf_fields, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, Sum, cast, parameter_names
-from jaxpot.typing import AnyArray
 
 _WIDE = 4.0  # bounds by default: a quarter to four times the first value
 _MOST = 200  # parameters
@@ -26,9 +26,9 @@ class Parameters(Node):
     """
 
     template: Potential
-    begin: AnyArray  # (P,) the lower bound, or the logarithm of its size, and the upper one
-    end: AnyArray
-    sign: AnyArray  # (P,) 1 or -1: of the value, where it is a logarithm; 0 where it is none
+    begin: Any  # (P,) the lower bound, or the logarithm of its size, and the upper one
+    end: Any
+    sign: Any  # (P,) 1 or -1: of the value, where it is a logarithm; 0 where it is none
     names: tuple = static()
     places: tuple = static()  # of each: which leaf, and where in it: several numbers that must be equal
 

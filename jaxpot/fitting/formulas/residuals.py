@@ -19,6 +19,7 @@ from jaxpot.data.predictions import KINDS
 from jaxpot.errors import ResourceError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.terms import chunk_gradients
+from jaxpot.typing import AnyArray
 
 _MOST_PAIRS = 2e7  # 45 bytes each
 _ARRAYS = ("x", "y", "z", "distances", "filled", "numbers", "center_numbers", "centers", "others", "real")
@@ -38,17 +39,17 @@ class Labels(Node):
     """F frames with A atoms together, their labels, and weights: 1 / (sigma sqrt(number of labels)), 0 without one."""
 
     rows: tuple
-    reach: jax.Array  # () A: every pair up to there is in the rows
-    energies: jax.Array  # (F,) eV/atom, less those of isolated atoms
-    forces: jax.Array  # (A, 3) eV/A
-    stresses: jax.Array  # (F, 3, 3) eV/A^3
-    energy_weights: jax.Array  # (F,)
-    force_weights: jax.Array  # (A,)
-    stress_weights: jax.Array  # (F,)
-    per_atom: jax.Array  # (F,), 1 / atoms
-    per_volume: jax.Array  # (F,) 1/A^3
-    contents: jax.Array  # (F, S), the share of each element whose constant is found with the parameters, times weight
-    absorbed: jax.Array  # (F, k), an orthonormal basis of what these constants can do
+    reach: AnyArray  # () A: every pair up to there is in the rows
+    energies: AnyArray  # (F,) eV/atom, less those of isolated atoms
+    forces: AnyArray  # (A, 3) eV/A
+    stresses: AnyArray  # (F, 3, 3) eV/A^3
+    energy_weights: AnyArray  # (F,)
+    force_weights: AnyArray  # (A,)
+    stress_weights: AnyArray  # (F,)
+    per_atom: AnyArray  # (F,), 1 / atoms
+    per_volume: AnyArray  # (F,) 1/A^3
+    contents: AnyArray  # (F, S), the share of each element whose constant is found with the parameters, times weight
+    absorbed: AnyArray  # (F, k), an orthonormal basis of what these constants can do
 
     def counts(self) -> dict[str, int]:
         """Kind of label -> how many numbers there are."""

@@ -147,7 +147,7 @@ def smoothed(
         )
     if not any(isinstance(term, EAM | Glue) for term in terms):
         raise DataError(f"expected a potential with tables (EAM or Glue), got {potential!r}: nothing to smooth")
-    differences = []
+    differences: list = []
     smooth = _replaced(potential, options, differences)
     crystal = None if structure is None else _compared(potential, smooth, Structure.of(structure))
     return Smoothed(smooth, tuple(differences), crystal)

@@ -137,7 +137,7 @@ def committee_of(
     return Committee(jax.tree.unflatten(jax.tree.structure(whole), leaves), tuple(names))
 
 
-def mean_of(potential: Potential, members: Sequence["Readouts"]) -> Potential:
+def mean_of(potential: Sum, members: Sequence["Readouts"]) -> Potential:
     """Potential of one member with the mean of all networks in place of its own."""
     terms = list(potential.terms)
     for k, readout in enumerate(members):

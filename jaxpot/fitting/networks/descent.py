@@ -79,7 +79,8 @@ class Descent:
         epoch = partial(_epoch, self.optimiser, scales, recipe.average, moving)
         self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
         self.errors_of = _divided(partial(_errors, scales), (_ALL, _OWN))
-        self.state, self.best, self.history, self.epoch, self.record = first, networks, [], 0, (math.inf, 0)
+        self.state, self.best, self.epoch, self.record = first, networks, 0, (math.inf, 0)
+        self.history: list[tuple] = []
         self._resume()
 
     def go(self) -> tuple[tuple, tuple, int]:

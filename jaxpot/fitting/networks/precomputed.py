@@ -108,7 +108,9 @@ def frame_inputs(
         return vectors, slopes, weights, None if descriptor.one_vector else weight_slopes
 
     bonds = np.where(filled[..., None], bonds[rows[:, None], places], 0.0)
-    return FrameInputs(*kept(arrays), others, centers, bonds, None if tangents is None else kept(tangents))
+    vectors, slopes, weights, weight_slopes = kept(arrays)
+    along_vector = None if tangents is None else kept(tangents)
+    return FrameInputs(vectors, slopes, weights, weight_slopes, others, centers, bonds, along_vector)
 
 
 @jax.jit

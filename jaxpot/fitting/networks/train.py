@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +86,7 @@ class Trained:
     e0_origin: str
     folds: tuple = field(default=(), repr=False)
 
-    stress_offsets = {}  # none are found
+    stress_offsets: ClassVar[dict] = {}  # none are found
 
     def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
         """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
@@ -168,7 +169,7 @@ def train(
                 say=lambda text, begin=begin: say(begin + text),
             )
         except ConvergenceError as error:
-            error.best = trained.potential
+            error.best = trained.potential  # type: ignore[attr-defined]  # for those who catch it
             raise
         kept.append((members, of_fold.posterior))
     if parts:
