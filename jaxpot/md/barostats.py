@@ -6,11 +6,11 @@ from jaxpot.core import linalg
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
-from jaxpot.md.dynamics import Dynamics, Ramp, draw, value_at
+from jaxpot.md.dynamics import Dynamics, Quantity, Ramp, draw, value_at
 from jaxpot.md.ensembles import rescaled
 from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import Array
+from jaxpot.typing import Array, Number
 from jaxpot.units import kB
 
 
@@ -42,12 +42,12 @@ class CellRescaling(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    pressure: float
-    time_constant: float
-    barostat_time: float
-    compressibility: float
+    time_step: Number
+    temperature: Quantity
+    pressure: Quantity
+    time_constant: Number
+    barostat_time: Number
+    compressibility: Number
     shape: bool = static(default=True)
     barostat = True
     positive = ("temperature", "time_constant", "barostat_time", "compressibility")

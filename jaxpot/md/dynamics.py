@@ -28,14 +28,17 @@ from jaxpot.units import fs, kB
 class Ramp(Node):
     """A quantity that goes from `start` to `end` in `steps` steps, linearly, and stays there."""
 
-    start: float
-    end: float
-    steps: int
+    start: Number
+    end: Number
+    steps: Number
 
     def at(self, step: int | AnyArray) -> Array:
         """The value at a step, ()."""
         share = jnp.clip(step / self.steps, 0.0, 1.0)
         return self.start + share * (self.end - self.start)
+
+
+Quantity = Number | Ramp  # plain, traced, or a function of the step
 
 
 def value_at(quantity: Any, step: int | AnyArray) -> Any:
@@ -47,7 +50,7 @@ class Dynamics(Node):
     """Base of all ensembles; subclasses are pytrees with `potential` and `time_step` and define the two halves."""
 
     potential: Potential
-    time_step: float
+    time_step: Number
     barostat: bool = False  # whether the cell changes and steps read the stress: in a run, others find NaN there
     positive: tuple[str, ...] = ()  # names of further fields that must be positive
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree
-from jaxpot.md.dynamics import Dynamics, draw, thermal_kinetic_energy, value_at
+from jaxpot.md.dynamics import Dynamics, Quantity, draw, thermal_kinetic_energy, value_at
 from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import Array
+from jaxpot.typing import Array, Number
 from jaxpot.units import kB
 
 
@@ -26,7 +26,7 @@ class NVE(Dynamics):
     """
 
     potential: Potential
-    time_step: float
+    time_step: Number
 
 
 @pytree
@@ -49,9 +49,9 @@ class Langevin(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    friction: float
+    time_step: Number
+    temperature: Quantity
+    friction: Number
     positive = ("temperature", "friction")
 
     def first(self, state: State) -> State:
@@ -90,16 +90,16 @@ class VelocityRescaling(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    time_constant: float
+    time_step: Number
+    temperature: Quantity
+    time_constant: Number
     positive = ("temperature", "time_constant")
 
     def second(self, state: State) -> State:
         return rescaled(Dynamics.second(self, state), self.temperature, self.time_constant, self.time_step)
 
 
-def rescaled(state: State, temperature: Any, time_constant: Any, time: float) -> State:
+def rescaled(state: State, temperature: Any, time_constant: Any, time: Number) -> State:
     """The state after stochastic velocity rescaling for a time."""
     state, normal = draw(state, ())
     key, own = jax.random.split(jax.random.wrap_key_data(state.key))
@@ -132,9 +132,9 @@ class NoseHoover(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    time_constant: float
+    time_step: Number
+    temperature: Quantity
+    time_constant: Number
     positive = ("temperature", "time_constant")
 
     def start(self, state: State) -> dict[str, Array]:
