@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from jaxpot.core.files import file_size
 from jaxpot.errors import DataError, FormatError
@@ -115,7 +116,7 @@ def load(model: FilePath | Sequence[FilePath], **options: object) -> Potential |
     if isinstance(model, list | tuple):
         paths = [os.fspath(path) for path in model]
         return _format_of_list(paths).load(paths, options)
-    path = os.fspath(model)
+    path = os.fspath(cast(FilePath, model))
     for entry in MODELS:
         if path == entry.name:
             if options:
@@ -136,7 +137,8 @@ def save(potential: Potential | Posterior, path: FilePath) -> None:
     """
     name = os.fspath(path)
     record = next((record for record in FORMATS if name.lower().endswith(record.written_as)), saved.FORMAT)
-    record.write(potential, name)
+    write = cast(Callable, record.write)  # each that has endings for it writes
+    write(potential, name)
 
 
 def _checked(options: Mapping[str, object]) -> dict[str, object]:

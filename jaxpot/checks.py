@@ -14,12 +14,13 @@ import numpy as np
 
 from jaxpot.core.distances import closest_pair
 from jaxpot.core.elements import name_species
-from jaxpot.core.neighbors import find_neighbors
+from jaxpot.core.neighbors import Neighbors, find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, JaxpotWarning, PrecisionError
 from jaxpot.potentials.base import WHY_DOUBLE, Potential, addends
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import StructureLike
 
 _STEP = 1.05  # between two reaches of lists
 # A. ZBL's screened repulsion, which cascades of 100 keV need, is above 10 keV here for silicon: such atoms are on their
@@ -27,7 +28,9 @@ _STEP = 1.05  # between two reaches of lists
 _FUSED = 0.1
 
 
-def prepare(potential, structure, neighbors=None):
+def prepare(
+    potential: Potential, structure: StructureLike, neighbors: Neighbors | None = None
+) -> tuple[Potential, Structure, Neighbors]:
     """The three arguments checked and completed; the list is built if there is none."""
     check_potential(potential)
     structure = Structure.of(structure, potential.needs)
@@ -41,7 +44,9 @@ def prepare(potential, structure, neighbors=None):
     return potential, structure, neighbors
 
 
-def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
+def checked_neighbors(
+    potential: Potential, structure: Structure, skin: float = 0.0, rows: int | None = None, capacity: int | None = None
+) -> Neighbors:
     """A neighbour list for a potential, after the checks on species and positions.
 
     It reaches as far as the parameters do, where they have been changed since the cutoff was found: in steps of 5 %,
@@ -56,7 +61,7 @@ def checked_neighbors(potential, structure, skin=0.0, rows=None, capacity=None):
     return with_plans(potential, structure, listed)
 
 
-def with_plans(potential, structure, listed):
+def with_plans(potential: Potential, structure: Structure, listed: Neighbors) -> Neighbors:
     """The list with what the addends of a potential prepare beside it (`Potential.plan`)."""
     plans = tuple(term.plan(structure) for _, term in addends(potential))
     return listed.replace(plans=plans) if any(plan is not None for plan in plans) else listed
@@ -69,7 +74,7 @@ def _reach(cutoff, extent):
     return max(extent, cutoff * _STEP ** math.ceil(math.log(extent / cutoff) / math.log(_STEP)))
 
 
-def check_potential(potential):
+def check_potential(potential: object) -> None:
     """Refuse what is not a potential, first of all: arguments in the wrong order are a common mistake."""
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
@@ -82,7 +87,7 @@ def check_potential(potential):
         )
 
 
-def check_species(potential, structure):
+def check_species(potential: Potential, structure: Structure) -> None:
     """Refuse elements that the potential does not know (concrete values only)."""
     if potential.species is None or is_traced(structure.numbers):
         return
@@ -95,7 +100,7 @@ def check_species(potential, structure):
         )
 
 
-def check_data(potential, structure):
+def check_data(potential: Potential, structure: Structure) -> None:
     """Refuse a structure without the data of atoms or of the system that the potential reads."""
     missing = [name for name in potential.needs if name not in structure.atom_data | structure.system_data]
     if missing:
@@ -106,7 +111,7 @@ def check_data(potential, structure):
         )
 
 
-def check_precision(potential, structure):
+def check_precision(potential: Potential, structure: Structure) -> None:
     """Refuse single precision where a potential cannot bear it, under jit too."""
     if potential.double_only and structure.positions.dtype == np.float32:
         raise PrecisionError(
@@ -114,7 +119,7 @@ def check_precision(potential, structure):
         )
 
 
-def check_distances(structure, listed=None, refuse=False):
+def check_distances(structure: Structure, listed: Neighbors | None = None, refuse: bool = False) -> None:
     """Warn of atoms that are closer than half of the sum of their covalent radii, as in nm or listed twice.
 
     Args:
@@ -170,7 +175,9 @@ def _check_list(potential, structure, neighbors):
         )
 
 
-def prepare_padded(potential, structure, neighbors):
+def prepare_padded(
+    potential: Potential, structure: StructureLike, neighbors: Neighbors | None
+) -> tuple[int, tuple[Potential, Structure, Neighbors]]:
     check_potential(potential)
     structure = Structure.of(structure, potential.needs)
     n = len(structure)
@@ -183,6 +190,6 @@ def prepare_padded(potential, structure, neighbors):
     return n, (potential, structure, listed)
 
 
-def round_atoms(n):
+def round_atoms(n: int) -> int:
     """The padded size for n atoms: powers of two (at most 2x too many rows, 10 programs up to 512 atoms)."""
     return 1 << max(2, (max(n, 1) - 1).bit_length())

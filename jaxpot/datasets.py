@@ -15,7 +15,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
-from jaxpot.data.dataset import Frame, dataset_of
+from jaxpot.data.dataset import Dataset, Frame, dataset_of
 from jaxpot.data.labels import Keys
 from jaxpot.data.read import read_dataset
 from jaxpot.errors import DataError, FormatError
@@ -62,7 +62,7 @@ _FILES = {
 }
 
 
-def mlearn(element, split="train", e0=None):
+def mlearn(element: str, split: str = "train", e0: dict[int, float] | dict[str, float] | str | None = None) -> Dataset:
     """The benchmark of Zuo et al.: DFT (PBE) energies, forces and stresses of Cu, Ge, Li, Mo, Ni or Si.
 
     Read from `mlearn/<element>/<split>.xyz` in the folder that the environment variable JAXPOT_DATA names, if it is

@@ -7,12 +7,16 @@ What files say stands in many messages: `printable` sees to it that no message a
 """
 
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from jaxpot.typing import FilePath
 
 _LONGEST = 2000  # characters of a message
 _ACTING = ("Cc", "Cf", "Zl", "Zp", "Cs")  # control, direction of writing, ends of lines, halves of letters
 
 
-def escaped(text):
+def escaped(text: str) -> str:
     """A text in which characters that act on a terminal are spelled out.
 
     Control characters (but ends of lines and tabs), marks of the direction of writing and the like become `\\x1b`,
@@ -23,7 +27,7 @@ def escaped(text):
     return "".join(_spelled(c) if unicodedata.category(c) in _ACTING and c not in "\n\t" else c for c in text)
 
 
-def printable(text):
+def printable(text: str) -> str:
     """A text for a message: `escaped`, and without the middle if it is very long."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST - 400]} [...] {text[-400:]}"
@@ -37,14 +41,16 @@ def _spelled(character):
 class JaxpotError(Exception):
     """Base class of everything jaxpot raises on purpose."""
 
-    def __init__(self, message="", *rest):
+    def __init__(self, message: object = "", *rest: object) -> None:
         super().__init__(printable(str(message)), *rest)
 
 
 class FormatError(JaxpotError, ValueError):
     """A file is not what it claims to be; says where."""
 
-    def __init__(self, message, file=None, line=None, field=None):
+    def __init__(
+        self, message: str, file: FilePath | None = None, line: int | None = None, field: str | None = None
+    ) -> None:
         where = "".join(f"{part}: " for part in (_place(file, line), field) if part)
         super().__init__(where + message)
         self.file, self.line, self.field = file, line, field
@@ -78,7 +84,7 @@ class SimulationError(JaxpotError):
         state: the last good one; None where that is in a file, which the reason names.
     """
 
-    def __init__(self, reason, state=None):
+    def __init__(self, reason: str, state: Any = None) -> None:
         super().__init__(reason if state is None else f"{reason}; the last good state is in this error's `state`")
         self.reason, self.state = reason, state
 
@@ -87,10 +93,10 @@ class PrecisionError(JaxpotError):
     """Double precision was asked for, and JAX would silently have used single precision."""
 
 
-def first_few(names, most=6) -> str:
+def first_few(names: Sequence[object], most: int = 6) -> str:
     """The first names of a list, for messages: `a, b and 7 more`."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    words = [str(name) for name in names[:most]]
+    return ", ".join(words) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _place(file, line):
@@ -103,5 +109,5 @@ def _place(file, line):
 class JaxpotWarning(UserWarning):
     """A correct result that is easily misread; the message says how."""
 
-    def __init__(self, message="", *rest):
+    def __init__(self, message: object = "", *rest: object) -> None:
         super().__init__(printable(str(message)), *rest)

@@ -12,9 +12,10 @@ import numpy as np
 
 from jaxpot.basis.chebyshev import from_products, products, to_products
 from jaxpot.basis.harmonics import legendre_table
+from jaxpot.typing import Array
 
 
-def series_sum(r, end, series):
+def series_sum(r: Array, end: float, series: np.ndarray) -> Array:
     """Functions of distances (K,) with the coefficients (P, N) of `product_series`: (K, N)."""
 
     def values(r):
@@ -27,7 +28,7 @@ def series_sum(r, end, series):
     return _with_slope(values, slope)(r)
 
 
-def padded_harmonics(l_max, x, y, z):
+def padded_harmonics(l_max: int, x: Array, y: Array, z: Array) -> Array:
     """Y_lm as in `real_harmonics`, all in one array.
 
     Returns:

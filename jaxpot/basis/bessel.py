@@ -7,7 +7,7 @@ import numpy as np
 _TINY = 1e-4
 
 
-def scaled_bessel(l_max, x):
+def scaled_bessel(l_max: int, x: np.ndarray) -> np.ndarray:
     """exp(-x) i_l(x) for l = 0 .. l_max and x >= 0: (l_max + 1, *x.shape).
 
     By Miller's downward recurrence i_{l-1} = i_{l+1} + (2 l + 1) i_l / x from far above l_max, normalised by

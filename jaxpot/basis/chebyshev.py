@@ -8,18 +8,21 @@ from the first, and compiling takes seconds. Products do better. With k = 8 a + 
 so that the products T_{8a} T_b span the same polynomials, and only T_0 .. T_8 and T_16, T_24, ... are recurrences.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.fusion import kept
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 _STEP = 8
 _LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256)
 _TOLERANCE = 1e-13
 
 
-def product_series(function, end):
+def product_series(function: Callable[[np.ndarray], np.ndarray], end: float) -> np.ndarray:
     """Coefficients (P, N) in the products of `products` of the shortest series that reproduces functions to rounding.
 
     Args:
@@ -46,7 +49,7 @@ def product_series(function, end):
     )
 
 
-def series_of(function, end, length):
+def series_of(function: Callable[[np.ndarray], np.ndarray], end: float, length: int) -> np.ndarray:
     """The same for a length that is given; nothing is checked."""
     angles = np.pi * (np.arange(2 * length) + 0.5) / (2 * length)
     values = function(0.5 * end * (np.cos(angles) + 1.0))
@@ -55,7 +58,7 @@ def series_of(function, end, length):
     return to_products(coefficients)
 
 
-def products(r, end, length, factor):
+def products(r: Array, end: float, length: int, factor: Array) -> Array:
     """factor T_{8a}(t) T_b(t), t = 2 r / end - 1 in [-1, 1], for a < length / 8 and b < 8, b faster: (..., length)."""
     t = r * (2.0 / end) - 1.0
     low = _recurrence(t, t, _STEP + 1)
@@ -65,12 +68,12 @@ def products(r, end, length, factor):
     return (high[..., :, None] * low[..., None, :]).reshape(*r.shape, length)
 
 
-def to_products(coefficients):
+def to_products(coefficients: np.ndarray) -> np.ndarray:
     """Chebyshev coefficients (P, N) as coefficients in the products."""
     return _in_products(len(coefficients)).T @ coefficients
 
 
-def from_products(series):
+def from_products(series: np.ndarray) -> np.ndarray:
     """Coefficients (P, N) in the products as Chebyshev coefficients."""
     return np.linalg.solve(_in_products(len(series)).T, series)
 

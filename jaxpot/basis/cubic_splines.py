@@ -17,12 +17,13 @@ import jax.numpy as jnp
 
 from jaxpot.core import linalg
 from jaxpot.core.precision import as_float, concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.errors import DataError
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
-class CubicSpline:
+class CubicSpline(Node):
     """One curve.
 
     Args:
@@ -31,8 +32,8 @@ class CubicSpline:
         slopes: (2,) at the first and the last knot; None: natural ends.
     """
 
-    knots: jax.Array
-    values: jax.Array
+    knots: ArrayField
+    values: ArrayField
     slopes: jax.Array | None = None
 
     def __post_init__(self):
@@ -49,7 +50,7 @@ class CubicSpline:
             if self.slopes.shape != (2,):
                 raise DataError(f"slopes: expected two numbers, got shape {self.slopes.shape}")
 
-    def pieces(self):
+    def pieces(self) -> tuple[Array, Array, Array, Array]:
         """Coefficients of the n + 1 pieces in powers of x - x_left: four arrays; the outer two are lines."""
         x, y = self.knots, self.values
         h = x[1:] - x[:-1]
@@ -81,7 +82,7 @@ class CubicSpline:
         return linalg.solve(jnp.diag(diagonal) + jnp.diag(upper, 1) + jnp.diag(lower, -1), right)
 
 
-def evaluate(splines, which, x):
+def evaluate(splines: tuple[CubicSpline, ...], which: Array, x: Array) -> Array:
     """Values at x of the spline `which` of several.
 
     Args:
@@ -89,7 +90,9 @@ def evaluate(splines, which, x):
         which: index of the spline for each x (int32, within bounds), or one for all.
         x: abscissae.
     """
-    index, left, offset = 0, 0.0, 0
+    index: int | Array = 0
+    left: float | Array = 0.0
+    offset = 0
     for k, spline in enumerate(splines):
         piece = jnp.sum(x[..., None] >= spline.knots, axis=-1, dtype=jnp.int32)
         anchors = jnp.concatenate([spline.knots[:1], spline.knots])

@@ -4,8 +4,10 @@ import math
 
 import jax.numpy as jnp
 
+from jaxpot.typing import Array
 
-def inside(r, cutoff):
+
+def inside(r: Array, cutoff: float | Array) -> tuple[Array, Array]:
     """Which distances count, and distances at which any formula may be evaluated.
 
     Neighbours outside contribute nothing, but a formula is evaluated for all of them, and derivatives of
@@ -26,7 +28,7 @@ def inside(r, cutoff):
     return mask, jnp.where(mask, r, jnp.where(cutoff > 0.0, 0.5 * cutoff, 1.0))
 
 
-def switch(r, onset, end):
+def switch(r: Array, onset: float | Array, end: float | Array) -> Array:
     """A polynomial that falls from 1 at `onset` to 0 at `end`, with three continuous derivatives everywhere.
 
     With t = (r - onset) / (end - onset) clipped to [0, 1],
@@ -47,7 +49,7 @@ def switch(r, onset, end):
     return u * u * u * u * (1.0 + t * (4.0 + t * (10.0 + 20.0 * t)))
 
 
-def cosine(r, cutoff, width):
+def cosine(r: Array, cutoff: float | Array, width: float | Array) -> Array:
     """1 up to cutoff - width, then half a cosine down to 0 at the cutoff: C1, the second derivative jumps at both ends.
 
     f = [1 + cos(pi (r - cutoff + width) / width)] / 2.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.fusion import kept
+from jaxpot.typing import Array
 
 # Continuous derivatives at the cutoff, and whether the function has an inner radius.
 SMOOTHNESS = {
@@ -18,7 +19,7 @@ _TANH_1 = math.tanh(1.0)
 _DEGREE = 10  # of the polynomial that stands for a cosine: off by 2e-16
 
 
-def fade(name, square, cutoff, inner=0.0):
+def fade(name: str, square: Array, cutoff: float, inner: float = 0.0) -> Array:
     """A cutoff function f of squared distances; 0 beyond the cutoff.
 
     With t = (r / cutoff - inner) / (1 - inner), clipped to [0, 1]:
@@ -59,7 +60,7 @@ def fade(name, square, cutoff, inner=0.0):
     return (1.0 - t) ** (order + 1) * total
 
 
-def fade_and_slope(name, square, cutoff, inner=0.0):
+def fade_and_slope(name: str, square: Array, cutoff: float, inner: float = 0.0) -> tuple[Array, Array]:
     """f and its derivative by r^2."""
     if name == "cosine" and inner == 0.0:
         u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
@@ -80,7 +81,7 @@ def _horner(coefficients, u):
     return found
 
 
-def kinks(name, cutoff, inner=0.0):
+def kinks(name: str, cutoff: float, inner: float = 0.0) -> tuple[float, ...]:
     """Distances at which a derivative jumps."""
     if name == "exponential" and inner == 0.0:
         return ()

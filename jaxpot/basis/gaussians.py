@@ -22,7 +22,7 @@ class GaussianBasis:
         A. P. Bartok, R. Kondor, G. Csanyi, Phys. Rev. B 87, 184115 (2013), equations 28 to 33.
     """
 
-    def __init__(self, n_max, l_max, cutoff, sigma, exponent):
+    def __init__(self, n_max: int, l_max: int, cutoff: float, sigma: float, exponent: float) -> None:
         self.n_max, self.l_max, self.cutoff = n_max, l_max, cutoff
         self._a = a = 0.5 / sigma**2
         reach = cutoff + sigma * math.sqrt(2.0 * exponent * math.log(10.0))
@@ -40,12 +40,12 @@ class GaussianBasis:
         self._mix = np.linalg.solve(line, lower)
         self.centre = lower[0]
 
-    def functions(self, r):
+    def functions(self, r: np.ndarray) -> list[np.ndarray]:
         """g_nl at distances (k,): a list over l of arrays (k, n_max)."""
         bessel = scaled_bessel(self.l_max, 2.0 * self._a * r[:, None] * self._centers)
         return list((np.exp(-self._a * (r[:, None] - self._centers) ** 2) * bessel) @ self._mix)
 
-    def directions(self):
+    def directions(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """What neighbours reach of the n_max dimensions: for each l rotations (n_max, n_max) and sizes (n_max,).
 
         Columns are directions, the largest first. Sizes are root mean squares over the distances of neighbours and, for
@@ -66,7 +66,7 @@ class GaussianBasis:
 
 
 @lru_cache(maxsize=64)
-def gaussian_basis(n_max, l_max, cutoff, sigma, exponent):
+def gaussian_basis(n_max: int, l_max: int, cutoff: float, sigma: float, exponent: float) -> GaussianBasis:
     """The basis, made once."""
     return GaussianBasis(n_max, l_max, cutoff, sigma, exponent)
 

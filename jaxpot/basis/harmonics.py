@@ -6,11 +6,13 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.typing import Array
+
 LARGEST_DEGREE = 20  # where the series has lost four digits (5e-12)
 _ROOT2 = math.sqrt(2.0)
 
 
-def real_harmonics(l_max, x, y, z):
+def real_harmonics(l_max: int, x: Array, y: Array, z: Array) -> list[Array]:
     """Y_lm of unit vectors, orthonormal on the sphere, for l = 0 .. l_max and m = -l .. l.
 
     With x + i y = sin(theta) e^{i phi} and the normalised associated Legendre functions P_lm with a factor
@@ -43,19 +45,19 @@ def real_harmonics(l_max, x, y, z):
     parts = jnp.split(polynomials, np.cumsum(np.arange(1, l_max + 1)), axis=-1)
     # The products with unit matrices are made once: else XLA repeats the recurrences wherever a power is used.
     unit = jnp.eye(l_max + 1, dtype=z.dtype)
-    real, imaginary = (
+    cosines, sines = (
         jnp.matmul(jnp.stack(part[: l_max + 1], axis=-1), unit, precision="highest") for part in (real, imaginary)
     )
     found = [parts[0]]
     for n in range(1, l_max + 1):
         part = parts[n]  # (K, n + 1)
-        negative = part[..., 1:] * imaginary[..., 1 : n + 1]
-        found.append(jnp.concatenate([negative, part * real[..., : n + 1]], axis=-1))
+        negative = part[..., 1:] * sines[..., 1 : n + 1]
+        found.append(jnp.concatenate([negative, part * cosines[..., : n + 1]], axis=-1))
     return found
 
 
 @lru_cache(maxsize=32)
-def legendre_table(l_max):
+def legendre_table(l_max: int) -> np.ndarray:
     """Chebyshev coefficients (l_max + 1, N) of P_lm(z), sqrt(2) included, for m = 0 .. l; m runs faster."""
     angles = np.pi * (np.arange(l_max + 1) + 0.5) / (l_max + 1)
     z = np.cos(angles)

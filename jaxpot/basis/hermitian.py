@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core import linalg
+from jaxpot.typing import Array
 
 DEGENERATE = 1e-7  # of the largest |eigenvalue|: closer ones count as equal
 
 
 @jax.custom_jvp
-def eigh(matrix):
+def eigh(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues (ascending) and eigenvectors of a Hermitian matrix, (N,), (N, N).
 
     The derivative leaves out the turning of eigenvectors within a degenerate subspace, which has no
@@ -30,7 +31,7 @@ def _eigh_jvp(primals, tangents):
     return (values, vectors), (jnp.real(jnp.diagonal(inner)).astype(values.dtype), vectors @ turn)
 
 
-def lift(values, vectors, perturbation):
+def lift(values: Array, vectors: Array, perturbation: Array) -> Array:
     """First-order changes of eigenvalues under a Hermitian perturbation, degenerate subspaces lifted by it.
 
     Within each degenerate subspace the perturbation is diagonalised (degenerate perturbation theory); the

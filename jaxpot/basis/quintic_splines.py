@@ -20,14 +20,15 @@ import numpy as np
 
 from jaxpot.core.numbers import as_length, as_number
 from jaxpot.core.precision import as_float
-from jaxpot.core.pytree import put, pytree, static
+from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.errors import DataError
+from jaxpot.typing import Array, ArrayField
 
 DEGREE = 5
 
 
 @pytree
-class QuinticSpline:
+class QuinticSpline(Node):
     """One curve.
 
     Args:
@@ -38,7 +39,7 @@ class QuinticSpline:
         ends_with_zero: whether it does, at t_n.
     """
 
-    coefficients: jax.Array
+    coefficients: ArrayField
     start: float = static()
     step: float = static()
     breaks: tuple = static()
@@ -57,16 +58,16 @@ class QuinticSpline:
             raise DataError(f"expected {expected} coefficients of {n} intervals, got {self.coefficients.shape}")
 
     @property
-    def end(self):
+    def end(self) -> float:
         """t_n."""
         return self.start + self.step * self.breaks[-1]
 
     @property
-    def knots(self):
+    def knots(self) -> np.ndarray:
         """t_0 to t_n, a NumPy array."""
         return self.start + self.step * np.array(self.breaks, float)
 
-    def pieces(self):
+    def pieces(self) -> Array:
         """Coefficients of all pieces, also beyond the ends, in powers of the place from 0 to 1 in them: (pieces, 6)."""
         layout = _layout(self.breaks, self.ends_with_zero)
         c = self.coefficients
@@ -80,7 +81,7 @@ class QuinticSpline:
         return jnp.einsum("pij,pj->pi", jnp.asarray(layout.matrices, c.dtype), windows, precision="highest")
 
 
-def evaluate(splines, which, x):
+def evaluate(splines: tuple[QuinticSpline, ...], which: Array, x: Array) -> Array:
     """Values at x of the spline `which` of several.
 
     Args:
@@ -111,7 +112,7 @@ def evaluate(splines, which, x):
     return value
 
 
-def design(breaks, places):
+def design(breaks: tuple[int, ...], places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B-splines at places (in steps) between the ends: the first of the six that are not zero there, and these.
 
     Args:
@@ -131,7 +132,7 @@ def design(breaks, places):
     return piece, np.einsum("mi,mij->mj", powers, matrices), np.einsum("mi,mij->mj", raised, matrices[:, 1:])
 
 
-def centres(breaks):
+def centres(breaks: tuple[int, ...]) -> np.ndarray:
     """The centres of the n + 5 B-splines, in steps: means of their five inner knots. Coefficients that are a linear
     function of these make a straight line. NumPy."""
     knots = _extended(np.array(breaks, float), DEGREE)

@@ -20,7 +20,16 @@ _MARGIN = 3.0  # standard deviations of the rounding
 _STIFFNESS = 1e-10  # of second differences, beside the mean weight of a coefficient: decides what no point decides
 
 
-def fit_spline(x, y, weights, tolerance, start, end, step, ends_with_zero=False):
+def fit_spline(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    tolerance: float,
+    start: float,
+    end: float,
+    step: float,
+    ends_with_zero: bool = False,
+) -> tuple[QuinticSpline, np.ndarray]:
     """The spline with the fewest of these knots that passes all points within tolerance / weight, where one does.
 
     Args:
@@ -51,7 +60,7 @@ def fit_spline(x, y, weights, tolerance, start, end, step, ends_with_zero=False)
         breaks = _balanced(_halved(breaks, split))
 
 
-def rounding(y, weights):
+def rounding(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """An estimate of the standard deviation of weighted rounding errors about each point of a table, (m,)."""
     rough = np.abs(np.diff(y, 6)) * weights[3:-3] / np.sqrt(924.0)
     places = 3 + np.flatnonzero(rough)  # where rounding makes stairs, many differences vanish, and say nothing
@@ -65,7 +74,7 @@ def rounding(y, weights):
     return np.interp(np.arange(len(y)), places, np.percentile(windows, 90.0, axis=1) / 1.645)
 
 
-def values_and_slopes(spline, x):
+def values_and_slopes(spline: QuinticSpline, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A spline and its derivative between its ends, on the host: two arrays like x."""
     first, values, slopes = design(spline.breaks, (x - spline.start) / spline.step)
     c = np.concatenate([np.asarray(spline.coefficients), np.zeros(DEGREE)])[first[:, None] + np.arange(DEGREE + 1)]

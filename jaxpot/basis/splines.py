@@ -15,8 +15,10 @@ computes them once, before its loop over chunks of atoms.
 import jax
 import jax.numpy as jnp
 
+from jaxpot.typing import Array, DTypeLike
 
-def slopes(values):
+
+def slopes(values: Array) -> Array:
     """Slopes of the cubics at the grid points, in units of one interval; (..., n) -> (..., n), n >= 5.
 
     s_m = (f_{m-2} - 8 f_{m-1} + 8 f_{m+1} - f_{m+2}) / 12,  2 <= m <= n-3
@@ -31,7 +33,7 @@ def slopes(values):
     )
 
 
-def coefficients(values, dtype):
+def coefficients(values: Array, dtype: DTypeLike) -> tuple[Array, ...]:
     """The four polynomial coefficients of every interval, a tuple of four arrays shaped like `values`.
 
     They are differences of neighbouring values, 1e-4 of these in published tables: they are formed in the precision of
@@ -47,7 +49,7 @@ def coefficients(values, dtype):
     return tuple(c.astype(dtype) for c in columns)
 
 
-def locate(x, step, n, largest=None):
+def locate(x: Array, step: float, n: int, largest: float | None = None) -> tuple[Array, Array]:
     """Interval (int32) and place within it for abscissae x in a table of n points.
 
     Below the table the first cubic continues; above it the place stays at 1, the last point. If no x exceeds
@@ -59,7 +61,7 @@ def locate(x, step, n, largest=None):
     return m, (p if largest is not None and largest <= (n - 1) * step else jnp.minimum(p, 1.0))
 
 
-def evaluate(columns, index, p):
+def evaluate(columns: tuple[Array, ...], index: Array, p: Array) -> Array:
     """The cubics at the places p of the intervals `index`.
 
     Args:

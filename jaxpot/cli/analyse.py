@@ -1,7 +1,12 @@
 """`jaxpot analyse`: what a trajectory shows, as numbers, tables and pictures."""
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from jaxpot import md, units
-from jaxpot.cli.console import to_json
+from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.files import output_folder, write_text
 from jaxpot.cli.numbers import count
 from jaxpot.core.save import write_atomically
@@ -20,13 +25,13 @@ examples:
   jaxpot analyse hot/frames.xyz --skip-ps 2 --out hot-analysis
   jaxpot analyse dump.extxyz --time-step-fs 50 --cutoff 6 --coordination-cutoff 3.4 --json
 """
-PICTURES = {
+PICTURES: dict[str, tuple[Callable, Callable]] = {
     "rdf": (shown.plot_rdf, shown.table_of_rdf), "msd": (shown.plot_msd, shown.table_of_msd),
     "vdos": (shown.plot_vdos, shown.table_of_vdos),
 }
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("trajectory", metavar="TRAJECTORY", help="a file of frames")
     parser.add_argument("--out", metavar="DIR", help="folder to write into; made if it is not there (default: none)")
     left_out = parser.add_mutually_exclusive_group()
@@ -53,7 +58,7 @@ def arguments(parser):
     )
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     folder = None if options.out is None else output_folder(options.out)
     console.progress(f"reading {options.trajectory}")
     whole = md.analyse(
@@ -72,7 +77,7 @@ def run(options, console):
     console.result(document, indent=None)
 
 
-def write_curves(folder, curves, diffusion=None):
+def write_curves(folder: Path, curves: dict[str, Any], diffusion: Mapping[str, Any] | None = None) -> list[str]:
     """Write tables and pictures of curves, by their names; returns the names of the files."""
     names = []
     for name, curve in curves.items():
@@ -84,7 +89,7 @@ def write_curves(folder, curves, diffusion=None):
     return names
 
 
-def diffusion_lines(diffusion):
+def diffusion_lines(diffusion: Mapping[str, Any]) -> list[str]:
     """One line for each diffusion coefficient."""
     return [
         f"diffusion coefficient{'' if name == 'all' else f' of {name}'}: {d.coefficient / units.cm2_per_s:.3e} ± "
@@ -93,7 +98,7 @@ def diffusion_lines(diffusion):
     ]
 
 
-def note_lines(notes):
+def note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     """One line for each note about a quantity."""
     return [f"note ({name}): {sentence}" for name, said in notes.items() for sentence in said]
 

@@ -18,7 +18,7 @@ _LARGEST = 256 * 2**20  # bytes kept; beyond it the oldest files go
 _SHORTEST = 0.0  # s; reading a program back takes 2 ms, compiling the least of them 10
 
 
-def use_cache():
+def use_cache() -> str | None:
     """Let JAX keep compiled programs; returns the folder, or None where there is no safe one."""
     folder = _safe_folder()
     if folder is None:

@@ -3,10 +3,13 @@
 import hashlib
 import os
 import shutil
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from jaxpot import catalog, units
 from jaxpot.checks import check_species
+from jaxpot.cli.console import Console
 from jaxpot.cli.files import output_folder, write_structure
 from jaxpot.cli.model import (
     load_posterior,
@@ -17,10 +20,12 @@ from jaxpot.cli.model import (
     smooth_if_asked,
 )
 from jaxpot.cli.numbers import count, kelvin, pressure
+from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import read_structure, start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
-from jaxpot.report.card import check_size, property_card
+from jaxpot.potentials.base import Potential
+from jaxpot.report.card import Card, check_size, property_card
 from jaxpot.report.entries import ROOM
 from jaxpot.report.side_by_side import side_by_side
 from jaxpot.report.table import text_table
@@ -41,7 +46,7 @@ examples:
 """
 
 
-def arguments(parser):
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument(
         "--structure", required=True, metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]"
@@ -66,7 +71,7 @@ def arguments(parser):
     meshes(parser)
 
 
-def meshes(parser):
+def meshes(parser: ArgumentParser) -> None:
     """Add the arguments that set how finely the Brillouin zone is sampled."""
     parser.add_argument(
         "--mesh",
@@ -87,7 +92,7 @@ def meshes(parser):
     )
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     models = separate_models(options)
     if len(models) == 1:
         console.result(_card(options, Path(options.out), console).document())
@@ -95,7 +100,8 @@ def run(options, console):
     structure, _ = read_structure(options.structure, check_size)
     for one in models.values():  # before the first minutes: is each of them a model that knows the crystal?
         check_species(load_posterior(one)[0], structure)
-    root, documents = output_folder(options.out), {}
+    root = output_folder(options.out)
+    documents: dict[str, dict] = {}
     for name, one in models.items():
         console.progress(f"card of {name}, {len(documents) + 1} of {len(models)}")
         documents[name] = _card(one, root / name, console).document()
@@ -132,7 +138,7 @@ def _described(options, potential):
     return about | {"name": f"{about['name']}, tables made smooth"} if options.smooth else about
 
 
-def finish(card, folder, console):
+def finish(card: Card, folder: Path, console: Console) -> None:
     """Write a card and show its table."""
     console.progress("writing the card and its pictures")
     try:
@@ -150,7 +156,7 @@ def finish(card, folder, console):
     console.text(f"\nWritten: {folder}{os.sep}card.html, card.json, pictures, relaxed.cif, relaxed.xyz{phonopy}")
 
 
-def describe(name, potential):
+def describe(name: str | tuple[str, ...], potential: Potential) -> dict[str, Any]:
     """Description of a model for its card: name, and source or checksum of the file or files it came from."""
     for model in catalog.models():
         if model.name == name:

@@ -9,7 +9,7 @@ _FLAG = "xla_cpu_use_fusion_emitters"
 _KNOWN = ((0, 10),)  # jaxlib versions that have the flag: an unknown one ends the process
 
 
-def compile_sooner():
+def compile_sooner() -> None:
     """Turn XLA's newer fusion emitters off, where that can be done: compiling takes less long, running no longer.
 
     Must come before the first computation. What a user has said in XLA_FLAGS stays. With jaxlib 0.10.1,
@@ -21,7 +21,7 @@ def compile_sooner():
         os.environ["XLA_FLAGS"] = f"{flags} --{_FLAG}=false".strip()
 
 
-def silence():
+def silence() -> None:
     """Silence XLA, unless the user has chosen a level of messages.
 
     XLA warns of kept programs by two lines of 2,000 characters each, as it takes hints such as "prefer-no-gather" for

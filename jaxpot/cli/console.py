@@ -5,6 +5,7 @@ import math
 import sys
 import threading
 import time
+from typing import Any
 
 from jaxpot.errors import escaped
 from jaxpot.report.table import to_ascii
@@ -20,7 +21,7 @@ class Console:
         quiet: no progress.
     """
 
-    def __init__(self, as_json=False, quiet=False):
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json, self.quiet = as_json, quiet
         self.start = time.monotonic()
         self._watch = None
@@ -31,13 +32,13 @@ class Console:
     def __exit__(self, *error):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Stop watching the stage that was announced last."""
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
 
-    def progress(self, text):
+    def progress(self, text: str) -> None:
         """Announce a stage on standard error, with the seconds since the start; repeat it while it takes minutes."""
         if self.quiet:
             return
@@ -61,22 +62,22 @@ class Console:
         watch.daemon = True  # the process does not wait for it
         watch.start()
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """Print a line on standard error."""
         print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
 
-    def text(self, text):
+    def text(self, text: str) -> None:
         """Print text on standard output; nothing when the result is JSON."""
         if not self.as_json:
             print(_printable(text, sys.stdout), flush=True)
 
-    def result(self, document, indent=2):
+    def result(self, document: Any, indent: int | None = 2) -> None:
         """Print the result as JSON on standard output; nothing when it is shown as text."""
         if self.as_json:
             print(to_json(document, indent), flush=True)
 
 
-def to_json(document, indent=2):
+def to_json(document: Any, indent: int | None = 2) -> str:
     """JSON text; floats in full precision (they read back to the same bits), NaN and infinity as null."""
     return json.dumps(_finite(document), indent=indent, allow_nan=False)
 

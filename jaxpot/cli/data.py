@@ -1,6 +1,12 @@
 """`jaxpot data`: what is in training data, and the arguments that say how they are read."""
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from jaxpot.cli.console import Console
 from jaxpot.data.atomic_energies import LEAST_SQUARES
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
 from jaxpot.fitting import read_dataset
 
@@ -16,13 +22,13 @@ examples:
 _LABELS = ("energy", "forces", "stress", "virial", "config_type")
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.usage = "%(prog)s TRAIN [TRAIN ...] [options]"
     parser.add_argument("train", metavar="TRAIN", nargs="+", help="files with structures and labels")
     data_arguments(parser)
 
 
-def data_arguments(parser):
+def data_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that say how files are read."""
     group = parser.add_argument_group("labels")
     group.add_argument("--energy", metavar="KEY", help='key of energies, eV (default: energy; "none": not wanted)')
@@ -40,16 +46,16 @@ def data_arguments(parser):
     )
 
 
-def read(options, files, e0):
+def read(options: Namespace, files: Sequence[str], e0: Any) -> Dataset:
     """The `Dataset` of some files, read as the arguments say."""
     found = {name: getattr(options, name) for name in _LABELS if getattr(options, name) is not None}
-    keys = {name: None if key.lower() == "none" else key for name, key in found.items()}
+    keys: dict[str, Any] = {name: None if key.lower() == "none" else key for name, key in found.items()}
     if options.incomplete:
         keys["require"] = ()
     return read_dataset(files, e0=e0, **keys)
 
 
-def atomic_energies(words):
+def atomic_energies(words: Sequence[str] | None) -> str | dict[str, float] | None:
     """Meaning of --e0: None, "least squares" or {element: eV}.
 
     Raises:
@@ -73,7 +79,7 @@ def atomic_energies(words):
     return found
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     console.progress(f"reading {', '.join(options.train)}")
     dataset = read(options, options.train, atomic_energies(options.e0))
     console.progress(f"looking at {len(dataset)} frames")

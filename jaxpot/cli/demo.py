@@ -1,19 +1,24 @@
 """`jaxpot demo`: a GAP fitted to data drawn from a known potential, and the properties of both side by side."""
 
 import os
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from jaxpot import catalog, md, units
 from jaxpot.cli.card import describe, meshes
-from jaxpot.cli.console import to_json
+from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.files import output_folder, write_text
 from jaxpot.cli.memory import peak_memory
 from jaxpot.cli.structure import start
+from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
 from jaxpot.fitting import Frame, draw_dataset, fit, read_recipe
 from jaxpot.observables import evaluate, forces
+from jaxpot.potentials.base import Potential
 from jaxpot.report.card import property_card
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table
@@ -48,17 +53,17 @@ STEPS, LOOKS, KELVIN = 5000, 10, 300.0  # of 1 fs
 INSIDE = 0.9  # share of force components within two standard deviations (95 % of a normal distribution)
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="jaxpot-card", metavar="DIR", help="folder to write into (default: jaxpot-card)"
     )
     meshes(parser)
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     root = output_folder(options.out)
     folders = {name: output_folder(root / name) for name in ("oracle", "gap")}
-    oracle = catalog.load(ORACLE)
+    oracle = cast(Potential, catalog.load(ORACLE))
     crystal = start(CRYSTAL, oracle, console)
     found, posterior, report = _fit(oracle, crystal, root, console)
     console.text(f"{error_table(report)}\n")
@@ -158,9 +163,12 @@ class _Looks(md.Observer):
         return np.stack([np.ravel(off), np.ravel(std(self.posterior, state.structure).epistemic.forces)])
 
 
-def with_free_atoms(dataset, oracle, crystal):
+def with_free_atoms(dataset: Dataset, oracle: Potential, crystal: Structure) -> Dataset:
     """One more frame, the crystal at twice its size: without it a GAP knows nothing of a free atom."""
     apart = crystal.strained(np.eye(3))
     found = evaluate(oracle, apart)
-    frame = Frame(apart, energy=found.energy, forces=found.forces, stress=found.stress, config_type="free atoms")
+    frame = Frame(
+        apart, energy=float(found.energy), forces=np.asarray(found.forces), stress=np.asarray(found.stress),
+        config_type="free atoms",
+    )
     return replace(dataset, frames=(*dataset.frames, frame))

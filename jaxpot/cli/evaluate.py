@@ -1,14 +1,16 @@
 """`jaxpot evaluate`: energies, forces and stresses of the structures in a file."""
 
 import warnings
+from argparse import Namespace
 
 import numpy as np
 
 from jaxpot import io, units
 from jaxpot.checks import check_distances, checked_neighbors
-from jaxpot.cli.console import to_json
+from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.model import load_posterior, model_argument
+from jaxpot.cli.parser import CommandParser
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError, JaxpotWarning
 from jaxpot.observables import evaluate_many
@@ -28,13 +30,13 @@ examples:
 _BATCH = 200  # frames between two lines of progress
 
 
-def arguments(parser):
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structures", metavar="STRUCTURES", help="any file that ASE reads")
     parser.add_argument("--out", required=True, metavar="FILE.json", help="where to write the results")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     out = output_file(options.out)
     potential, posterior = load_posterior(options)
     atoms = io.read_atoms(options.structures)

@@ -2,18 +2,21 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jaxpot.core.save import write_atomically
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, SimulationError
 from jaxpot.interop.ase import to_ase
 from jaxpot.io.files import UnknownFileTypeError
 from jaxpot.md.trajectory import frame_text
+from jaxpot.typing import FilePath
 from jaxpot.units import fs
 
 
-def output_file(path):
+def output_file(path: FilePath) -> Path:
     """The path of a file to be written; its folder must exist.
 
     Raises:
@@ -26,7 +29,7 @@ def output_file(path):
     return path
 
 
-def output_folder(path):
+def output_folder(path: FilePath) -> Path:
     """A folder to write into, made if only its last part is missing.
 
     Raises:
@@ -47,12 +50,12 @@ def output_folder(path):
     return path
 
 
-def write_text(path, text):
+def write_text(path: FilePath, text: str) -> None:
     """Write a text file atomically."""
     write_atomically(path, text.encode())
 
 
-def write_structure(path, structure, rehearse=False):
+def write_structure(path: Path, structure: Structure, rehearse: bool = False) -> None:
     """Write a structure in the format of the file's ending, atomically.
 
     Args:
@@ -77,7 +80,7 @@ def write_structure(path, structure, rehearse=False):
 
 
 @contextmanager
-def keeping_last_state(folder, time_step_fs):
+def keeping_last_state(folder: Path, time_step_fs: float) -> Iterator[None]:
     """Write the last good state of a simulation that breaks, since a user cannot reach the `state` of its error.
 
     Raises:

@@ -2,14 +2,15 @@
 
 import os
 import tempfile
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxpot import catalog, units
-from jaxpot.cli.console import to_json
+from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.memory import peak_memory
@@ -43,7 +44,7 @@ examples:
 _FEWEST = 4  # frames for a calibration of error bars
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.usage = "%(prog)s TRAIN [TRAIN ...] --out MODEL [--test TEST ...] [--recipe NAME_OR_FILE] [options]"
     parser.add_argument("train", metavar="TRAIN", nargs="+", help="files with structures and labels")
     parser.add_argument("--out", required=True, metavar="MODEL", help="where to write the potential")
@@ -79,7 +80,7 @@ def arguments(parser):
     data_arguments(parser)
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> Any:
     def say(text):
         console.progress(f"{text} ({peak_memory() / 1e9:.2f} GB)" if peak_memory() else text)
 

@@ -1,10 +1,12 @@
 """`jaxpot learn`: molecular dynamics with a fitted potential that has what it does not know labelled, and learns it."""
 
+from argparse import ArgumentParser, Namespace
 from importlib import import_module
 
 from jaxpot import catalog, io, md, units
 from jaxpot.active import learn_from_pool, learn_on_the_fly, random_structures
 from jaxpot.active.record import FRAMES, LOG, POSTERIOR
+from jaxpot.cli.console import Console
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.numbers import count
@@ -35,7 +37,7 @@ examples:
 """
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.usage = (
         "%(prog)s TRAIN [TRAIN ...] --source SOURCE --out DIR\n"
         "                    {--structure S --steps N | --pool FILE ... | --random FORMULA --volume V} [options]"
@@ -83,7 +85,7 @@ def _pool_arguments(group):
     group.add_argument("--count", type=count, default=100, metavar="N", help="with --random: crystals (default: 100)")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     needed = {"structure": "steps", "random": "volume"}
     for given, further in needed.items():
         if getattr(options, given) is not None and getattr(options, further) is None:

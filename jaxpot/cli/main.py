@@ -3,6 +3,7 @@
 import argparse
 import sys
 import warnings
+from collections.abc import Sequence
 
 import jax
 
@@ -34,7 +35,7 @@ _EPILOG = """examples:
 """
 
 
-def parser(words=()):
+def parser(words: Sequence[str] = ()) -> Parser:
     """The parser of the whole command line, which is `words`: some arguments depend on it."""
     shared = Parser(add_help=False)
     group = shared.add_argument_group("output and cache")
@@ -54,7 +55,7 @@ def parser(words=()):
     for module in COMMANDS:
         command = commands.add_parser(
             module.NAME,
-            parents=[shared],
+            parents=[shared],  # type: ignore[list-item]  # any parser serves as a parent
             words=words,
             help=module.HELP,
             description=module.HELP[0].upper() + module.HELP[1:] + ".",
@@ -66,7 +67,7 @@ def parser(words=()):
     return top
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
     0: done. 1: a relaxation stopped before it converged. 2: bad input, said in one sentence.

@@ -1,10 +1,14 @@
 """`jaxpot md`: molecular dynamics of a structure, into a folder, and on from where it was interrupted."""
 
+from argparse import Namespace
+
 from jaxpot import md, units
 from jaxpot.cli.analyse import diffusion_lines, note_lines, write_curves
+from jaxpot.cli.console import Console
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.model import load_model, model_argument, smooth_argument, smooth_if_asked
 from jaxpot.cli.numbers import count
+from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.md.curves import LEAST
@@ -33,7 +37,7 @@ examples:
 """
 
 
-def arguments(parser):
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into; made if it is not there")
@@ -65,7 +69,7 @@ def arguments(parser):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of velocities and thermostat (default: 0)")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     if options.pressure_GPa and options.ensemble != "npt":
         raise DataError(f"--pressure-GPa acts with --ensemble npt, not {options.ensemble}")
     potential = smooth_if_asked(options, load_model(options), None, console)
@@ -129,18 +133,18 @@ def _observed(observers, folder, console):
     return names, {"diffusion": shown or None, "notes": notes, "files": names}
 
 
-def _thermal(options):
-    return options.time_step_fs * units.fs, options.temperature
+def _step(options):
+    return options.time_step_fs * units.fs
 
 
 ENSEMBLES = {
-    "nve": lambda p, o: md.NVE(p, o.time_step_fs * units.fs),
-    "langevin": lambda p, o: md.Langevin(p, *_thermal(o), 1.0 / (o.time_constant_fs * units.fs)),
-    "rescaling": lambda p, o: md.VelocityRescaling(p, *_thermal(o), o.time_constant_fs * units.fs),
-    "nose-hoover": lambda p, o: md.NoseHoover(p, *_thermal(o), o.time_constant_fs * units.fs),
+    "nve": lambda p, o: md.NVE(p, _step(o)),
+    "langevin": lambda p, o: md.Langevin(p, _step(o), o.temperature, 1.0 / (o.time_constant_fs * units.fs)),
+    "rescaling": lambda p, o: md.VelocityRescaling(p, _step(o), o.temperature, o.time_constant_fs * units.fs),
+    "nose-hoover": lambda p, o: md.NoseHoover(p, _step(o), o.temperature, o.time_constant_fs * units.fs),
     "npt": lambda p, o: md.CellRescaling(
-        p, *_thermal(o), o.pressure_GPa * units.GPa, o.time_constant_fs * units.fs, o.barostat_time_fs * units.fs,
-        0.01 / units.GPa,
+        p, _step(o), o.temperature, o.pressure_GPa * units.GPa, o.time_constant_fs * units.fs,
+        o.barostat_time_fs * units.fs, 0.01 / units.GPa,
     ),
 }
 OBSERVERS = {

@@ -5,10 +5,10 @@ import sys
 try:
     import resource
 except ImportError:  # Windows has none
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 
-def peak_memory():
+def peak_memory() -> int | None:
     """Largest resident memory of this process so far, bytes; None where the system does not tell."""
     if resource is None:
         return None

@@ -4,20 +4,22 @@ A model is the first word, MODEL, or, where it has more than one file, --model w
 other: argparse knows no such thing, so MODEL is declared only where no --model is in the command line.
 """
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from itertools import chain, count
 from pathlib import Path
 
 from jaxpot import catalog
-from jaxpot.cli.parser import UsageError
+from jaxpot.cli.console import Console
+from jaxpot.cli.parser import CommandParser, UsageError
 from jaxpot.errors import DataError
 from jaxpot.fitting import smoothed
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
 
 _FLAG = "--model"
 
 
-def model_argument(parser):
+def model_argument(parser: CommandParser) -> None:
     """MODEL or --model, and the options of the readers of files, such as --species for files that do not name theirs.
 
     Args:
@@ -52,7 +54,7 @@ def _is_flagged(words):
     return any(_FLAG.startswith(flag) and len(flag) > 3 for flag in flags)
 
 
-def model_files(options) -> str | tuple[str, ...]:
+def model_files(options: Namespace) -> str | tuple[str, ...]:
     """The name or file of the one model that the arguments name; of a model of several files, these.
 
     Raises:
@@ -71,7 +73,7 @@ def model_files(options) -> str | tuple[str, ...]:
     return files[0] if len(files) == 1 else tuple(files)
 
 
-def separate_models(options):
+def separate_models(options: Namespace) -> dict[str, Namespace]:
     """Split the arguments of a command that takes --model several times: name of a model -> those with it alone.
 
     Names are those of the first files without their endings, numbered where two are alike.
@@ -86,18 +88,18 @@ def separate_models(options):
     return separate
 
 
-def load_model(options):
+def load_model(options: Namespace) -> Potential:
     """The potential that the arguments name; that at the mean, if it is a posterior."""
     return load_posterior(options)[0]
 
 
-def load_posterior(options):
+def load_posterior(options: Namespace) -> tuple[Potential, Posterior | None]:
     """The potential, and the posterior that it is the mean of or None."""
     model = catalog.load(model_files(options), **{flag.name: getattr(options, flag.name) for flag in _flags()})
     return (model.potential, model) if isinstance(model, Posterior) else (model, None)
 
 
-def smooth_argument(parser):
+def smooth_argument(parser: ArgumentParser) -> None:
     """Add --smooth, for derivatives of an order that tables have not got."""
     parser.add_argument(
         "--smooth", action="store_true",
@@ -106,7 +108,9 @@ def smooth_argument(parser):
     )
 
 
-def smooth_if_asked(options, potential, posterior, console):
+def smooth_if_asked(
+    options: Namespace, potential: Potential, posterior: Posterior | None, console: Console
+) -> Potential:
     """The potential, its tables made smooth where --smooth is given.
 
     Raises:

@@ -1,6 +1,9 @@
 """`jaxpot models`: the built-in potentials, and the formats of files."""
 
+from argparse import ArgumentParser, Namespace
+
 from jaxpot import catalog
+from jaxpot.cli.console import Console
 
 NAME = "models"
 HELP = "list the built-in models with their sources, and the formats of files that are read"
@@ -10,11 +13,11 @@ EPILOG = """examples:
 """
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     pass
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     models = [
         {"name": model.name, "elements": list(model.elements), "form": model.form, "source": model.source}
         for model in catalog.models()

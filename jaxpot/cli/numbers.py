@@ -4,19 +4,19 @@ import math
 from argparse import ArgumentTypeError
 
 
-def count(text):
+def count(text: str) -> int:
     """A positive whole number, for argparse."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
-def kelvin(text):
+def kelvin(text: str) -> float:
     """A temperature, for argparse."""
     return _number(text, 0.0, "a temperature in K, not negative")
 
 
-def pressure(text):
+def pressure(text: str) -> float:
     """A pressure, for argparse."""
     return _number(text, -math.inf, "a pressure in GPa")
 

@@ -2,6 +2,8 @@
 
 import argparse
 import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from jaxpot.errors import JaxpotError
 
@@ -17,10 +19,10 @@ class Parser(argparse.ArgumentParser):
 
     flag_hint = "; flags of a command stand after its name"
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         before = []
         for word in args:
             if not word.startswith("-"):
@@ -29,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         self.refuse_unknown(before)
         return super().parse_known_args(args, namespace)
 
-    def refuse_unknown(self, words):
+    def refuse_unknown(self, words: Sequence[str]) -> None:
         """Refuse the first unknown flag, and suggest the known one with the closest spelling."""
         flags = list(self._option_string_actions)
         for word in words:
@@ -58,11 +60,11 @@ class CommandParser(Parser):
 
     flag_hint = ""
 
-    def __init__(self, *args, words=(), **options):
+    def __init__(self, *args: Any, words: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*args, **options)
         self.words, self.about_words = tuple(words), ""
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.refuse_unknown(args)
         self.words = tuple(args)
         options, more = argparse.ArgumentParser.parse_known_args(self, args, namespace)
@@ -70,7 +72,7 @@ class CommandParser(Parser):
             self.error(f"a word too many: {' '.join(more)}; `{self.prog}` takes {self.usage_of_words()}")
         return options, more
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         if message.startswith("the following arguments are required"):
             message += f"; `{self.prog}` takes {self.usage_of_words()}"
             flag, taken = self._greedy()
@@ -80,9 +82,9 @@ class CommandParser(Parser):
                 )
         super().error(message)
 
-    def usage_of_words(self):
+    def usage_of_words(self) -> str:
         """Positional arguments as the usage shows them, such as MODEL STRUCTURES."""
-        names = [action.metavar or action.dest for action in self._get_positional_actions()]
+        names = [str(action.metavar or action.dest) for action in self._get_positional_actions()]
         return (" ".join(names) or "flags only, no words") + self.about_words
 
     def _greedy(self):

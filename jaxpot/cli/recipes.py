@@ -2,8 +2,10 @@
 
 import shutil
 import textwrap
+from argparse import ArgumentParser, Namespace
 from itertools import takewhile
 
+from jaxpot.cli.console import Console
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
 from jaxpot.fitting.recipe_files import recipe_text
@@ -17,11 +19,11 @@ EPILOG = """examples:
 _INDENT = 4 * " "
 
 
-def arguments(parser):
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="print this recipe")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     known = recipes()
     texts = {name: recipe_text(name) for name in known}
     if options.name is not None:

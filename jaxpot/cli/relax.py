@@ -1,10 +1,14 @@
 """`jaxpot relax`: atoms, and on request the cell, to the nearest minimum."""
 
+from argparse import Namespace
+
 import numpy as np
 
 from jaxpot import units
+from jaxpot.cli.console import Console
 from jaxpot.cli.files import output_file, write_structure
 from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
@@ -22,7 +26,7 @@ examples:
 _EVERY = 20  # evaluations between two lines of progress
 
 
-def arguments(parser):
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write the relaxed structure")
@@ -37,7 +41,7 @@ def arguments(parser):
     parser.add_argument("--no-symmetry", action="store_true", help="do not keep the space group of the start")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> int:
     for name, value in (("--pressure-GPa", options.pressure_GPa), ("--fmax", options.fmax)):
         if not np.isfinite(value):
             raise DataError(f"{name}: expected a finite number, got {value}")

@@ -1,12 +1,19 @@
 """The structure that a word on the command line means: a file, or a prototype with its elements."""
 
+from collections.abc import Callable
+
 from jaxpot import io
 from jaxpot.checks import check_distances, check_species, checked_neighbors
+from jaxpot.cli.console import Console
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.report.crystal import find_volume
 
 
-def start(spec, potential, console, check_size=None):
+def start(
+    spec: str, potential: Potential, console: Console, check_size: Callable[[int], object] | None = None
+) -> Structure:
     """Read the crystal that a word on the command line means, at about its volume where that is not given.
 
     Args:
@@ -30,13 +37,13 @@ def start(spec, potential, console, check_size=None):
     return structure
 
 
-def read_structure(spec, check_size=None):
+def read_structure(spec: str, check_size: Callable[[int], object] | None = None) -> tuple[Structure, bool]:
     """Read the structure that a word means; returns it, and whether its size is given.
 
     Args: those of `start`.
     """
     declared = io.declared_atoms(spec) if check_size else None
-    if declared is not None:
+    if check_size and declared is not None:
         check_size(declared)
     structure, given = io.structure_from_spec(spec)
     if check_size:

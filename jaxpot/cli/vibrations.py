@@ -1,12 +1,15 @@
 """`jaxpot vibrations`: normal modes of a molecule, a cluster or a slab, and what follows from them."""
 
+from argparse import Namespace
+
 import numpy as np
 
 from jaxpot import io, units
 from jaxpot.checks import check_species
-from jaxpot.cli.console import to_json
+from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.model import load_model, model_argument
+from jaxpot.cli.parser import CommandParser
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.properties.relax import relax
 from jaxpot.properties.vibrations import vibrations
@@ -24,7 +27,7 @@ examples:
 """
 
 
-def arguments(parser):
+def arguments(parser: CommandParser) -> None:
     model_argument(parser)
     parser.add_argument("structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
     parser.add_argument("--out", metavar="FILE", help="where to write the result with all modes, as JSON")
@@ -36,7 +39,7 @@ def arguments(parser):
     parser.add_argument("--spin", type=float, default=0.0, metavar="S", help="of a molecule that is a gas (default: 0)")
 
 
-def run(options, console):
+def run(options: Namespace, console: Console) -> None:
     out = output_file(options.out) if options.out else None
     if options.symmetry_number is not None and not options.temperature:
         raise DataError("--symmetry-number makes a gas of the molecule: give its --temperature as well")

@@ -1,21 +1,29 @@
 """How the rows of a neighbour list are cut into chunks that fit the cache, and into blocks of chunks."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.graph import connect_rows, row_arrays
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.typing import Array, PyTree
 
 CHUNK_ELEMENTS = 8192  # neighbours in a chunk: 64 kB an array in double precision
 CHUNKS_PER_BLOCK = 8
 
 
-def chunk_shape(rows, capacity, elements=CHUNK_ELEMENTS):
+def chunk_shape(rows: int, capacity: int, elements: int = CHUNK_ELEMENTS) -> tuple[int, int]:
     """How rows are cut into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
     chunks = max(1, -(-rows * max(capacity, 1) // elements))
     return chunks, max(1, -(-rows // chunks))
 
 
-def block_shape(rows, capacity, elements=CHUNK_ELEMENTS, max_blocks=None):
+def block_shape(
+    rows: int, capacity: int, elements: int = CHUNK_ELEMENTS, max_blocks: int | None = None
+) -> tuple[int, int, int]:
     """How rows are cut into blocks of chunks: (blocks, chunks per block, rows per chunk)."""
     chunks, _ = chunk_shape(rows, capacity, elements)
     blocks = max(1, -(-chunks // CHUNKS_PER_BLOCK))
@@ -26,9 +34,9 @@ def block_shape(rows, capacity, elements=CHUNK_ELEMENTS, max_blocks=None):
     return blocks, per_block, size
 
 
-def cut(neighbors, blocks, size):
+def cut(neighbors: Neighbors, blocks: int, size: int) -> tuple[Array, ...]:
     """The rows of a list as (blocks, size, ...); the last block is filled with copies that are not real."""
-    rows = row_arrays(neighbors)
+    rows = list(row_arrays(neighbors))
     count = rows[0].shape[0]
     spare = blocks * size - count
     if spare:
@@ -37,7 +45,13 @@ def cut(neighbors, blocks, size):
     return tuple(a.reshape(blocks, size, *a.shape[1:]) for a in rows)
 
 
-def map_rows(function, potential, structure, neighbors, max_blocks=None):
+def map_rows(
+    function: Callable[..., PyTree],
+    potential: Any,
+    structure: Structure,
+    neighbors: Neighbors,
+    max_blocks: int | None = None,
+) -> PyTree:
     """Apply `function(graph of a block, per_chunk)` to blocks of rows, one after the other.
 
     `per_chunk(f, tree)` maps `f` over the chunks of a block, whose arrays have the rows in front.

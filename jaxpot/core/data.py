@@ -7,6 +7,9 @@ multiplies those that count something (`EXTENSIVE`) by the number of its cells. 
 that name atoms.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,7 +138,7 @@ def _repeated_bonds(bonds, n, repeats):
     return to_device(rows.reshape(-1, 5).astype(np.int32))
 
 
-def from_ase(atoms, names: tuple = ()) -> dict:
+def from_ase(atoms: Any, names: Sequence[str] = ()) -> dict:
     """`atom_data` and `system_data` of an `ase.Atoms`: initial charges and moments, the total charge, and `names`.
 
     Args:
@@ -163,7 +166,7 @@ def counted(system_data: dict) -> tuple[str, ...]:
     return (*some, *({BONDS} & set(system_data)))
 
 
-def to_ase(atoms, atom_data: dict, system_data: dict) -> None:
+def to_ase(atoms: Any, atom_data: dict, system_data: dict) -> None:
     """Put data into an `ase.Atoms` under ASE's names, or their own."""
     into_arrays = {name: key for key, name in ASE_ARRAYS.items()}
     for name, array in atom_data.items():

@@ -11,20 +11,24 @@ device its part of the rows, and `jp.train` its part of every batch. Everything 
 Sums are those of one device in another order, and always in the same one.
 """
 
+from collections.abc import Callable
+
 import jax
 from jax.sharding import AxisType, PartitionSpec
+
+from jaxpot.typing import PyTree
 
 AXIS = "atoms"
 
 
-def sharing():
+def sharing() -> int:
     """How many devices share the atoms: the length of the axis "atoms" of the mesh that is set, else 1."""
     mesh = jax.sharding.get_abstract_mesh()
     types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
     return mesh.shape[AXIS] if types.get(AXIS, AxisType.Manual) != AxisType.Manual else 1
 
 
-def sum_shares(function, rows, *arguments):
+def sum_shares(function: Callable[..., PyTree], rows: PyTree, *arguments: PyTree) -> PyTree:
     """function(rows, *arguments), arrays that are sums over rows, where each device takes its part of the rows.
 
     Args:

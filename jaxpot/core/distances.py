@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxpot.core.elements import RADII, symbol
-from jaxpot.core.neighbors import find_neighbors
-from jaxpot.core.precision import concrete
+from jaxpot.core.neighbors import Neighbors, find_neighbors
+from jaxpot.core.precision import require_concrete
+from jaxpot.core.structure import Structure
 
 CLOSE = 0.5  # of the sum of covalent radii
 _TENTH = (0.02, 0.25)  # of the sum: nearest neighbours, where lengths are given in nm
@@ -38,7 +39,7 @@ class ClosePair:
     tenfold: bool
     crowded: bool
 
-    def __str__(self):
+    def __str__(self) -> str:
         (a, b), (one, two) = self.atoms, self.symbols
         image = f" (image {list(self.image)})" if any(self.image) else ""
         return (
@@ -47,7 +48,7 @@ class ClosePair:
         )
 
 
-def closest_pair(structure, listed=None) -> ClosePair | None:
+def closest_pair(structure: Structure, listed: Neighbors | None = None) -> ClosePair | None:
     """The pair of atoms that is closest, relative to the sum of their covalent radii; None unless below half of it.
 
     Args:
@@ -60,7 +61,7 @@ def closest_pair(structure, listed=None) -> ClosePair | None:
     References:
         B. Cordero et al., Dalton Trans. 2008, 2832 (radii).
     """
-    numbers = concrete(structure.numbers)
+    numbers = require_concrete(structure.numbers, "the structure", "look for close pairs outside of jit")
     if listed is None:
         listed = find_neighbors(structure, CLOSE * 2.0 * RADII[numbers].max(initial=0.0))
     places = min(2, listed.capacity)  # the nearest two: rows are sorted by distance
@@ -68,7 +69,7 @@ def closest_pair(structure, listed=None) -> ClosePair | None:
     if not rows.any():
         return None
     centers, others = listed.centers[rows], listed.others[rows, :places]
-    shifts = np.moveaxis(listed.shifts[:, rows, :places], 0, -1)
+    shifts = np.moveaxis(np.asarray(listed.shifts[:, rows, :places]), 0, -1)
     vectors = listed.positions[others] + shifts @ listed.cell - listed.positions[centers][:, None]
     distances, radii = np.linalg.norm(vectors, axis=2), RADII[numbers[centers]][:, None] + RADII[numbers[others]]
     there = np.arange(places) < listed.counts[rows][:, None]
@@ -82,6 +83,6 @@ def closest_pair(structure, listed=None) -> ClosePair | None:
     tenfold = np.count_nonzero((shares[:, 0] > _TENTH[0]) & (shares[:, 0] < _TENTH[1])) >= _NEARLY_ALL * count
     crowded = tenfold and np.count_nonzero((shares < CLOSE).sum(1) > 1) >= _NEARLY_ALL * count
     return ClosePair(
-        atoms, tuple(symbol(int(numbers[k])) for k in atoms), tuple(shifts[row, place].tolist()),
+        atoms, (symbol(int(numbers[atoms[0]])), symbol(int(numbers[atoms[1]]))), tuple(shifts[row, place].tolist()),
         float(distances[row, place]), float(radii[row, place]), bool(tenfold), bool(crowded),
     )

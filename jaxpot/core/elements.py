@@ -1,10 +1,12 @@
 """Symbols, standard atomic weights (IUPAC 2016; the most stable isotope where there is none) and covalent radii."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 import numpy as np
 
 from jaxpot.errors import DataError
+from jaxpot.typing import AnyArray
 
 SYMBOLS = (
     "X "  # atomic number 0 marks padding
@@ -46,7 +48,7 @@ RADII = np.array([
 ])
 
 
-def atomic_number(element):
+def atomic_number(element: str | int) -> int:
     """Atomic number of a symbol (`"Si"`) or of a number."""
     if isinstance(element, str):
         if element in SYMBOLS[1:]:
@@ -56,11 +58,11 @@ def atomic_number(element):
     raise DataError(f"{element!r} is not an element: expected a symbol such as 'Si' or a number from 1 to 118")
 
 
-def symbol(number):
+def symbol(number: int) -> str:
     """Chemical symbol of an atomic number; numbers out of range are shown as they are."""
     return SYMBOLS[number] if 0 <= number < len(SYMBOLS) else f"Z={number}"
 
 
-def name_species(numbers):
+def name_species(numbers: AnyArray | Collection[int]) -> str:
     """The distinct elements of a list of atomic numbers, for messages: `Si, C`."""
     return ", ".join(symbol(int(z)) for z in sorted(set(np.asarray(numbers).tolist())))

@@ -5,9 +5,10 @@ import stat
 from pathlib import Path
 
 from jaxpot.errors import FormatError
+from jaxpot.typing import FilePath
 
 
-def file_size(path, most=None):
+def file_size(path: FilePath, most: int | None = None) -> int:
     """Bytes of an ordinary file: pipes and devices, of which reading has no end, and folders are refused.
 
     Args:
@@ -33,7 +34,7 @@ def file_size(path, most=None):
     return about.st_size
 
 
-def check_beside(path, main):
+def check_beside(path: FilePath, main: FilePath) -> None:
     """A file that another one asks for lies beside it, also where links lead.
 
     Whoever sends a folder must not choose what else is read: a link may not lead out of it. Where the main file is a

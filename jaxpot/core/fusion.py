@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.typing import Array
 
-def kept(x, like=None):
+
+def kept(x: Array, like: Array | None = None) -> Array:
     """x, to be computed once and stored.
 
     XLA computes sums and products anew in each loop that reads them, but never divisions: so x is divided by what is

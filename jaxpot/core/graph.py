@@ -1,21 +1,23 @@
 """From topology to geometry: the neighbour vectors of every atom, and what one atom sees of them."""
 
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
+from jaxpot.typing import Array, PyTree, Vectors
 
 _BEYOND = 0.05  # A; empty places begin this far beyond the list
 _APART = 0.01  # A; and are this far from one another, so that no two neighbours coincide
 
 
 @pytree
-class Environment:
+class Environment(Node):
     """What a local potential sees: one atom and its K neighbours, those within a shorter cutoff of the list first.
 
     Empty places hold distinct points just beyond the list's radius, so a formula needs no mask, only
@@ -30,25 +32,25 @@ class Environment:
     number: jax.Array  # () atomic number of the atom
     inner: tuple = static(default=())  # (cutoff, places): neighbours within a shorter cutoff are in the first places
 
-    def first(self, places):
+    def first(self, places: int) -> Self:
         """The same atom with its first neighbours."""
         if places >= self.x.shape[-1]:
             return self
         arrays = ("x", "y", "z", "distances", "numbers")
         return self.replace(**{name: getattr(self, name)[..., :places] for name in arrays})
 
-    def within(self, cutoff):
+    def within(self, cutoff: float) -> Self:
         """This environment cut to its first places: every neighbour within `cutoff`, possibly a few more."""
         return self.first(min((places for inner, places in self.inner if inner >= cutoff), default=self.x.shape[-1]))
 
     @property
-    def vectors(self):
+    def vectors(self) -> Vectors:
         """(K, 3) A. Formulas that need components are faster with `x`, `y`, `z`."""
         return jnp.stack([self.x, self.y, self.z], axis=-1)
 
 
 @pytree
-class Graph:
+class Graph(Node):
     """The environments of many atoms, and the structure that they belong to: geometry differentiable.
 
     Rows are those of `Neighbors`: sorted by element, with copies that are not `real`. Models of several hops go from
@@ -67,10 +69,10 @@ class Graph:
     real: jax.Array  # (m,)
     n_atoms: int = static()
     inner: tuple = static(default=())
-    structure: Structure | None = None
+    structure: Structure = None  # type: ignore[assignment]  # `connect` gives it; environments do not need it
     plan: Any = None  # what the potential has prepared on the host (`Potential.plan`)
 
-    def on_atoms(self, rows):
+    def on_atoms(self, rows: PyTree) -> PyTree:
         """Values of rows as values of atoms; zero for atoms without a row (padding).
 
         Args:
@@ -86,7 +88,7 @@ class Graph:
 
         return jax.tree.map(one, rows)
 
-    def at_neighbors(self, nodes):
+    def at_neighbors(self, nodes: PyTree) -> PyTree:
         """Values of atoms at the neighbours of each row; empty places hold those of the central atom.
 
         Args:
@@ -97,7 +99,7 @@ class Graph:
         """
         return jax.tree.map(lambda values: values[self.others], nodes)
 
-    def from_neighbors(self, edges):
+    def from_neighbors(self, edges: PyTree) -> PyTree:
         """Sums of values at neighbours by the atom that each neighbour is: the transpose of `at_neighbors`.
 
         Args:
@@ -112,32 +114,34 @@ class Graph:
         return jax.tree.map(one, edges)
 
     @property
-    def vectors(self):
+    def vectors(self) -> Array:
         """(m, K, 3) A."""
         return jnp.stack([self.x, self.y, self.z], axis=-1)
 
     @property
-    def sound(self):
+    def sound(self) -> Array:
         """(m,) 1.0, or NaN where two atoms are at one point: a model's mask `r < cutoff` would drop that pair."""
         nearest = jax.lax.stop_gradient(jnp.min(self.distances, axis=1))
         return jnp.where(nearest > 0.0, 1.0, jnp.nan).astype(self.distances.dtype)
 
-    def environments(self):
+    def environments(self) -> Environment:
         """All environments, batched along the first axis."""
         return Environment(self.x, self.y, self.z, self.distances, self.numbers, self.center_numbers, self.inner)
 
 
-def connect(structure, neighbors, plan=None):
+def connect(structure: Structure, neighbors: Neighbors, plan: PyTree | None = None) -> Graph:
     """The graph of a structure: `r = positions[others] + shifts @ cell - positions[centers]`."""
     return connect_rows(structure, neighbors, row_arrays(neighbors), plan)
 
 
-def row_arrays(neighbors):
+def row_arrays(neighbors: Neighbors) -> tuple[Array, ...]:
     """The arrays of a list that have one entry per row, rows first, ready to be cut into blocks."""
     return (neighbors.centers, neighbors.others, *neighbors.shifts, neighbors.counts, neighbors.real)
 
 
-def connect_rows(structure, neighbors, rows, plan=None):
+def connect_rows(
+    structure: Structure, neighbors: Neighbors, rows: tuple[Array, ...], plan: PyTree | None = None
+) -> Graph:
     """The graph of some rows of a list (see `row_arrays`)."""
     centers, others, *shifts, counts, real = rows
     cell = structure.cell
@@ -162,7 +166,7 @@ def connect_rows(structure, neighbors, rows, plan=None):
     )
 
 
-def species_index(species, numbers):
+def species_index(species: tuple[int, ...] | None, numbers: Array) -> Array:
     """Position of each atomic number in the tuple `species`; all zero, at no cost, for one species.
 
     Numbers that are not in the tuple get 0: the framework has refused them before (typed error) or
@@ -175,7 +179,7 @@ def species_index(species, numbers):
     return jnp.asarray(table).at[numbers].get(mode="promise_in_bounds")
 
 
-def knows(species, numbers):
+def knows(species: tuple[int, ...] | None, numbers: Array) -> Array:
     """() bool: every atom (number > 0) is of a known species; None knows all."""
     if species is None:
         return jnp.asarray(True)

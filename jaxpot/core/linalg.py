@@ -17,6 +17,7 @@ from jax.custom_batching import custom_vmap
 from jax.scipy.linalg import solve_triangular
 
 from jaxpot.core.precision import product
+from jaxpot.typing import Array
 
 
 def _one_at_a_time(function):
@@ -49,7 +50,7 @@ _eigh = _one_at_a_time(lambda matrix: tuple(jnp.linalg.eigh(matrix, symmetrize_i
 _cholesky = _one_at_a_time(lambda matrix: jnp.linalg.cholesky(matrix, symmetrize_input=False))
 
 
-def eigh(matrix):
+def eigh(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues (..., n), ascending, and eigenvectors (..., n, n) of Hermitian matrices.
 
     Not differentiable: `basis.hermitian.eigh` is, with a rule that survives degeneracies.
@@ -93,7 +94,7 @@ def _linear_solve(matrix, right, solver, transposed):
     return solution[:, 0] if right.ndim == 1 else solution
 
 
-def solve(matrix, right):
+def solve(matrix: Array, right: Array) -> Array:
     """The solution x of A x = b by LU decomposition, differentiable in both.
 
     Args:
@@ -103,7 +104,7 @@ def solve(matrix, right):
     return _linear_solve(matrix, right, _solve, _solve)
 
 
-def solve_lower(factor, right, transposed=False):
+def solve_lower(factor: Array, right: Array, transposed: bool = False) -> Array:
     """The solution x of L x = b, or of L^T x = b, with the lower triangle L of a matrix; differentiable in both.
 
     Args:
@@ -117,12 +118,12 @@ def solve_lower(factor, right, transposed=False):
     return _linear_solve(lower, right, _solve_lower, _solve_upper)
 
 
-def inverse(matrix):
+def inverse(matrix: Array) -> Array:
     """The inverse of a square matrix (n, n), differentiable."""
     return solve(matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
 
 
-def cholesky(matrix):
+def cholesky(matrix: Array) -> Array:
     """Lower Cholesky factor L of a positive definite matrix A = L L^T, (n, n); NaN where it is not.
 
     The symmetric part of the matrix is taken. Differentiable: dL = L tril(L^-1 dA L^-T), the diagonal halved.

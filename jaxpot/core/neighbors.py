@@ -12,6 +12,9 @@ range of the potential, the list is exact, whatever has happened; otherwise resu
 too if atoms have been added or removed by turning padding into atoms or the reverse.
 """
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +23,10 @@ from vesin import NeighborList
 from jaxpot.core import linalg
 from jaxpot.core.elements import symbol
 from jaxpot.core.precision import is_traced, product, require_concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, ResourceError
+from jaxpot.typing import AnyArray, Array, ArrayLike, PyTree, StructureLike
 
 _MARGIN = 0.01  # A; a list never ends exactly at the cutoff, where the next shell of a crystal may sit
 _SEARCH = 0.2  # A; how far beyond the list we look for the nearest pair that is not in it
@@ -34,7 +38,7 @@ _MOST_CELLS = 2**29
 
 
 @pytree
-class Neighbors:
+class Neighbors(Node):
     """Dense rows of neighbours: topology, and the reference against which it is valid.
 
     Row i belongs to atom `centers[i]`; its k-th neighbour is the image of atom `others[i, k]` shifted by
@@ -60,35 +64,35 @@ class Neighbors:
     inner: tuple = static(default=())  # (cutoff, places): neighbours within a shorter cutoff are in the first places
 
     @property
-    def capacity(self):
+    def capacity(self) -> int:
         """How many neighbours a row can hold."""
         return self.others.shape[1]
 
     @property
-    def radius(self):
+    def radius(self) -> float:
         """cutoff + skin, A."""
         return self.cutoff + self.skin
 
-    def plan(self, k):
+    def plan(self, k: Any) -> PyTree:
         """The plan of the k-th addend of a potential, None if it has none."""
         return self.plans[k] if self.plans else None
 
-    def of_addend(self, k):
+    def of_addend(self, k: int | None) -> Self:
         """The list for the k-th addend of a potential alone, with its plan."""
         return self.replace(plans=self.plans[k : k + 1]) if self.plans and k is not None else self.replace(plans=())
 
-    def places(self, cutoff):
+    def places(self, cutoff: float) -> int:
         """How many places of each row hold all neighbours within a cutoff."""
         return min((places for inner, places in self.inner if inner >= cutoff), default=self.capacity)
 
-    def first(self, places):
+    def first(self, places: int) -> Self:
         """The same list in shorter rows: their first places."""
         if places >= self.capacity:
             return self
         counts = jnp.minimum(self.counts, places).astype(self.counts.dtype)
         return self.replace(others=self.others[:, :places], shifts=self.shifts[:, :, :places], counts=counts)
 
-    def in_rows_of(self, capacity):
+    def in_rows_of(self, capacity: int) -> Self:
         """The same list in longer rows (NumPy); the empty places are at their ends.
 
         Raises:
@@ -106,7 +110,7 @@ class Neighbors:
             shifts = np.concatenate([shifts, np.zeros((*shifts.shape[:2], more), shifts.dtype)], axis=2)
         return self.replace(others=others, shifts=shifts)
 
-    def covers(self, structure, extent):
+    def covers(self, structure: Structure, extent: float | Array) -> Array:
         """Whether the list, and its plans, hold every pair within `extent` (A) of the present structure; () bool."""
         cell = jax.lax.stop_gradient(structure.cell)
         positions = jax.lax.stop_gradient(structure.positions)
@@ -136,7 +140,14 @@ def _covers(xp, product, eigh, listed, extent, positions, cell, numbers):
     return enough & xp.all(present == listed.atoms)
 
 
-def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=()):
+def neighbors(
+    structure: StructureLike,
+    cutoff: float,
+    skin: float = 0.0,
+    capacity: int | None = None,
+    rows: int | None = None,
+    inner: Sequence[float] = (),
+) -> Neighbors:
     """Every pair of atoms closer than `cutoff + skin`, found on the host.
 
     Exact for any cell: thinner than the cutoff, sheared, left-handed, partly periodic (the vectors of
@@ -164,7 +175,14 @@ def neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=()):
     return jax.device_put(find_neighbors(structure, cutoff, skin, capacity, rows, inner))
 
 
-def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=()):
+def find_neighbors(
+    structure: StructureLike,
+    cutoff: float,
+    skin: float = 0.0,
+    capacity: int | None = None,
+    rows: int | None = None,
+    inner: Sequence[float] = (),
+) -> Neighbors:
     """The list that `neighbors` gives, in NumPy arrays: what is used once is not worth a transfer of its own."""
     structure = Structure.of(structure)
     if cutoff is None or not np.isfinite(cutoff) or cutoff < 0 or not np.isfinite(skin) or skin < 0:
@@ -223,13 +241,13 @@ def find_neighbors(structure, cutoff, skin=0.0, capacity=None, rows=None, inner=
     return Neighbors(**arrays, cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc, inner=places)
 
 
-def round_capacity(count):
+def round_capacity(count: int) -> int:
     """A row length a little above `count`, from a ladder that keeps the number of programs small."""
     step = 4 if count <= 64 else 8 if count <= 128 else 16 * max(1, count // 256)
     return max(4, -(-count // step) * step)
 
 
-def periodic_cell(cell, pbc):
+def periodic_cell(cell: AnyArray, pbc: ArrayLike) -> np.ndarray:
     """The cell with the vectors of open axes replaced by unit vectors normal to the periodic ones (NumPy)."""
     pbc = np.asarray(pbc)
     full = np.array(cell, dtype=np.float64)
@@ -250,7 +268,9 @@ def _pseudo_inverse(cell, pbc):
     return inverse
 
 
-def find_pairs(positions, cell, pbc, radius):
+def find_pairs(
+    positions: np.ndarray, cell: np.ndarray, pbc: Sequence[bool], radius: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """All ordered pairs closer than radius + a margin (NumPy): centers, others, integer shifts, distances.
 
     Args:

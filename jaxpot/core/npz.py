@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 
 from jaxpot.core.files import file_size
+from jaxpot.typing import FilePath
 
 _LONGEST_HEADER = 10_000  # bytes, as in NumPy
 _HEADER = re.compile(
@@ -18,7 +19,7 @@ _HEADER = re.compile(
 )
 
 
-def check_npz(path):
+def check_npz(path: FilePath) -> None:
     """Refuse a file that holds anything but arrays of numbers and words, of which each fills the room that it declares.
 
     Raises:

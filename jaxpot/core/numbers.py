@@ -1,9 +1,11 @@
 """Plain numbers among the arguments: static values, checked when they are given."""
 
+from typing import Any
+
 from jaxpot.errors import DataError
 
 
-def as_number(value, name, expected="a finite number"):
+def as_number(value: Any, name: str, expected: str = "a finite number") -> float:
     """A static argument as a Python float, finite."""
     try:
         found = float(value)
@@ -14,7 +16,7 @@ def as_number(value, name, expected="a finite number"):
     return found
 
 
-def as_positive(value, name, expected="a positive number"):
+def as_positive(value: Any, name: str, expected: str = "a positive number") -> float:
     """A static argument as a Python float, above zero and finite."""
     found = as_number(value, name, expected)
     if found <= 0.0:
@@ -22,12 +24,12 @@ def as_positive(value, name, expected="a positive number"):
     return found
 
 
-def as_length(value, name):
+def as_length(value: Any, name: str) -> float:
     """A static length in A as a Python float, above zero and finite."""
     return as_positive(value, name, "a positive length in A")
 
 
-def as_whole(value, name, least, most):
+def as_whole(value: Any, name: str, least: int, most: int) -> int:
     """A static argument as a Python int between two bounds."""
     expected = f"a whole number from {least} to {most}"
     found = as_number(value, name, expected)

@@ -1,30 +1,33 @@
 """Double precision by default, and the border between traced and concrete values."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.errors import DataError, PrecisionError
+from jaxpot.typing import AnyArray, Array, PyTree
 
 product = partial(jnp.matmul, precision="highest")  # accelerators round factors in float32 to 10 bits otherwise
 
 _REMEDY = 'put `import jax; jax.config.update("jax_enable_x64", True)` before the first array is made'
 
 
-def as_float(value, name="value", finite=True):
+def as_float(value: Any, name: str = "value", finite: bool = True) -> Array:
     """`value` as a floating JAX array: float64, or float32 where it already is float32.
 
     Raises:
         PrecisionError: x64 is off and `value` is not float32: JAX would round it without a word.
         DataError: not numbers, or not finite.
     """
+    array: AnyArray
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         array = value
     else:
         array = host_float(value, name)
-    if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:
+    if array.dtype == np.float64 and not isinstance(array, jax.Array) and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise PrecisionError(
             f"{name} is given in double precision, but JAX has x64 switched off and would round it to "
             f"float32. To keep double precision, {_REMEDY}; for single precision pass float32 arrays."
@@ -36,7 +39,7 @@ def as_float(value, name="value", finite=True):
     return to_device(array)
 
 
-def host_float(value, name):
+def host_float(value: Any, name: str) -> np.ndarray:
     """A copy of `value` as a NumPy array: float64, or float32 where it already is float32."""
     try:
         array = np.asarray(value)
@@ -45,7 +48,7 @@ def host_float(value, name):
         raise DataError(f"{name}: expected numbers, got {value!r}") from error
 
 
-def to_device(array):
+def to_device(array: AnyArray) -> Array:
     """A NumPy array as a JAX array, concrete under `jit` too.
 
     `jnp.asarray` would compile a small program for every new shape.
@@ -56,19 +59,19 @@ def to_device(array):
         return jax.device_put(array)
 
 
-def is_traced(*trees):
+def is_traced(*trees: PyTree) -> bool:
     """Whether any array in the trees is a tracer (we are under jit, grad or vmap)."""
     return any(isinstance(leaf, jax.core.Tracer) for tree in trees for leaf in jax.tree.leaves(tree))
 
 
-def concrete(array):
+def concrete(array: Any) -> np.ndarray | None:
     """The NumPy value of an array, also while it is being differentiated; None under jit or vmap."""
     if isinstance(array, jax.core.Tracer):
         array = jax.lax.stop_gradient(array)
     return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
-def require_concrete(array, what, remedy):
+def require_concrete(array: Any, what: str, remedy: str) -> np.ndarray:
     """Like `concrete`, with a typed error that says what to do instead."""
     value = concrete(array)
     if value is None:

@@ -7,27 +7,48 @@ through. Two classes of one package that share a name get different ones by `@py
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 import jax
 
 from jaxpot.errors import DataError
+
+T = TypeVar("T")
 
 _STATIC = "jaxpot_static"
 _NAME = "_jaxpot_name"
 REGISTRY: dict[str, type] = {}  # what may be loaded from a file: every name of a class, former ones included -> class
 
 
-def static(**kwargs):
+def static(**kwargs: Any) -> Any:
     """A dataclass field that is part of the tree's structure: hashable, never traced."""
     return dataclasses.field(metadata={_STATIC: True}, **kwargs)
 
 
-def put(node, name, value):
+def put(node: Any, name: str, value: Any) -> None:
     """Set a field of a pytree that is being made: only its `__post_init__` may."""
     object.__setattr__(node, name, value)
 
 
-def pytree(cls: type | None = None, *, name: str | None = None, former: tuple[str, ...] = ()) -> type | Callable:
+class Node:
+    """Base by which type checkers know the method that `pytree` gives to every class."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; the checks of the constructor run again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]  # subclasses are dataclasses
+
+
+@overload
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, dataclasses.field))
+def pytree(cls: type[T]) -> type[T]: ...
+
+
+@overload
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, dataclasses.field))
+def pytree(*, name: str | None = None, former: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]: ...
+
+
+def pytree(cls=None, *, name=None, former=()):
     """Class decorator: a frozen dataclass registered as a pytree.
 
     Fields are children (arrays or pytrees) unless declared with `static()`. Unflattening restores the
@@ -64,12 +85,8 @@ def pytree(cls: type | None = None, *, name: str | None = None, former: tuple[st
             object.__setattr__(node, name, value)
         return node
 
-    def replace(self, **changes):
-        """A copy with some fields changed; the checks of the constructor run again."""
-        return dataclasses.replace(self, **changes)
-
     if "replace" not in cls.__dict__:
-        cls.replace = replace
+        cls.replace = Node.replace
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     setattr(cls, _NAME, f"{_package(cls)}:{name or cls.__qualname__}")
     for own_name in (class_name(cls), *former):
@@ -109,12 +126,12 @@ def _register(name, cls):
     REGISTRY[name] = cls
 
 
-def static_fields(node):
+def static_fields(node: Any) -> dict[str, Any]:
     """The static fields of a pytree made here, as a dict."""
     return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.metadata.get(_STATIC)}
 
 
-def field_defaults(cls):
+def field_defaults(cls: type) -> dict[str, Any]:
     """The defaults of the fields that have one, by name."""
     values = {}
     for f in dataclasses.fields(cls):
@@ -125,6 +142,6 @@ def field_defaults(cls):
     return values
 
 
-def leaf_fields(node):
+def leaf_fields(node: Any) -> dict[str, Any]:
     """The child fields of a pytree made here, as a dict."""
     return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if not f.metadata.get(_STATIC)}

@@ -19,19 +19,20 @@ import numpy as np
 from jaxpot.core.files import file_size
 from jaxpot.core.pytree import class_name, class_named, field_defaults, leaf_fields, static_fields
 from jaxpot.errors import DataError, FormatError, JaxpotError, PrecisionError
+from jaxpot.typing import FilePath, PyTree
 
 MAGIC = b"jaxpot-tree 1\n"
 _DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint32", "bool", "complex128")
 _MAX_HEADER = 1 << 24  # bytes; headers of potentials have some thousand
 
 
-def save_tree(tree, path):
+def save_tree(tree: PyTree, path: FilePath) -> None:
     """Write a potential (or any jaxpot pytree) to a file, atomically; `load_tree` reads it back exactly.
 
     Raises:
         DataError: the tree holds something that is neither an array nor plain static data.
     """
-    blobs = []
+    blobs: list[bytes] = []
     body = _describe(tree, blobs)
     blob = b"".join(blobs)
     header = {"tree": body, "bytes": len(blob), "arrays_sha256": hashlib.sha256(blob).hexdigest()}
@@ -40,7 +41,7 @@ def save_tree(tree, path):
     write_atomically(path, MAGIC + f"{len(text)}\n".encode() + text + blob)
 
 
-def load_tree(path, on_host=False):
+def load_tree(path: FilePath, on_host: bool = False) -> PyTree:
     """Read what `save` wrote.
 
     Args:
@@ -83,7 +84,7 @@ def load_tree(path, on_host=False):
         raise FormatError("the header does not describe a tree of arrays and known classes", path) from error
 
 
-def write_atomically(path, data):
+def write_atomically(path: FilePath, data: bytes) -> None:
     """Write bytes so that a reader sees the old file or the new one, never a part.
 
     Raises:

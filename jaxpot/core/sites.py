@@ -4,6 +4,8 @@ Their sites hold a composition: an element, an ion of it, an isotope, or shares 
 further properties of sites are no concern of a potential; shares, and species that are no elements, are refused.
 """
 
+from typing import Any
+
 import numpy as np
 
 from jaxpot.core.elements import MASSES, NUCLIDES, SYMBOLS
@@ -12,12 +14,12 @@ from jaxpot.errors import DataError, first_few
 _FULL = 1e-3  # of an occupancy: how far it may be from one
 
 
-def has_sites(atoms) -> bool:
+def has_sites(atoms: Any) -> bool:
     """Whether an object is a structure or a molecule as pymatgen has them."""
     return hasattr(atoms, "cart_coords") and (hasattr(atoms, "species") or _shares(atoms) is not None)
 
 
-def from_sites(atoms) -> dict:
+def from_sites(atoms: Any) -> dict:
     """The arguments of a `Structure` for an object as pymatgen has them.
 
     Args:

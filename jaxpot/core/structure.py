@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,14 +11,15 @@ import numpy as np
 
 from jaxpot.core import data, linalg
 from jaxpot.core.elements import MASSES, SYMBOLS, atomic_number, symbol
-from jaxpot.core.precision import as_float, concrete, is_traced, product, to_device
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.precision import as_float, concrete, is_traced, product, require_concrete, to_device
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.sites import from_sites, has_sites
 from jaxpot.errors import DataError, first_few
+from jaxpot.typing import AnyArray, Array, ArrayField, ArrayLike, Scalar
 
 
 @pytree
-class Structure:
+class Structure(Node):
     """Atoms in a cell.
 
     Args:
@@ -37,14 +39,14 @@ class Structure:
         PrecisionError: double precision given while JAX has x64 off.
     """
 
-    positions: jax.Array
-    cell: jax.Array
-    numbers: jax.Array
-    masses: jax.Array = None
+    positions: ArrayField
+    cell: ArrayField
+    numbers: ArrayField
+    masses: ArrayField = None  # type: ignore[assignment]  # the constructor fills it
     pbc: Any = static(default=(True, True, True))
-    atom_data: dict = None
-    system_data: dict = None
-    extras: dataclasses.InitVar[dict] = None
+    atom_data: dict = None  # type: ignore[assignment]
+    system_data: dict = None  # type: ignore[assignment]
+    extras: dataclasses.InitVar[dict | None] = None
 
     former_fields = {"extras": "atom_data"}  # of files
 
@@ -76,12 +78,12 @@ class Structure:
         put("atom_data", data.checked_atom_data(atom_data, n, self.positions.dtype))
         put("system_data", data.checked_system_data(system_data, n, self.positions.dtype))
 
-    def replace(self, **changes) -> "Structure":
+    def replace(self, **changes: Any) -> "Structure":
         """A copy with some fields changed; the checks of the constructor run again."""
         return dataclasses.replace(self, **({"extras": None} | changes))
 
     @classmethod
-    def of(cls, atoms, needs=()) -> "Structure":
+    def of(cls, atoms: Any, needs: Sequence[str] = ()) -> "Structure":
         """A `Structure` from an `ase.Atoms`, a structure or molecule of pymatgen, or anything with their attributes.
 
         A `Structure` is returned as it is. Initial charges and magnetic moments of ASE become data of atoms, a
@@ -121,10 +123,10 @@ class Structure:
             **data.from_ase(atoms, needs),
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.positions.shape[0]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         numbers = concrete(self.numbers) if isinstance(self.numbers, jax.Array) else None
         if numbers is None:
             return f"Structure(<{len(self)} atoms>, pbc={self.pbc})"
@@ -133,21 +135,21 @@ class Structure:
         return f"Structure({formula or 'empty'}, pbc={self.pbc})"
 
     @property
-    def symbols(self):
+    def symbols(self) -> list[str]:
         """Chemical symbols, a list of strings."""
-        return [symbol(int(z)) for z in concrete(self.numbers)]
+        return [symbol(int(z)) for z in require_concrete(self.numbers, "the elements", "name them outside of jit")]
 
     @property
-    def volume(self):
+    def volume(self) -> Scalar:
         """Volume of the cell, |det(cell)|, () A^3 (left-handed cells are as good as right-handed ones)."""
         return jnp.abs(jnp.linalg.det(self.cell))
 
     @property
-    def fractional(self):
+    def fractional(self) -> Array:
         """Positions in units of the lattice vectors, (n, 3)."""
         return product(self.positions, linalg.inverse(self.cell))
 
-    def strained(self, strain):
+    def strained(self, strain: AnyArray) -> "Structure":
         """The structure after r -> r (1 + strain), positions and cell alike; strain (3, 3)."""
         if is_traced(self.positions, self.cell, strain):
             deformation = jnp.eye(3, dtype=self.cell.dtype) + strain
@@ -156,7 +158,7 @@ class Structure:
         deformation = np.eye(3, dtype=cell.dtype) + np.asarray(strain, cell.dtype)
         return self.moved(to_device(positions @ deformation), to_device(cell @ deformation))
 
-    def moved(self, positions, cell=None):
+    def moved(self, positions: AnyArray, cell: AnyArray | None = None) -> "Structure":
         """A copy with other positions (and cell), traced or not; the constructor's checks are not repeated."""
         copy = jax.tree.map(lambda leaf: leaf, self)
         object.__setattr__(copy, "positions", positions)
@@ -164,7 +166,7 @@ class Structure:
             object.__setattr__(copy, "cell", cell)
         return copy
 
-    def padded(self, n):
+    def padded(self, n: int) -> "Structure":
         """A copy with padding up to n entries (number 0, mass 1, at the origin, data 0): they carry no energy."""
         extra = n - len(self)
         if extra < 0:
@@ -182,7 +184,7 @@ class Structure:
             system_data=self.system_data,
         )
 
-    def repeated(self, repeats):
+    def repeated(self, repeats: ArrayLike) -> "Structure":
         """A supercell of `repeats` (three integers); atoms of one image stand together, as in ASE."""
         repeats = np.asarray(repeats)
         images = np.stack(np.meshgrid(*[np.arange(r) for r in repeats], indexing="ij"), -1).reshape(-1, 3)
@@ -203,7 +205,7 @@ class Structure:
         object.__setattr__(copy, "system_data", system_data)
         return copy
 
-    def take(self, indices) -> "Structure":
+    def take(self, indices: Any) -> "Structure":
         """The atoms with these indices, in their order, with their data, in the same cell.
 
         Raises:
@@ -220,7 +222,7 @@ def _extras(self):
     return {**self.atom_data, **self.system_data}
 
 
-Structure.extras = property(_extras, doc="Deprecated: all data in one dict.")
+Structure.extras = property(_extras, doc="Deprecated: all data in one dict.")  # type: ignore[attr-defined]
 
 
 def _shaped(array, shape, name):

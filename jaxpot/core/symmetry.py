@@ -7,6 +7,7 @@ found, the identity alone is the honest answer.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from jaxpot.core.data import BONDS
 from jaxpot.core.precision import is_traced, require_concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
+from jaxpot.typing import AnyArray, Mesh, StructureLike
 
 # Recent versions of spglib raise where older ones return None; both mean "no symmetry found".
 _Refusal = getattr(spglib, "SpglibError", ())
@@ -50,14 +52,14 @@ class Symmetry:
     fractional: np.ndarray = field(repr=False)
 
     @cached_property
-    def cartesian(self):
+    def cartesian(self) -> np.ndarray:
         """(m, 3, 3) the rotations of Cartesian row vectors: v -> v R, R = A^-1 W^T A with the cell A."""
         if len(self.rotations) == 1:
             return np.eye(3)[None]  # also where the cell has no inverse
         return np.linalg.inv(self.cell) @ np.swapaxes(self.rotations, 1, 2) @ self.cell
 
     @cached_property
-    def sources(self):
+    def sources(self) -> np.ndarray:
         """(m, n) which atom each operation puts in the place of each atom.
 
         Raises:
@@ -78,7 +80,7 @@ class Symmetry:
             sources[k, places] = np.arange(n)
         return sources
 
-    def symmetrize_vectors(self, vectors):
+    def symmetrize_vectors(self, vectors: AnyArray) -> AnyArray:
         """Project one vector per atom (displacements, forces) on the part that every operation keeps.
 
         u_j = mean over operations of u_i R, where the operation takes atom i to j.
@@ -93,7 +95,7 @@ class Symmetry:
         moved = xp.einsum("kix,kxy->iy", xp.asarray(vectors)[self.sources], self.cartesian)
         return moved / len(self.rotations)
 
-    def symmetrize_tensor(self, tensor):
+    def symmetrize_tensor(self, tensor: AnyArray) -> AnyArray:
         """Project a tensor (strain, stress) on the part that every operation keeps, the mean of R^T T R.
 
         Args:
@@ -106,7 +108,7 @@ class Symmetry:
         moved = xp.einsum("kxi,xy,kyj->ij", self.cartesian, xp.asarray(tensor), self.cartesian)
         return moved / len(self.rotations)
 
-    def symmetrize_positions(self, positions, cell=None):
+    def symmetrize_positions(self, positions: AnyArray, cell: AnyArray | None = None) -> AnyArray:
         """Move atoms that are a little off their symmetric places (by less than symprec) onto them.
 
         Args:
@@ -126,7 +128,7 @@ class Symmetry:
         return positions + jnp.mean(offsets - jnp.round(offsets), axis=0) @ cell
 
 
-def space_group(structure, symprec=1e-5):
+def space_group(structure: StructureLike, symprec: float = 1e-5) -> Symmetry:
     """The symmetry of a crystal, in its given cell (primitive or not, right- or left-handed).
 
     Atoms count as equal when number, mass and their data are. Where a structure is not periodic along all three axes,
@@ -188,7 +190,7 @@ def _has_directions(structure):
     return any(np.ndim(a) > 1 for a in structure.atom_data.values()) or any(np.ndim(a) > 0 for a in of_system)
 
 
-def full_mesh(mesh, shift=False):
+def full_mesh(mesh: Mesh, shift: bool | Sequence[bool] = False) -> tuple[np.ndarray, np.ndarray]:
     """Every point of a regular mesh of wave vectors, with equal weights.
 
     q = (i + s/2) / N along each axis, s = 1 where shifted; without a shift Gamma is a point of the mesh.
@@ -205,7 +207,9 @@ def full_mesh(mesh, shift=False):
     return _q_points(addresses, mesh), np.full(len(addresses), 1.0 / len(addresses))
 
 
-def reduced_mesh(structure, mesh, shift=False, symprec=1e-5):
+def reduced_mesh(
+    structure: StructureLike, mesh: Mesh, shift: bool | Sequence[bool] = False, symprec: float = 1e-5
+) -> tuple[np.ndarray, np.ndarray]:
     """The points of a regular mesh that symmetry and time reversal do not relate to each other.
 
     The average of any function with f(q) = f(W^-T q) = f(-q), such as a trace of a function of D(q), is
@@ -224,20 +228,20 @@ def reduced_mesh(structure, mesh, shift=False, symprec=1e-5):
     Raises:
         DataError: a mesh that is not three positive integers, or with more than one point along an open axis.
     """
-    mesh, shift = _checked(mesh, shift)
+    points, shifts = _checked(mesh, shift)
     structure = Structure.of(structure)
     for axis, periodic in enumerate(structure.pbc):
-        if not periodic and (mesh[axis] > 1 or shift[axis]):
-            raise DataError(f"mesh {mesh.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
-    addresses = _addresses(mesh, shift)
+        if not periodic and (points[axis] > 1 or shifts[axis]):
+            raise DataError(f"mesh {points.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
+    addresses = _addresses(points, shifts)
     lowest = np.arange(len(addresses))
     for rotation in np.unique(space_group(structure, symprec).rotations, axis=0):
         for image in (rotation, -rotation):
-            index = _image_indices(addresses, image, mesh, shift)
+            index = _image_indices(addresses, image, points, shifts)
             if index is not None:
                 lowest = np.minimum(lowest, index)
     first, counts = np.unique(lowest, return_counts=True)
-    return _q_points(addresses[first], mesh), counts / len(addresses)
+    return _q_points(addresses[first], points), counts / len(addresses)
 
 
 def _identity(cell, fractional):

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 import jax
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Name -> version of the packages that numbers depend on."""
     found = {}
     for package in ("jaxpot", "jax", "jaxlib", "numpy"):

@@ -13,14 +13,14 @@ def bond_length(dataset: Dataset) -> float:
     Raises:
         DataError: no atom has a neighbour within 20 A.
     """
-    distances = []
+    of_frames = []
     for frame in dataset:
         for reach in (4.0, 8.0, 20.0):
             listed = find_neighbors(frame.structure, reach)
             if (np.asarray(listed.counts) > 0).all() or reach == 20.0:
                 break
-        distances.append(_nearest(frame.structure, listed))
-    distances = np.concatenate(distances)
+        of_frames.append(_nearest(frame.structure, listed))
+    distances = np.concatenate(of_frames)
     if not len(distances):
         raise DataError("no atom of the data has a neighbour within 20 A: there is no bond length to measure by")
     return float(np.median(distances))

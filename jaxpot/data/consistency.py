@@ -8,7 +8,7 @@ with e the strain from a to b referred to the cell half way, and u_i what atom i
 crystals are such frames; a trajectory of which every hundredth step was kept is not, and nothing is said of it then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
 
@@ -85,7 +85,9 @@ class Consistency:
     @property
     def has_offset(self) -> bool:
         """True if the normal stresses have a constant offset that is no matter of noise."""
-        return self.offset is not None and abs(self.offset) > max(_OFFSET, 5.0 * self.offset_error)
+        if self.offset is None or self.offset_error is None:
+            return False
+        return abs(self.offset) > max(_OFFSET, 5.0 * self.offset_error)
 
     @property
     def sound(self) -> bool:
@@ -96,7 +98,7 @@ class Consistency:
     def to_dict(self) -> dict:
         return {**asdict(self), "has_offset": self.has_offset, "sound": self.sound}
 
-    def lines(self) -> list[str]:
+    def lines(self) -> Iterator[str]:
         """Sentences for a person."""
         if self.offset is not None:
             size = f"{self.offset:+.2f} +- {self.offset_error:.2f} GPa"

@@ -1,9 +1,10 @@
 """`Dataset`: structures with energies, forces and stresses, and the energies of isolated atoms."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -82,16 +83,16 @@ class Dataset:
         keys = Keys(energy=energy, forces=forces, stress=stress, virial=virial, config_type=config_type)
         return dataset_of(items, keys, [f"frame {k}" for k in range(len(items))], e0, require)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.frames)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         return iter(self.frames)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Dataset({len(self)} frames, {self.n_atoms} atoms, {name_species(self.species)}, e0: {self.e0_origin})"
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int | np.integer):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"frame {index} of {len(self)}")
@@ -191,8 +192,8 @@ class Dataset:
         Raises:
             DataError: a sigma that is not positive, or a config type that does not occur.
         """
-        sigmas = {"sigma_energy": energy, "sigma_forces": forces, "sigma_stress": stress}
-        sigmas = {name: value for name, value in sigmas.items() if value is not None}
+        given = {"sigma_energy": energy, "sigma_forces": forces, "sigma_stress": stress}
+        sigmas: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         mask = self._mask(config_type, None)
         frames = (replace(f, **sigmas) if m else f for f, m in zip(self.frames, mask, strict=True))
         return replace(self, frames=tuple(frames))

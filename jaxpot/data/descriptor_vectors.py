@@ -55,4 +55,5 @@ def descriptor_vectors(
             row, instance = row[keep], instance[keep]
         atoms = np.asarray(neighbors.centers)[row]
         parts.append((vectors[row, instance], np.stack([np.full(len(row), k), atoms, instance], axis=1)))
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    vectors, places = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return vectors, places

@@ -53,7 +53,7 @@ def shortened(names: Sequence[str]) -> str:
 
 def find_duplicates(frames: Sequence[Frame], names: Sequence[str]) -> tuple[Duplicates, ...]:
     """Sets of equal frames, a tuple of `Duplicates`; names (for `sources`) one for each frame."""
-    sets = []
+    sets: list = []
     for pair in similar_pairs(frames, range(len(frames)), _SAME_STRAIN, _SAME):
         # Being the same is taken to be transitive: joined are all sets that the two belong to.
         joined = {pair.first, pair.second}.union(*(s for s in sets if s & {pair.first, pair.second}))
@@ -87,7 +87,7 @@ def find_turned(
         tuple of tuples of names; duplicates are left out but for one of each set.
     """
     known = {name for turned in duplicates for name in turned.sources[1:]}
-    kinds = {}
+    kinds: dict = {}
     for k, frame in enumerate(frames):
         if names[k] not in known and frame.energy is not None and not (frame.forces is None and frame.stress is None):
             kind = (np.sort(frame.numbers).tobytes(), frame.forces is None, frame.stress is None)

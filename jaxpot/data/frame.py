@@ -60,17 +60,17 @@ class Frame:
             if getattr(self, name) is not None:
                 put(name, as_positive(getattr(self, name), f"{where}{name}", f"a positive number in {unit}"))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.structure)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         known = [name for name in ("energy", "forces", "stress") if getattr(self, name) is not None]
         return f"Frame({self.structure!r}, {' '.join(known) or 'no labels'}, config_type={self.config_type!r})"
 
     @property
     def numbers(self) -> np.ndarray:
         """Atomic numbers, (n,)."""
-        return self.structure.numbers
+        return np.asarray(self.structure.numbers)
 
     @property
     def volume(self) -> float | None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -49,10 +50,10 @@ class Prepared(Sequence):
             return self
         return Prepared.for_potential(self.structures, potential)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, k):
+    def __getitem__(self, k: Any) -> Any:
         return self.pairs[k]
 
 
@@ -73,7 +74,7 @@ def prepare_frames(
     by_size = defaultdict(list)
     for k, structure in enumerate(structures):
         by_size[common if len(structure) <= _COMMON else round_atoms(len(structure))].append(k)
-    ready = [None] * len(structures)
+    ready: list[Any] = [None] * len(structures)
     for size, members in by_size.items():
         padded = [structures[k].padded(size) for k in members]
         lists = [find_neighbors(s, cutoff, rows=size, inner=inner) for s in padded]

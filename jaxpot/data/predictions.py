@@ -1,6 +1,6 @@
 """Predictions beside labels, and their errors: by kind, by config type, with intervals."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ class Predictions:
         `mae` and `rmse` in eV/atom, eV/A and eV/A^3 over all components; `interval` is the central 90 % of the MAE of
         1000 bootstrap samples of the frames (frames, not components: those of one frame err together).
         """
-        groups = {"all": range(len(self.config_types))}
+        groups: dict[str, Sequence[int]] = {"all": range(len(self.config_types))}
         for name in sorted(set(self.config_types)):
             groups[name] = [k for k, config_type in enumerate(self.config_types) if config_type == name]
         table = {}
@@ -65,8 +65,8 @@ def predict(potential: Potential, dataset: Iterable[Frame], prepared: Prepared |
     frames = list(dataset)
     if prepared is None:
         prepared = Prepared.for_potential([f.structure for f in frames], potential)
-    labels = {kind: [] for kind in KINDS}
-    predicted = {kind: [] for kind in KINDS}
+    labels: dict[str, list] = {kind: [] for kind in KINDS}
+    predicted: dict[str, list] = {kind: [] for kind in KINDS}
     for frame, (structure, neighbors) in zip(frames, prepared.serving(potential), strict=True):
         evaluation, n = evaluate(potential, structure, neighbors), len(frame)
         labels["energy"].append(None if frame.energy is None else frame.energy / n)

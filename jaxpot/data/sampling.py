@@ -59,12 +59,12 @@ def draw_dataset(
     frames = []
     for k, (structure, evaluation) in enumerate(zip(structures, evaluate_many(potential, structures), strict=True)):
         frames.append(Frame(
-            structure, energy=evaluation.energy, forces=evaluation.forces,
-            stress=evaluation.stress if all(structure.pbc) else None,
+            structure, energy=float(evaluation.energy), forces=np.asarray(evaluation.forces),
+            stress=np.asarray(evaluation.stress) if all(structure.pbc) else None,
             config_type=f"rattled {chosen[k]:g} A", source=f"drawn frame {k} (seed {int(seed)})",
         ))
     numbers = sorted({int(z) for z in crystal.numbers})
-    return Dataset(frames, {z: _alone(potential, z) for z in numbers}, "free atoms of the same potential")
+    return Dataset(tuple(frames), {z: _alone(potential, z) for z in numbers}, "free atoms of the same potential")
 
 
 def _amplitudes(displacements):

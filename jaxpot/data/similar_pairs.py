@@ -44,7 +44,7 @@ def similar_pairs(
     Returns:
         list of `SimilarPair`.
     """
-    kinds = {}
+    kinds: dict = {}
     for k in indices:
         kinds.setdefault((frames[k].numbers.tobytes(), frames[k].structure.pbc), []).append(k)
     return [

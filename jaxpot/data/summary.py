@@ -101,7 +101,7 @@ class Summary:
         plain["consistency"] = [c.to_dict() for c in self.consistency]
         return _plain(plain)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(_text(self))
 
 

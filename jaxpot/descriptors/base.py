@@ -1,15 +1,19 @@
 """`Descriptor`: what a model sees of one environment, as weighted vectors."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment
+from jaxpot.core.pytree import Node
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 
-class Descriptor:
+class Descriptor(Node):
     """Base class. Subclasses are decorated with `@pytree`; what they hold is static.
 
     Attributes:
@@ -24,19 +28,21 @@ class Descriptor:
         chunk_elements: at most so many neighbours are evaluated at once.
     """
 
-    species = None
-    centers = None
-    smoothness = 99
-    kinks = None
-    one_vector = False
-    multiplicity = 1
-    chunk_elements = 4096
+    cutoff: float
+    dimension: int
+    species: tuple[int, ...] | None = None
+    centers: tuple[int, ...] | None = None
+    smoothness: int = 99
+    kinks: tuple[float, ...] | None = None
+    one_vector: bool = False
+    multiplicity: float | None = 1
+    chunk_elements: int = 4096
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Vectors (m, d) and their weights (m,): one for SOAP, pairs or triplets for the others."""
         raise NotImplementedError(type(self).__name__)  # a subclass's duty
 
-    def jacobian(self, environment):
+    def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """The instances, and how each changes when a neighbour moves.
 
         Returns:
@@ -50,7 +56,7 @@ class Descriptor:
         places = jnp.broadcast_to(jnp.arange(len(environment.x)), (len(weights), len(environment.x)))
         return vectors, weights, places, jnp.stack([c.swapaxes(1, 2) for c in change], 2), jnp.stack(weight_change, 2)
 
-    def describes(self, number):
+    def describes(self, number: Array) -> float | Array:
         """() 1.0 where an atom of this number is described, else 0.0."""
         if self.centers is None:
             return 1.0
@@ -63,7 +69,7 @@ def _moved(descriptor, environment, x, y, z):
     return descriptor.instances(environment.replace(x=x, y=y, z=z, distances=distances))
 
 
-def elements_tuple(elements, count, expected):
+def elements_tuple(elements: Any, count: int, expected: str) -> tuple[int | None, ...] | None:
     """`count` atomic numbers, with None where every element is meant; None stays None."""
     if elements is None:
         return None
@@ -72,6 +78,6 @@ def elements_tuple(elements, count, expected):
     return tuple(None if z is None else atomic_number(z) for z in elements)
 
 
-def is_one_of(numbers, element):
+def is_one_of(numbers: Array, element: int | None) -> Array:
     """Where atomic numbers are this element; everywhere for None."""
     return numbers > 0 if element is None else numbers == element

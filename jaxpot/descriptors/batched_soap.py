@@ -4,10 +4,11 @@ import jax.numpy as jnp
 
 from jaxpot.basis.batched import padded_harmonics, series_sum
 from jaxpot.core.pytree import pytree, static_fields
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.soap import SOAP
 
 
-def batched(descriptor):
+def batched(descriptor: Descriptor) -> Descriptor:
     """A descriptor with the same vectors in fewer operations, where there is one."""
     return BatchedSOAP(**static_fields(descriptor)) if type(descriptor) is SOAP and descriptor.l_max else descriptor
 

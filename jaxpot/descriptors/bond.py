@@ -5,10 +5,12 @@ import numpy as np
 
 from jaxpot.basis import fades
 from jaxpot.core.elements import atomic_number, symbol
+from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_length, as_whole
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 
 @pytree
@@ -68,23 +70,23 @@ class Bond(Descriptor):
                 raise DataError(f"elements: {', '.join(missing)} is not among the species")
 
     @property
-    def centers(self):
+    def centers(self) -> tuple[int, ...] | None:
         return None if self.elements is None else self.elements[:1]
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return fades.SMOOTHNESS[self.fade]
 
     @property
-    def kinks(self):
+    def kinks(self) -> tuple[float, ...] | None:
         return fades.kinks(self.fade, self.cutoff)
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         elements = 1 if self.species is None else len(self.species)
         return self.radial + elements * self.around * (self.degree + 1)
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Vectors (K, d) and weights (K,)."""
         fading = fades.fade(self.fade, environment.distances**2, self.cutoff)
         near = fading[:, None] * self._shells(environment.distances, self.around)
@@ -92,11 +94,11 @@ class Bond(Descriptor):
         units = jnp.stack([environment.x * inverse, environment.y * inverse, environment.z * inverse], axis=-1)
         cosine = jnp.matmul(units, units.T, precision="highest")
         power, parts = jnp.ones_like(cosine), [self._shells(environment.distances, self.radial)]
-        kinds = [
+        of_kinds = [
             near if z is None else near * (environment.numbers == z)[:, None].astype(near.dtype)
             for z in (self.species or (None,))
         ]
-        kinds = jnp.concatenate(kinds, axis=1)
+        kinds = jnp.concatenate(of_kinds, axis=1)
         others = 1.0 - np.eye(len(inverse), dtype=cosine.dtype)
         for _ in range(self.degree + 1):
             parts.append(jnp.matmul(others * power, kinds, precision="highest"))
@@ -112,6 +114,6 @@ class Bond(Descriptor):
         centers = self.nearest + width * np.arange(count)
         return jnp.exp(-((distances[:, None] - centers.astype(distances.dtype)) ** 2) * (1.0 / width**2))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         named = "" if self.elements is None else "-".join(map(symbol, self.elements)) + ", "
         return f"Bond({named}{self.dimension}, cutoff={self.cutoff:g} A)"

@@ -2,9 +2,11 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import elements_tuple, is_one_of
 from jaxpot.descriptors.switched import Switched
+from jaxpot.typing import Array
 
 
 @pytree
@@ -35,7 +37,7 @@ class Pair(Switched):
         self.check_lengths()
         object.__setattr__(self, "elements", elements_tuple(self.elements, 2, "two"))
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Distances (K, 1) and weights (K,)."""
         r, fade = self.switch(environment)
         if self.elements is not None:

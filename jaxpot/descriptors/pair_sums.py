@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxpot.basis.fades import fade_and_slope
 from jaxpot.core.fusion import kept
+from jaxpot.typing import Array
 
 _MOST = 1000  # exponentials that are whole powers of others up to this one are made so
 _BLOCKS = (4, 8, 12, 16)  # neighbours in a block
@@ -44,7 +45,7 @@ class PairSums(NamedTuple):
     angular: tuple
 
 
-def pair_sums(what, units, r, first, second):
+def pair_sums(what: PairSums, units: Array, r: Array, first: Array, second: Array) -> tuple[Array, Array]:
     """T, (a, b): the sum over all pairs, each once, with P_jk = first_j second_k + second_j first_k; or, where both
     neighbours are alike, first_j first_k.
 
@@ -215,7 +216,7 @@ def _powers(what, cosine):
     return found
 
 
-def whole_power(base, power):
+def whole_power(base: Array, power: int) -> Array:
     """base^power in few products; powers of one base share them once compiled."""
     found, square = None, base
     while power:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,12 @@ from jaxpot.basis.chebyshev import product_series, products, series_of
 from jaxpot.basis.gaussians import gaussian_basis
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_length, as_number, as_positive, as_whole
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.switched import Switched
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 _ROOT2 = math.sqrt(2.0)
 
@@ -98,17 +101,17 @@ class SOAP(Switched):
             raise DataError("compact vectors have no place for covariance_sigma0")
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """Number of channels (s, n)."""
         return self.n_max * self._n_species
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         """Length of a vector."""
         space = self._space()
         return sum(space.first) + self.l_max * sum(space.others) + (0 if self.compact else 1)
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """The one vector of an environment, (1, d), and its weight (1,)."""
         vector, _ = self._scaled(self._packed(*self._power(environment)))
         if not self.compact:
@@ -116,7 +119,7 @@ class SOAP(Switched):
         weight = jnp.asarray(self.describes(environment.number), vector.dtype)
         return vector[None], weight[None]
 
-    def jacobian(self, environment):
+    def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """As of any `Descriptor`, in a few operations a component.
 
         With D (B, 2 l + 1) the density of one l, to which a neighbour adds g h^T, the products of channels change by
@@ -145,7 +148,7 @@ class SOAP(Switched):
         places = jnp.arange(len(environment.x))[None]
         return vector[None], weight, places, change, jnp.zeros(change.shape[:3], vector.dtype)
 
-    def compress(self, vectors):
+    def compress(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors (M, D) in QUIP's order as compact ones (M, d); NumPy. Scalar products with any SOAP vector stay."""
         vectors = np.asarray(vectors, np.float64)
         if len(vectors) > _BATCH:
@@ -161,7 +164,7 @@ class SOAP(Switched):
             parts.append((turn.T @ full[:, degree] @ turn)[:, high, low] * np.where(high > low, _ROOT2, 1.0))
         return np.concatenate(parts, axis=1)
 
-    def expand(self, vectors):
+    def expand(self, vectors: np.ndarray) -> np.ndarray:
         """Compact vectors (M, d) in QUIP's order, (M, D); NumPy. Undoes `compress`; scalar products stay."""
         vectors = np.asarray(vectors, np.float64)
         if len(vectors) > _BATCH:
@@ -331,13 +334,14 @@ def _along(basis, turns):
     return lambda r: np.concatenate([f @ turn for f, turn in zip(basis.functions(r), turns, strict=True)], axis=1)
 
 
-def width_slopes(soap, space):
+def width_slopes(soap: SOAP, space: _Space) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of the series and centre of a `_Space` by atom_sigma, the directions being kept; NumPy.
 
     By differences of the sixth order: these are small tables, and smooth to rounding.
     """
     step = _WIDER * soap.atom_sigma
-    series, centre = 0.0, 0.0
+    series: Any = 0.0
+    centre: Any = 0.0
     for k, factor in zip((-3, -2, -1, 1, 2, 3), (-1, 9, -45, 45, -9, 1), strict=True):
         basis = gaussian_basis(
             soap.n_max, soap.l_max, soap.cutoff, soap.atom_sigma + k * step, soap.basis_error_exponent

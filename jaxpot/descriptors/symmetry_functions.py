@@ -1,8 +1,9 @@
 """Behler's atom-centred symmetry functions."""
 
 import math
+from collections.abc import Sequence
 from functools import cache, lru_cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,13 @@ import numpy as np
 
 from jaxpot.basis import fades
 from jaxpot.core.elements import atomic_number, symbol
+from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_length, as_number, as_positive, as_whole
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.pair_sums import PairSums, pair_sums
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 
 class Radial(NamedTuple):
@@ -29,7 +32,7 @@ class Radial(NamedTuple):
     element: int | str | None = None
     weighted: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"radial(eta={self.eta:g}, shift={self.shift:g}, cutoff={self.cutoff:g}, {_named(self.element)})"
 
 
@@ -50,7 +53,7 @@ class Angular(NamedTuple):
     narrow: bool = True
     weighted: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         kind = "narrow" if self.narrow else "wide"
         elements = "all" if self.elements is None else "-".join(map(_named, self.elements))
         return (
@@ -99,7 +102,16 @@ class SymmetryFunctions(Descriptor):
             object.__setattr__(self, "centers", tuple(atomic_number(z) for z in self.centers))
 
     @classmethod
-    def automatic(cls, species, cutoff, radial=10, angular=3, center=None, nearest=None, fade="poly2"):
+    def automatic(
+        cls,
+        species: Sequence[str | int] | None,
+        cutoff: float,
+        radial: int = 10,
+        angular: int = 3,
+        center: str | int | None = None,
+        nearest: float | None = None,
+        fade: str = "poly2",
+    ) -> Self:
         """A set that covers the distances at which atoms are.
 
         For each element `radial` functions on shells at equal distances D from `nearest` on, eta = 1 / D^2; for each
@@ -129,7 +141,7 @@ class SymmetryFunctions(Descriptor):
         elements = (None,) if species is None else tuple(atomic_number(z) for z in species)
         width = (cutoff - nearest) / radial
         etas = [(angular ** (m / angular) / cutoff) ** 2 for m in range(angular)]
-        found = [
+        found: list[Radial | Angular] = [
             Radial(1.0 / width**2, nearest + k * width, cutoff, element) for element in elements for k in range(radial)
         ]
         for k, one in enumerate(elements):
@@ -141,36 +153,36 @@ class SymmetryFunctions(Descriptor):
         return cls(tuple(found), fade, centers=None if center is None else (center,))
 
     @property
-    def cutoff(self):
+    def cutoff(self) -> float:
         """The longest of all, A."""
         return max(_record(f).cutoff for f in self.functions)
 
     @property
-    def species(self):
+    def species(self) -> tuple[int, ...] | None:
         named = {z for f in self.functions for z in _elements(_record(f))}
         return None if None in named else tuple(sorted(named))
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         zetas = [f.zeta for f in map(_record, self.functions) if isinstance(f, Angular)]
         rough = [math.ceil(zeta) - 1 for zeta in zetas if not float(zeta).is_integer()]
         return min([fades.SMOOTHNESS[self.fade], *rough])
 
     @property
-    def kinks(self):
+    def kinks(self) -> tuple[float, ...] | None:
         found = {r for f in self.functions for r in fades.kinks(self.fade, _record(f).cutoff, self.inner)}
         return tuple(sorted(found))
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         return len(self.functions)
 
     @property
-    def chunk_elements(self):
+    def chunk_elements(self) -> int:
         """Neighbours in a chunk: all pairs of those of one atom are stored, so few atoms fill the cache."""
         return 768 if any(isinstance(_record(f), Angular) for f in self.functions) else 4096
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """The one vector of an environment, (1, d), and its weight (1,)."""
         # Each weight once: what comes back to it is added up before it goes through the cutoff function.
         plan, weight = self._plan(), cache(partial(self._weight, environment))
@@ -179,7 +191,7 @@ class SymmetryFunctions(Descriptor):
         vector = jnp.concatenate(parts)[np.array(plan.order)]
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
 
-    def jacobian(self, environment):
+    def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """As of any `Descriptor`, by one reverse pass for each function: there are fewer of these than neighbours."""
 
         def vector(x, y, z):
@@ -204,7 +216,7 @@ class SymmetryFunctions(Descriptor):
     def _plan(self):
         return _plan(self.functions, self.fade, self.inner)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SymmetryFunctions({self.dimension}, cutoff={self.cutoff:g} A)"
 
 

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import cosine, inside
 from jaxpot.core.elements import name_species
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import elements_tuple
 from jaxpot.descriptors.switched import Switched
 from jaxpot.errors import DataError
+from jaxpot.typing import Array
 
 _SIDES = ((0, 1), (0, 2), (1, 2))  # of atoms
 
@@ -70,13 +72,13 @@ class Triangle(Switched):
             )
 
     @property
-    def permutations(self):
+    def permutations(self) -> tuple[tuple[int, ...], ...]:
         """Of the sides, where like atoms change places: those of which a kernel must be independent."""
         like = self.elements or (0, 0, 0)
         atoms = [p for p in itertools.permutations(range(3)) if tuple(like[k] for k in p) == like]
         return tuple(tuple(_SIDES.index(tuple(sorted((p[a], p[b])))) for a, b in _SIDES) for p in atoms)
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Vectors (K (K - 1) / 2, 3) and weights."""
         r, fade = self.switch(environment)
         j, k = jnp.triu_indices(r.shape[0], 1)

@@ -2,9 +2,11 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import elements_tuple, is_one_of
 from jaxpot.descriptors.switched import Switched
+from jaxpot.typing import Array
 
 
 @pytree
@@ -32,7 +34,7 @@ class Triplet(Switched):
         elements = elements_tuple(self.elements, 3, "three, the one in the middle first")
         object.__setattr__(self, "elements", elements)
 
-    def instances(self, environment):
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Vectors (K (K - 1) / 2, 3) and weights."""
         r, fade = self.switch(environment)
         j, k = jnp.triu_indices(r.shape[0], 1)

@@ -6,8 +6,9 @@ import time
 class Clock:
     """Stopwatch of a fit; `seconds`: name of a step -> the time it took."""
 
-    def __init__(self):
-        self.seconds, self.last = {}, time.monotonic()
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = time.monotonic()
 
     def step(self, name: str) -> None:
         """End a step: the time since the end of the one before is booked under this name."""

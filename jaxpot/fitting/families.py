@@ -34,7 +34,7 @@ class Family:
     """
 
     name: str
-    recipe: type
+    recipe: Any
     fit: Callable
     has_files: bool = True
 

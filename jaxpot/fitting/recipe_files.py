@@ -53,7 +53,7 @@ def recipe_document(name: str | os.PathLike) -> tuple[dict, str, str]:
     return document, file, Path(str(name)).stem
 
 
-def recipe_of(kind: type, recipe: Any) -> Any:
+def recipe_of(kind: Any, recipe: Any) -> Any:
     """Recipe of one family: as it is, or read by its name or path.
 
     Args:

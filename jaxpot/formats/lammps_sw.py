@@ -39,10 +39,7 @@ def read_sw(path: FilePath, species: Elements | None = None) -> StillingerWeber:
     lines = Lines(path)
     lines.check_units()
     entries, where = read_entries(lines, _FIELDS, _NOT_NEGATIVE, atomic_number)
-    if species is None:
-        species = tuple(dict.fromkeys(z for triplet in entries for z in triplet))
-    else:
-        species = species_numbers(species)
+    species = species_numbers(species) or tuple(dict.fromkeys(z for triplet in entries for z in triplet))
     check_complete(lines, entries, list(itertools.product(species, repeat=3)), _name)
     for triplet, field in itertools.product(entries, ("p", "q")):
         if entries[triplet][field] > _LARGEST_EXPONENT:

@@ -1,9 +1,15 @@
 """Entries of three elements and a row of numbers: LAMMPS's files of three-body potentials."""
 
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
 from jaxpot.errors import DataError
+from jaxpot.formats.text import Lines
 
 
-def read_entries(lines, fields, not_negative, of):
+def read_entries(
+    lines: Lines, fields: Sequence[str], not_negative: Collection[str], of: Callable[[str], Any]
+) -> tuple[dict, dict]:
     """All entries of a file; each may stand on several lines, and begins on a new one.
 
     Args:
@@ -16,7 +22,8 @@ def read_entries(lines, fields, not_negative, of):
         entries: {(one, two, three): {field: number}}.
         where: the line each begins on.
     """
-    entries, where = {}, {}
+    entries: dict[tuple, dict[str, float]] = {}
+    where: dict[tuple, int] = {}
     count = 3 + len(fields)
     while lines.more():
         words = lines.next("entry")
@@ -43,7 +50,7 @@ def read_entries(lines, fields, not_negative, of):
     return entries, where
 
 
-def check_complete(lines, entries, triplets, name):
+def check_complete(lines: Lines, entries: dict, triplets: Sequence[tuple], name: Callable[[tuple], str]) -> None:
     """Refuse a file that lacks entries."""
     missing = [t for t in triplets if t not in entries]
     if missing:

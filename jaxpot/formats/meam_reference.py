@@ -64,7 +64,7 @@ class Reference:
     linear_below: bool
     simple_background: bool  # the background counts the nearest neighbours alone
 
-    def backgrounds(self):
+    def backgrounds(self) -> np.ndarray:
         """The densities of the elements' reference structures, (S,)."""
         found = []
         for a, rho0 in enumerate(self.rho0):
@@ -82,7 +82,7 @@ class Reference:
             found.append(total)
         return np.array(found)
 
-    def tables(self, r):
+    def tables(self, r: np.ndarray) -> np.ndarray:
         """phi of all pairs of elements at distances r (n,) A: (S (S + 1) / 2, n) eV, pairs as 00, 10, 11, ..."""
         background = self.backgrounds()
         count = len(self.rho0)

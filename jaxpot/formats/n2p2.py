@@ -52,7 +52,7 @@ def read_n2p2(path: FilePath, units: str | Sequence[str | float] | None = None) 
     settings = Settings(Lines(folder / SETTINGS))
     length, energy = _units(settings, units)
     ranges = _ranges(_beside(folder, SCALING), settings)
-    terms = []
+    terms: list[Potential] = []
     for element in settings.elements:
         functions = settings.functions[element]
         shift, factor = settings.scaling(ranges, element)

@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.descriptors.symmetry_functions import Angular, Radial
 from jaxpot.errors import DataError, FormatError
-from jaxpot.formats.text import SMALLEST
+from jaxpot.formats.text import SMALLEST, Lines
 
 SETTINGS, SCALING = "input.nn", "scaling.data"
 FADES = ("hard", "cosine", "tanh", "tanh-1", "exponential", "poly1", "poly2", "poly3", "poly4")  # cutoff_type 0 to 8
@@ -40,8 +41,10 @@ class Settings:
         lines: `Lines` of the file.
     """
 
-    def __init__(self, lines):
-        self.lines, self.words, self.atomic_energies = lines, {}, {}
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.words: dict[str, list[_Word]] = {}
+        self.atomic_energies: dict[int, float] = {}
         function_words = []
         self.units = None
         for number, text in enumerate(lines.all(), 1):
@@ -69,7 +72,7 @@ class Settings:
         if strange:
             raise lines.error(f"{symbol(strange[0])} is none of the elements", "atom_energy", self.energy_line)
         self.fade, self.inner = self._fade()
-        self.functions = {element: [] for element in self.elements}
+        self.functions: dict[int, list] = {element: [] for element in self.elements}
         for word in function_words:
             element, function = self._function(word)
             self.functions[element].append((function, word.line))
@@ -78,7 +81,7 @@ class Settings:
                 raise lines.error(f"there is no symfunction_short of {symbol(element)}", "symfunction_short", None)
             functions.sort(key=lambda pair: file_order(pair[0]))
 
-    def one(self, name, count=None):
+    def one(self, name: str, count: int | None = None) -> Any:
         """The arguments of a keyword that must be there."""
         if name not in self.words:
             raise self.lines.error("this keyword is missing", name, None)
@@ -87,7 +90,7 @@ class Settings:
             raise self.lines.error(f"expected {count} words, got {len(word.words)}", name, word.line)
         return word
 
-    def number(self, name, default):
+    def number(self, name: str, default: float) -> float:
         """The number that a keyword gives."""
         if name not in self.words:
             return default
@@ -97,7 +100,7 @@ class Settings:
             raise self.lines.error(f"expected a positive number, got {value:g}", name, word.line)
         return value
 
-    def scaling(self, ranges, element):
+    def scaling(self, ranges: np.ndarray, element: int) -> tuple[np.ndarray, np.ndarray]:
         """What is subtracted from the functions, and the factor then: (d,), (d,)."""
         lower, upper, mean, sigma = ranges[element].T
         scale, center, by_sigma = (
@@ -194,7 +197,7 @@ class Settings:
         shift = self._float(word, 8, field) if len(word.words) > 8 else 0.0
         return center, Angular(eta, zeta, sign, cutoff, shift, elements, kind == _NARROW)
 
-    def element(self, word, k, field):
+    def element(self, word: Any, k: int, field: str) -> int:
         """The atomic number that an argument of a keyword names; outside of atom_energy, one of the elements."""
         try:
             number = atomic_number(word.words[k])
@@ -216,7 +219,7 @@ class Settings:
         return value
 
 
-def file_order(function):
+def file_order(function: Radial | Angular) -> tuple:
     """n2p2 sorts the functions of an element; the other files have them in this order."""
     if isinstance(function, Radial):
         kind = _WEIGHTED_RADIAL if function.weighted else _RADIAL

@@ -50,9 +50,8 @@ def write_n2p2(potential: Potential, path: FilePath) -> None:
     files, scaling, functions = {}, [], []
     for place, element in enumerate(elements, 1):
         factor, term = networks[element]
-        order = sorted(
-            range(term.descriptor.dimension), key=lambda k, term=term: file_order(term.descriptor.functions[k])
-        )
+        keys = [file_order(function) for function in term.descriptor.functions]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
         scaling += _scaling(place, term.readout, order)
         functions += [_line(element, term.descriptor.functions[k]) for k in order]
         files[f"weights.{element:03d}.data"] = _weights(term.readout, factor, order)

@@ -1,14 +1,16 @@
 """The classical parts of a sum with a GAP, from QUIP's XML parameters: Glue, LJ, Morse, SW, Tersoff."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.core.elements import SYMBOLS, name_species
 from jaxpot.errors import DataError
+from jaxpot.formats.quip_document import Document
 from jaxpot.formats.text import SMALLEST
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.morse import Morse
@@ -23,7 +25,7 @@ LJ_SHIFTS = {  # (energy_shift, linear_force_shift)
 _MORSE_END = 1e-8  # exp(-alpha (r - r0)) where QUIP ends a pair that has no cutoff
 
 
-def read_classical(document, kind, label, known):
+def read_classical(document: Document, kind: str, label: str | None, known: Any) -> Potential:
     """The potential of one part `IP kind label=...` of a file.
 
     Args:

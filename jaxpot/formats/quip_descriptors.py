@@ -1,13 +1,15 @@
 """The coordinates of a GAP file: each is a descriptor, a kernel and a sparse Gaussian process."""
 
 import re
+from typing import Any
 
 import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
 from jaxpot.descriptors import SOAP, Pair, Triangle, Triplet
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
-from jaxpot.formats.quip_document import MOST_POINTS
+from jaxpot.formats.quip_document import MOST_POINTS, Coordinate, Document
 from jaxpot.formats.quip_points import read_points
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.readouts import SparseGP
@@ -25,7 +27,7 @@ _OF_THE_FIT = {
 }
 
 
-def read_term(document, coordinate, tolerance=0.0):
+def read_term(document: Document, coordinate: Coordinate, tolerance: float = 0.0) -> tuple[Descriptor, Any]:
     """(descriptor, readout) of one coordinate; by shorter vectors site energies may change by `tolerance` eV."""
     name, options = descriptor_words(document, coordinate)
     if name not in _DESCRIPTORS:
@@ -94,7 +96,7 @@ class _Options:
             raise self.document.error(f"settings that are not known: {', '.join(unknown)}", "descriptor", self.line)
 
 
-def descriptor_words(document, coordinate):
+def descriptor_words(document: Document, coordinate: Coordinate) -> tuple[str, Any]:
     """Name and options of a descriptor."""
     text = coordinate.descriptor
     name, _, rest = text.partition(" ")

@@ -7,6 +7,7 @@ from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.files import file_size
 from jaxpot.errors import FormatError
 from jaxpot.formats.text import LARGEST, LARGEST_FILE, float_of, shown
+from jaxpot.typing import FilePath
 
 MOST_POINTS = 10_000_000
 _CHUNK = 1 << 20  # bytes
@@ -43,15 +44,20 @@ class Document:
 
     _TEXTS = ("descriptor", "theta", "permutation", "sparseX")
 
-    def __init__(self, path):
+    def __init__(self, path: FilePath) -> None:
         self.path = path
         self.version, self.label = None, None
-        self.potentials, self.e0, self.coordinates, self.sections = [], {}, [], []
+        self.potentials: list[str] = []
+        self.e0: dict[int, float] = {}
+        self.coordinates: list[Coordinate] = []
+        self.sections: list[Section] = []
         self.has_core = False
         self.isolated = True  # e0 are energies of isolated atoms
         self.announced = None
         self.trained_on = _SpeciesOfFrames()
-        self._open, self._text, self._sections = [], [], []
+        self._open: list = []
+        self._text: list = []
+        self._sections: list = []
         self._parser = expat.ParserCreate()
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         self._parser.StartElementHandler = self._start
@@ -74,10 +80,12 @@ class Document:
         except (LookupError, ValueError) as error:
             raise FormatError(f"the encoding that the file declares is not read ({error})", path) from error
 
-    def error(self, message, name=None, line=None):
+    def error(self, message: str, name: str | None = None, line: int | None = None) -> FormatError:
         return FormatError(message, self.path, self._parser.CurrentLineNumber if line is None else line, name)
 
-    def number(self, attributes, name, default=None, line=None):
+    def number(
+        self, attributes: dict[str, str], name: str, default: float | None = None, line: int | None = None
+    ) -> float:
         """A finite float among attributes, in Fortran's spelling too."""
         if name not in attributes:
             if default is not None:
@@ -85,22 +93,24 @@ class Document:
             raise self.error("the attribute is missing", name, line)
         return self.finite(attributes[name], name, line)
 
-    def count(self, attributes, name, most, default=None, line=None):
+    def count(
+        self, attributes: dict[str, str], name: str, most: int, default: int | None = None, line: int | None = None
+    ) -> int:
         value = self.number(attributes, name, default, line)
         if value != int(value) or not 0 <= value <= most:
             raise self.error(f"expected a whole number from 0 to {most}, got {attributes[name]!r}", name, line)
         return int(value)
 
-    def finite(self, word, name, line=None):
+    def finite(self, word: str, name: str, line: int | None = None) -> float:
         try:
             return float_of(word.strip().replace("D", "E").replace("d", "e"))
         except ValueError:
             raise self.error(f"expected a finite number, up to {LARGEST:g}, got {shown(word)}", name, line) from None
 
-    def numbers(self, text, name, line=None):
+    def numbers(self, text: str, name: str, line: int | None = None) -> list[float]:
         return [self.finite(word, name, line) for word in text.split()]
 
-    def check(self):
+    def check(self) -> None:
         """What must be there, once everything has been read."""
         if self.version is None:
             raise FormatError("there is no GAP in this file (no GAP_params with a gap_version)", self.path)

@@ -3,12 +3,13 @@
 import re
 
 from jaxpot.formats.quip_classical import CLASSICAL
+from jaxpot.formats.quip_document import Document
 
 _WORD = re.compile(r"\s*(\w+)\s*=\s*")
 _MOST_NESTED = 20
 
 
-def read_parts(document):
+def read_parts(document: Document) -> list[tuple[str, str | None]]:
     """(kind, label) of all parts beside the GAP itself.
 
     Raises:
@@ -23,7 +24,7 @@ def read_parts(document):
         if len(with_gap) != 1 or sum(kind == "GAP" for kind, _ in with_gap[0]) != 1:
             raise document.error(f"expected one GAP in one Potential, got {document.potentials}", "init_args", 1)
         parts = with_gap[0]
-    others = [(kind, label) for kind, label in parts if kind != "GAP"]
+    others: list[tuple[str, str | None]] = [(kind, label) for kind, label in parts if kind != "GAP"]
     if document.has_core and not others:
         raise document.error(
             "the GAP was fitted on a core potential (do_core=T), but init_args does not add it: give "

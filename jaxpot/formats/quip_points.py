@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from jaxpot.core.files import check_beside, file_size
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import FormatError
-from jaxpot.formats.quip_document import MOST_POINTS
+from jaxpot.formats.quip_document import MOST_POINTS, Coordinate, Document
 
 _CHUNK = 1 << 20
 _LONGEST_NUMBER = 64  # bytes with the space around it; QUIP writes 25
 
 
-def read_points(document, coordinate, descriptor):
+def read_points(document: Document, coordinate: Coordinate, descriptor: Descriptor) -> np.ndarray:
     """Sparse points (M, d), from the file itself or from the one beside it."""
     attributes, line = coordinate.attributes, coordinate.line
     count = document.count(attributes, "n_sparseX", MOST_POINTS, line=line)

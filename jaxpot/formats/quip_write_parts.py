@@ -1,6 +1,7 @@
 """Classical potentials as parts of QUIP's XML: Glue, LJ, Morse, SW, Tersoff."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.core.elements import name_species
 from jaxpot.errors import DataError
 from jaxpot.formats.quip_classical import LJ_SHIFTS
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.morse import Morse
@@ -23,7 +25,9 @@ _NO_RANGE = 1e-6  # A
 _DENSITY_POINTS = 5
 
 
-def write_parts(terms, species):
+def write_parts(
+    terms: Sequence[tuple[float, Potential]], species: Sequence[int]
+) -> list[tuple[str, ElementTree.Element]]:
     """The sections that `IP kind label=...` refer to: a list of (kind, section), with labels part1, part2, ...
 
     Args:
@@ -33,7 +37,8 @@ def write_parts(terms, species):
     Raises:
         DataError: what QUIP's potentials cannot express.
     """
-    found, pairs = [], {}
+    found: list[tuple[str, ElementTree.Element]] = []
+    pairs: dict[str, list] = {}
     for factor, potential in terms:
         kind, write = PARTS[type(potential)]
         own = potential.species or tuple(sorted(species))
@@ -52,7 +57,7 @@ def write_parts(terms, species):
     return found
 
 
-def nested_sum(words):
+def nested_sum(words: Sequence[str]) -> str:
     """`init_args` of a sum of parts. QUIP reads sums in sums, but no deeper, so that the tree is balanced."""
     if len(words) == 1:
         return words[0]
@@ -61,7 +66,7 @@ def nested_sum(words):
     return f"Sum init_args_pot1={{{first}}} init_args_pot2={{{second}}}"
 
 
-def digits(number):
+def digits(number: float) -> str:
     """17 significant digits: enough for any double."""
     return f"{float(number):.16e}"
 
@@ -219,7 +224,7 @@ def _tersoff(root, factor, tersoff, species):
         _put(root, "per_pair_data", type1=j + 1, type2=i + 1, chi=float(chi[i, j]))
 
 
-PARTS = {
+PARTS: dict[type, tuple[str, Callable]] = {
     Glue: ("Glue", _glue), LennardJones: ("LJ", _lennard_jones), Morse: ("Morse", _morse),
     StillingerWeber: ("SW", _stillinger_weber), Tersoff: ("Tersoff", _tersoff),
 }

@@ -53,9 +53,9 @@ def read_quip_xml(path: FilePath, species: Elements | None = None, tolerance: fl
     tolerance = as_number(tolerance, "tolerance", "an energy in eV")
     if tolerance < 0.0:
         raise DataError(f"tolerance: expected an energy in eV that is not negative, got {tolerance:g}")
-    terms = [read_term(document, coordinate, tolerance) for coordinate in document.coordinates]
+    pairs = [read_term(document, coordinate, tolerance) for coordinate in document.coordinates]
     known = _species(document, species)
-    terms = [Described(descriptor, readout, known) for descriptor, readout in terms]
+    terms = [Described(descriptor, readout, known) for descriptor, readout in pairs]
     missing = [z for z in known if z not in document.e0]
     if missing:
         raise FormatError(f"there is no e0 for {name_species(missing)}", path, field="e0")

@@ -101,7 +101,7 @@ class Format:
         strangers = [path for path in paths if not self.recognises(heads[path], path)]
         if strangers:
             return f"of which {strangers[0]} is not one"
-        if self.files.count not in (None, len(paths)):
+        if self.files is not None and self.files.count not in (None, len(paths)):
             return f"of which {len(paths)} are given"
         return None
 

@@ -7,6 +7,9 @@ the same compiled call returns: if it does not, the list is rebuilt on the host 
 that no number from an outgrown list is ever seen.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from ase import Atoms
@@ -21,12 +24,13 @@ from jaxpot.errors import CapacityError, DataError, GeometryError
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import AtomsLike, StructureLike
 from jaxpot.uncertainty import has_variance, std, variance
 
 _ROOM = 1.1  # spare places in a row when a program is compiled: counts fluctuate as atoms move
 _SHARE = 1.3  # a program is used for structures up to this factor smaller than it was made for
 _VARIANCE = "local_gap_variance"  # quippy's name
-_BARS = {  # name of the property -> of an `Evaluation`, and its form in ASE
+_BARS: dict[str, tuple[str, Callable]] = {  # name of the property -> of an `Evaluation`, and its form in ASE
     "energy_std": ("energy", float),
     "energies_std": ("energies", np.array),
     "forces_std": ("forces", np.array),
@@ -39,7 +43,7 @@ class StressNotDefinedError(GeometryError, PropertyNotImplementedError):
     """A stress was asked for where there is no volume; ASE knows it as a missing property."""
 
 
-def to_ase(structure):
+def to_ase(structure: StructureLike) -> Atoms:
     """The `ase.Atoms` of a structure: positions, cell, numbers, masses, pbc and data; padding is left out.
 
     Charges and magnetic moments become ASE's initial ones, other data of atoms its `arrays` and data of the system its
@@ -65,7 +69,7 @@ def to_ase(structure):
     return atoms
 
 
-def ase_calculator(potential, skin=0.5):
+def ase_calculator(potential: Potential | Posterior, skin: float = 0.5) -> "JaxpotCalculator":
     """An ASE calculator for a potential: energy, free energy, energies, forces and stress.
 
     Works wherever ASE takes a calculator: optimisers, cell filters, molecular dynamics, NEB, phonons. One
@@ -103,7 +107,7 @@ class JaxpotCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
-    def __init__(self, potential, skin=0.5):
+    def __init__(self, potential: Potential | Posterior, skin: float = 0.5) -> None:
         self.posterior = potential if isinstance(potential, Posterior) else None
         potential = potential if self.posterior is None else self.posterior.potential
         if not isinstance(potential, Potential):
@@ -116,7 +120,7 @@ class JaxpotCalculator(Calculator):
         self.skin = float(skin)
         self.potential = potential
         self.rebuilds = 0
-        self._capacities = {}  # padded size -> neighbours a row; both only grow
+        self._capacities: dict[int, int] = {}  # padded size -> neighbours a row; both only grow
         self._listed = None
         self._listed_for = None  # numbers and pbc that the list was built for
         self._template = None  # the last structure: most often only positions and cell change
@@ -124,11 +128,11 @@ class JaxpotCalculator(Calculator):
     name = "jaxpot"
 
     @property
-    def potential(self):
+    def potential(self) -> Potential:
         return self._potential
 
     @potential.setter
-    def potential(self, potential):
+    def potential(self, potential: Potential) -> None:
         self._potential = potential
         more = [_VARIANCE] if has_variance(potential, correlated=False) else []
         if self.posterior is not None and self.posterior.potential is not potential:
@@ -138,14 +142,19 @@ class JaxpotCalculator(Calculator):
         self._listed = None
         self.reset()
 
-    def check_state(self, atoms, tol=1e-15):
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """Names of the changes since the last calculation: those of ASE, and of the data that the potential reads."""
         changes = super().check_state(atoms, tol)
         if self.potential.needs and self.atoms is not None and not _same_data(self.atoms, atoms, self.potential.needs):
             changes = [*changes, "data"]
         return changes
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Compute everything at once and keep it in `results`."""
         super().calculate(atoms, properties, system_changes)
         pbc = tuple(bool(p) for p in self.atoms.pbc)
@@ -242,7 +251,7 @@ class JaxpotCalculator(Calculator):
         return min(fitting, default=-(-n // step) * step)
 
 
-def computed(structure, calculator):
+def computed(structure: AtomsLike, calculator: Any) -> tuple[float, np.ndarray, np.ndarray | None]:
     """Results of an ASE calculator for a structure: energy (eV), forces (eV/A), stress (eV/A^3) or None without one.
 
     What the calculator raises is its own.

@@ -12,7 +12,8 @@ from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.potentials.base import Potential
-from jaxpot.properties.phonons import ForceConstants, force_constants
+from jaxpot.properties.force_constants import ForceConstants
+from jaxpot.properties.phonons import force_constants
 
 _LARGEST = 2e8  # bytes of FORCE_CONSTANTS
 _ZERO = 1e-12  # of the largest force constant: smaller ones are rounding

@@ -10,8 +10,10 @@ import re
 import sqlite3
 import struct
 from pathlib import Path
+from typing import IO
 
 from jaxpot.errors import FormatError
+from jaxpot.typing import FilePath
 
 _MAGIC, _HEAD = b"- of Ulm", struct.Struct("<8s16sqqq")
 _OLD_MAGIC = b"AFFormat"
@@ -19,7 +21,7 @@ _COMPUTED = re.compile(r"\bAS\s*\(|\b(?:GENERATED|VIRTUAL)\b", re.IGNORECASE)  #
 _NUMBERS = tuple("float64 float32 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool complex128 complex64".split())
 
 
-def check_json(file, path):
+def check_json(file: IO[bytes], path: FilePath) -> None:
     """Check the arrays of a data base in JSON.
 
     Args:
@@ -35,7 +37,7 @@ def check_json(file, path):
         raise FormatError("a structure is there more than once", path, field="ids")
 
 
-def check_database(path):
+def check_database(path: FilePath) -> None:
     """Check that a data base of SQLite is one of ASE's, with tables alone: views and triggers are programs.
 
     ASE would make its tables in a data base that has none.
@@ -64,7 +66,7 @@ def check_database(path):
         raise FormatError(f"this is no data base of SQLite, or a damaged one ({error})", path) from error
 
 
-def check_trajectory(file, path):
+def check_trajectory(file: IO[bytes], path: FilePath) -> None:
     """Check the arrays of an ASE trajectory.
 
     Args:

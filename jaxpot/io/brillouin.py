@@ -1,6 +1,7 @@
 """Special points of the Brillouin zone and paths between them, for the cell as it is given."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
 
@@ -11,6 +12,7 @@ from ase.dft.kpoints import parse_path_string
 from jaxpot.core.precision import require_concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, GeometryError
+from jaxpot.typing import StructureLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class BandPath:
     labels: tuple
 
 
-def special_points(structure):
+def special_points(structure: StructureLike) -> dict[str, np.ndarray]:
     """The named points of the Brillouin zone of a structure's lattice.
 
     Args:
@@ -50,7 +52,7 @@ def special_points(structure):
     return _standard(Structure.of(structure))[0]
 
 
-def band_path(structure, points=100, path=None):
+def band_path(structure: StructureLike, points: int = 100, path: str | Sequence | None = None) -> BandPath:
     """Wave vectors along a path between special points, by default the standard path of the lattice.
 
     Args:
@@ -76,7 +78,8 @@ def band_path(structure, points=100, path=None):
     total = float(sum(np.sum(step) for step in steps))
     if not total > 0.0:
         raise DataError(f"path {path!r}: expected at least two different points")
-    q_points, distances, ticks, labels = [], [], [], []
+    q_points, distances, ticks = [], [], []
+    labels: list[str] = []
     here = 0.0
     for (names, corners), lengths in zip(pieces, steps, strict=True):
         if labels:  # a jump: two names at one place

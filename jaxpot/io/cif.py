@@ -8,6 +8,7 @@ import re
 import warnings
 
 import numpy as np
+from ase import Atoms
 from ase.io.cif import CIFBlock, parse_cif
 from ase.io.formats import open_with_compression
 
@@ -15,6 +16,7 @@ from jaxpot.core.distances import closest_pair
 from jaxpot.core.elements import NUCLIDES, SYMBOLS
 from jaxpot.core.structure import Structure
 from jaxpot.errors import FormatError, GeometryError, first_few
+from jaxpot.typing import FilePath
 
 _FULL = 1e-3  # of an occupancy: how far it may be from one
 _DISTINCT = 0.5  # A; no two nuclei of a crystal are closer, at any pressure that an experiment has reached
@@ -27,7 +29,7 @@ _ORDERED = (
 )
 
 
-def read_cif(path, index):
+def read_cif(path: FilePath, index: int | slice) -> list[Atoms]:
     """Crystals of a CIF file.
 
     Args:

@@ -14,6 +14,7 @@ import numpy as np
 from ase.io.formats import open_with_compression
 
 from jaxpot.errors import FormatError
+from jaxpot.typing import FilePath
 
 # A character, or a stretch in quotes or brackets (perhaps not closed); possessive, so that no line takes long.
 _PIECE = "|".join([r"\\.", *(rf"{a}(?:\\.|[^{z}\\])*+{z}?+" for a, z in ('""', "''", (r"\{", r"\}"), (r"\[", r"\]")))])
@@ -29,7 +30,7 @@ _MOST_COLUMNS = 10_000  # of one property; ASE makes a name for each before it l
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError)  # what decompression raises
 
 
-def scan(path):
+def scan(path: FilePath) -> int:
     """Check the text of an extended XYZ file.
 
     Args:
@@ -139,7 +140,7 @@ def _check_symmetric(key, text, lines, frame):
         raise lines.error(f"{key}: expected a symmetric tensor, got {tensor.tolist()}", frame)
 
 
-def key_values(text):
+def key_values(text: str) -> list[tuple[str, str]]:
     """The pairs key=value of a comment line, in order, as strings; words without a value are left out.
 
     Keys and values may be quoted or in brackets, and a backslash takes the next character as it is.

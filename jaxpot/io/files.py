@@ -4,11 +4,12 @@ import os
 import sqlite3
 import struct
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
+from ase.io.formats import UnknownFileTypeError as UnknownFileTypeError  # for callers, too
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.utils import string2index
 
@@ -18,6 +19,7 @@ from jaxpot.errors import DataError, FormatError, JaxpotError, first_few
 from jaxpot.io.cif import read_cif
 from jaxpot.io.extxyz import DAMAGED, scan
 from jaxpot.io.formats import format_of
+from jaxpot.typing import FilePath
 
 # What ASE's hundred readers are known to raise on files that are not what they seem. They share no class.
 _READER_ERRORS = (
@@ -41,7 +43,7 @@ _READER_ERRORS = (
 )
 
 
-def read(path, index=":"):
+def read(path: FilePath, index: str | int | slice | None = ":") -> list[Structure]:
     """Structures of a file in the formats that ASE reads (not those that look at further files: `io.formats`).
 
     Args:
@@ -65,7 +67,7 @@ def read(path, index=":"):
     return structures
 
 
-def read_atoms(path, index=":"):
+def read_atoms(path: FilePath, index: str | int | slice | None = ":") -> list[Atoms]:
     """As `read`, but the `ase.Atoms` themselves, with everything else the file says (`labels` reads results).
 
     Returns:
@@ -83,7 +85,7 @@ def read_atoms(path, index=":"):
             found = _read_cif(path, index)
         else:
             count = scan(path) if kind == "extxyz" else None
-            found = ase.io.read(path, index=index, format=kind, do_not_split_by_at_sign=True)
+            found = ase.io.read(os.fspath(path), index=index, format=kind, do_not_split_by_at_sign=True)
     except JaxpotError:
         raise
     except UnknownFileTypeError as error:
@@ -175,7 +177,7 @@ def _split_index(path, index):
         return path, index
 
 
-def labels(atoms):
+def labels(atoms: Atoms) -> dict[str, Any]:
     """Energy, forces and stress that a file gives for a structure.
 
     Args:
@@ -186,7 +188,7 @@ def labels(atoms):
         that are there. A "virial" is -V times the stress.
     """
     known = {**atoms.arrays, **atoms.info, **(atoms.calc.results if atoms.calc is not None else {})}
-    found = {}
+    found: dict[str, Any] = {}
     if "energy" in known:
         found["energy"] = float(known["energy"])
     if "forces" in known:

@@ -18,6 +18,7 @@ from jaxpot.core.files import check_beside, file_size
 from jaxpot.errors import FormatError
 from jaxpot.io.ase_files import check_database, check_json, check_trajectory
 from jaxpot.io.extxyz import DAMAGED
+from jaxpot.typing import FilePath
 
 _READ = frozenset(
     "abinit-in abinit-out aims aims-output castep-castep castep-geom castep-md castep-phonon cfg cif cjson cmdft "
@@ -49,7 +50,7 @@ _GROWTH, _ANY_GROWTH = 100, 1 << 22  # compressed files may grow so many times, 
 HEAD, _CHUNK = 1 << 16, 1 << 20
 
 
-def format_of(path):
+def format_of(path: FilePath) -> str:
     """The name that ASE gives to the format of a file, once nothing speaks against reading it.
 
     Args:

@@ -5,11 +5,13 @@ Source: NetCDF Classic Format Specification, with its 64-bit offset variant (Uni
 
 import math
 import os
+from typing import Any
 
 import numpy as np
 
 from jaxpot.core.files import file_size
 from jaxpot.errors import FormatError
+from jaxpot.typing import FilePath
 
 _TYPES = {1: ">i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8"}
 _DIMENSIONS, _VARIABLES, _ATTRIBUTES = 10, 11, 12
@@ -18,7 +20,7 @@ _LARGEST_HEAD = 1 << 20  # bytes
 _HDF5 = b"\x89HDF"
 
 
-def is_netcdf(path):
+def is_netcdf(path: FilePath) -> bool:
     """Whether a file begins, or its name ends, as those of NetCDF do."""
     if os.fspath(path).endswith((".nc", ".netcdf", ".ncdf")):
         return True
@@ -29,7 +31,7 @@ def is_netcdf(path):
         return False
 
 
-def read_netcdf(path):
+def read_netcdf(path: FilePath) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     """The variables of a file.
 
     Args:

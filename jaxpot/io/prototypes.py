@@ -40,7 +40,7 @@ _EXPECTED = (
 )
 
 
-def symbols_of(formula):
+def symbols_of(formula: str) -> list[str]:
     """The symbol of each atom of a chemical formula, such as Si4O8 or Ca(OH)2.
 
     Raises:
@@ -52,7 +52,7 @@ def symbols_of(formula):
         raise DataError(f"expected a formula such as Si4O8, got {formula!r}") from error
 
 
-def structure_from_spec(text):
+def structure_from_spec(text: str) -> tuple[Structure, bool]:
     """The crystal that a word on the command line means: a file, or a prototype with elements.
 
     Options follow the elements, separated by colons: `a=` A for all; `c=` A or `covera=` for hcp and

@@ -7,12 +7,13 @@ from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 
 from jaxpot.io.extxyz import DAMAGED
 from jaxpot.io.formats import COUNTS, HEAD
+from jaxpot.typing import FilePath
 
 _SITES = b"_atom_site_fract_x"
 _END = re.compile(rb"\s*(?:$|loop_|data_|_|#)")
 
 
-def declared_atoms(path) -> int | None:
+def declared_atoms(path: FilePath) -> int | None:
     """The number of atoms of the first structure of a file, as far as its text says it without being read.
 
     Args:
@@ -22,8 +23,8 @@ def declared_atoms(path) -> int | None:
         int; of a CIF its sites, from which symmetry may make more. None where that is not known: another format, no
         file, a damaged one (readers say so).
     """
-    file, at, _ = str(path).rpartition("@")
-    path = file if at and os.path.isfile(file) and not os.path.isfile(path) else path
+    before, at, _ = str(path).rpartition("@")
+    path = before if at and os.path.isfile(before) and not os.path.isfile(path) else path
     if not os.path.isfile(path):  # a pipe would wait for ever
         return None
     try:

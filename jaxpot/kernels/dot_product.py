@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxpot.core.numbers import as_positive
 from jaxpot.core.pytree import pytree, static
 from jaxpot.kernels.base import Kernel
+from jaxpot.typing import Array
 
 
 @pytree
@@ -24,8 +25,8 @@ class DotProduct(Kernel):
         zeta = as_positive(self.zeta, "zeta")
         object.__setattr__(self, "zeta", int(zeta) if zeta.is_integer() else zeta)
 
-    def matrix(self, first, second):
+    def matrix(self, first: Array, second: Array) -> Array:
         return (first @ second.T) ** self.zeta
 
-    def diagonal(self, vectors):
+    def diagonal(self, vectors: Array) -> Array:
         return jnp.sum(vectors * vectors, axis=-1) ** self.zeta

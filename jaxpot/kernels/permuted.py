@@ -7,6 +7,7 @@ import numpy as np
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
+from jaxpot.typing import Array
 
 _MOST = 120  # of five atoms
 
@@ -43,11 +44,11 @@ class Permuted(Kernel):
             )
         object.__setattr__(self, "permutations", permutations)
 
-    def matrix(self, first, second):
+    def matrix(self, first: Array, second: Array) -> Array:
         total = sum(self.kernel.matrix(first[:, np.array(p)], second) for p in self.permutations)
         return total / jnp.sqrt(self._squares(first)[:, None] * self._squares(second))
 
-    def diagonal(self, vectors):
+    def diagonal(self, vectors: Array) -> Array:
         return jnp.ones(vectors.shape[:-1], vectors.dtype)
 
     def _squares(self, vectors):

@@ -123,7 +123,7 @@ def analyse(
     say = progress or (lambda sentence: None)
     step, uneven = _interval(frames, given)
     frames = frames[_first(frames, start, skip, step or given) :]
-    notes = {}
+    notes: dict[str, tuple[str, ...]] = {}
     say(f"{len(frames)} frames of {len(frames.numbers)} atoms: distances")
     pairs, coordination = _pairs(frames, edges, within, notes, say)
     if wrapped is None:

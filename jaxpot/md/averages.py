@@ -38,7 +38,7 @@ class Average:
     block_length: int
     inefficiency: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.mean:.6g} ± {'unknown' if self.error is None else format(self.error, '.2g')}"
 
 

@@ -6,9 +6,11 @@ from jaxpot.core import linalg
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
-from jaxpot.md.dynamics import Dynamics, Ramp, draw, value_at
+from jaxpot.md.dynamics import Dynamics, Quantity, Ramp, draw, value_at
 from jaxpot.md.ensembles import rescaled
+from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
+from jaxpot.typing import Array, Number
 from jaxpot.units import kB
 
 
@@ -40,12 +42,12 @@ class CellRescaling(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    pressure: float
-    time_constant: float
-    barostat_time: float
-    compressibility: float
+    time_step: Number
+    temperature: Quantity
+    pressure: Quantity
+    time_constant: Number
+    barostat_time: Number
+    compressibility: Number
     shape: bool = static(default=True)
     barostat = True
     positive = ("temperature", "time_constant", "barostat_time", "compressibility")
@@ -55,18 +57,18 @@ class CellRescaling(Dynamics):
         for part in (self.pressure.start, self.pressure.end) if isinstance(self.pressure, Ramp) else (self.pressure,):
             as_number(part, "pressure", "a finite number, in eV/A^3")
 
-    def start(self, state):
+    def start(self, state: State) -> dict[str, Array]:
         return {"strain": jnp.zeros((3, 3), state.velocities.dtype)}
 
-    def first(self, state):
+    def first(self, state: State) -> State:
         half = 0.5 * self.time_step
         return self._rescaled(state.kicked(half).drifted(half)).drifted(half)
 
-    def second(self, state):
+    def second(self, state: State) -> State:
         state = state.replace(exchanged=state.exchanged + _work(state, state.extra["strain"]))
         return rescaled(Dynamics.second(self, state), self.temperature, self.time_constant, self.time_step)
 
-    def conserved(self, state):
+    def conserved(self, state: State) -> Array:
         work = value_at(self.pressure, state.step) * state.structure.volume
         return state.energy + state.kinetic_energy + work - state.exchanged
 

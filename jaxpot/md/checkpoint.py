@@ -2,27 +2,34 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
+from typing import Self
 
 import jax
 import numpy as np
 
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.lists import Lists, wide_list
+from jaxpot.md.observers import Observer
 from jaxpot.md.state import State
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray, Array, FilePath, PyTree
 
 
 @pytree(name="MDCheckpoint", former=("jaxpot.md.checkpoint:Checkpoint",))
-class Checkpoint:
+class Checkpoint(Node):
     """State, short list, where the wide list was made, and what observers have kept.
 
     Sums depend in their last digits on the order of neighbours: the list itself is kept, not made anew.
     """
 
     state: State
-    short: object
+    short: Neighbors
     wide_positions: jax.Array
     wide_cell: jax.Array
     wide_skin: float
@@ -30,11 +37,11 @@ class Checkpoint:
     needed: jax.Array
     inner_needed: jax.Array
     marks: tuple
-    target: jax.Array
+    target: AnyArray
     run: str = static()
 
     @classmethod
-    def of(cls, state, lists, observers, target, run):
+    def of(cls, state: State, lists: Lists, observers: Sequence[Observer], target: Array, run: str) -> Self:
         """What a run has to keep now."""
         marks = tuple(observer.mark() for observer in observers)
         return cls(
@@ -42,7 +49,7 @@ class Checkpoint:
             lists.needed, lists.inner_needed, marks, np.asarray(target), run,
         )
 
-    def lists(self, potential):
+    def lists(self, potential: Potential) -> Lists:
         """The lists as they were."""
         there = self.state.structure.moved(self.wide_positions, self.wide_cell)
         wide = wide_list(potential, there, float(self.wide_skin))
@@ -51,13 +58,13 @@ class Checkpoint:
 
 
 @pytree(name="MDClaim", former=("jaxpot.md.checkpoint:Claim",))
-class Claim:
+class Claim(Node):
     """In the place of the first checkpoint, while the files of a run are being created: they belong to it."""
 
     run: str = static()
 
 
-def identity(dynamics, start, observers, settings):
+def identity(dynamics: Dynamics, start: PyTree, observers: Sequence[Observer], settings: Sequence) -> str:
     """A digest of what a run follows from: the same run has the same.
 
     Args:
@@ -75,12 +82,12 @@ def identity(dynamics, start, observers, settings):
     return found.hexdigest()
 
 
-def save(checkpoint, path):
+def save(checkpoint: Checkpoint | Claim, path: FilePath) -> None:
     """Write it, atomically."""
     save_tree(checkpoint, path)
 
 
-def load(path, run):
+def load(path: FilePath, run: str) -> Checkpoint | Claim | None:
     """The checkpoint of this run, or its claim; None where there is no file.
 
     Raises:

@@ -3,6 +3,7 @@
 Observers (`md.observers`) make them while a run goes on, `md.analyse` of frames that were written.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -12,6 +13,7 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.neighbors import find_pairs, periodic_cell
 from jaxpot.core.numbers import as_whole
 from jaxpot.errors import DataError
+from jaxpot.typing import AnyArray
 
 LEAST = 20  # frames of a block
 LINEAR = 0.7  # r^2
@@ -67,7 +69,7 @@ class Diffusion:
     reach: float
 
     @property
-    def linear(self):
+    def linear(self) -> bool:
         """Whether the msd grows as a straight line does; otherwise a slope is none of diffusion."""
         return self.linearity > LINEAR
 
@@ -87,12 +89,14 @@ class Spectrum:
     by_element: dict
 
 
-def elements(numbers):
+def elements(numbers: AnyArray) -> list[int]:
     """Atomic numbers that occur, ascending, as a list."""
     return np.unique(np.asarray(numbers)).tolist()
 
 
-def pair_distribution(positions, cell, pbc, numbers, edges):
+def pair_distribution(
+    positions: np.ndarray, cell: np.ndarray, pbc: Sequence[bool], numbers: AnyArray, edges: np.ndarray
+) -> np.ndarray:
     """g_ab(r) of one frame, for ordered pairs of elements.
 
         g_ab(r) = (pairs of a and b in the shell) V / (N_a N_b 4/3 pi (r_2^3 - r_1^3))
@@ -113,7 +117,7 @@ def pair_distribution(positions, cell, pbc, numbers, edges):
     return counts * abs(np.linalg.det(cell)) / (atoms[:, None, None] * atoms[:, None] * shells)
 
 
-def mean_distribution(tables, numbers, edges):
+def mean_distribution(tables: np.ndarray, numbers: AnyArray, edges: np.ndarray) -> PairDistribution:
     """`PairDistribution` of the mean of what `pair_distribution` returns, (k, k, m)."""
     kinds, atoms = np.unique(numbers, return_counts=True)
     share = atoms / atoms.sum()
@@ -124,7 +128,7 @@ def mean_distribution(tables, numbers, edges):
     return PairDistribution(0.5 * (edges[1:] + edges[:-1]), np.einsum("a,b,abm->m", share, share, tables), partial)
 
 
-def first_minimum(distances, values):
+def first_minimum(distances: np.ndarray, values: np.ndarray) -> float | None:
     """Distance (A) of the first minimum of g(r) after its first peak; None without one.
 
     Noise is smoothed over 0.05 A; a peak ends where g has fallen by a fifth of it, a minimum where it has risen again
@@ -151,7 +155,7 @@ def first_minimum(distances, values):
     return None
 
 
-def displacements(positions, cells, pbc, wrapped):
+def displacements(positions: np.ndarray, cells: np.ndarray, pbc: Sequence[bool], wrapped: bool) -> np.ndarray:
     """Paths of atoms from the first frame on, (t, n, 3) A, without the motion of the cell.
 
         r_k+1 = r_k + (s_k+1 - s_k) (h_k + h_k+1) / 2,    s: fractional coordinates, h: cells
@@ -175,17 +179,17 @@ def displacements(positions, cells, pbc, wrapped):
     return paths
 
 
-def fractional(positions, boxes):
+def fractional(positions: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Positions (t, n, 3) in units of the vectors of boxes (t, 3, 3)."""
     return positions @ np.linalg.inv(boxes)
 
 
-def without_drift(paths, masses):
+def without_drift(paths: np.ndarray, masses: np.ndarray) -> np.ndarray:
     """Paths (t, n, 3) less that of the centre of mass."""
     return paths - np.einsum("a,tax->tx", masses, paths)[:, None] / masses.sum()
 
 
-def mean_square(paths):
+def mean_square(paths: np.ndarray) -> np.ndarray:
     """Mean over atoms and origins of |r(t0 + t) - r(t0)|^2, (t,), of (t, n, 3), by Fourier transforms."""
     steps = len(paths)
     paths = paths - paths[0]
@@ -195,7 +199,7 @@ def mean_square(paths):
     return np.maximum((2.0 * square.sum() - ends) / (steps - lags) - 2.0 * correlation(paths), 0.0)
 
 
-def correlation(vectors):
+def correlation(vectors: np.ndarray) -> np.ndarray:
     """Mean over atoms and origins of a(t0) . a(t0 + t), (t,), of (t, n, 3)."""
     steps, atoms = vectors.shape[:2]
     share = max(1, _ROOM // (2 * 3 * steps))
@@ -206,13 +210,13 @@ def correlation(vectors):
     return np.fft.irfft(power / atoms)[:steps] / np.arange(steps, 0, -1)
 
 
-def displacement(paths, numbers, interval):
+def displacement(paths: np.ndarray, numbers: AnyArray, interval: float) -> Displacement:
     """`Displacement` of paths (t, n, 3) without drift, at intervals in internal units."""
     by_element = {symbol(z): mean_square(paths[:, np.asarray(numbers) == z]) for z in elements(numbers)}
     return Displacement(np.arange(len(paths)) * interval, mean_square(paths), by_element)
 
 
-def diffusion(paths, interval, blocks=5):
+def diffusion(paths: np.ndarray, interval: float, blocks: int = 5) -> Diffusion:
     """`Diffusion` of paths (t, n, 3) without drift: msd = 6 D t.
 
     Each block of the run gives the slope of its msd, by least squares, between a tenth and a half of its length; the
@@ -239,7 +243,9 @@ def diffusion(paths, interval, blocks=5):
     return Diffusion(float(slopes.mean()), error, float(max(rising, 0.0) ** 2), float(np.sqrt(mean[-1])))
 
 
-def diffusion_coefficients(paths, numbers, interval, blocks=5):
+def diffusion_coefficients(
+    paths: np.ndarray, numbers: AnyArray, interval: float, blocks: int = 5
+) -> tuple[dict[str, Diffusion], tuple[str, ...]]:
     """`Diffusion` of "all" atoms and of each of several elements, by symbol, with sentences of caution.
 
     Returns:
@@ -268,7 +274,7 @@ def diffusion_coefficients(paths, numbers, interval, blocks=5):
     return linear, tuple(said)
 
 
-def density_of_states(correlated, interval):
+def density_of_states(correlated: np.ndarray, interval: float) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (m,) and the transform of correlations (j, t), (j, m), not normalised; Hann window over half of t."""
     half = max(2, correlated.shape[1] // 2)
     shown = correlated[:, :half] * (0.5 + 0.5 * np.cos(np.pi * np.arange(half) / half))
@@ -276,7 +282,7 @@ def density_of_states(correlated, interval):
     return np.fft.rfftfreq(2 * half - 1, interval), density
 
 
-def spectrum(vectors, numbers, interval):
+def spectrum(vectors: np.ndarray, numbers: AnyArray, interval: float) -> Spectrum:
     """`Spectrum` of mass-weighted velocities sqrt(m) v, (t, n, 3), at intervals in internal units.
 
         density(f) ~ integral sum_i m_i <v_i(0) . v_i(t)> cos(2 pi f t) dt

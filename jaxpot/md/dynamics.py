@@ -5,45 +5,54 @@ neighbour list still serves.
 """
 
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced, require_concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.md.state import State, check_masses, maxwell, nothing_lost
 from jaxpot.observables import evaluate
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray, Array, ArrayLike, Number, StructureLike
 from jaxpot.units import fs, kB
 
 
 @pytree
-class Ramp:
+class Ramp(Node):
     """A quantity that goes from `start` to `end` in `steps` steps, linearly, and stays there."""
 
-    start: float
-    end: float
-    steps: int
+    start: Number
+    end: Number
+    steps: Number
 
-    def at(self, step):
+    def at(self, step: int | AnyArray) -> Array:
         """The value at a step, ()."""
         share = jnp.clip(step / self.steps, 0.0, 1.0)
         return self.start + share * (self.end - self.start)
 
 
-def value_at(quantity, step):
+Quantity = Number | Ramp  # plain, traced, or a function of the step
+
+
+def value_at(quantity: Any, step: int | AnyArray) -> Any:
     """A number, or what a `Ramp` is at a step."""
     return quantity.at(step) if isinstance(quantity, Ramp) else quantity
 
 
-class Dynamics:
+class Dynamics(Node):
     """Base of all ensembles; subclasses are pytrees with `potential` and `time_step` and define the two halves."""
 
-    barostat = False  # whether the cell changes and steps read the stress: in a run, others find NaN there
-    positive = ()  # names of further fields that must be positive
+    potential: Potential
+    time_step: Number
+    barostat: bool = False  # whether the cell changes and steps read the stress: in a run, others find NaN there
+    positive: tuple[str, ...] = ()  # names of further fields that must be positive
 
     def __post_init__(self):
         for name in ("time_step", *self.positive):
@@ -52,7 +61,14 @@ class Dynamics:
                 if not is_traced(part) and not as_number(part, name) > 0.0:
                     raise DataError(f"{name}: expected a positive number{_UNIT.get(name, '')}, got {part}")
 
-    def init(self, structure, temperature=None, key=0, fixed=(), velocities=None):
+    def init(
+        self,
+        structure: StructureLike,
+        temperature: Number | None = None,
+        key: int | Array = 0,
+        fixed: ArrayLike = (),
+        velocities: AnyArray | None = None,
+    ) -> State:
         """The `State` to begin with.
 
         Args:
@@ -95,7 +111,7 @@ class Dynamics:
         )
         return state.replace(extra=self.start(state))
 
-    def adopt(self, state):
+    def adopt(self, state: State) -> State:
         """A state of this or another ensemble, ready to be continued with this one."""
         self.check(state.structure)
         self.check_free(np.asarray(state.free))
@@ -104,14 +120,14 @@ class Dynamics:
             state = state.replace(lost=nothing_lost(state.structure.positions))
         return state if set(extra) == set(state.extra) else state.replace(extra=extra)
 
-    def check_free(self, free):
+    def check_free(self, free: AnyArray) -> None:
         """Refuse fixed atoms where the cell changes, and a thermostat of an atom that is alone."""
         if self.barostat and not free.all():
             raise DataError("fixed atoms and a cell that changes contradict each other: use a constant volume")
         if hasattr(self, "temperature"):
             _refuse_lonely(free)
 
-    def check(self, structure):
+    def check(self, structure: Structure) -> None:
         """Refuse what cannot be simulated; warn of what will not go well."""
         if self.barostat and not all(structure.pbc):
             raise DataError(f"a pressure needs a crystal, periodic along all three axes; got pbc={structure.pbc}")
@@ -124,33 +140,33 @@ class Dynamics:
                 JaxpotWarning, stacklevel=3,
             )
 
-    def start(self, state):
+    def start(self, state: State) -> dict[str, Array]:
         """Further variables of the ensemble, a dict."""
         return {}
 
-    def step(self, state, neighbors=None):
+    def step(self, state: State, neighbors: Neighbors | None = None) -> State:
         """One step; `neighbors` has to serve the positions at its end (see `md.run`, which takes care)."""
         return self.second(self.forces_at(self.first(state), neighbors))
 
-    def forces_at(self, state, neighbors=None, with_stress=True):
+    def forces_at(self, state: State, neighbors: Neighbors | None = None, with_stress: bool = True) -> State:
         """The state with energy, forces and stress of its positions."""
         found = evaluate(self.potential, state.structure, neighbors, with_stress)
         return state.replace(forces=found.forces, energy=found.energy, stress=found.stress)
 
-    def first(self, state):
+    def first(self, state: State) -> State:
         """Up to the new positions: half a kick and the drift of velocity Verlet."""
         return state.kicked(0.5 * self.time_step).drifted(self.time_step)
 
-    def second(self, state):
+    def second(self, state: State) -> State:
         """The other half of the kick, with the new forces."""
         return state.kicked(0.5 * self.time_step).replace(step=state.step + 1)
 
-    def conserved(self, state):
+    def conserved(self, state: State) -> Array:
         """() eV, what exact time evolution would keep."""
         return state.energy + state.kinetic_energy - state.exchanged
 
 
-def as_key(key):
+def as_key(key: int | Array) -> Array:
     """A key of `jax.random`, of a seed or as it is."""
     return jax.random.key(int(key)) if isinstance(key, int | np.integer) else key
 
@@ -180,12 +196,12 @@ def _refuse_lonely(free):
         )
 
 
-def thermal_kinetic_energy(state, temperature):
+def thermal_kinetic_energy(state: State, temperature: Array) -> Array:
     """() eV, mean kinetic energy at a temperature."""
     return 0.5 * state.degrees_of_freedom * kB * temperature
 
 
-def draw(state, shape):
+def draw(state: State, shape: tuple[int, ...]) -> tuple[State, Array]:
     """The state with the next key, and normal random numbers."""
     key, own = jax.random.split(jax.random.wrap_key_data(state.key))
     numbers = jax.random.normal(own, shape, state.velocities.dtype)

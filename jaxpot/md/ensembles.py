@@ -1,11 +1,15 @@
 """Constant energy and constant temperature: NVE, Langevin, stochastic velocity rescaling, Nose-Hoover chains."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree
-from jaxpot.md.dynamics import Dynamics, draw, thermal_kinetic_energy, value_at
+from jaxpot.md.dynamics import Dynamics, Quantity, draw, thermal_kinetic_energy, value_at
+from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
+from jaxpot.typing import Array, Number
 from jaxpot.units import kB
 
 
@@ -22,7 +26,7 @@ class NVE(Dynamics):
     """
 
     potential: Potential
-    time_step: float
+    time_step: Number
 
 
 @pytree
@@ -45,12 +49,12 @@ class Langevin(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    friction: float
+    time_step: Number
+    temperature: Quantity
+    friction: Number
     positive = ("temperature", "friction")
 
-    def first(self, state):
+    def first(self, state: State) -> State:
         half = 0.5 * self.time_step
         state = state.kicked(half).drifted(half)
         state, noise = draw(state, state.velocities.shape)
@@ -86,16 +90,16 @@ class VelocityRescaling(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    time_constant: float
+    time_step: Number
+    temperature: Quantity
+    time_constant: Number
     positive = ("temperature", "time_constant")
 
-    def second(self, state):
+    def second(self, state: State) -> State:
         return rescaled(Dynamics.second(self, state), self.temperature, self.time_constant, self.time_step)
 
 
-def rescaled(state, temperature, time_constant, time):
+def rescaled(state: State, temperature: Any, time_constant: Any, time: Number) -> State:
     """The state after stochastic velocity rescaling for a time."""
     state, normal = draw(state, ())
     key, own = jax.random.split(jax.random.wrap_key_data(state.key))
@@ -128,22 +132,22 @@ class NoseHoover(Dynamics):
     """
 
     potential: Potential
-    time_step: float
-    temperature: float
-    time_constant: float
+    time_step: Number
+    temperature: Quantity
+    time_constant: Number
     positive = ("temperature", "time_constant")
 
-    def start(self, state):
+    def start(self, state: State) -> dict[str, Array]:
         none = jnp.zeros(_CHAIN, state.velocities.dtype)
         return {"positions": none, "velocities": none}
 
-    def first(self, state):
+    def first(self, state: State) -> State:
         return Dynamics.first(self, self._half(state))
 
-    def second(self, state):
+    def second(self, state: State) -> State:
         return self._half(Dynamics.second(self, state))
 
-    def conserved(self, state):
+    def conserved(self, state: State) -> Array:
         kt = kB * value_at(self.temperature, state.step)
         x, v = state.extra["positions"], state.extra["velocities"]
         weights = self._degrees(state)

@@ -3,6 +3,7 @@
 import os
 
 from jaxpot.errors import DataError
+from jaxpot.typing import FilePath
 
 
 class AppendOnly:
@@ -12,10 +13,10 @@ class AppendOnly:
         path: it must not exist when a new run begins: nothing is written over.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: FilePath) -> None:
         self.path = os.fspath(path)
 
-    def refuse_old(self):
+    def refuse_old(self) -> None:
         """Refuse to write over a file that exists.
 
         Raises:
@@ -27,7 +28,7 @@ class AppendOnly:
                 "checkpoint"
             )
 
-    def create(self, content=""):
+    def create(self, content: str | bytes = "") -> None:
         """Create the file with its first contents, or leave nothing behind.
 
         Raises:
@@ -45,7 +46,7 @@ class AppendOnly:
             os.unlink(self.path)
             raise self._unwritable(error) from error
 
-    def append(self, content):
+    def append(self, content: str | bytes) -> None:
         """Append to the file, or leave it as it was.
 
         Raises:
@@ -61,7 +62,7 @@ class AppendOnly:
                 os.truncate(self.path, end)
             raise self._unwritable(error) from error
 
-    def put(self, start, content):
+    def put(self, start: int, content: bytes) -> None:
         """Overwrite existing bytes from a position on.
 
         Raises:
@@ -74,13 +75,13 @@ class AppendOnly:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def end(self):
+    def end(self) -> int:
         """Length of the file in bytes; they are on the disk when this returns."""
         with open(self.path, "rb") as file:
             os.fsync(file.fileno())
         return os.path.getsize(self.path)
 
-    def check(self, end):
+    def check(self, end: int) -> None:
         """Refuse a file that is shorter than it was.
 
         Raises:
@@ -92,7 +93,7 @@ class AppendOnly:
                 "the run that is to go on; put it back, or begin anew without the checkpoint"
             )
 
-    def cut(self, end):
+    def cut(self, end: int) -> None:
         """Truncate the file to a former end.
 
         Raises:
@@ -101,7 +102,7 @@ class AppendOnly:
         self.check(end)
         os.truncate(self.path, end)
 
-    def remove(self):
+    def remove(self) -> None:
         """Remove the file."""
         if os.path.lexists(self.path):
             os.unlink(self.path)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +45,11 @@ class Frames:
     times: np.ndarray | None = None
     name: str = "frames"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.positions)
 
     @classmethod
-    def of(cls, frames, name="frames"):
+    def of(cls, frames: Any, name: str = "frames") -> "Frames":
         """Frames from a list of `ase.Atoms`, `Structure` or `State`.
 
         Velocities are those of states, and of atoms with momenta; times those that `time_fs` in `atoms.info` says.
@@ -76,7 +77,7 @@ class Frames:
             _stacked(shown, "velocities"), _stacked(shown, "time"), name,
         )
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: slice) -> "Frames":
         """The frames of a slice."""
         cut = lambda array: None if array is None else array[part]  # noqa: E731
         return Frames(
@@ -85,7 +86,7 @@ class Frames:
         )
 
     @property
-    def heights(self):
+    def heights(self) -> np.ndarray:
         """(3,) A, the least of all frames between opposite faces of the cell; infinite along open axes."""
         least = np.full(3, np.inf)
         for cell in self.cells if np.ptp(self.cells, axis=0).any() else self.cells[:1]:
@@ -93,7 +94,7 @@ class Frames:
             least = np.minimum(least, np.where(self.pbc, 1.0 / np.linalg.norm(inverse, axis=0), np.inf))
         return least
 
-    def jumps(self):
+    def jumps(self) -> tuple[bool, str | None]:
         """Whether atoms that leave the cell come back on its other side, and a note where that is hard to tell.
 
         They do where no frame spreads over more than the cell, or where motion by more than half a cell between two
@@ -180,7 +181,7 @@ def read_frames(path: str | os.PathLike) -> Frames:
     positions = _scaled(contents, "coordinates", 1.0, (frames, atoms, 3), path)
     kinds = contents.get("atom_types", (None,))[0]
     whole = kinds is not None and kinds.shape == (atoms,) and kinds.dtype.kind == "i"
-    if not (whole and 1 <= kinds.min() and kinds.max() < len(SYMBOLS)):
+    if kinds is None or not (whole and 1 <= kinds.min() and kinds.max() < len(SYMBOLS)):
         raise FormatError(
             "it names no elements (atomic numbers in `atom_types`, which AMBER keeps in a topology): convert the "
             "trajectory to extended XYZ with its topology", path,

@@ -1,6 +1,7 @@
 """Thermal conductivity from the fluctuations of the heat flux in equilibrium (Green and Kubo)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,9 @@ import numpy as np
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.observers import Observer
+from jaxpot.md.state import State
 from jaxpot.observables.heat_flux import heat_flux
 from jaxpot.units import kB
 
@@ -63,7 +66,7 @@ class HeatFlux(Observer):
             1 / (every time_step): a sixth of the period of the fastest vibration will do, such as 10 fs.
     """
 
-    def begin(self, dynamics, state):
+    def begin(self, dynamics: Dynamics, state: State) -> None:
         super().begin(dynamics, state)
         if not all(state.structure.pbc):
             raise DataError(
@@ -73,7 +76,7 @@ class HeatFlux(Observer):
             raise DataError("the heat flux is that of a constant cell: find the volume first, then use md.NVE")
         self.interval, self.listed = self.every * float(dynamics.time_step), None
 
-    def row(self, dynamics, state):
+    def row(self, dynamics: Dynamics, state: State) -> np.ndarray:
         """Convective flux (3), potential flux (3), temperature, volume."""
         if self.listed is None:
             self._search(dynamics.potential, state.structure)
@@ -90,24 +93,24 @@ class HeatFlux(Observer):
             found = found.in_rows_of(max(found.capacity, self.listed.capacity))
         self.listed = jax.device_put(found)
 
-    def mark(self):
+    def mark(self) -> dict[str, Any]:
         # Sums depend in their last digits on the order of neighbours: the list is kept, not made anew.
-        listed = {} if self.listed is None else {"listed": self.listed}
+        listed: dict[str, Any] = {} if self.listed is None else {"listed": self.listed}
         return super().mark() | {"interval": self.interval} | listed
 
-    def go_on(self, mark):
+    def go_on(self, mark: dict[str, Any]) -> None:
         super().go_on(mark)
         self.interval, self.listed = float(mark["interval"]), mark.get("listed")
 
     @property
-    def table(self):
+    def table(self) -> dict[str, np.ndarray]:
         """Name -> array: "convective" and "potential" flux (looks, 3), "temperature" and "volume" (looks,)."""
         rows = np.array(self.rows, float).reshape(-1, 8)
         return {
             "convective": rows[:, :3], "potential": rows[:, 3:6], "temperature": rows[:, 6], "volume": rows[:, 7],
         }
 
-    def conductivity(self, blocks=5, longest=None):
+    def conductivity(self, blocks: int = 5, longest: float | None = None) -> Conductivity:
         """The thermal conductivity by Green and Kubo, a third of the trace of
 
             kappa_ab = 1 / (V kB T^2) integral_0^longest <J_a(0) J_b(t)> dt,
@@ -146,8 +149,8 @@ class HeatFlux(Observer):
         scale = (self.interval / (volume * kB * temperature**2) / kept)[:, None, None]
         correlation = _correlations(flux, lags)
         whole = scale * _integrals(correlation)
-        parts = np.split(flux[: blocks * length], blocks)
-        parts = np.array([scale * _integrals(_correlations(part, lags)) for part in parts])
+        cuts = np.split(flux[: blocks * length], blocks)
+        parts = np.array([scale * _integrals(_correlations(part, lags)) for part in cuts])
         running, errors = _third(whole), _standard_error(_third(parts))
         end = _settled(_third(parts)) if longest is None else self._lag(longest, lags - 1)
         if end is None:

@@ -7,6 +7,7 @@ the wide list still holds every pair that it must. Only when the wide list is ou
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +18,17 @@ from jaxpot.core import linalg
 from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import Neighbors, round_capacity
 from jaxpot.core.precision import product
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import Array
 
 WIDE_SKIN = 2.0  # A, of the wide list
 _SLACK = 2  # places more than the first structure needs
 
 
 @pytree
-class Lists:
+class Lists(Node):
     """A wide list and a short one of the same atoms.
 
     needed: () int, the largest number of neighbours of a row when the short list was pruned: more than its capacity if
@@ -39,20 +42,20 @@ class Lists:
     skin: float = static()
 
     @property
-    def sound(self):
+    def sound(self) -> Array:
         """() bool: the short list holds every pair within its radius."""
         places = jnp.array([count for _, count in self.short.inner], self.inner_needed.dtype)
         return (self.needed <= self.short.capacity) & jnp.all(self.inner_needed <= places)
 
-    def covers(self, structure, extent):
+    def covers(self, structure: Structure, extent: float | Array) -> Array:
         """Whether the short list serves this structure; () bool."""
         return self.short.covers(structure, extent)
 
-    def may_prune(self, structure):
+    def may_prune(self, structure: Structure) -> Array:
         """Whether the wide list holds every pair that a short one of this structure must; () bool."""
         return self.wide.covers(structure, self.wide.cutoff + self.skin)
 
-    def pruned(self, structure):
+    def pruned(self, structure: Structure) -> "Lists":
         """These lists with the short one pruned anew for this structure."""
         return prune(self.wide, structure, self.skin, self.short.capacity, self.short.inner)
 
@@ -69,11 +72,11 @@ class Room:
     inner: tuple
 
     @classmethod
-    def of(cls, lists):
+    def of(cls, lists: Lists) -> Self:
         """Capacities of existing lists."""
         return cls(lists.wide.capacity, lists.short.capacity, lists.short.inner)
 
-    def grown(self, most, lists):
+    def grown(self, most: int, lists: Lists) -> "Room":
         """Capacities raised to 1.2 times the present need wherever that exceeds them; when one row overflows, others
         are about to.
 
@@ -99,7 +102,9 @@ def _enough(count):
     return power * 3 // 4 if 1.2 * count <= power * 3 // 4 else power
 
 
-def build(potential, structure, skin, wide_skin=WIDE_SKIN, outgrown=None):
+def build(
+    potential: Potential, structure: Structure, skin: float, wide_skin: float = WIDE_SKIN, outgrown: Lists | None = None
+) -> Lists:
     """Lists of a structure, made on the host.
 
     Args:
@@ -127,14 +132,14 @@ def build(potential, structure, skin, wide_skin=WIDE_SKIN, outgrown=None):
         room = room.grown(most, lists)
 
 
-def wide_list(potential, structure, wide_skin):
+def wide_list(potential: Potential, structure: Structure, wide_skin: float) -> Neighbors:
     """`Neighbors` within cutoff + wide_skin; only the short list needs to know how many are within shorter cutoffs."""
     found = checked_neighbors(potential, structure, skin=wide_skin)
     return found.replace(inner=(), inner_reach=found.inner_reach[:0])
 
 
 @partial(jax.jit, static_argnames=("skin", "capacity", "inner"))
-def prune(wide, structure, skin, capacity, inner):
+def prune(wide: Neighbors, structure: Structure, skin: float, capacity: int, inner: tuple) -> Lists:
     """`Lists` with the pairs of a wide list that are within its cutoff + skin now; pure."""
     structure = jax.tree.map(jax.lax.stop_gradient, structure)
     graph = connect(structure, wide)

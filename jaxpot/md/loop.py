@@ -3,26 +3,30 @@
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
+from jaxpot.md.dynamics import Dynamics
+from jaxpot.md.lists import Lists
+from jaxpot.md.state import State
+from jaxpot.typing import Array
 
 GOING, WIDE, ROOM, BROKEN = range(4)
 
 
 @pytree
-class Progress:
+class Progress(Node):
     """Progress of a run: the state, its lists, and why it stopped.
 
     reason: () int: GOING (all steps are done), WIDE (the wide list is outgrown), ROOM (a row of the short list is
     full), BROKEN (the next step has numbers that are not finite).
     """
 
-    state: object
-    lists: object
+    state: State
+    lists: Lists
     reason: jax.Array
 
 
 @jax.jit
-def advance(dynamics, state, lists, target):
+def advance(dynamics: Dynamics, state: State, lists: Lists, target: Array) -> Progress:
     """`Progress` up to the step `target`, or to the last state before something has to be done on the host.
 
     Two loops, one in the other: lists that were carried through the steps would be copied in each. Where steps do not

@@ -5,15 +5,21 @@ NetCDF Classic Format Specification, 64-bit offset variant (Unidata, NetCDF User
 ends with what all frames share, and then the frames, each a record of the same size; the head counts the frames.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from jaxpot.core.neighbors import periodic_cell
+from jaxpot.core.structure import Structure
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.files import AppendOnly
 from jaxpot.md.observers import Observer
+from jaxpot.md.state import State
+from jaxpot.typing import AnyArray, FilePath
 from jaxpot.units import ps
 
 _COUNT = 4  # where the head has the number of frames
@@ -63,24 +69,26 @@ class NetCDFTrajectory(Observer):
             was written of a frame by then is taken back.
     """
 
-    def __init__(self, path, every=100):
+    file: AppendOnly
+
+    def __init__(self, path: FilePath, every: int = 100) -> None:
         super().__init__(every)
         self.file, self.frames = AppendOnly(path), 0
         if not self.file.path.endswith((".nc", ".netcdf")):
             raise DataError(f"{self.file.path}: expected a name that ends with .nc or .netcdf")
 
-    def begin(self, dynamics, state):
+    def begin(self, dynamics: Dynamics, state: State) -> None:
         self.file.create(head_bytes(state.structure))
         self.frames = 0
 
-    def look(self, dynamics, state):
+    def look(self, dynamics: Dynamics, state: State) -> None:
         self.file.append(frame_bytes(dynamics, state))
         self._count(self.frames + 1)
 
-    def mark(self):
+    def mark(self) -> dict[str, Any]:
         return {"end": self.file.end(), "frames": self.frames}
 
-    def go_on(self, mark):
+    def go_on(self, mark: dict[str, Any]) -> None:
         end = int(mark["end"])
         self.file.check(end)
         self._count(int(mark["frames"]))  # before they are cut off
@@ -91,7 +99,7 @@ class NetCDFTrajectory(Observer):
         self.frames = frames
 
 
-def frame_bytes(dynamics, state):
+def frame_bytes(dynamics: Dynamics, state: State) -> bytes:
     """Bytes of one frame."""
     structure = state.structure
     lengths, angles, turn = standard_cell(structure.cell, structure.pbc)
@@ -104,7 +112,7 @@ def frame_bytes(dynamics, state):
     return frame.tobytes()
 
 
-def standard_cell(cell, pbc):
+def standard_cell(cell: AnyArray, pbc: Sequence[bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cell as lengths and angles, and the rotation to where readers put it: a along x, b in the xy plane.
 
     Args:
@@ -155,7 +163,7 @@ class _Variable:
         )
 
 
-def head_bytes(structure):
+def head_bytes(structure: Structure) -> bytes:
     """Bytes of the head, with a count of no frames."""
     n = len(structure)
     sizes = {"frame": 0, "spatial": 3, "atom": n, "cell_spatial": 3, "cell_angular": 3, "label": 5}

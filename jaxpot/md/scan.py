@@ -13,6 +13,7 @@ from jaxpot.core.precision import is_traced
 from jaxpot.errors import DataError
 from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.state import State
+from jaxpot.typing import PyTree
 
 _SKIN = 1.0  # A
 
@@ -75,7 +76,7 @@ def _scan(dynamics, state, neighbors, n, keep):
     return jax.lax.scan(step, dynamics.forces_at(state, neighbors), length=n)
 
 
-def refuse_traced(*trees):
+def refuse_traced(*trees: PyTree) -> None:
     """Refuse derivatives and `jax.jit` of functions that work on the host, and name the alternative.
 
     Raises:

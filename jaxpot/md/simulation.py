@@ -2,8 +2,10 @@
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,10 +19,12 @@ from jaxpot.md import lists as neighbour_lists
 from jaxpot.md.dynamics import Dynamics, as_key
 from jaxpot.md.loop import BROKEN, GOING, WIDE, advance
 from jaxpot.md.netcdf import NetCDFTrajectory
+from jaxpot.md.observers import Observer
 from jaxpot.md.scan import refuse_traced
 from jaxpot.md.state import State
 from jaxpot.md.trajectory import Trajectory
 from jaxpot.observables import evaluate
+from jaxpot.typing import Array, FilePath, Number, StructureLike
 from jaxpot.units import fs
 
 _EVERY = 60.0  # s between two checkpoints
@@ -49,9 +53,18 @@ class Run:
 
 
 def run(
-    dynamics, start, steps, observers=(), trajectory=None, checkpoint=None, key=0, temperature=None, progress=None,
-    skin=None, wide_skin=neighbour_lists.WIDE_SKIN,
-):
+    dynamics: Dynamics,
+    start: StructureLike | State,
+    steps: int,
+    observers: Sequence[Observer] = (),
+    trajectory: Any = None,
+    checkpoint: FilePath | None = None,
+    key: int | Array = 0,
+    temperature: Number | None = None,
+    progress: Callable[..., object] | None = None,
+    skin: float | None = None,
+    wide_skin: float = neighbour_lists.WIDE_SKIN,
+) -> Run:
     """Simulate.
 
     Args:

@@ -1,17 +1,20 @@
 """The state of a simulation, and what follows from it at once: temperature, pressure, first velocities."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.typing import AnyArray, Array, ArrayLike, Number, Scalar
 from jaxpot.units import kB
 
 
 @pytree
-class State:
+class State(Node):
     """State of a simulation: everything that a step needs and changes.
 
     structure: positions are not wrapped; velocities: (n, 3) in A per internal unit of time (as ASE's); forces (n, 3)
@@ -34,44 +37,44 @@ class State:
     lost: dict
 
     @property
-    def masses(self):
+    def masses(self) -> Array:
         """(n, 1) amu."""
         return self.structure.masses[:, None]
 
     @property
-    def kinetic_energy(self):
+    def kinetic_energy(self) -> Scalar:
         """() eV, sum m v^2 / 2."""
         return 0.5 * jnp.sum(self.masses * self.velocities**2)
 
     @property
-    def degrees_of_freedom(self):
+    def degrees_of_freedom(self) -> Scalar:
         """(): three for each atom that moves, less three of the centre of mass where all move."""
         count = jnp.sum(self.free)
         return 3.0 * count - jnp.where(jnp.all(self.free), 3.0, 0.0)
 
     @property
-    def temperature(self):
+    def temperature(self) -> Scalar:
         """() K, 2 K / (degrees of freedom kB)."""
         return 2.0 * self.kinetic_energy / (jnp.maximum(self.degrees_of_freedom, 1.0) * kB)
 
     @property
-    def pressure_tensor(self):
+    def pressure_tensor(self) -> Array:
         """(3, 3) eV/A^3: sum m v v / V - stress; NaN without full periodicity."""
         moving = jnp.einsum("ia,ib->ab", self.masses * self.velocities, self.velocities, precision="highest")
         return moving / self.structure.volume - self.stress
 
     @property
-    def pressure(self):
+    def pressure(self) -> Scalar:
         """() eV/A^3, a third of the trace of `pressure_tensor`."""
         return jnp.trace(self.pressure_tensor) / 3.0
 
-    def kicked(self, time):
+    def kicked(self, time: AnyArray | float) -> "State":
         """Velocities after the forces have acted for a time."""
         change = time * jnp.where(self.free[:, None], self.forces / self.masses, 0.0)
         velocities, lost = self._sum("velocities", self.velocities, change)
         return self.replace(velocities=velocities, lost=lost)
 
-    def drifted(self, time):
+    def drifted(self, time: AnyArray | float) -> "State":
         """Positions after a time at these velocities."""
         positions, lost = self._sum("positions", self.structure.positions, time * self.velocities)
         return self.replace(structure=self.structure.moved(positions), lost=lost)
@@ -89,14 +92,14 @@ class State:
         return new, {**self.lost, name: change - (new - old)}
 
 
-def nothing_lost(positions):
+def nothing_lost(positions: Array) -> dict[str, Array]:
     """`State.lost` in the beginning."""
     if positions.dtype != jnp.float32:
         return {}
     return {name: jnp.zeros_like(positions) for name in ("positions", "velocities")}
 
 
-def maxwell(structure, temperature, key, free=None):
+def maxwell(structure: Structure, temperature: Number, key: Array, free: ArrayLike | None = None) -> Array:
     """Velocities of a temperature, (n, 3): normal, without drift of the centre of mass, exactly at the temperature.
 
     Args:
@@ -119,12 +122,12 @@ def maxwell(structure, temperature, key, free=None):
     return jnp.asarray(drawn * np.sqrt(degrees * kB * temperature / now))
 
 
-def without_drift(velocities, masses):
+def without_drift(velocities: Any, masses: Any) -> Any:
     """Velocities less that of the centre of mass."""
     return velocities - (masses * velocities).sum(0) / masses.sum()
 
 
-def check_masses(structure):
+def check_masses(structure: Structure) -> None:
     """Refuse masses that are not positive."""
     masses = np.asarray(structure.masses)
     if not (masses > 0.0).all():

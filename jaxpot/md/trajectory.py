@@ -1,10 +1,15 @@
 """Frames in extended XYZ, which ASE, OVITO and others read."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxpot.errors import DataError
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.files import AppendOnly
 from jaxpot.md.observers import Observer
+from jaxpot.md.state import State
+from jaxpot.typing import FilePath
 from jaxpot.units import fs
 
 
@@ -16,26 +21,28 @@ class Trajectory(Observer):
         every: steps.
     """
 
-    def __init__(self, path, every=100):
+    file: AppendOnly
+
+    def __init__(self, path: FilePath, every: int = 100) -> None:
         super().__init__(every)
         self.file = AppendOnly(path)
         if not self.file.path.endswith((".xyz", ".extxyz")):
             raise DataError(f"{self.file.path}: expected a name that ends with .xyz or .extxyz")
 
-    def begin(self, dynamics, state):
+    def begin(self, dynamics: Dynamics, state: State) -> None:
         self.file.create()
 
-    def look(self, dynamics, state):
+    def look(self, dynamics: Dynamics, state: State) -> None:
         self.file.append(frame_text(state, float(dynamics.time_step)))
 
-    def mark(self):
+    def mark(self) -> dict[str, Any]:
         return {"end": self.file.end()}
 
-    def go_on(self, mark):
+    def go_on(self, mark: dict[str, Any]) -> None:
         self.file.cut(int(mark["end"]))
 
 
-def frame_text(state, time_step):
+def frame_text(state: State, time_step: float) -> str:
     """Frame as extended XYZ: momenta in ASE's units, energy in eV, time in fs (`time_step` in internal units)."""
     structure = state.structure
     momenta = np.asarray(structure.masses)[:, None] * np.asarray(state.velocities)

@@ -3,8 +3,12 @@
 import numpy as np
 
 from jaxpot.core.numbers import as_positive
+from jaxpot.core.structure import Structure
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.observers import Observer
+from jaxpot.md.state import State
 from jaxpot.observables import site_energies
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.uncertainty.extrapolation import ActiveSet
 from jaxpot.uncertainty.site_variance import VariancePotential
 
@@ -19,19 +23,21 @@ class Watch(Observer):
         stop_above: a run ends at the look that finds more than this; None: never.
     """
 
-    def __init__(self, every=20, stop_above=None):
+    name: str  # of the number, for messages
+
+    def __init__(self, every: int = 20, stop_above: float | None = None) -> None:
         super().__init__(every)
         self.stop_above = None if stop_above is None else as_positive(stop_above, "stop_above")
-        self.known = None
+        self.known: State | None = None
 
-    def settings(self):
+    def settings(self) -> tuple:
         return (*super().settings(), self.stop_above)
 
-    def numbers(self, structure):
+    def numbers(self, structure: Structure) -> np.ndarray:
         """The number of each atom, (n,)."""
         raise NotImplementedError(type(self).__name__)  # a subclass's duty
 
-    def look(self, dynamics, state):
+    def look(self, dynamics: Dynamics, state: State) -> str | None:
         numbers = np.asarray(self.numbers(state.structure))
         worst = int(numbers.argmax())
         self.rows.append(np.array([float(state.step), numbers[worst], worst]))
@@ -41,7 +47,7 @@ class Watch(Observer):
         return None
 
     @property
-    def table(self):
+    def table(self) -> dict[str, np.ndarray]:
         """Column name -> (rows,): step, largest number, its atom."""
         rows = np.array(self.rows, float).reshape(-1, 3).T
         return {"step": rows[0].astype(int), "largest": rows[1], "atom": rows[2].astype(int)}
@@ -57,11 +63,11 @@ class SiteDeviation(Watch):
 
     name = "the standard deviation (eV)"
 
-    def __init__(self, posterior, every=20, stop_above=None):
+    def __init__(self, posterior: Posterior, every: int = 20, stop_above: float | None = None) -> None:
         super().__init__(every, stop_above)
         self.variance = VariancePotential.of(posterior)
 
-    def numbers(self, structure):
+    def numbers(self, structure: Structure) -> np.ndarray:
         return np.sqrt(np.asarray(site_energies(self.variance, structure)))
 
 
@@ -75,9 +81,9 @@ class ExtrapolationGrade(Watch):
 
     name = "the extrapolation grade"
 
-    def __init__(self, active_set: ActiveSet, every=20, stop_above=None):
+    def __init__(self, active_set: ActiveSet, every: int = 20, stop_above: float | None = None) -> None:
         super().__init__(every, stop_above)
         self.active_set = active_set
 
-    def numbers(self, structure):
+    def numbers(self, structure: Structure) -> np.ndarray:
         return self.active_set.grades(structure)

@@ -5,7 +5,7 @@ these in one pass over the rows of the list, a model of several hops in one pass
 in one piece. An `Accumulator` says what is summed of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.devices import sum_shares
-from jaxpot.core.graph import connect, connect_rows
+from jaxpot.core.graph import Graph, connect, connect_rows
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
 from jaxpot.observables.rows import chunks, in_space, row_gradients
 from jaxpot.potentials import message_passing
 from jaxpot.potentials.base import Potential, addends, cast
 from jaxpot.potentials.message_passing import MessagePassing
+from jaxpot.typing import Array, PyTree
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def parts(potential: Potential) -> list[Part]:
     return ([Part(1.0, sum(local[1:], local[0]))] if local else []) + others
 
 
-def seen_by(term, neighbors):
+def seen_by(term: Potential, neighbors: Neighbors) -> Neighbors:
     """The list in rows that are as short as a part allows; the terms of a local one shorten their own."""
     if term.local:
         return neighbors
@@ -70,7 +73,13 @@ def seen_by(term, neighbors):
     return neighbors.first(neighbors.places(term.cutoff)) if isinstance(extent, float | int) else neighbors
 
 
-def sum_over_edges(make, parts, structure, neighbors, *arguments):
+def sum_over_edges(
+    make: Callable[..., Accumulator],
+    parts: Sequence[Part],
+    structure: Structure,
+    neighbors: Neighbors,
+    *arguments: Array,
+) -> PyTree:
     """Sums over all edges of parts of a potential that depend on these alone.
 
     Args:
@@ -89,7 +98,7 @@ def sum_over_edges(make, parts, structure, neighbors, *arguments):
     return added(sums)
 
 
-def added(trees):
+def added(trees: Sequence[PyTree]) -> PyTree:
     """The sum of trees of arrays, one at least."""
     return jax.tree.map(lambda first, *others: sum(others, first), *trees)
 
@@ -147,14 +156,14 @@ def _of_graph(make, potential, structure, neighbors, *arguments):
     return accumulator.total(sums, jax.tree.map(lambda a: a[None], left))
 
 
-def without_places(graph):
+def without_places(graph: Graph) -> Graph:
     """The graph with NaN for positions and cell of its structure: a model that reads them gives no plausible number."""
     structure = graph.structure
     nowhere = jnp.full_like(structure.positions, jnp.nan), jnp.full_like(structure.cell, jnp.nan)
     return graph.replace(structure=structure.moved(*nowhere))
 
 
-def forces_and_strains(structure, pairwise, with_stress) -> Accumulator:
+def forces_and_strains(structure: Structure, pairwise: bool, with_stress: Array) -> Accumulator:
     """Energy (), site energies (n,), forces (n, 3) and dE/dstrain (3, 3), NaN unless asked for.
 
     F_i = sum_k (dE/dr_ik - dE/dr_ki),  dE/dstrain = sum_ik r_ik (x) dE/dr_ik
@@ -187,7 +196,7 @@ def forces_and_strains(structure, pairwise, with_stress) -> Accumulator:
     return Accumulator(jnp.zeros((n, 3), structure.positions.dtype), add, total)
 
 
-def atom_virials(structure, pairwise) -> Accumulator:
+def atom_virials(structure: Structure, pairwise: bool) -> Accumulator:
     """W_i = -sum_k r_ik (x) dE/dr_ik, (n, 3, 3)."""
     def add(virials, graph, site, gradient):
         outer = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))

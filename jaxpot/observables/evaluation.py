@@ -1,5 +1,6 @@
 """Energy, forces and stress at once, by one pass backwards."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -10,20 +11,22 @@ from jaxpot.checks import check_potential, prepare, prepare_padded
 from jaxpot.core.devices import sum_shares
 from jaxpot.core.fusion import kept
 from jaxpot.core.graph import connect_rows
-from jaxpot.core.pytree import pytree
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import GeometryError
 from jaxpot.observables.buckets import in_buckets
 from jaxpot.observables.edges import added, forces_and_strains, parts, sum_over_edges
 from jaxpot.observables.energies import part_energies
 from jaxpot.observables.rows import chunks, in_space, nan_if_any, poison, stripped
-from jaxpot.potentials.base import cast
+from jaxpot.potentials.base import Potential, cast
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.terms import member_gradients
+from jaxpot.typing import AnyArray, Array, StructureLike
 
 
 @pytree
-class Evaluation:
+class Evaluation(Node):
     """What `evaluate` returns.
 
     energy () eV; energies (n,) eV per site; forces (n, 3) eV/A; stress (3, 3) eV/A^3 = +1/V dE/dstrain,
@@ -36,14 +39,14 @@ class Evaluation:
     stress: jax.Array
 
 
-def forces(potential, structure, neighbors=None):
+def forces(potential: Potential, structure: StructureLike, neighbors: Neighbors | None = None) -> AnyArray:
     """Forces -dE/dr, (n, 3) eV/A."""
     n, prepared = prepare_padded(potential, structure, neighbors)
     # With the stress: XLA computes the gradients of Tersoff's potential twice where only forces are made of them.
     return stripped(_evaluate(*prepared, True).forces, n)
 
 
-def stress(potential, structure, neighbors=None):
+def stress(potential: Potential, structure: StructureLike, neighbors: Neighbors | None = None) -> Array:
     """Stress +1/V dE/dstrain, (3, 3) eV/A^3: positive where the crystal wants to contract.
 
     Raises:
@@ -59,7 +62,12 @@ def stress(potential, structure, neighbors=None):
     return _evaluate(*prepare(potential, structure, neighbors), True).stress
 
 
-def evaluate(potential, structure, neighbors=None, with_stress=True):
+def evaluate(
+    potential: Potential | Committee,
+    structure: StructureLike,
+    neighbors: Neighbors | None = None,
+    with_stress: bool | Array = True,
+) -> Evaluation:
     """Energy, site energies, forces and stress at once (`Evaluation`).
 
     Of a `Committee`: those of all members, with an axis in front of each array. Without the stress, which is NaN then,
@@ -71,7 +79,9 @@ def evaluate(potential, structure, neighbors=None, with_stress=True):
     return _strip_evaluation(_evaluate(*prepared, with_stress), n)
 
 
-def evaluate_by_strain(potential, structure, neighbors=None):
+def evaluate_by_strain(
+    potential: Potential, structure: StructureLike, neighbors: Neighbors | None = None
+) -> Evaluation:
     """`evaluate`, but with dE/dstrain, (3, 3) eV, in the place of the stress: of what has no volume, too."""
     n, prepared = prepare_padded(potential, structure, neighbors)
     return _strip_evaluation(_evaluate(*prepared, True, 1.0), n)
@@ -85,7 +95,7 @@ def _of_members(committee, structure, neighbors, with_stress):
     return members.replace(energies=np.asarray(members.energies)[:, :n], forces=np.asarray(members.forces)[:, :n])
 
 
-def evaluate_many(potential, structures):
+def evaluate_many(potential: Potential, structures: Sequence[StructureLike]) -> list[Evaluation]:
     """Evaluate a list of structures, in buckets of similar size so that few programs are compiled.
 
     Unlike `evaluate`, without a look at the distances: scans go through what is no matter.

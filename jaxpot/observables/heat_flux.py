@@ -33,15 +33,19 @@ import numpy as np
 from jaxpot.checks import prepare_padded
 from jaxpot.core.devices import sum_shares
 from jaxpot.core.graph import connect_rows
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import as_float, is_traced, product
 from jaxpot.errors import DataError
 from jaxpot.observables.edges import Accumulator, parts, seen_by, sum_over_edges
 from jaxpot.observables.rows import chunks, nan_if_any, poison
-from jaxpot.potentials.base import cast
+from jaxpot.potentials.base import Potential, cast
 from jaxpot.potentials.message_passing import MessagePassing, inputs_of, layers, sum_of_chunks
+from jaxpot.typing import Array, ArrayLike, StructureLike
 
 
-def heat_flux(potential, structure, velocities, neighbors=None):
+def heat_flux(
+    potential: Potential, structure: StructureLike, velocities: ArrayLike, neighbors: Neighbors | None = None
+) -> tuple[Array, Array]:
     """Heat flux, not divided by the volume, in two parts that add up to J = d/dt sum_i r_i E_i.
 
     convective  sum_i (U_i + m_i v_i^2 / 2) v_i

@@ -7,14 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import prepare
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables.energies import total_energy
 from jaxpot.observables.rows import nan_if_any
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 HESSIAN_LIMIT = 4e9  # bytes
 
 
-def hessian_vector_product(potential, structure, vector, neighbors=None):
+def hessian_vector_product(
+    potential: Potential, structure: StructureLike, vector: AnyArray, neighbors: Neighbors | None = None
+) -> Array:
     """The Hessian d2E/dr dr times a displacement field `vector` (n, 3) A; (n, 3) eV/A.
 
     Costs about two evaluations of the forces; nothing of the size of the Hessian is stored.
@@ -26,7 +31,13 @@ def hessian_vector_product(potential, structure, vector, neighbors=None):
     return _hvp(potential, structure, jnp.asarray(vector, structure.positions.dtype), neighbors)
 
 
-def hessian(potential, structure, neighbors=None, batch=32, atoms=None):
+def hessian(
+    potential: Potential,
+    structure: StructureLike,
+    neighbors: Neighbors | None = None,
+    batch: int = 32,
+    atoms: ArrayLike | None = None,
+) -> Array:
     """Second derivatives d2E/dr_ia dr_jb, (n, 3, n, 3) eV/A^2, by Hessian-vector products.
 
     Args:
@@ -39,7 +50,13 @@ def hessian(potential, structure, neighbors=None, batch=32, atoms=None):
     return gradient_and_hessian(potential, structure, neighbors, batch, atoms)[1]
 
 
-def gradient_and_hessian(potential, structure, neighbors=None, batch=32, atoms=None):
+def gradient_and_hessian(
+    potential: Potential,
+    structure: StructureLike,
+    neighbors: Neighbors | None = None,
+    batch: int = 32,
+    atoms: ArrayLike | None = None,
+) -> tuple[Array, Array]:
     """Gradient dE/dr of all atoms, (n, 3) eV/A, and the `hessian` that it is computed on the way to."""
     potential, structure, neighbors = prepare(potential, structure, neighbors)
     atoms = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)

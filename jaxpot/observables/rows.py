@@ -6,12 +6,15 @@ import numpy as np
 
 from jaxpot.core.chunks import chunk_shape, cut
 from jaxpot.core.devices import sharing
-from jaxpot.core.graph import connect_rows, knows
-from jaxpot.potentials.base import cast
+from jaxpot.core.graph import Graph, connect_rows, knows
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
+from jaxpot.potentials.base import Potential, cast
 from jaxpot.potentials.terms import chunk_gradients
+from jaxpot.typing import Array
 
 
-def poison(potential, structure, neighbors) -> jax.Array:
+def poison(potential: Potential, structure: Structure, neighbors: Neighbors) -> jax.Array:
     """() 1.0, or NaN where the list has been outgrown or an element is unknown."""
     good = neighbors.covers(structure, potential.extent()) & knows(potential.species, structure.numbers)
     return jnp.where(good, 1.0, jnp.nan).astype(structure.positions.dtype)
@@ -25,7 +28,7 @@ def nan_if_any(array: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(jnp.sum(array)), jnp.nan, 1.0).astype(array.dtype)
 
 
-def chunks(potential, neighbors) -> tuple[jax.Array, ...]:
+def chunks(potential: Potential, neighbors: Neighbors) -> tuple[jax.Array, ...]:
     """The rows of a list in chunks, as many for each of the devices that share them."""
     rows, devices = neighbors.others.shape[0], sharing()
     count, _ = chunk_shape(rows, neighbors.capacity, potential.chunk_elements)
@@ -33,14 +36,16 @@ def chunks(potential, neighbors) -> tuple[jax.Array, ...]:
     return cut(neighbors, count, max(1, -(-rows // count)))
 
 
-def row_gradients(potential, structure, neighbors, rows):
+def row_gradients(
+    potential: Potential, structure: Structure, neighbors: Neighbors, rows: tuple[Array, ...]
+) -> tuple[Graph, Array, tuple[Array, ...]]:
     """Graph of a chunk, site energies (rows,), and dE_i/dr_ik by component, each (rows, K)."""
     potential = cast(potential, structure.positions.dtype)
     graph = connect_rows(structure, neighbors, rows)
     return graph, *in_space(graph, *chunk_gradients(potential, graph.environments(), neighbors))
 
 
-def in_space(graph, site, gradient):
+def in_space(graph: Graph, site: Array, gradient: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
     """Site energies, and their derivatives by the components of the vectors to the neighbours, of real rows only.
 
     Args:

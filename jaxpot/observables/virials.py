@@ -3,12 +3,15 @@
 import jax
 
 from jaxpot.checks import prepare_padded
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.errors import DataError
 from jaxpot.observables.edges import atom_virials, parts, sum_over_edges
 from jaxpot.observables.rows import nan_if_any, poison, stripped
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray, StructureLike
 
 
-def virials(potential, structure, neighbors=None):
+def virials(potential: Potential, structure: StructureLike, neighbors: Neighbors | None = None) -> AnyArray:
     """Virial of each atom, (n, 3, 3) eV: W_i = -sum_k r_ik (x) dE_i/dr_ik; their sum is -V * stress."""
     n, prepared = prepare_padded(potential, structure, neighbors)
     return stripped(_virials(*prepared), n)

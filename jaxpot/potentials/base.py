@@ -14,13 +14,18 @@ that pass messages are `potentials.message_passing.MessagePassing`, which is wri
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.chunks import CHUNK_ELEMENTS
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.graph import Environment, Graph
+from jaxpot.core.pytree import Node, pytree, static
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.typing import Array, ArrayField, ArrayLike, DTypeLike, PyTree
 
 DECLARED = (  # static attributes: a wrapper forwards them all
     "cutoff", "species", "centers", "smoothness", "kinks", "needs", "local", "edges_only", "reach", "shorter", "skin",
@@ -31,7 +36,7 @@ WHY_DOUBLE = (
 )
 
 
-class Potential:
+class Potential(Node):
     """Base class. Subclasses are decorated with `@pytree`: array leaves are the parameters.
 
     Static attributes:
@@ -54,80 +59,81 @@ class Potential:
             on an atom follows from its own row then.
     """
 
-    species = None
-    centers = None
-    smoothness = 99
-    needs = ()
-    local = True
-    edges_only = False
-    shorter = ()
-    skin = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
-    pairwise = False
-    double_only = False
-    chunk_elements = CHUNK_ELEMENTS
+    cutoff: float
+    species: tuple[int, ...] | None = None
+    centers: tuple[int, ...] | None = None
+    smoothness: int = 99
+    needs: tuple[str, ...] = ()
+    local: bool = True
+    edges_only: bool = False
+    shorter: tuple[float, ...] = ()
+    skin: float = 0.2  # pairs and Stillinger-Weber do not care (0.15 to 0.45)
+    pairwise: bool = False
+    double_only: bool = False
+    chunk_elements: int = CHUNK_ELEMENTS
 
     @property
-    def kinks(self):
+    def kinks(self) -> tuple[float, ...] | None:
         return None if self.smoothness < 99 else ()
 
     @property
     def reach(self) -> float:
         return self.cutoff if self.local else math.inf
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Energy of one atom in its environment, () eV."""
         raise NotImplementedError(f"{type(self).__name__} is not local")  # a subclass's duty
 
-    def site_energies(self, graph):
+    def site_energies(self, graph: Graph) -> Array:
         """Energies of all rows of a graph, (m,) eV. Potentials that are not local write this, or `energy`."""
         if self.local:
             return jax.vmap(self.site_energy)(graph.environments())
         sites = graph.real.astype(graph.x.dtype)
         return sites * (self.energy(graph) / jnp.sum(sites))
 
-    def energy(self, graph):
+    def energy(self, graph: Graph) -> Array:
         """Energy of all atoms together, () eV, of potentials without sites: atoms are given equal shares of it."""
         raise NotImplementedError(f"{type(self).__name__} defines neither site energies nor an energy")
 
-    def plan(self, structure):
+    def plan(self, structure: Structure) -> PyTree:
         """A pytree that is prepared on the host beside the neighbour list, such as the wave vectors of a sum; or None.
 
         It comes back as `graph.plan`, and may have a method `covers(structure)`, () bool: whether it still holds.
         """
         return None
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The distance in A beyond which nothing contributes, possibly a function of parameters."""
         return self.cutoff
 
-    def weight_mask(self):
+    def weight_mask(self) -> "Potential | None":
         """Tree like the potential with True for the arrays that its energy is linear in, and that fits of linear models
         find; None: it has none.
         """
         return None
 
-    def batched(self):
+    def batched(self) -> "Potential":
         """The same potential as a smaller program, for many derivatives at once: slower, but compiled sooner."""
         return self
 
-    def __add__(self, other):
+    def __add__(self, other: "Potential") -> "Sum":
         return Sum.of(self, other) if isinstance(other, Potential) else NotImplemented
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Potential") -> "Sum":
         return Sum.of(self, -1.0 * other) if isinstance(other, Potential) else NotImplemented
 
-    def __mul__(self, factor):
+    def __mul__(self, factor: ArrayLike) -> "Scaled":
         return Scaled(self, factor) if not isinstance(factor, Potential) else NotImplemented
 
     __rmul__ = __mul__
 
-    def __neg__(self):
+    def __neg__(self) -> "Scaled":
         return -1.0 * self
 
-    def __truediv__(self, divisor):
+    def __truediv__(self, divisor: Any) -> "Scaled":
         return Scaled(self, 1.0 / divisor)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         species = "any element" if self.species is None else f"species {self.species}"
         return f"{type(self).__name__}(cutoff={self.cutoff:.6g} A, {species})"
 
@@ -141,7 +147,7 @@ class Sum(Potential):
     species: tuple | None = static(default=None)
 
     @classmethod
-    def of(cls, *potentials):
+    def of(cls, *potentials: Potential) -> "Sum":
         terms = tuple(t for p in potentials for t in (p.terms if isinstance(p, Sum) else (p,)))
         known = [set(t.species) for t in terms if t.species is not None]
         species = tuple(sorted(set.intersection(*known))) if known else None
@@ -150,82 +156,84 @@ class Sum(Potential):
         return cls(terms, max(t.cutoff for t in terms), species)
 
     @classmethod
-    def or_one(cls, terms):
+    def or_one(cls, terms: Sequence[Potential]) -> Potential:
         """The sum of some terms, or the term itself where there is one."""
         return terms[0] if len(terms) == 1 else cls.of(*terms)
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return min(t.smoothness for t in self.terms)
 
     @property
-    def kinks(self):
+    def kinks(self) -> tuple[float, ...] | None:
         return _union(t.kinks for t in self.terms)
 
     @property
-    def local(self):
+    def local(self) -> bool:
         return all(t.local for t in self.terms)
 
     @property
-    def edges_only(self):
+    def edges_only(self) -> bool:
         return all(t.local or t.edges_only for t in self.terms)
 
     @property
-    def reach(self):
+    def reach(self) -> float:
         return max(t.reach for t in self.terms)
 
     @property
-    def needs(self):
+    def needs(self) -> tuple[str, ...]:
         return tuple(sorted({name for t in self.terms for name in t.needs}))
 
     @property
-    def skin(self):
+    def skin(self) -> float:
         return min(t.skin for t in self.terms)
 
     @property
-    def pairwise(self):
+    def pairwise(self) -> bool:
         return all(t.pairwise for t in self.terms)
 
     @property
-    def double_only(self):
+    def double_only(self) -> bool:
         return any(t.double_only for t in self.terms)
 
     @property
-    def chunk_elements(self):
+    def chunk_elements(self) -> int:
         return min(t.chunk_elements for t in self.terms)
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         return sum(t.site_energy(environment) for t in self.terms)
 
-    def site_energies(self, graph):
+    def site_energies(self, graph: Graph) -> Array:
         return sum(t.site_energies(graph) for t in self.terms)
 
-    def energy(self, graph):
+    def energy(self, graph: Graph) -> Array:
         return jnp.sum(jnp.where(graph.real, self.site_energies(graph), 0.0))
 
-    def batched(self):
+    def batched(self) -> "Sum":
         return Sum(tuple(t.batched() for t in self.terms), self.cutoff, self.species)
 
-    def extent(self):
+    def extent(self) -> float | Array:
         extent = self.terms[0].extent()
         for term in self.terms[1:]:
             extent = jnp.maximum(extent, term.extent())
         return extent
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))
 
 
 class Wrapped(Potential):
     """Base of what changes how one other `potential` is computed, and neither its range nor what it knows."""
 
-    def batched(self):
+    potential: Potential
+
+    def batched(self) -> Potential:
         return self.replace(potential=self.potential.batched())
 
-    def extent(self):
+    def extent(self) -> float | Array:
         return self.potential.extent()
 
-    def plan(self, structure):
+    def plan(self, structure: Structure) -> PyTree:
         return self.potential.plan(structure)
 
 
@@ -242,41 +250,41 @@ class Scaled(Wrapped):
     """A potential times a number (a parameter like any other)."""
 
     potential: Potential
-    factor: jax.Array
+    factor: ArrayField
 
     def __post_init__(self):
         leaves = jax.tree.leaves(self.potential)
         dtype = leaves[0].dtype if leaves else None
         object.__setattr__(self, "factor", jnp.asarray(self.factor, dtype))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         return self.factor * self.potential.site_energy(environment)
 
-    def site_energies(self, graph):
+    def site_energies(self, graph: Graph) -> Array:
         return self.factor * self.potential.site_energies(graph)
 
-    def energy(self, graph):
+    def energy(self, graph: Graph) -> Array:
         return self.factor * self.potential.energy(graph)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.factor} * ({self.potential!r})"
 
 
-def summands(potential):
+def summands(potential: Potential) -> tuple[Potential, ...]:
     """Terms of a sum; a potential that is none is its only one."""
     return potential.terms if isinstance(potential, Sum) else (potential,)
 
 
-def weight_mask(potential, terms):
+def weight_mask(potential: Potential, terms: Sequence[Potential]) -> tuple[bool, ...]:
     """Mask of the arrays that some terms of a potential are linear in: a tuple of bool, as `jax.tree.leaves` orders."""
-    mask = []
+    mask: list[bool] = []
     for term in summands(potential):
         serves = any(term is one for one in terms)
         mask += jax.tree.leaves(term.weight_mask()) if serves else [False] * len(jax.tree.leaves(term))
     return tuple(mask)
 
 
-def addends(potential):
+def addends(potential: Potential) -> tuple[tuple[Any, Potential], ...]:
     """The terms that nested sums and factors come down to: pairs (factor, term)."""
     if isinstance(potential, Sum):
         return tuple(pair for term in potential.terms for pair in addends(term))
@@ -294,12 +302,12 @@ def _union(kinks):
 class OwnPrecision:
     """Mixin of potentials that decide which of their parameters are rounded to the precision of a structure."""
 
-    def cast(self, dtype):
+    def cast(self, dtype: DTypeLike) -> Any:
         """As the function `cast`, of this potential."""
         raise NotImplementedError  # a subclass's duty
 
 
-def cast(potential, dtype):
+def cast(potential: PyTree, dtype: DTypeLike) -> Any:
     """The potential with its floating parameters in the precision of the structure."""
 
     def rounded(part):
@@ -308,7 +316,7 @@ def cast(potential, dtype):
     return jax.tree.map(rounded, potential, is_leaf=lambda part: isinstance(part, OwnPrecision))
 
 
-def parameter_names(potential):
+def parameter_names(potential: PyTree) -> list[str]:
     """Names of the array leaves, e.g. `epsilon`, `terms[0].sigma`; in the order of `jax.tree.leaves`."""
     paths, _ = jax.tree_util.tree_flatten_with_path(potential)
     return [jax.tree_util.keystr(path).lstrip(".") for path, _ in paths]

@@ -1,11 +1,12 @@
 """The Buckingham potential."""
 
-import jax
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -32,20 +33,20 @@ class Buckingham(EndedPair):
         R. A. Buckingham, Proc. R. Soc. A 168, 264 (1938).
     """
 
-    A: jax.Array
-    rho: jax.Array
-    C: jax.Array
+    A: ArrayField
+    rho: ArrayField
+    C: ArrayField
     cutoff: float = static()
     shift: str = static(default="none")
     species: tuple | None = static(default=None)
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
 
     def __post_init__(self):
         put_end(self)
         put_pairs(self, ("A", "rho", "C"))
         check_positive(self.rho, "rho", "A")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         A, rho, C = self.of_pairs(environment, "A", "rho", "C")
 

@@ -1,14 +1,18 @@
 """Several potentials of one form, and the parameters in which they differ."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import put, pytree, static
+from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.potentials.base import Potential, parameter_names
+from jaxpot.typing import Array, PyTree
 
 
 @pytree
-class Committee:
+class Committee(Node):
     """Several potentials of one form that differ in some parameters only: those have an axis in front.
 
     `jp.evaluate` takes a committee as it takes a potential, with an axis of members in front of what it returns: what
@@ -30,61 +34,61 @@ class Committee:
         put(self, "mask", mask_named(self.potential, self.mask))
 
     @classmethod
-    def upgraded(cls, values):
+    def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fields of a file, where the mask may be the names of the arrays."""
         return {**values, "mask": mask_named(values["potential"], values["mask"])}
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[str, ...]:
         """Names of the arrays that are stacked, as `jaxpot.potentials.base.parameter_names` gives them."""
         return names_masked(self.potential, self.mask)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(jax.tree.leaves(self.potential)[self.mask.index(True)])
 
-    def __getitem__(self, k):
+    def __getitem__(self, k: int) -> Potential:
         """The k-th potential."""
         return jax.tree.map(lambda axis, leaf: leaf if axis is None else leaf[k], self.axes, self.potential,
                             is_leaf=lambda x: x is None)
 
     @property
-    def axes(self):
+    def axes(self) -> PyTree:
         """A tree like the potential: 0 for the arrays that are stacked, None for the others."""
         return stacked_axes(self.potential, self.mask)
 
     @property
-    def widest(self):
+    def widest(self) -> Potential:
         """A member that sees as far as any other, as far as that is known."""
         if is_traced(self) or isinstance(self.potential.extent(), float | int):
             return self[0]
         with jax.ensure_compile_time_eval():  # a committee that is known is so under jit over the structure, too
             return max((self[k] for k in range(len(self))), key=lambda member: float(member.extent()))
 
-    def map(self, function):
+    def map(self, function: Callable[[Potential], PyTree]) -> PyTree:
         """function(potential) of all potentials, as jax.vmap stacks them: pure functions, lists given."""
         return jax.vmap(function, in_axes=(self.axes,))(self.potential)
 
 
-def named_leaves(tree):
+def named_leaves(tree: PyTree) -> dict[str, Array]:
     """Name -> array of all parameters."""
     return dict(zip(parameter_names(tree), jax.tree.leaves(tree), strict=True))
 
 
-def stacked_axes(potential, mask):
+def stacked_axes(potential: PyTree, mask: Sequence[bool]) -> PyTree:
     """Tree like the potential with 0 for the arrays that a mask is True for, and None for the others."""
     return jax.tree.unflatten(jax.tree.structure(potential), [0 if one else None for one in mask])
 
 
-def mask_named(potential, names):
+def mask_named(potential: PyTree, names: Sequence[bool | str]) -> tuple[bool, ...]:
     """Mask of the arrays that have these names: a tuple of bool in the order of `jax.tree.leaves`.
 
     A mask in the place of the names is returned as it is.
     """
     if all(isinstance(one, bool) for one in names):
-        return tuple(names)
+        return tuple(bool(one) for one in names)
     return tuple(name in names for name in parameter_names(potential))
 
 
-def names_masked(potential, mask):
+def names_masked(potential: PyTree, mask: Sequence[bool]) -> tuple[str, ...]:
     """Names of the arrays that a mask is True for, in the order of `jax.tree.leaves`."""
     return tuple(name for name, one in zip(parameter_names(potential), mask, strict=True) if one)

@@ -1,16 +1,16 @@
 """A constant energy per element: reference energies of isolated atoms."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.parameters import pick, species_numbers
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -24,7 +24,7 @@ class Constants(Potential):
             cohesion are not defined.
     """
 
-    energies: jax.Array
+    energies: ArrayField
     species: tuple | None = static(default=None)
     isolated: bool = static(default=True)
 
@@ -46,15 +46,15 @@ class Constants(Potential):
         object.__setattr__(self, "energies", energies)
         object.__setattr__(self, "species", species)
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """The constant of the atom's element, () eV."""
         return pick(self.energies, species_index(self.species, environment.number))
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """Nothing reaches beyond the atom itself."""
         return jnp.zeros((), self.energies.dtype)
 
 
-def knows_isolated_atoms(potential):
+def knows_isolated_atoms(potential: Potential) -> bool:
     """Whether the energy of an isolated atom means something: no reference energies from least squares are in it."""
     return all(term.isolated for _, term in addends(potential) if isinstance(term, Constants))

@@ -1,18 +1,20 @@
 """The embedded-atom method with tabulated functions, as LAMMPS interpolates them."""
 
-import jax
+from typing import Self
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.splines import coefficients, evaluate, locate
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import OwnPrecision, Potential
 from jaxpot.potentials.parameters import species_numbers
+from jaxpot.typing import Array, ArrayField, DTypeLike
 
 # Smaller jumps at the cutoff are taken for the rounding of a table that ends with zero.
 _JUMP_ENERGY, _JUMP_FORCE = 1e-12, 1e-10  # eV, eV/A
@@ -52,9 +54,9 @@ class EAM(OwnPrecision, Potential):
         Interpolation and ends: documentation of LAMMPS, `pair_style eam/alloy`, and comparison with it.
     """
 
-    embedding: jax.Array
-    density: jax.Array
-    pair: jax.Array
+    embedding: ArrayField
+    density: ArrayField
+    pair: ArrayField
     drho: float = static()
     dr: float = static()
     cutoff: float = static()
@@ -86,11 +88,11 @@ class EAM(OwnPrecision, Potential):
         if all(table is not None for table in tables):
             object.__setattr__(self, "smoothness", _smoothness(*tables, self.drho, self.dr, self.cutoff))
 
-    def cast(self, dtype):
+    def cast(self, dtype: DTypeLike) -> Self:
         """The same: tables stay as they are, since differences of their values are needed (`basis.splines`)."""
         return self
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Embedding energy of the atom and half its pair energy, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -1,17 +1,19 @@
 """The analytic potential of Finnis and Sinclair."""
 
-import jax
+from typing import Self
+
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.elements import atomic_number, name_species
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.pair_ends import put_pairs
 from jaxpot.potentials.parameters import check_positive, pick
+from jaxpot.typing import Array, ArrayField
 
 _PAIRS = ("d", "beta", "c", "c0", "c1", "c2")
 _METALS = {  # d, A, beta, c, c0, c1, c2
@@ -48,15 +50,15 @@ class FinnisSinclair(Potential):
         the lattice constants, cohesive energies and elastic constants that they were fitted to.
     """
 
-    A: jax.Array
-    d: jax.Array
-    beta: jax.Array
-    c: jax.Array
-    c0: jax.Array
-    c1: jax.Array
-    c2: jax.Array
+    A: ArrayField
+    d: ArrayField
+    beta: ArrayField
+    c: ArrayField
+    c0: ArrayField
+    c1: ArrayField
+    c2: ArrayField
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     smoothness = 0
 
@@ -76,20 +78,20 @@ class FinnisSinclair(Potential):
             raise DataError("cutoff: c and d are traced here, so that the cutoff cannot be found: give `cutoff`")
 
     @classmethod
-    def metal(cls, element):
+    def metal(cls, element: str | int) -> Self:
         """A bcc metal with the published parameters: V, Nb, Ta, Cr, Mo, W or Fe."""
         number = atomic_number(element)
         found = {atomic_number(name): values for name, values in _METALS.items()}
         if number not in found:
             raise DataError(f"expected one of {', '.join(_METALS)}, got {name_species([number])}")
-        d, strength, *others = found[number]
-        return cls(strength, d, *others, species=(number,))
+        d, strength, beta, c, c0, c1, c2 = found[number]
+        return cls(strength, d, beta, c, c0, c1, c2, species=(number,))
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The longest range of a pair, () A."""
         return jnp.maximum(jnp.max(self.c), jnp.max(self.d))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the pair energy of the atom, and its band energy, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -1,20 +1,21 @@
 """Pairs and an embedding energy as cubic splines: QUIP's `Glue`."""
 
 import math
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cubic_splines import CubicSpline, evaluate
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import check_positive, pick, species_numbers
+from jaxpot.typing import Array
 
 
 @pytree
@@ -44,10 +45,10 @@ class Glue(Potential):
     pairs: tuple
     species: tuple = static()
     embedding: tuple | None = None
-    density: jax.Array | None = None
-    density_cutoffs: jax.Array | None = None
+    density: Any = None
+    density_cutoffs: Any = None
     pair_elements: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
     smoothness: int = static(default=-1)
     former_fields = {"reach": "density_cutoffs"}  # of files
 
@@ -87,12 +88,12 @@ class Glue(Potential):
             )
         check_positive(self.density_cutoffs, "density_cutoffs", "A")
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The longest range of a pair or a density, () A."""
         ends = [spline.knots[-1] for spline in self.pairs]
         return jnp.max(jnp.stack(ends + ([] if self.embedding is None else list(self.density_cutoffs))))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Embedding energy of the atom and half its pair energy, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

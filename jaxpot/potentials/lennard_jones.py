@@ -1,13 +1,14 @@
 """The Lennard-Jones potential, with the ways of ending it that are in use."""
 
-import jax
 import numpy as np
 
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive, pair_table
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -39,12 +40,12 @@ class LennardJones(EndedPair):
         J. E. Jones, Proc. R. Soc. A 106, 463 (1924); D. Berthelot, C. R. Acad. Sci. 126, 1703 (1898).
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
     cutoff: float = static()
     shift: str = static(default="none")
     species: tuple | None = static(default=None)
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
     mixing: str | None = static(default=None)
 
     def __post_init__(self):
@@ -56,7 +57,7 @@ class LennardJones(EndedPair):
         put_pairs(self, ("epsilon", "sigma"))
         check_positive(self.sigma, "sigma", "A")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         epsilon, sigma = self.of_pairs(environment, "epsilon", "sigma")
 

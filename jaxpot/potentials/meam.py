@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,14 @@ import numpy as np
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.splines import coefficients, evaluate, locate
 from jaxpot.core.elements import symbol
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length, as_positive, as_whole
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import OwnPrecision, Potential
 from jaxpot.potentials.parameters import check_positive, check_symmetric, per_species, pick, species_numbers
+from jaxpot.typing import Array, ArrayField, DTypeLike
 
 GAMMA_KINDS = (0, 1, 3, 4, -5)
 _BY_ELEMENT = ("rho0", "re", "beta0", "beta1", "beta2", "beta3", "t1", "t2", "t3", "background", "strength")
@@ -70,20 +72,20 @@ class MEAM(OwnPrecision, Potential):
         Kinds of G, mixing, interpolation and ends: documentation of LAMMPS, `pair_style meam`, and comparison with it.
     """
 
-    pair: jax.Array
-    rho0: jax.Array
-    re: jax.Array
-    beta0: jax.Array
-    beta1: jax.Array
-    beta2: jax.Array
-    beta3: jax.Array
-    t1: jax.Array
-    t2: jax.Array
-    t3: jax.Array
-    background: jax.Array
-    strength: jax.Array
-    c_min: jax.Array
-    c_max: jax.Array
+    pair: ArrayField
+    rho0: ArrayField
+    re: ArrayField
+    beta0: ArrayField
+    beta1: ArrayField
+    beta2: ArrayField
+    beta3: ArrayField
+    t1: ArrayField
+    t2: ArrayField
+    t3: ArrayField
+    background: ArrayField
+    strength: ArrayField
+    c_min: ArrayField
+    c_max: ArrayField
     dr: float = static()
     end: float = static()
     width: float = static()
@@ -92,14 +94,14 @@ class MEAM(OwnPrecision, Potential):
     smoothing: float = static(default=99.0)
     mixing: int = static(default=0)
     linear_below: bool = static(default=False)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     smoothness = 0
     skin = 0.05  # the cost goes as the square of the neighbours
     chunk_elements = 768  # all pairs of an atom's neighbours are stored
 
     @property
-    def shorter(self):
+    def shorter(self) -> tuple[float, ...]:
         return (self.end,)
 
     def __post_init__(self):
@@ -139,15 +141,15 @@ class MEAM(OwnPrecision, Potential):
         if self.cutoff is None:
             raise DataError("cutoff: c_max is traced here, so that the cutoff cannot be found: give `cutoff`")
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The distance beyond which no atom matters, () A."""
         return self.end * _reach(jnp.maximum(jnp.max(self.c_max), 2.0))
 
-    def cast(self, dtype):
+    def cast(self, dtype: DTypeLike) -> Self:
         """All but the table, since differences of its values are needed (`basis.splines`)."""
         return jax.tree.map(lambda a: jnp.asarray(a).astype(dtype), self).replace(pair=self.pair)
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Embedding energy of the atom and half its pair energy, () eV."""
         paired = environment.within(self.end)
         i = species_index(self.species, environment.number)
@@ -221,7 +223,7 @@ class MEAM(OwnPrecision, Potential):
         return high * (high + 1) // 2 + low
 
 
-def gain(gamma, kind, smoothing, xp=jnp):
+def gain(gamma: Any, kind: int, smoothing: float, xp: Any = jnp) -> Any:
     """G(Gamma) of one kind, as `MEAM` says; with xp=numpy on the host."""
     if kind == 1:
         return xp.exp(0.5 * gamma)
@@ -236,7 +238,7 @@ def gain(gamma, kind, smoothing, xp=jnp):
     return xp.where(steep, tail, xp.sqrt(xp.where(steep, 1.0, 1.0 + gamma)))
 
 
-def fade(x, xp=jnp):
+def fade(x: Any, xp: Any = jnp) -> Any:
     """(1 - (1 - x)^4)^2 between 0 and 1, without cancellation near 0; with xp=numpy on the host."""
     x = xp.clip(x, 0.0, 1.0)
     y = 1.0 - x

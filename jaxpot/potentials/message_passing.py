@@ -15,15 +15,19 @@ References:
     Proc. 34th Int. Conf. Machine Learning, PMLR 70, 1263 (2017).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.devices import sum_shares
-from jaxpot.core.graph import connect_rows
+from jaxpot.core.graph import Environment, Graph, connect_rows
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
+from jaxpot.typing import Array, PyTree
 
 
 class MessagePassing(Potential):
@@ -37,6 +41,7 @@ class MessagePassing(Potential):
         reach: A, (hops + 1) cutoffs; hops cutoffs where a subclass says that `start` looks at the element alone.
     """
 
+    hops: int
     local = False
     edges_only = True
     start_sees_neighbors = True
@@ -45,21 +50,22 @@ class MessagePassing(Potential):
     def reach(self) -> float:
         return (self.hops + self.start_sees_neighbors) * self.cutoff if self.hops else self.cutoff
 
-    def start(self, environment):
+    def start(self, environment: Environment) -> PyTree:
         """First state of one atom in its environment."""
         raise NotImplementedError  # a subclass's duty
 
-    def step(self, hop, environment, state, others):
+    def step(self, hop: int, environment: Environment, state: PyTree, others: PyTree) -> PyTree:
         """Next state of one atom, from its own and from those of its K neighbours, arrays (K, ...)."""
         raise NotImplementedError  # a subclass's duty
 
-    def site_energy(self, environment, state):
+    def site_energy(self, environment: Environment, state: PyTree) -> Array:
         """Energy of one atom with its last state, () eV."""
         raise NotImplementedError  # a subclass's duty
 
-    def site_energies(self, graph):
+    def site_energies(self, graph: Graph) -> Array:
         """Energies of all rows of a graph, (m,) eV: all hops at once, without chunks."""
-        environments, state = graph.environments(), None
+        environments = graph.environments()
+        state: PyTree = None
         for layer in layers(self):
             others = None if state is None else graph.at_neighbors(state)
             rows = None if state is None else jax.tree.map(lambda a: a[graph.centers], state)
@@ -68,7 +74,7 @@ class MessagePassing(Potential):
         return output
 
 
-def layers(potential):
+def layers(potential: MessagePassing) -> list[Callable[..., PyTree]]:
     """Functions (environments, states, states of neighbours) -> states of rows; of the last one, site energies (m,)."""
     check_hops(potential)
 
@@ -84,21 +90,23 @@ def layers(potential):
     return [first, *(partial(step, hop) for hop in range(potential.hops)), last]
 
 
-def check_hops(potential):
+def check_hops(potential: MessagePassing) -> None:
     """Refuse a number of hops that is none."""
     hops = getattr(potential, "hops", None)
     if not isinstance(hops, int) or isinstance(hops, bool) or hops < 0:
         raise DataError(f"{type(potential).__name__}: hops must be a whole number of at least 0, got {hops!r}")
 
 
-def inputs_of(graph, states):
+def inputs_of(graph: Graph, states: PyTree) -> tuple[Environment, PyTree, PyTree]:
     """What a layer reads of a chunk: environments, states of its atoms, states of their neighbours."""
     if states is None:
         return graph.environments(), None, None
     return graph.environments(), jax.tree.map(lambda a: a[graph.centers], states), graph.at_neighbors(states)
 
 
-def atom_states(potential, structure, neighbors, rows, shared=False):
+def atom_states(
+    potential: MessagePassing, structure: Structure, neighbors: Neighbors, rows: tuple[Array, ...], shared: bool = False
+) -> list[PyTree]:
     """States that enter the layers, a list of trees (n, ...), None for the first layer.
 
     Args:
@@ -120,7 +128,7 @@ def atom_states(potential, structure, neighbors, rows, shared=False):
     return states
 
 
-def sum_of_chunks(function, rows):
+def sum_of_chunks(function: Callable[..., PyTree], rows: PyTree) -> PyTree:
     """Sum of a tree of arrays over chunks, one after the other."""
     if rows[0].shape[0] == 1:
         return function(jax.tree.map(lambda a: a[0], rows))
@@ -133,7 +141,9 @@ def sum_of_chunks(function, rows):
     return jax.lax.scan(add, zeros, rows)[0]
 
 
-def row_energies(potential, structure, neighbors, rows):
+def row_energies(
+    potential: MessagePassing, structure: Structure, neighbors: Neighbors, rows: tuple[Array, ...]
+) -> tuple[Array, Array]:
     """Site energies and the atoms they belong to, (rows,) each, copies zero; to be differentiated."""
     state = atom_states(potential, structure, neighbors, rows)[-1]
 
@@ -148,7 +158,9 @@ def row_energies(potential, structure, neighbors, rows):
     return sites.reshape(-1), centers.reshape(-1)
 
 
-def pulled_layer(potential, layer, graph, states, slopes):
+def pulled_layer(
+    potential: MessagePassing, layer: int, graph: Graph, states: PyTree, slopes: PyTree
+) -> tuple[Array, tuple[Array, ...], PyTree]:
     """One layer of a chunk, backwards.
 
     Args:

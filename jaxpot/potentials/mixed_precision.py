@@ -2,12 +2,14 @@
 
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment, Graph
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.potentials.base import WHY_DOUBLE, OwnPrecision, Potential, Scaled, Sum, Wrapped, cast
+from jaxpot.typing import Array, DTypeLike
 
 
-def mixed_precision(potential):
+def mixed_precision(potential: Potential) -> Potential:
     """A potential whose site energies, and their derivatives, are computed in single precision inside double.
 
     Positions, vectors between atoms, sums over atoms and steps of dynamics stay in double precision: what is lost is
@@ -44,16 +46,16 @@ class MixedPrecision(OwnPrecision, Wrapped):
 
     potential: Potential
 
-    def cast(self, dtype):
+    def cast(self, dtype: DTypeLike) -> "MixedPrecision":
         return MixedPrecision(cast(self.potential, jnp.float32))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         return self.potential.site_energy(_single(environment)).astype(environment.x.dtype)
 
-    def site_energies(self, graph):
+    def site_energies(self, graph: Graph) -> Array:
         return self.potential.site_energies(_single(graph)).astype(graph.x.dtype)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"mixed_precision({self.potential!r})"
 
 

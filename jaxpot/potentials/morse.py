@@ -1,13 +1,14 @@
 """The Morse potential."""
 
-import jax
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import check_positive
+from jaxpot.typing import Array, ArrayField
 
 _STEEPEST = 300.0  # exp(2 alpha r0) is 1e260 there; metals have 4 to 10
 
@@ -33,13 +34,13 @@ class Morse(EndedPair):
         P. M. Morse, Phys. Rev. 34, 57 (1929), equation 4.
     """
 
-    depth: jax.Array
-    alpha: jax.Array
-    r0: jax.Array
+    depth: ArrayField
+    alpha: ArrayField
+    r0: ArrayField
     cutoff: float = static()
     species: tuple | None = static(default=None)
     shift: str = static(default="none")
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
 
     def __post_init__(self):
         put_end(self)
@@ -50,7 +51,7 @@ class Morse(EndedPair):
         if steep is not None and steep.max() > _STEEPEST:
             raise DataError(f"alpha * r0 is {steep.max():.3g}: energies of close atoms overflow; check the units")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         depth, alpha, r0 = self.of_pairs(environment, "depth", "alpha", "r0")
 

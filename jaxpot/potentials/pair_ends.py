@@ -8,16 +8,20 @@
         (`basis.cutoffs.switch`).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside, switch
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import check_symmetric, pair_table, per_species, pick, species_numbers
+from jaxpot.typing import Array
 
 SMOOTHNESS = {"none": -1, "energy": 0, "slope": -1, "force": 1, "smooth": 3}
 
@@ -27,7 +31,7 @@ class Pairs(Potential):
 
     pairwise = True
 
-    def of_pairs(self, environment, *names):
+    def of_pairs(self, environment: Environment, *names: str) -> tuple:
         """Parameters of the atom's pairs; of a table the mean with its transpose, whatever it has been traced as."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
@@ -38,11 +42,14 @@ class Pairs(Potential):
 class EndedPair(Pairs):
     """One with `cutoff`, `shift` and `onset`; subclasses check them with `put_end`."""
 
+    shift: str
+    onset: float
+
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return SMOOTHNESS[self.shift]
 
-    def half_sum(self, environment, formula):
+    def half_sum(self, environment: Environment, formula: Callable[[Array], Array]) -> Array:
         """Half the energy of the atom's pairs, () eV, of v = formula(r), for distances r or for one."""
         mask, r = inside(environment.distances, self.cutoff)
         pair = formula(r)
@@ -57,7 +64,7 @@ class EndedPair(Pairs):
         return 0.5 * jnp.sum(jnp.where(mask, pair, 0.0))
 
 
-def put_end(potential):
+def put_end(potential: Any) -> None:
     """Check the cutoff, the way of ending and where it begins, while a potential is made."""
     object.__setattr__(potential, "cutoff", as_length(potential.cutoff, "cutoff"))
     if potential.shift not in SMOOTHNESS:
@@ -68,7 +75,7 @@ def put_end(potential):
     object.__setattr__(potential, "onset", onset)
 
 
-def put_pairs(potential, names):
+def put_pairs(potential: Any, names: Sequence[str]) -> None:
     """Check the parameters of pairs: numbers, symmetric (S, S) arrays, or dicts {("Ar", "Kr"): ...}."""
     given = {name: getattr(potential, name) for name in names}
     if any(isinstance(value, dict) for value in given.values()):

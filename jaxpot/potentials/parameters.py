@@ -1,6 +1,8 @@
 """Parameters per species: how they are given, checked, and looked up inside a formula."""
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +10,13 @@ import numpy as np
 from jaxpot.core.elements import atomic_number, name_species, symbol
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.errors import DataError
+from jaxpot.typing import AnyArray, Array, Elements
 
 _LARGEST_EXPONENT = 1e6
 ASYMMETRY = 1e-6  # relative; what rounding to seven digits leaves in published tables
 
 
-def species_numbers(species):
+def species_numbers(species: Elements | None) -> tuple[int, ...] | None:
     """A tuple of atomic numbers from symbols or numbers; None stays None."""
     if species is None:
         return None
@@ -24,7 +27,7 @@ def species_numbers(species):
     return numbers
 
 
-def per_species(value, species, order, name):
+def per_species(value: Any, species: tuple[int, ...] | None, order: int, name: str) -> Array:
     """`value` as an array: a scalar, or one entry for every pair (order 2) or triplet (order 3) of species.
 
     A scalar serves all species. Pair tables must be symmetric.
@@ -42,7 +45,7 @@ def per_species(value, species, order, name):
     return array
 
 
-def check_symmetric(value, species, name, axes=(1, 0)):
+def check_symmetric(value: Any, species: tuple[int, ...] | None, name: str, axes: tuple[int, ...] = (1, 0)) -> None:
     """Refuse a table that differs from its transpose by more than rounding; traced values pass."""
     array = concrete(value)
     if array is None or array.ndim == 0:
@@ -60,14 +63,14 @@ def check_symmetric(value, species, name, axes=(1, 0)):
         )
 
 
-def check_positive(value, name, unit):
+def check_positive(value: Any, name: str, unit: str) -> None:
     """Refuse numbers that must be positive and are not; traced values pass."""
     array = concrete(value)
     if array is not None and not (array > 0).all():
         raise DataError(f"{name} must be positive ({unit}), got {array.min():.6g}")
 
 
-def pair_table(values, name):
+def pair_table(values: Mapping, name: str) -> tuple[tuple[int, ...], np.ndarray]:
     """Species and a symmetric (S, S) array from a dict of unordered pairs, {("Ar", "Kr"): 2, ...}."""
     given = {tuple(atomic_number(s) for s in pair): value for pair, value in values.items()}
     species = tuple(dict.fromkeys(z for pair in given for z in pair))
@@ -80,7 +83,7 @@ def pair_table(values, name):
     return species, table
 
 
-def pick(values, *indices):
+def pick(values: Array, *indices: AnyArray) -> Array:
     """`values[indices]` for species indices that may be arrays; one value for all species costs nothing."""
     if values.size == 1:
         return values.reshape(())
@@ -91,7 +94,7 @@ def pick(values, *indices):
     return values.reshape(-1).at[flat].get(mode="promise_in_bounds")
 
 
-def as_exponent(value):
+def as_exponent(value: Any) -> Any:
     """Static exponents: one int or float, or nested tuples if they differ; whole ones spare the power."""
     try:
         array = np.asarray(value, dtype=np.float64)
@@ -105,7 +108,7 @@ def as_exponent(value):
     return _nested(array)
 
 
-def power(x, exponent, *indices):
+def power(x: Array, exponent: Any, *indices: Array) -> Array:
     """x**exponent for an exponent from `as_exponent`."""
     if isinstance(exponent, tuple):
         return x ** pick(jnp.asarray(exponent, x.dtype), *indices)

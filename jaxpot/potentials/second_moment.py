@@ -1,12 +1,12 @@
 """The second-moment tight-binding potential of Cleri and Rosato."""
 
 import math
+from typing import Self
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside, switch
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
@@ -18,6 +18,7 @@ from jaxpot.potentials.parameters import (
     pick,
     species_numbers,
 )
+from jaxpot.typing import Array, ArrayField
 
 _PARAMETERS = ("A", "xi", "p", "q", "r0")
 
@@ -44,13 +45,13 @@ class SecondMoment(Potential):
         F. Cleri, V. Rosato, Phys. Rev. B 48, 22 (1993), equations 1 to 5.
     """
 
-    A: jax.Array
-    xi: jax.Array
-    p: jax.Array
-    q: jax.Array
-    r0: jax.Array
+    A: ArrayField
+    xi: ArrayField
+    p: ArrayField
+    q: ArrayField
+    r0: ArrayField
     cutoff: float = static()
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
     species: tuple | None = static(default=None)
 
     smoothness = 3
@@ -68,7 +69,7 @@ class SecondMoment(Potential):
         check_positive(self.r0, "r0", "A")
 
     @classmethod
-    def copper(cls):
+    def copper(cls) -> Self:
         """Copper, Table II of Cleri and Rosato.
 
         Their sums include the fifth neighbours: the switch lies between the fifth shell (5.72 A) and the
@@ -85,7 +86,7 @@ class SecondMoment(Potential):
             species=("Cu",),
         )
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Repulsion and band energy of the atom, () eV (A exp(...) is what each end of a pair feels)."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import EndedPair, put_end, put_pairs
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, power
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -32,13 +32,13 @@ class SoftSphere(EndedPair):
         W. G. Hoover et al., J. Chem. Phys. 52, 4931 (1970).
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
     cutoff: float = static()
     n: Any = static(default=12)
     shift: str = static(default="none")
     species: tuple | None = static(default=None)
-    onset: float | None = static(default=None)
+    onset: float = static(default=None)
 
     def __post_init__(self):
         put_end(self)
@@ -49,7 +49,7 @@ class SoftSphere(EndedPair):
         if np.min(self.n) <= 0:
             raise DataError(f"n must be positive, got {np.min(self.n)}")
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

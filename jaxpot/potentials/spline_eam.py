@@ -5,11 +5,12 @@ import numpy as np
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.quintic_splines import QuinticSpline, evaluate
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import pick, species_numbers
+from jaxpot.typing import Array
 
 
 @pytree
@@ -54,10 +55,10 @@ class SplineEAM(Potential):
             raise DataError("density and pair: expected splines that end with zero, at a distance above 0")
 
     @property
-    def cutoff(self):
+    def cutoff(self) -> float:
         return max(spline.end for spline in (*self.density, *self.pair))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Embedding energy of the atom and half its pair energy, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -1,14 +1,13 @@
 """The Stillinger-Weber potential for any number of species, as LAMMPS defines it."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
@@ -21,6 +20,7 @@ from jaxpot.potentials.parameters import (
     power,
     species_numbers,
 )
+from jaxpot.typing import Array, ArrayField
 
 _PAIRS = ("sigma", "a", "gamma", "A", "B")
 _TRIPLETS = ("epsilon", "lam", "cos_theta0")
@@ -65,19 +65,19 @@ class StillingerWeber(Potential):
         Multi-species rules and tol: documentation of LAMMPS, `pair_style sw`.
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
-    a: jax.Array
-    lam: jax.Array
-    gamma: jax.Array
-    cos_theta0: jax.Array
-    A: jax.Array
-    B: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
+    a: ArrayField
+    lam: ArrayField
+    gamma: ArrayField
+    cos_theta0: ArrayField
+    A: ArrayField
+    B: ArrayField
     p: Any = static(default=4)
     q: Any = static(default=0)
     tol: Any = static(default=0.0)
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     def __post_init__(self):
         put(self, "species", species_numbers(self.species))
@@ -105,7 +105,7 @@ class StillingerWeber(Potential):
             )
 
     @classmethod
-    def silicon(cls):
+    def silicon(cls) -> Self:
         """Silicon with the published parameters (the values of LAMMPS's `Si.sw`)."""
         return cls(
             epsilon=2.1683,
@@ -120,14 +120,14 @@ class StillingerWeber(Potential):
         )
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return 99 if np.max(self.tol) == 0 else -1
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The largest range of a pair, () A."""
         return jnp.max(self._range(self.a * self.sigma, self.gamma, self.sigma))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the atom's pair energy, and the energy of the triplets it is the centre of, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -4,16 +4,22 @@ A three-body term of 3 A beside one of 5.5 A has a sixth of its neighbours, whic
 term about silicon atoms is left out of chunks without silicon (rows are sorted by element).
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxpot.potentials.base import Sum, addends
+from jaxpot.core.graph import Environment
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.potentials.base import Potential, Sum, addends
+from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
+from jaxpot.typing import Array, PyTree
 
 
-def inner_cutoffs(potential):
+def inner_cutoffs(potential: Potential) -> tuple[float, ...]:
     """Cutoffs that rows are sorted by, in A: those that terms ask for, and those of terms that reach much less far."""
     terms = [term for _, term in addends(potential)]
     asked = {cutoff for term in terms for cutoff in term.shorter}
@@ -21,7 +27,7 @@ def inner_cutoffs(potential):
     return tuple(sorted(asked | {c for c in of_terms if 0.0 < c <= _WORTHWHILE * potential.cutoff}))
 
 
-def chunk_energies(potential, environments, neighbors):
+def chunk_energies(potential: Potential, environments: Environment, neighbors: Neighbors) -> Array:
     """Site energies of a chunk, (rows,) eV. Environments have the rows in front."""
     return sum(
         where_described(part, jax.vmap(part.site_energy), environments.first(places))
@@ -29,20 +35,26 @@ def chunk_energies(potential, environments, neighbors):
     )
 
 
-def chunk_gradients(potential, environments, neighbors):
+def chunk_gradients(
+    potential: Potential, environments: Environment, neighbors: Neighbors
+) -> tuple[Array, tuple[Array, ...]]:
     """Site energies (rows,), and their derivatives by x, y, z and distance, (rows, K) each."""
-    energies, gradients = [], []
+    energies: list[Any] = []
+    gradients: list[list[Any]] = []
     for part, places in _parts(potential, neighbors):
         energy, gradient = where_described(part, partial(_pulled, part), environments.first(places))
         energies.append(energy)
         missing = environments.x.shape[1] - places
         gradients.append([jnp.pad(g, ((0, 0), (0, missing))) if missing else g for g in gradient])
-    return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+    return sum(energies), tuple(sum(parts) for parts in zip(*gradients, strict=True))
 
 
-def member_gradients(committee, environments, neighbors):
+def member_gradients(
+    committee: Committee, environments: Environment, neighbors: Neighbors
+) -> tuple[Array, tuple[Array, ...]]:
     """As `chunk_gradients`, of all potentials of a committee: an axis of members in front of all arrays."""
-    energies, gradients = [], []
+    energies: list[Any] = []
+    gradients: list[list[Any]] = []
     for part, axes in _stacked_parts(committee.potential, committee.axes):
         places = neighbors.places(part.cutoff) if _has_fixed_cutoff(part) else neighbors.capacity
         pulled = partial(_members_pulled, part, axes, len(committee))
@@ -50,7 +62,7 @@ def member_gradients(committee, environments, neighbors):
         energies.append(energy)
         missing = ((0, 0), (0, 0), (0, environments.x.shape[1] - places))
         gradients.append([jnp.pad(g, missing) for g in gradient])
-    return sum(energies), tuple(map(sum, zip(*gradients, strict=True)))
+    return sum(energies), tuple(sum(parts) for parts in zip(*gradients, strict=True))
 
 
 def _stacked_parts(potential, axes):
@@ -109,7 +121,7 @@ def _has_fixed_cutoff(term):
     return isinstance(term.extent(), float | int)
 
 
-def where_described(part, function, environments):
+def where_described(part: Potential, function: Callable[[Environment], PyTree], environments: Environment) -> PyTree:
     """`function` of a chunk, or zeros where no atom of it is described."""
     if part.centers is None:
         return function(environments)

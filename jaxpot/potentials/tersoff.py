@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float, concrete
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
@@ -16,6 +16,7 @@ from jaxpot.potentials.parameters import (
     pick,
     species_numbers,
 )
+from jaxpot.typing import Array, ArrayField
 
 _ONE_EACH = ("A", "B", "lam", "mu", "beta", "n", "c", "d", "h", "R", "S")
 
@@ -47,20 +48,20 @@ class Tersoff(Potential):
         J. Tersoff, Phys. Rev. B 39, 5566 (1989), equations 1 to 3 (omega = 1).
     """
 
-    A: jax.Array
-    B: jax.Array
-    lam: jax.Array
-    mu: jax.Array
-    beta: jax.Array
-    n: jax.Array
-    c: jax.Array
-    d: jax.Array
-    h: jax.Array
-    R: jax.Array
-    S: jax.Array
-    chi: jax.Array = 1.0
+    A: ArrayField
+    B: ArrayField
+    lam: ArrayField
+    mu: ArrayField
+    beta: ArrayField
+    n: ArrayField
+    c: ArrayField
+    d: ArrayField
+    h: ArrayField
+    R: ArrayField
+    S: ArrayField
+    chi: ArrayField = 1.0  # type: ignore[assignment]
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     smoothness = 0
     skin = 0.1  # rows of bonded neighbours alone
@@ -86,11 +87,11 @@ class Tersoff(Potential):
         if self.cutoff is None:
             raise DataError("cutoff: S is traced here, so that the cutoff cannot be found: give `cutoff`")
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The longest range of a pair, () A."""
         return jnp.max(self.S)
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the bonds of the atom, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)
@@ -112,13 +113,13 @@ class Tersoff(Potential):
         return bond_order(beta * jnp.sum(others * fade * angular(cos, c, d, h), axis=1), n)
 
 
-def angular(cos, c, d, h):
+def angular(cos: Array, c: Array, d: Array, h: Array) -> Array:
     """1 + c^2 / d^2 - c^2 / (d^2 + (h - cos)^2), without the difference of two large numbers."""
     square = (h - cos) ** 2
     return 1.0 + (c / d) ** 2 * (square * (1.0 / (d * d + square)))
 
 
-def bond_order(x, n):
+def bond_order(x: Array, n: Array) -> Array:
     """(1 + x^n)^(-1/(2n)), for any x that is not negative: large powers do not overflow."""
     # Powers have no derivative at zero, where a bond has no other neighbours; nor may three of them overflow.
     some = x > float(jnp.finfo(x.dtype).tiny) ** 0.25

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import as_exponent, check_positive, per_species, pick, species_numbers
 from jaxpot.potentials.tersoff import angular, bond_order
+from jaxpot.typing import Array, ArrayField
 
 _PAIRS = ("A", "lam", "B", "mu", "beta", "n")
 _TRIPLETS = ("R", "D", "gamma", "lam3", "c", "d", "h")
@@ -53,22 +54,22 @@ class TersoffTriplets(Potential):
         Entries of triplets: documentation of LAMMPS, `pair_style tersoff`.
     """
 
-    A: jax.Array
-    B: jax.Array
-    lam: jax.Array
-    mu: jax.Array
-    beta: jax.Array
-    n: jax.Array
-    c: jax.Array
-    d: jax.Array
-    h: jax.Array
-    R: jax.Array
-    D: jax.Array
-    gamma: jax.Array = 1.0
+    A: ArrayField
+    B: ArrayField
+    lam: ArrayField
+    mu: ArrayField
+    beta: ArrayField
+    n: ArrayField
+    c: ArrayField
+    d: ArrayField
+    h: ArrayField
+    R: ArrayField
+    D: ArrayField
+    gamma: ArrayField = 1.0  # type: ignore[assignment]
     lam3: jax.Array | None = None
     m: Any = static(default=3)
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
     smoothness: int = static(default=-1)
 
     skin = 0.1  # rows of bonded neighbours alone
@@ -95,11 +96,11 @@ class TersoffTriplets(Potential):
         if self.cutoff is None:
             raise DataError("cutoff: R and D are traced here, so that the cutoff cannot be found: give `cutoff`")
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The longest range of a pair or a triplet, () A."""
         return jnp.max(self.R + self.D)
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the bonds of the atom, () eV."""
         i = species_index(self.species, environment.number)
         j = species_index(self.species, environment.numbers)

@@ -1,15 +1,16 @@
 """The potential of Wang, Ramirez-Hinestrosa, Dobnikar and Frenkel."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
+from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.pair_ends import Pairs, put_pairs
 from jaxpot.potentials.parameters import check_positive
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -37,13 +38,13 @@ class WangFrenkel(Pairs):
         LAMMPS: `pair_style wf/cut`.
     """
 
-    epsilon: jax.Array
-    sigma: jax.Array
-    rc: jax.Array
+    epsilon: ArrayField
+    sigma: ArrayField
+    rc: ArrayField
     nu: int = static(default=1)
     mu: int = static(default=1)
     species: tuple | None = static(default=None)
-    cutoff: float | None = static(default=None)
+    cutoff: float = static(default=None)
 
     def __post_init__(self):
         for name in ("nu", "mu"):
@@ -59,14 +60,14 @@ class WangFrenkel(Pairs):
             raise DataError("cutoff: rc is traced here, so that the cutoff cannot be found: give `cutoff`")
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return 2 * self.nu - 1
 
-    def extent(self):
+    def extent(self) -> float | Array:
         """The longest range of a pair, () A."""
         return jnp.max(self.rc)
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         epsilon, sigma, rc = self.of_pairs(environment, "epsilon", "sigma", "rc")
         mask, r = inside(environment.distances, rc)

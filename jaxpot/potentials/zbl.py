@@ -1,16 +1,16 @@
 """The universal screened nuclear repulsion of Ziegler, Biersack and Littmark."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.core.graph import species_index
+from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import pick, species_numbers
+from jaxpot.typing import Array, ArrayField
 
 COULOMB = 14.399645  # eV A, e^2 / (4 pi epsilon_0) as LAMMPS has it in metal units: part of the definition
 _AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
@@ -50,9 +50,9 @@ class ZBL(Potential):
     inner: float = static()
     outer: float = static()
     species: tuple | None = static(default=None)
-    amplitudes: jax.Array = _AMPLITUDES
-    decays: jax.Array = _DECAYS
-    length: jax.Array = _LENGTH
+    amplitudes: ArrayField = _AMPLITUDES  # type: ignore[assignment]
+    decays: ArrayField = _DECAYS  # type: ignore[assignment]
+    length: ArrayField = _LENGTH  # type: ignore[assignment]
 
     smoothness = 2
     pairwise = True
@@ -70,10 +70,10 @@ class ZBL(Potential):
             object.__setattr__(self, name, array)
 
     @property
-    def cutoff(self):
+    def cutoff(self) -> float:
         return self.outer
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""
         dtype = environment.distances.dtype
         z_i, z_j = environment.number.astype(dtype), environment.numbers.astype(dtype)

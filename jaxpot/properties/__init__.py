@@ -8,10 +8,10 @@ derivatives by the implicit function theorem.
 from jaxpot.properties.elastic import ElasticConstants, elastic_constants
 from jaxpot.properties.eos import EquationOfState, equation_of_state
 from jaxpot.properties.excess import Arrangement, ExcessEnergy
+from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.gruneisen import Gruneisen, GruneisenBands, gruneisen, gruneisen_bands
 from jaxpot.properties.harmonic import Harmonic, harmonic
 from jaxpot.properties.phonons import (
-    ForceConstants,
     PhononBands,
     PhononDos,
     Phonons,

@@ -3,12 +3,16 @@
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.pytree import Node, pytree
+from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray
 
 
 @pytree
-class Blocks:
+class Blocks(Node):
     """First and second derivatives of the energy by strains e (s) and by displacements u (3n) alike in all cells.
 
     by_strain (s, s) eV, coupling (3n, s) eV/A, internal (3n, 3n) eV/A^2, slope dE/de (s,) eV, pull dE/du (3n,) eV/A.
@@ -24,7 +28,9 @@ class Blocks:
         return jax.tree.map(jnp.add, self, other)
 
 
-def blocks_of_energy(potential, structure, listed, basis, quadratic) -> Blocks:
+def blocks_of_energy(
+    potential: Potential, structure: Structure, listed: Neighbors, basis: AnyArray, quadratic: bool
+) -> Blocks:
     """`Blocks` by differentiating the total energy twice.
 
     Args:

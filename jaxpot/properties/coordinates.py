@@ -5,23 +5,28 @@ before it: r = (r0 + u)(1 + strain), cell = cell0 (1 + strain). In these coordin
 the displacements keep their meaning when the cell changes.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_distances, check_potential, checked_neighbors
 from jaxpot.core import linalg
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete, to_device
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.rigid import rigid_motions
+from jaxpot.typing import AnyArray, Array, DTypeLike, PyTree, StructureLike
 
 # Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
-def voigt_basis(dtype=np.float64):
+def voigt_basis(dtype: DTypeLike = np.float64) -> np.ndarray:
     """Unit strains (6, 3, 3): e_4 = 1 is strain_yz = strain_zy = 1/2."""
     basis = np.zeros((6, 3, 3), dtype)
     for k, (i, j) in enumerate(VOIGT):
@@ -30,7 +35,7 @@ def voigt_basis(dtype=np.float64):
     return basis
 
 
-def free_strains(structure, cell):
+def free_strains(structure: Structure, cell: bool | Sequence[bool]) -> np.ndarray:
     """The strains of a free cell, (s, 3, 3): symmetric, orthogonal to each other, and of periodic directions only.
 
     Args:
@@ -71,12 +76,14 @@ def free_strains(structure, cell):
     return np.array(pairs)
 
 
-def deform(structure, strain, displacements):
+def deform(structure: Structure, strain: AnyArray, displacements: AnyArray) -> Structure:
     """The structure with r = (r0 + u)(1 + strain), cell = cell0 (1 + strain)."""
     return structure.moved(structure.positions + displacements).strained(strain)
 
 
-def crystal(potential, structure, skin=0.6, what="this property"):
+def crystal(
+    potential: Potential, structure: StructureLike, skin: float = 0.6, what: str = "this property"
+) -> tuple[Structure, Neighbors]:
     """Potential, structure and a list with room for strains, checked to be a crystal with concrete values."""
     check_potential(potential)
     structure = Structure.of(structure)
@@ -85,14 +92,14 @@ def crystal(potential, structure, skin=0.6, what="this property"):
     return structure, checked_list(potential, structure, skin)
 
 
-def checked_list(potential, structure, skin):
+def checked_list(potential: Potential, structure: Structure, skin: float) -> Neighbors:
     """A list of a structure that is matter, periodic or not."""
     listed = checked_neighbors(potential, structure, skin=skin)
     check_distances(structure, listed, refuse=True)
     return listed
 
 
-def frozen(tree):
+def frozen(tree: PyTree) -> PyTree:
     """The tree with concrete values, also while it is being differentiated; a typed error under jit."""
     def value(leaf):
         found = concrete(leaf)
@@ -106,7 +113,7 @@ def frozen(tree):
     return jax.tree.map(value, tree)
 
 
-def symmetric_coordinates(structure):
+def symmetric_coordinates(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
     """Strains (s, 3, 3) and displacements (k, n, 3) that keep the symmetry of a structure; NumPy.
 
     Orthonormal, and without rigid motions. No strains of what is open along an axis: its cell is held.
@@ -131,12 +138,12 @@ def _invariant(fields, project):
     return basis[size > 1e-6].reshape(-1, *kept.shape[1:])
 
 
-def translations(n, dtype=np.float64):
+def translations(n: int, dtype: DTypeLike = np.float64) -> Array:
     """Projector on uniform displacements of n atoms, (3n, 3n)."""
     return jnp.kron(jnp.full((n, n), 1.0 / n, dtype), jnp.eye(3, dtype=dtype))
 
 
-def internal_response(force_constants, coupling):
+def internal_response(force_constants: Array, coupling: Array) -> Array:
     """How the atoms move along strains so that forces stay zero: -K^+ L, translations left out, (3n, s)."""
     n = force_constants.shape[0] // 3
     projector = translations(n, force_constants.dtype)
@@ -145,7 +152,7 @@ def internal_response(force_constants, coupling):
     return -linalg.solve(force_constants + stiff * projector, coupling - projector @ coupling)
 
 
-def require_stable(matrix, what):
+def require_stable(matrix: Array, what: str) -> None:
     """Refuse a concrete symmetric matrix with a negative eigenvalue beyond rounding."""
     values = concrete(matrix)
     if values is None:

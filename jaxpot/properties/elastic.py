@@ -1,6 +1,7 @@
 """Elastic constants: second derivatives of the energy by strain, ions relaxed."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,9 @@ import numpy as np
 
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core import linalg
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import (
     VOIGT,
     internal_response,
@@ -18,6 +20,7 @@ from jaxpot.properties.coordinates import (
 )
 from jaxpot.properties.crystal_axes import INDEPENDENT, CrystalAxes, crystal_axes
 from jaxpot.properties.second_order import route
+from jaxpot.typing import Array, ArrayLike, StructureLike
 
 CONVENTIONS = ("birch", "brugger", "energy")
 
@@ -27,7 +30,7 @@ def _constant(i, j):
 
 
 @pytree
-class ElasticConstants:
+class ElasticConstants(Node):
     """Stiffness matrix and what follows from it; all eV/A^3 (divide by `units.GPa`).
 
     voigt: (6, 6), order xx yy zz yz xz xy, engineering shear strains, in the Cartesian axes of the structure.
@@ -77,72 +80,72 @@ class ElasticConstants:
         return {name: getattr(standard, name) for name in INDEPENDENT[self.laue_class]}
 
     @property
-    def compliance(self):
+    def compliance(self) -> Array:
         """Inverse of the stiffness, (6, 6) A^3/eV."""
         return linalg.inverse(self.voigt)
 
     @property
-    def bulk_voigt(self):
+    def bulk_voigt(self) -> Array:
         """Voigt average: uniform strain."""
         return jnp.sum(self.voigt[:3, :3]) / 9.0
 
     @property
-    def bulk_reuss(self):
+    def bulk_reuss(self) -> Array:
         """Reuss average: uniform stress (the bulk modulus of the single crystal under hydrostatic pressure)."""
         return 1.0 / jnp.sum(self.compliance[:3, :3])
 
     @property
-    def bulk_hill(self):
+    def bulk_hill(self) -> Array:
         return 0.5 * (self.bulk_voigt + self.bulk_reuss)
 
     @property
-    def shear_voigt(self):
+    def shear_voigt(self) -> Array:
         c = self.voigt
         normal = c[0, 0] + c[1, 1] + c[2, 2] - c[0, 1] - c[0, 2] - c[1, 2]
         return (normal + 3.0 * (c[3, 3] + c[4, 4] + c[5, 5])) / 15.0
 
     @property
-    def shear_reuss(self):
+    def shear_reuss(self) -> Array:
         s = self.compliance
         normal = s[0, 0] + s[1, 1] + s[2, 2] - s[0, 1] - s[0, 2] - s[1, 2]
         return 15.0 / (4.0 * normal + 3.0 * (s[3, 3] + s[4, 4] + s[5, 5]))
 
     @property
-    def shear_hill(self):
+    def shear_hill(self) -> Array:
         return 0.5 * (self.shear_voigt + self.shear_reuss)
 
     @property
-    def young(self):
+    def young(self) -> Array:
         """Young's modulus of the isotropic polycrystal (Hill)."""
         k, g = self.bulk_hill, self.shear_hill
         return 9.0 * k * g / (3.0 * k + g)
 
     @property
-    def poisson(self):
+    def poisson(self) -> Array:
         """Poisson's ratio of the isotropic polycrystal (Hill)."""
         k, g = self.bulk_hill, self.shear_hill
         return (3.0 * k - 2.0 * g) / (6.0 * k + 2.0 * g)
 
     @property
-    def eigenvalues(self):
+    def eigenvalues(self) -> Array:
         """(6,) eigenvalues of the symmetrised stiffness in Mandel's (orthonormal) form; all positive where stable."""
         weight = jnp.sqrt(jnp.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], self.voigt.dtype))
         mandel = self.voigt * weight[:, None] * weight[None, :]
         return eigh(0.5 * (mandel + mandel.T))[0]
 
     @property
-    def stable(self):
+    def stable(self) -> Array:
         """() bool, Born's criterion: every homogeneous strain costs energy."""
         return self.eigenvalues[0] > 0
 
-    def young_along(self, direction):
+    def young_along(self, direction: ArrayLike) -> Array:
         """Young's modulus along a direction (3,): 1 / S'_11."""
         d = jnp.asarray(direction, self.voigt.dtype)
         d = d / jnp.linalg.norm(d)
         s = jnp.stack([d[i] * d[j] for i, j in VOIGT])
         return 1.0 / (s @ self.compliance @ s)
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure: the stiffness and Young's modulus by direction."""
         from jaxpot.report.elastic_plots import plot_elastic
 
@@ -150,7 +153,11 @@ class ElasticConstants:
 
 
 def elastic_constants(
-    potential, structure, relaxed=True, convention="birch", axes: CrystalAxes | None = None
+    potential: Potential,
+    structure: StructureLike,
+    relaxed: bool = True,
+    convention: str = "birch",
+    axes: CrystalAxes | None = None,
 ) -> ElasticConstants:
     """Elastic constants from exact second derivatives of the energy; ions follow the strain.
 

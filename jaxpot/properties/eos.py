@@ -1,20 +1,24 @@
 """The equation of state: energy against volume."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import evaluate_many
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.relax import relax
+from jaxpot.typing import AnyArray, ArrayLike, StructureLike
 
 
 @pytree
-class EquationOfState:
+class EquationOfState(Node):
     """volumes (n,) A^3 and energies (n,) eV of the cell; the fitted minimum: volume A^3, energy eV,
     bulk modulus eV/A^3, its first derivative by pressure (no unit) and its second, A^3/eV."""
 
@@ -26,7 +30,7 @@ class EquationOfState:
     bulk_derivative: jax.Array
     bulk_second: jax.Array
 
-    def curve(self, volumes):
+    def curve(self, volumes: AnyArray | float) -> AnyArray:
         """The fitted Birch-Murnaghan energy at other volumes, eV."""
         terms = self.volume, self.energy, self.bulk, self.bulk_derivative, self.bulk_second, volumes
         if not is_traced(terms):  # NumPy: a few numbers are not worth programs
@@ -36,14 +40,16 @@ class EquationOfState:
         fourth = bulk * second + (first - 4.0) * (first - 3.0) + 35.0 / 9.0
         return energy + 4.5 * volume * bulk * f**2 * (1.0 + (first - 4.0) * f + 0.75 * fourth * f**2)
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure of energies and fit."""
         from jaxpot.report.elastic_plots import plot_equation_of_state
 
         return plot_equation_of_state(self)
 
 
-def equation_of_state(potential, structure, strains=None, relaxed=True):
+def equation_of_state(
+    potential: Potential, structure: StructureLike, strains: ArrayLike | None = None, relaxed: bool = True
+) -> EquationOfState:
     """Energy at scaled volumes, fitted by the fourth-order Birch-Murnaghan form.
 
     E(V) = E0 + (9 V0 B / 2) f^2 [ 1 + (B' - 4) f + (3/4) (B B'' + (B' - 4)(B' - 3) + 35/9) f^2 ],

@@ -4,6 +4,7 @@ The arrangement is made from the crystal by integers (which atom, in which cell)
 when that is strained, with derivatives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -13,16 +14,18 @@ import numpy as np
 from jaxpot.core.data import counted, taken
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import is_traced, to_device
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import frozen
-from jaxpot.properties.relax import relax
+from jaxpot.properties.relax import Relaxation, relax
+from jaxpot.typing import Array, Number
 
 
 @pytree
-class Arrangement:
+class Arrangement(Node):
     """Atoms of a crystal, each in a cell of its own choice, moved, in a larger cell.
 
     sources: (n,) which atom of the crystal; shifts: (n, 3) integers, in which of its cells; lattice: (3, 3) integers,
@@ -37,7 +40,7 @@ class Arrangement:
     cells: int = static()
     pbc: tuple = static(default=(True, True, True))
 
-    def of(self, crystal):
+    def of(self, crystal: Structure) -> Structure:
         """The `Structure` that this makes of a crystal, differentiable by its positions and cell."""
         moves, known = self.moves, (self, crystal)
         if not is_traced(known):  # in NumPy: JAX would compile a dozen small programs
@@ -66,7 +69,7 @@ class Arrangement:
 
 
 @pytree
-class ExcessEnergy:
+class ExcessEnergy(Node):
     """What `vacancy_energy` and `surface_energy` return.
 
     energy: () eV of a vacancy, eV/A^2 of a surface (divide by `units.J_per_m2`); structure: the relaxed cell with the
@@ -77,9 +80,9 @@ class ExcessEnergy:
     energy: jax.Array
     structure: Structure
     arrangement: Arrangement
-    chemical_potential: jax.Array = None
+    chemical_potential: Number | None = None
 
-    def at(self, potential, crystal):
+    def at(self, potential: Potential, crystal: Structure) -> Array:
         """The energy of the same arrangement with another potential, or made of a strained crystal.
 
         At the relaxed arrangement the forces vanish, so to first order in potential and crystal this is the energy of
@@ -90,7 +93,13 @@ class ExcessEnergy:
         return _excess(potential, crystal, self.arrangement, self.chemical_potential)
 
 
-def excess_energy(potential, crystal, arrangement, chemical_potential, relaxation):
+def excess_energy(
+    potential: Potential,
+    crystal: Structure,
+    arrangement: Arrangement,
+    chemical_potential: Number | None,
+    relaxation: "Relaxed | None",
+) -> ExcessEnergy:
     """`ExcessEnergy` of an arrangement, its atoms at rest in the cell as it is.
 
     Derivatives by potential and crystal are those at the relaxed arrangement (see `ExcessEnergy.at`).
@@ -120,13 +129,13 @@ class Relaxed:
     starts: tuple
     rattle: float
     fmax: float
-    steps: int
-    callback: object
+    steps: int | None
+    callback: Callable[..., object] | None
 
     def __post_init__(self):
         as_number(self.rattle, "rattle", "a length in A")
 
-    def lowest(self, potential, ideal):
+    def lowest(self, potential: Potential, ideal: Structure) -> Relaxation:
         """`Relaxation` of the lowest minimum.
 
         Raises:

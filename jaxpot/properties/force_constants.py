@@ -1,29 +1,35 @@
 """Force constants between the atoms of a cell and those of others."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import require_concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
+from jaxpot.core.structure import Structure
+from jaxpot.properties.site_hessians import SiteHessians
+from jaxpot.typing import AnyArray, Array, ArrayLike
 
 
 @pytree
-class ForceConstants:
+class ForceConstants(Node):
     """values (nR, n, 3, n, 3) eV/A^2: d2E / du_a(0) du_b(R); cells (nR, 3) integers R; masses (n,) amu."""
 
     values: jax.Array
-    cells: jax.Array
+    cells: AnyArray
     masses: jax.Array
 
-    def fourier(self, q) -> jax.Array:
+    def fourier(self, q: ArrayLike) -> jax.Array:
         """sum_R Phi_ab(R) exp(2 pi i q.R) for fractional q (..., 3): (..., 3n, 3n) complex eV/A^2."""
         q = jnp.asarray(q, self.values.dtype)
         phase = jnp.exp(2j * jnp.pi * (q @ self.cells.T.astype(self.values.dtype)))
         n = 3 * self.masses.shape[0]
         return (phase @ self.values.reshape(-1, n * n)).reshape(*q.shape[:-1], n, n)
 
-    def dynamical_matrix(self, q) -> jax.Array:
+    def dynamical_matrix(self, q: ArrayLike) -> jax.Array:
         """D(q) for fractional q (..., 3): (..., 3n, 3n) complex, 1/time^2 in internal units."""
         return mass_weighted(self.fourier(q), self.masses)
 
@@ -35,14 +41,14 @@ class ForceConstants:
         return ForceConstants(summed, jnp.asarray(cells), self.masses)
 
 
-def mass_weighted(matrices, masses) -> jax.Array:
+def mass_weighted(matrices: Array, masses: Array) -> jax.Array:
     """Hermitian matrices (..., 3n, 3n) divided by sqrt(m_a m_b)."""
     weight = jnp.repeat(1.0 / jnp.sqrt(masses), 3)
     matrices = matrices * weight[:, None] * weight
     return 0.5 * (matrices + jnp.conj(jnp.swapaxes(matrices, -1, -2)))
 
 
-def cell_index(listed) -> tuple[np.ndarray, np.ndarray]:
+def cell_index(listed: Neighbors) -> tuple[np.ndarray, np.ndarray]:
     """The lattice vectors R that couple, (nR, 3), and where each pair of a row belongs, (m, K+1, K+1); NumPy."""
     shifts = require_concrete(listed.shifts, "the neighbour list", "build it outside of jit").astype(np.int64)
     filled = np.arange(listed.capacity) < np.asarray(listed.counts)[:, None]
@@ -53,7 +59,7 @@ def cell_index(listed) -> tuple[np.ndarray, np.ndarray]:
     return cells.astype(np.int32), index.reshape(between.shape[:3]).astype(np.int32)
 
 
-def fold(sites, masses, cells, index) -> ForceConstants:
+def fold(sites: SiteHessians, masses: Array, cells: AnyArray, index: AnyArray) -> ForceConstants:
     """Sum site Hessians into force constants between cells.
 
     Args:
@@ -68,19 +74,19 @@ def fold(sites, masses, cells, index) -> ForceConstants:
 
 
 @pytree
-class NearestImages:
+class NearestImages(Node):
     """Where the atoms of a supercell are as seen from the home cell: pairs belong to their nearest images.
 
     cells (nR, 3) integers; index (images, choices) cells of the choices; share (images, choices, n, n): several images
     at the same distance have equal shares.
     """
 
-    cells: jax.Array
-    index: jax.Array
-    share: jax.Array
+    cells: AnyArray
+    index: AnyArray
+    share: AnyArray
 
 
-def nearest_images(structure, repeats) -> NearestImages:
+def nearest_images(structure: Structure, repeats: Sequence[int]) -> NearestImages:
     """`NearestImages` of a concrete structure, in a supercell of `repeats` (three integers); NumPy."""
     cell, positions = (
         np.asarray(require_concrete(array, name, "call it outside of jit"))
@@ -99,7 +105,7 @@ def nearest_images(structure, repeats) -> NearestImages:
     return NearestImages(cells.astype(np.int32), index.reshape(candidates.shape[:2]).astype(np.int32), share)
 
 
-def of_images(blocks, images: NearestImages, masses) -> ForceConstants:
+def of_images(blocks: Array, images: NearestImages, masses: Array) -> ForceConstants:
     """Force constants from second derivatives in a supercell.
 
     Args:

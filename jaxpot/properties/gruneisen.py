@@ -1,25 +1,29 @@
 """Grueneisen parameters: how phonon frequencies change with strain."""
 
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, internal_response, require_stable, symmetric_coordinates
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.modes import signed_frequency, zero_modes
 from jaxpot.properties.phonons import wave_vectors
 from jaxpot.properties.second_order import route
+from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
 _FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of a neighbour at its cutoff, of rounding
 
 
 @pytree
-class Gruneisen:
+class Gruneisen(Node):
     """Mode Grueneisen parameters gamma (..., 3n) at q (..., 3), in the order of frequencies (..., 3n).
 
     Within a degenerate subspace they are those that the strain lifts it into, the largest first. NaN marks
@@ -32,7 +36,7 @@ class Gruneisen:
 
 
 @pytree
-class GruneisenBands:
+class GruneisenBands(Node):
     """`Gruneisen` along a path, with distances (nq,) 1/A, ticks and labels of special points."""
 
     q: jax.Array
@@ -42,14 +46,20 @@ class GruneisenBands:
     ticks: tuple = static()
     labels: tuple = static()
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_gruneisen
 
         return plot_gruneisen(self)
 
 
-def gruneisen(potential, structure, q, strain=None, differences=False):
+def gruneisen(
+    potential: Potential,
+    structure: StructureLike,
+    q: ArrayLike,
+    strain: ArrayLike | None = None,
+    differences: bool = False,
+) -> Gruneisen:
     """Mode Grueneisen parameters, with the internal displacements that go with the strain.
 
     gamma = -d ln(nu) / d ln(V) = -(1 / 2 w2) e^H (dD/dx) e
@@ -71,15 +81,17 @@ def gruneisen(potential, structure, q, strain=None, differences=False):
     References:
         K. Brugger, Generalized Grueneisen parameters in the anisotropic Debye model, Phys. Rev. 137, A1826 (1965).
     """
-    q = wave_vectors(q)
-    flat = q.reshape(-1, 3)
+    at = wave_vectors(q)
+    flat = at.reshape(-1, 3)
     matrices, change = strain_derivative(potential, structure, flat, strain, differences)
     frequencies, gamma = mode_parameters(matrices, change, jnp.asarray(zero_modes(flat)))
-    shape = (*q.shape[:-1], -1)
-    return Gruneisen(q, frequencies.reshape(shape), gamma.reshape(shape))
+    shape = (*at.shape[:-1], -1)
+    return Gruneisen(at, frequencies.reshape(shape), gamma.reshape(shape))
 
 
-def gruneisen_bands(potential, structure, path=None, points=100):
+def gruneisen_bands(
+    potential: Potential, structure: StructureLike, path: str | Sequence | None = None, points: int = 100
+) -> GruneisenBands:
     """Mode Grueneisen parameters along a path through the Brillouin zone (`GruneisenBands`)."""
     structure = Structure.of(structure)
     route = io.band_path(structure, points=points, path=path)
@@ -90,7 +102,13 @@ def gruneisen_bands(potential, structure, path=None, points=100):
     )
 
 
-def strain_derivative(potential, structure, q, strain=None, differences=False):
+def strain_derivative(
+    potential: Potential,
+    structure: StructureLike,
+    q: AnyArray,
+    strain: ArrayLike | None = None,
+    differences: bool = False,
+) -> tuple[Array, Array]:
     """D(q) and its derivative along a strain, ions following: two arrays (nq, 3n, 3n)."""
     dilation = strain is None
     strain = jnp.eye(3) / 3.0 if dilation else jnp.asarray(strain, float)
@@ -147,7 +165,7 @@ def _along_strain(potential, structure, way, q, strain, response):
 
 
 @jax.jit
-def mode_parameters(matrices, change, zeros):
+def mode_parameters(matrices: Array, change: Array, zeros: Array) -> tuple[Array, Array]:
     """Frequencies and Grueneisen parameters (nq, 3n) of D(q) and its derivative along a strain."""
     def one(matrix, change, zeros):
         w2, vectors = eigh(matrix)

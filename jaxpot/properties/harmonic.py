@@ -1,13 +1,17 @@
 """Harmonic thermodynamics of a crystal: sums over phonons on a mesh of wave vectors."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.precision import concrete
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.modes import (
     check_stable,
     mode_energy,
@@ -18,10 +22,11 @@ from jaxpot.properties.modes import (
 )
 from jaxpot.properties.phonons import dynamical_matrix, mesh_points
 from jaxpot.properties.trace_functions import mesh_average
+from jaxpot.typing import AnyArray, Array, ArrayLike, Mesh, StructureLike
 
 
 @pytree
-class Harmonic:
+class Harmonic(Node):
     """At temperatures (t,) K, per cell: free_energy and energy (t,) eV, entropy and heat_capacity (t,) eV/K.
 
     The static energy of the crystal is not included; the zero-point energy is.
@@ -33,14 +38,20 @@ class Harmonic:
     entropy: jax.Array
     heat_capacity: jax.Array
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_harmonic
 
         return plot_harmonic(self)
 
 
-def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=None) -> Harmonic:
+def harmonic(
+    potential: Potential,
+    structure: StructureLike,
+    temperatures: ArrayLike,
+    mesh: Mesh = (12, 12, 12),
+    supercell: Sequence[int] | None = None,
+) -> Harmonic:
     """Free energy, energy, entropy and heat capacity of the harmonic crystal.
 
     F = sum_q w_q tr f(D(q)),  f(w2) = hbar w / 2 + kT log(1 - exp(-hbar w / kT))
@@ -65,15 +76,15 @@ def harmonic(potential, structure, temperatures, mesh=(12, 12, 12), supercell=No
     return Harmonic(temperatures, *values)
 
 
-def check_temperatures(temperatures):
+def check_temperatures(temperatures: ArrayLike) -> Array:
     """Temperatures as a (t,) array of finite numbers that are not negative."""
     given = np.atleast_1d(np.asarray(temperatures, float))
     if given.ndim != 1 or not np.isfinite(given).all() or (given < 0).any():
-        raise DataError(f"temperatures must be finite and not negative, in K; got {temperatures}")
+        raise DataError(f"temperatures must be finite and not negative, in K; got {given}")
     return jnp.asarray(given)
 
 
-def require_real_modes(matrices, q, exclude):
+def require_real_modes(matrices: Array, q: AnyArray, exclude: AnyArray) -> None:
     """A typed error for imaginary modes, where the matrices are concrete."""
     values = concrete(matrices)
     if values is not None:

@@ -7,8 +7,9 @@ import numpy as np
 
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.graph import connect
+from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotWarning
-from jaxpot.potentials.base import addends
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.eam import EAM
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.meam import MEAM
@@ -20,7 +21,7 @@ ANALYTIC = 3  # continuous derivatives that a potential must have for its third 
 _JUMPS = {-1: "energies", 0: "forces", 1: "second derivatives (force constants)"}
 
 
-def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
+def warn_of_kinks(potential: Potential, structure: Structure, strain: float, consequence: str, stacklevel: int) -> None:
     """Warn, by neighbour shell, where differences over this strain cross a kink of the potential."""
     name = type(potential).__name__
     if potential.kinks is None:
@@ -36,7 +37,7 @@ def warn_of_kinks(potential, structure, strain, consequence, stacklevel):
     warnings.warn(f"{reason}: {consequence}{remedy and f'; {remedy}'}", JaxpotWarning, stacklevel=stacklevel + 1)
 
 
-def how_to_smooth(potential):
+def how_to_smooth(potential: Potential) -> str:
     """Words that say how to make the tables of a potential smooth; "" where `smoothed` does not apply."""
     terms = [term for _, term in addends(potential)]
     if any(isinstance(term, MEAM) for term in terms) or not any(isinstance(term, EAM | Glue) for term in terms):
@@ -44,11 +45,11 @@ def how_to_smooth(potential):
     return "jp.smoothed(potential), on the command line --smooth, replaces its tables by smooth curves"
 
 
-def shells_near(potential, structure, strain):
+def shells_near(potential: Potential, structure: Structure, strain: float) -> list[tuple[float, float]]:
     """(distance of a neighbour shell, kink) in A, where a strain of this size takes the one to the other."""
     with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
         structure = frozen(structure)
         listed = checked_neighbors(potential, structure, skin=2.0 * strain * potential.cutoff)
         graph = connect(structure, listed)
         distances = np.unique(np.round(np.asarray(graph.distances)[np.asarray(graph.filled)], 4))
-    return [(float(r), kink) for kink in potential.kinks for r in distances if abs(r - kink) <= strain * r]
+    return [(float(r), kink) for kink in potential.kinks or () for r in distances if abs(r - kink) <= strain * r]

@@ -19,14 +19,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.graph import connect
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.structure import Structure
 from jaxpot.observables.edges import seen_by
 from jaxpot.potentials.base import cast
-from jaxpot.potentials.message_passing import inputs_of, layers
+from jaxpot.potentials.message_passing import MessagePassing, inputs_of, layers
+from jaxpot.typing import Array
 
 _BATCH = 2_000_000  # numbers in the states of neighbours of all waves that are computed at once
 
 
-def wave_matrices(potential, structure, listed, q) -> jax.Array:
+def wave_matrices(potential: MessagePassing, structure: Structure, listed: Neighbors, q: Array) -> jax.Array:
     """Second derivatives d2E / du_a(0) du_b(R) exp(2 pi i q.R), summed over R; (nq, 3n, 3n) complex eV/A^2.
 
     Args:

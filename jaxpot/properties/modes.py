@@ -8,8 +8,9 @@ those of the formula, by JAX; they are finite down to T = 0 and nothing overflow
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.precision import concrete
+from jaxpot.core.precision import require_concrete
 from jaxpot.errors import ConvergenceError
+from jaxpot.typing import AnyArray, Array
 from jaxpot.units import THz, hbar, kB
 
 # hbar w / kT above which exp(-hbar w / kT) counts as zero (1e-35), so that nothing overflows as T -> 0.
@@ -18,7 +19,7 @@ _COLD = 80.0
 _ZERO = 1e-6
 
 
-def mode_free_energy(w2, temperature):
+def mode_free_energy(w2: Array, temperature: Array) -> Array:
     """Helmholtz free energy of a harmonic oscillator, F = hbar w / 2 + kT log(1 - exp(-hbar w / kT)).
 
     Args:
@@ -33,7 +34,7 @@ def mode_free_energy(w2, temperature):
     return 0.5 * quantum + jnp.where(cold, 0.0, kB * temperature * _log1mexp(x))
 
 
-def mode_energy(w2, temperature):
+def mode_energy(w2: Array, temperature: Array) -> Array:
     """Internal energy of a harmonic oscillator, E = F + TS = hbar w (1/2 + n), n = 1/(exp(hbar w / kT) - 1).
 
     Args:
@@ -48,7 +49,7 @@ def mode_energy(w2, temperature):
     return quantum * (0.5 + jnp.where(cold, 0.0, 1.0 / jnp.expm1(x)))
 
 
-def mode_entropy(w2, temperature):
+def mode_entropy(w2: Array, temperature: Array) -> Array:
     """Entropy of a harmonic oscillator, S = -dF/dT = k ( x n - log(1 - exp(-x)) ), x = hbar w / kT.
 
     Args:
@@ -62,7 +63,7 @@ def mode_entropy(w2, temperature):
     return jnp.where(cold, 0.0, kB * (x / jnp.expm1(x) - _log1mexp(x)))
 
 
-def mode_heat_capacity(w2, temperature):
+def mode_heat_capacity(w2: Array, temperature: Array) -> Array:
     """Heat capacity of a harmonic oscillator, C = T dS/dT = k ( (x/2) / sinh(x/2) )^2, x = hbar w / kT.
 
     Args:
@@ -87,14 +88,14 @@ def _log1mexp(x):
     return jnp.where(x < 0.7, jnp.log(-jnp.expm1(-x)), jnp.log1p(-jnp.exp(-x)))
 
 
-def signed_frequency(w2):
+def signed_frequency(w2: Array) -> Array:
     """Ordinary frequency sign(w2) sqrt(|w2|) / 2 pi of squared angular ones: imaginary ones as negative numbers."""
     size = jnp.abs(w2)
     root = jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1.0)), 0.0)  # no infinite slope at zero
     return jnp.sign(w2) * root / (2.0 * jnp.pi)
 
 
-def zero_modes(q_points):
+def zero_modes(q_points: AnyArray) -> np.ndarray:
     """How many modes have zero frequency at each q: the 3 translations at Gamma and its lattice images.
 
     Args:
@@ -107,7 +108,7 @@ def zero_modes(q_points):
     return np.where(np.all(np.abs(q_points - np.round(q_points)) < 1e-10, axis=-1), 3, 0)
 
 
-def check_stable(w2, q_points, exclude=0, tolerance=1e-10):
+def check_stable(w2: AnyArray, q_points: AnyArray, exclude: int | AnyArray = 0, tolerance: float = 1e-10) -> None:
     """Refuse spectra that have no harmonic thermodynamics: imaginary modes, and zero modes that are counted.
 
     Args:
@@ -119,7 +120,8 @@ def check_stable(w2, q_points, exclude=0, tolerance=1e-10):
     Raises:
         ConvergenceError: an imaginary or an uncounted zero mode, with its q and frequency.
     """
-    w2, q_points = np.atleast_2d(concrete(w2)), np.atleast_2d(concrete(q_points))
+    known = [require_concrete(a, "a spectrum", "look at it outside of jit") for a in (w2, q_points)]
+    w2, q_points = map(np.atleast_2d, known)
     scale = np.abs(w2).max(initial=0.0)
     exclude = np.broadcast_to(np.asarray(exclude), w2.shape[:1])
     excluded = np.arange(w2.shape[1]) < exclude[:, None]

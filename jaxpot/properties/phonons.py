@@ -15,6 +15,8 @@ References:
 """
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,17 +25,19 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core.precision import host_float, is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import full_mesh, reduced_mesh
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.modes import signed_frequency
-from jaxpot.properties.second_order import route
+from jaxpot.properties.second_order import SecondOrder, route
+from jaxpot.typing import AnyArray, Array, ArrayLike, Mesh, Number, StructureLike
 
 
 @pytree
-class Phonons:
+class Phonons(Node):
     """q (..., 3) fractional; frequencies (..., 3n) ascending, imaginary ones as negative numbers, internal
     units (divide by `units.THz`); eigenvectors (..., 3n, 3n), columns, mass-weighted and orthonormal, with
     phases of lattice vectors (exp(2 pi i q.R), not of positions)."""
@@ -44,7 +48,7 @@ class Phonons:
 
 
 @pytree
-class PhononBands:
+class PhononBands(Node):
     """Frequencies (nq, 3n) along a path: q (nq, 3), distances (nq,) 1/A, ticks and labels of special points."""
 
     q: jax.Array
@@ -53,7 +57,7 @@ class PhononBands:
     ticks: tuple = static()
     labels: tuple = static()
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_bands
 
@@ -61,7 +65,7 @@ class PhononBands:
 
 
 @pytree
-class PhononDos:
+class PhononDos(Node):
     """Density of states: density (m,) modes per unit frequency and cell (integrates to 3n) at frequencies (m,).
 
     width: () standard deviation of the Gaussians that it is made of.
@@ -71,14 +75,16 @@ class PhononDos:
     density: jax.Array
     width: jax.Array
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_dos
 
         return plot_dos(self)
 
 
-def force_constants(potential, structure, supercell=None) -> ForceConstants:
+def force_constants(
+    potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None
+) -> ForceConstants:
     """Force constants of a crystal.
 
     Args:
@@ -91,7 +97,9 @@ def force_constants(potential, structure, supercell=None) -> ForceConstants:
     return _at_rest(potential, structure, supercell).force_constants()
 
 
-def dynamical_matrix(potential, structure, q, supercell=None) -> jax.Array:
+def dynamical_matrix(
+    potential: Potential, structure: StructureLike, q: ArrayLike, supercell: Sequence[int] | None = None
+) -> jax.Array:
     """The mass-weighted dynamical matrix D(q), (..., 3n, 3n) complex, internal units.
 
     Args:
@@ -117,7 +125,9 @@ def _at_rest(potential, structure, supercell):
     return second
 
 
-def phonons(potential, structure, q, supercell=None) -> Phonons:
+def phonons(
+    potential: Potential, structure: StructureLike, q: ArrayLike, supercell: Sequence[int] | None = None
+) -> Phonons:
     """Frequencies and eigenvectors at wave vectors q (..., 3), fractional (`Phonons`).
 
     Frequencies are ordinary ones (not angular): `result.frequencies / jp.units.THz`. They are differentiable
@@ -130,19 +140,25 @@ def phonons(potential, structure, q, supercell=None) -> Phonons:
 
 
 @jax.jit
-def phonons_of(second, q) -> Phonons:
+def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     """`phonons` of a `SecondOrder`."""
     return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
 
 
-def frequencies_of(matrix):
+def frequencies_of(matrix: Array) -> tuple[Array, Array]:
     """Signed frequencies nu = sign(w2) sqrt(|w2|) / 2 pi, ascending, and eigenvectors."""
     size = matrix.shape[-1]
     w2, vectors = jax.vmap(eigh)(matrix.reshape(-1, size, size))
     return signed_frequency(w2.reshape(matrix.shape[:-1])), vectors.reshape(matrix.shape)
 
 
-def phonon_bands(potential, structure, path=None, points=100, supercell=None):
+def phonon_bands(
+    potential: Potential,
+    structure: StructureLike,
+    path: str | Sequence | None = None,
+    points: int = 100,
+    supercell: Sequence[int] | None = None,
+) -> PhononBands:
     """Frequencies along a path through the Brillouin zone (`PhononBands`).
 
     Args:
@@ -159,7 +175,14 @@ def phonon_bands(potential, structure, path=None, points=100, supercell=None):
     )
 
 
-def phonon_dos(potential, structure, mesh=(20, 20, 20), frequencies=None, width=None, supercell=None):
+def phonon_dos(
+    potential: Potential,
+    structure: StructureLike,
+    mesh: Mesh = (20, 20, 20),
+    frequencies: AnyArray | None = None,
+    width: Number | None = None,
+    supercell: Sequence[int] | None = None,
+) -> PhononDos:
     """Phonon density of states on a symmetry-reduced mesh, with Gaussian broadening (`PhononDos`).
 
     Args:
@@ -188,15 +211,16 @@ def _histogram(found, weights, frequencies, width):
     return jax.lax.map(one, frequencies, batch_size=64)
 
 
-def mesh_points(structure, mesh, symmetry=True):
+def mesh_points(structure: Structure, mesh: Mesh, symmetry: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Wave vectors and weights of a mesh (a number or three), reduced by symmetry unless told not to."""
-    mesh = (mesh,) * 3 if np.ndim(mesh) == 0 else tuple(int(m) for m in mesh)
-    if len(mesh) != 3 or min(mesh) < 1:
-        raise DataError(f"mesh: expected three positive integers, got {mesh}")
-    return reduced_mesh(structure, mesh) if symmetry else full_mesh(mesh)
+    given: Any = mesh
+    points = (given,) * 3 if np.ndim(given) == 0 else tuple(int(m) for m in given)
+    if len(points) != 3 or min(points) < 1:
+        raise DataError(f"mesh: expected three positive integers, got {points}")
+    return reduced_mesh(structure, points) if symmetry else full_mesh(points)
 
 
-def wave_vectors(q):
+def wave_vectors(q: ArrayLike) -> Any:
     """Fractional wave vectors, checked."""
     q = jnp.asarray(q, float) if is_traced(q) else host_float(q, "q")
     if q.shape[-1:] != (3,):

@@ -5,6 +5,7 @@ at the minimum of the static energy (`_Jets`); the derivatives of F(e, T) = E(e)
 of the expansion.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import jax
@@ -14,9 +15,11 @@ import numpy as np
 from jaxpot.basis.hermitian import eigh
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced, to_device
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
+from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, frozen, symmetric_coordinates
 from jaxpot.properties.gruneisen import mode_parameters
 from jaxpot.properties.harmonic import require_real_modes
@@ -25,6 +28,7 @@ from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_m
 from jaxpot.properties.phonons import mesh_points
 from jaxpot.properties.second_order import jitted_blocks, route
 from jaxpot.properties.trace_functions import mesh_average
+from jaxpot.typing import Array, ArrayLike, Mesh, Number
 
 _SKIN = 0.4  # A
 _TOLERANCE = 1e-11  # strain
@@ -36,7 +40,9 @@ _OR_ROUGH = {True: "", False: ", or the potential jumps there (a neighbour shell
 class QuasiHarmonic:
     """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
 
-    def __init__(self, potential, structure, mesh, smooth, step, pressure):
+    def __init__(
+        self, potential: Potential, structure: Structure, mesh: Mesh, smooth: bool, step: float, pressure: Number
+    ) -> None:
         self.potential, self.smooth, self.step, self.pressure = potential, smooth, step, pressure
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
@@ -48,7 +54,7 @@ class QuasiHarmonic:
         self.q = np.asarray(q)
         self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
 
-    def jets(self, potential, structure):
+    def jets(self, potential: Potential, structure: Structure) -> "_Jets":
         """Static enthalpy and dynamical matrices around a structure, to second order in the strains."""
         found = self.energy_jets(potential, structure)
         if not self.pressure:
@@ -56,7 +62,7 @@ class QuasiHarmonic:
         slope, curvature = _work(self.pressure, structure, self.strains)
         return found.replace(slope=found.slope + slope, curvature=found.curvature + curvature)
 
-    def energy_jets(self, potential, structure):
+    def energy_jets(self, potential: Potential, structure: Structure) -> "_Jets":
         """Static energy and dynamical matrices around a structure, to second order in the strains."""
         path = (potential, structure, self.listed, self.strains, self.moves)
         if self.smooth:
@@ -74,7 +80,7 @@ class QuasiHarmonic:
             static = blocks.slope, blocks.by_strain
         return _Jets(*static, *_polynomial(fit, samples, len(self.strains)))
 
-    def minimum(self, structure, temperature):
+    def minimum(self, structure: Structure, temperature: Number) -> "tuple[Structure, _Jets]":
         """The structure at the minimum of the free energy, by Newton's method (concrete), and the jets around it."""
         for _ in range(_STEPS):
             jets = self.jets(self.fixed, structure)
@@ -93,7 +99,7 @@ class QuasiHarmonic:
             f"beyond its limit of stability{_OR_ROUGH[self.smooth]}" + "".join(f"; {r}" for r in remedies if r)
         )
 
-    def foreseen(self, structure, rows, temperatures):
+    def foreseen(self, structure: Structure, rows: Sequence, temperatures: ArrayLike) -> Structure:
         """About the structure at the last of the temperatures, from the one before and the expansion so far.
 
         By the second-order rule of Adams and Bashforth: a good start saves half of Newton's steps.
@@ -107,13 +113,15 @@ class QuasiHarmonic:
         basis = np.asarray(self.strains).reshape(len(self.strains), -1)
         return self.moved(structure, np.linalg.lstsq(basis.T, ahead * slope.ravel(), rcond=None)[0])
 
-    def explain(self, structure):
+    def explain(self, structure: Structure) -> None:
         """Name the imaginary mode behind a free energy that is not a number."""
         matrices = self.way.at(self.fixed, structure).dynamical_matrix(self.mesh[0])
         require_real_modes(matrices, self.q, self.mesh[2])
         raise ConvergenceError("the free energy is not finite: the neighbour list or the crystal has broken down")
 
-    def row(self, structure, temperature, method, jets=None):
+    def row(
+        self, structure: Structure, temperature: Number, method: str, jets: "_Jets | None" = None
+    ) -> tuple[Array, ...]:
         """Cell, volume, alpha, tensor, bulk modulus, heat capacities and gamma at one state, with jets around it."""
         jets = self.jets(self.fixed, structure) if jets is None else jets
         found = _derivatives(jets, temperature, *self.mesh[1:], vibrating=method != "gruneisen_v0")
@@ -122,7 +130,7 @@ class QuasiHarmonic:
         mixed = found.mixed if method == "free_energy" else _mixed_from_modes(jets, temperature, *self.mesh[1:])
         return _describe(found, mixed, structure, temperature, self.strains)
 
-    def traced_row(self, structure, temperature, method):
+    def traced_row(self, structure: Structure, temperature: Number, method: str) -> tuple[Array, ...]:
         """The same as a function of the potential, with the state that follows: de/dp = -(d2F/de de)^-1 d2F/de dp."""
         jets, vibrating = self.jets(self.potential, structure), method != "gruneisen_v0"
         fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=vibrating)
@@ -140,13 +148,13 @@ class QuasiHarmonic:
             row = jax.tree.map(lambda r, a, b, x=size: r + x * (a - b) / (2.0 * _NEAR), row, ahead, behind)
         return row
 
-    def moved(self, structure, e):
+    def moved(self, structure: Structure, e: ArrayLike) -> Structure:
         """The structure strained by e, ions following."""
         return _moved(self.fixed, structure, jnp.asarray(e), self.listed, self.strains, self.moves)
 
 
 @pytree
-class _Jets:
+class _Jets(Node):
     """To second order in the strains e (m,): energy slope (m,), curvature (m, m) of E(e), eV; the dynamical
     matrices D (nq, N, N), their first (nq, N, N, m) and second derivatives (nq, N, N, m, m)."""
 
@@ -158,7 +166,7 @@ class _Jets:
 
 
 @pytree
-class _Derivatives:
+class _Derivatives(Node):
     gradient: jax.Array  # dF/de (m,)
     second: jax.Array  # d2F/de de (m, m)
     mixed: jax.Array  # d2F/de dT (m,)

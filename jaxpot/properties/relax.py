@@ -1,5 +1,7 @@
 """Relaxation of atoms and cell, differentiable with respect to the potential."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,18 +9,20 @@ import numpy as np
 from jaxpot.checks import check_distances, checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, free_strains, frozen
 from jaxpot.properties.search import Search
+from jaxpot.typing import Number, StructureLike
 
 _SKIN = 0.8  # A
 
 
 @pytree
-class Relaxation:
+class Relaxation(Node):
     """What `relax` returns.
 
     structure: the relaxed structure; energy () eV, without the work of the pressure; fmax () the largest
@@ -33,7 +37,16 @@ class Relaxation:
     steps: int = static()
 
 
-def relax(potential, structure, cell=False, pressure=0.0, fmax=1e-6, steps=None, symmetry=True, callback=None):
+def relax(
+    potential: Potential,
+    structure: StructureLike,
+    cell: bool | Sequence[bool] = False,
+    pressure: Number = 0.0,
+    fmax: float = 1e-6,
+    steps: int | None = None,
+    symmetry: bool = True,
+    callback: Callable[..., object] | None = None,
+) -> Relaxation:
     """Move atoms (and cell) to the nearest minimum of the enthalpy E + pressure * V, by preconditioned L-BFGS.
 
     Differentiable with respect to the potential, and to the fixed cell, by the implicit function theorem:

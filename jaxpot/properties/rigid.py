@@ -1,16 +1,19 @@
 """Rigid motions: the displacements of a structure that cost no energy, whatever the potential."""
 
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.precision import is_traced, require_concrete
+from jaxpot.core.structure import Structure
+from jaxpot.typing import AnyArray, ArrayLike
 
 # Of the motion of the outermost atom, root mean square: a rotation that moves the atoms by less is none (about the axis
 # of a linear molecule), and atoms that it moves by less are held.
 _STILL = 1e-3
 
 
-def rigid_motions(structure, fixed=()):
+def rigid_motions(structure: Structure, fixed: ArrayLike = ()) -> tuple[AnyArray, AnyArray]:
     """Translations and rotations that keep the energy, and fixed atoms where they are.
 
     All three translations; rotations of what is open along all axes (none of an atom, two of a linear molecule, else

@@ -6,14 +6,20 @@ References:
     (2016).
 """
 
+from collections.abc import Callable, Sequence
+
 import jax
 import numpy as np
 
 from jaxpot.checks import checked_neighbors, round_atoms
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import to_device
+from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import evaluate, evaluate_by_strain
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import Array, Number
 
 _FEW = 16  # atoms
 _MANY = 3000  # atoms, whose metric is a matrix of 72 MB
@@ -39,20 +45,22 @@ class Search:
         symmetry: keep the space group of the start.
     """
 
-    def __init__(self, potential, start, strains, pressure, symmetry):
+    def __init__(
+        self, potential: Potential, start: Structure, strains: np.ndarray, pressure: Number, symmetry: bool
+    ) -> None:
         self.potential, self.start, self.strains, self.pressure = potential, start, strains, pressure
         self.group = space_group(start) if symmetry else None
         self.n = len(start)
         self.size = round_atoms(self.n)
         self.length = 2.0 * max(self.n, 1) ** 0.5  # A
-        self.listed = None
+        self.listed: Neighbors | None = None
         self.count = 0
 
-    def split(self, z):
+    def split(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         u = z[: 3 * self.n].reshape(self.n, 3)
         return np.tensordot(z[3 * self.n:] / self.length, self.strains, 1), u
 
-    def evaluate(self, z):
+    def evaluate(self, z: np.ndarray) -> tuple[float, np.ndarray, float]:
         """Enthalpy (eV), its gradient by z, and the residual that is compared with fmax."""
         strain, u = self.split(z)
         deformation = np.eye(3) + strain
@@ -64,8 +72,8 @@ class Search:
         )
         value, forces, pull = self.evaluate_structure(now)
         if self.group is not None:
-            forces = self.group.symmetrize_vectors(forces)
-            pull = self.group.symmetrize_tensor(pull)
+            forces = np.asarray(self.group.symmetrize_vectors(forces))
+            pull = np.asarray(self.group.symmetrize_tensor(pull))
         by_displacement = -forces @ deformation.T
         gradient = np.zeros_like(z)
         gradient[: 3 * self.n] = by_displacement.ravel()
@@ -80,7 +88,7 @@ class Search:
         self.count += 1
         return value, gradient, residual
 
-    def evaluate_structure(self, now):
+    def evaluate_structure(self, now: Structure) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy, forces (n, 3) and dE/dstrain (3, 3)."""
         padded = now.padded(self.size)
         extent = self.potential.extent()
@@ -97,13 +105,15 @@ class Search:
         pull = result.stress * abs(np.linalg.det(np.asarray(now.cell))) if len(self.strains) else np.zeros((3, 3))
         return float(result.energy), result.forces[: self.n], pull
 
-    def metric(self):
+    def metric(self) -> Callable[[np.ndarray], np.ndarray]:
         """A function of gradients that about undoes second derivatives, up to a factor."""
-        if not _FEW < self.n <= _MANY:
+        if not _FEW < self.n <= _MANY or self.listed is None:
             return lambda gradient: gradient
         return PairMetric(self.start, self.listed, self.strains / self.length)
 
-    def run(self, fmax, steps, callback):
+    def run(
+        self, fmax: float, steps: int | None, callback: Callable[..., object] | None
+    ) -> tuple[Array, Array, float, float, int]:
         """Strain, displacements, enthalpy, residual and number of evaluations at the end.
 
         Args:
@@ -114,7 +124,8 @@ class Search:
         value, gradient, residual = self.evaluate(z)
         if not np.isfinite(value):
             raise ConvergenceError(f"the energy of the starting structure is {value}")
-        metric, history, scale = self.metric(), [], 1.0 / 30.0
+        metric, scale = self.metric(), 1.0 / 30.0
+        history: list[tuple] = []
         lowest, smallest, since = value, residual, self.count
         while residual > fmax and self.count < steps:
             if value < lowest - _FLAT * max(abs(value), 1.0) or residual < smallest:
@@ -158,7 +169,7 @@ class Search:
         return to_device(strain), to_device(u), value, residual, self.count
 
 
-def two_loops(gradient, history, first):
+def two_loops(gradient: np.ndarray, history: Sequence, first: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """The L-BFGS estimate of (second derivative)^-1 times the gradient; `first` is the estimate without a history."""
     q, weights = gradient.copy(), []
     for s, y in reversed(history):
@@ -185,7 +196,7 @@ class PairMetric:
         strains: (s, 3, 3) by unit amplitude.
     """
 
-    def __init__(self, structure, listed, strains):
+    def __init__(self, structure: Structure, listed: Neighbors, strains: np.ndarray) -> None:
         n, positions, cell = len(structure), np.asarray(structure.positions), np.asarray(structure.cell)
         listed = jax.tree.map(np.asarray, listed)
         filled = (np.arange(listed.capacity) < listed.counts[:, None]) & listed.real[:, None]
@@ -205,7 +216,7 @@ class PairMetric:
         stiffness = 0.5 * np.einsum("kpa,lpa,p->kl", stretches, stretches, weights / mean)
         self.strains = np.linalg.pinv(stiffness)
 
-    def __call__(self, gradient):
+    def __call__(self, gradient: np.ndarray) -> np.ndarray:
         n = len(self.atoms)
         moves = self.atoms @ gradient[: 3 * n].reshape(n, 3)
         return np.concatenate([moves.ravel(), self.strains @ gradient[3 * n:]])

@@ -12,7 +12,9 @@ by how far the energy of a site reaches (`Potential.reach`):
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ from jaxpot import units
 from jaxpot.checks import check_potential, checked_neighbors
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete, is_traced
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning, ResourceError
 from jaxpot.observables import evaluate_by_strain, hessian_vector_product
@@ -43,6 +45,7 @@ from jaxpot.properties.force_constants import (
 )
 from jaxpot.properties.kinks import ANALYTIC
 from jaxpot.properties.site_hessians import SiteHessians, site_blocks, site_hessians
+from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 _SKIN = 0.4  # A
 _AT_REST = 0.01  # eV/A
@@ -51,23 +54,23 @@ _COMMENSURATE = 1e-6
 
 
 @pytree
-class Sites:
+class Sites(Node):
     """Part of a local potential."""
 
     sites: SiteHessians
     cells: jax.Array
     index: jax.Array
 
-    def blocks(self, structure, basis, quadratic) -> Blocks:
+    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
         return site_blocks(self.sites, len(structure), basis, quadratic)
 
-    def matrices(self, structure, q) -> jax.Array:
+    def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return fold(self.sites, structure.masses, self.cells, self.index).fourier(q)
 
-    def force_constants(self, structure) -> ForceConstants:
+    def force_constants(self, structure: Structure) -> ForceConstants:
         return _fold(self.sites, structure.masses, self.cells, self.index)
 
-    def slopes(self, structure):
+    def slopes(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
         """dE/dr (n, 3) and dE/dstrain (3, 3), NumPy."""
         gradients, vectors = np.asarray(self.sites.gradients), np.asarray(self.sites.vectors)
         pulls = np.zeros((len(structure), 3))
@@ -77,16 +80,16 @@ class Sites:
 
 
 @pytree
-class OfEnergy:
+class OfEnergy(Node):
     """Part whose total energy is differentiated, in the given cell; its subclasses know wave vectors as well."""
 
     potential: Potential
     listed: Neighbors
 
-    def blocks(self, structure, basis, quadratic) -> Blocks:
+    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
         return blocks_of_energy(self.potential, structure, self.listed, basis, quadratic)
 
-    def slopes(self, structure):
+    def slopes(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
         """dE/dr (n, 3) and dE/dstrain (3, 3), NumPy."""
         result = evaluate_by_strain(self.potential, structure, self.listed)
         return -np.asarray(result.forces), np.asarray(result.stress)
@@ -100,10 +103,10 @@ class Waves(OfEnergy):
     hops: MessagePassing
     repeats: tuple = static()  # of the mesh of wave vectors that force constants need
 
-    def matrices(self, structure, q) -> jax.Array:
+    def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return self.factor * lattice_waves.wave_matrices(self.hops, structure, self.listed, q)
 
-    def force_constants(self, structure) -> ForceConstants:
+    def force_constants(self, structure: Structure) -> ForceConstants:
         """Phi(R) = 1/N sum_q D(q) exp(-2 pi i q.R) over a mesh as fine as the reach asks for."""
         images = np.stack(np.meshgrid(*[np.arange(r) for r in self.repeats], indexing="ij"), -1).reshape(-1, 3)
         mesh = images / np.array(self.repeats)
@@ -122,10 +125,10 @@ class Images(OfEnergy):
     images: NearestImages
     repeats: tuple = static()
 
-    def matrices(self, structure, q) -> jax.Array:
+    def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return self.force_constants(structure).fourier(q)
 
-    def force_constants(self, structure) -> ForceConstants:
+    def force_constants(self, structure: Structure) -> ForceConstants:
         n, size = len(structure), 3 * len(structure)
         big = structure.repeated(self.repeats)
 
@@ -138,7 +141,7 @@ class Images(OfEnergy):
 
 
 @pytree
-class SecondOrder:
+class SecondOrder(Node):
     """A crystal and the second derivatives of its energy.
 
     All methods are pure and differentiable; for concrete values they are compiled once for each shape.
@@ -147,7 +150,7 @@ class SecondOrder:
     structure: Structure
     parts: tuple
 
-    def blocks(self, basis, quadratic=False) -> Blocks:
+    def blocks(self, basis: AnyArray, quadratic: bool = False) -> Blocks:
         """Derivatives by strains and by displacements that are alike in all cells (`Blocks`).
 
         Args:
@@ -157,7 +160,7 @@ class SecondOrder:
         blocks = [part.blocks(self.structure, basis, quadratic) for part in self.parts]
         return sum(blocks[1:], blocks[0])
 
-    def dynamical_matrix(self, q) -> jax.Array:
+    def dynamical_matrix(self, q: ArrayLike) -> jax.Array:
         """D(q), mass weighted, for fractional q (..., 3): (..., 3n, 3n) complex, 1/time^2 in internal units."""
         q = jnp.asarray(q, self.structure.cell.dtype)
         if q.ndim == 2:
@@ -170,7 +173,7 @@ class SecondOrder:
         constants = [part.force_constants(self.structure) for part in self.parts]
         return sum(constants[1:], constants[0])
 
-    def warn_unrelaxed(self, what, stacklevel=2):
+    def warn_unrelaxed(self, what: str, stacklevel: int = 2) -> None:
         """Warn where the atoms of a concrete crystal are not at rest: this is no property of a minimum then.
 
         Args:
@@ -178,6 +181,8 @@ class SecondOrder:
         """
         if is_traced(self):
             return
+        pulls: Any
+        strained: Any
         pulls, strained = map(sum, zip(*[part.slopes(self.structure) for part in self.parts], strict=True))
         largest = np.sqrt((pulls**2).sum(1).max(initial=0.0))
         if not largest > _AT_REST:
@@ -189,7 +194,7 @@ class SecondOrder:
             JaxpotWarning, stacklevel=stacklevel + 1,
         )
 
-    def warn_interpolated(self, q, stacklevel=2):
+    def warn_interpolated(self, q: AnyArray, stacklevel: int = 2) -> None:
         """Warn of wave vectors at which D(q) is interpolated between those of a supercell."""
         for part in self.parts:
             if not isinstance(part, Images) or is_traced(q, self.structure):
@@ -209,21 +214,22 @@ class SecondOrder:
 
 
 @pytree
-class Route:
+class Route(Node):
     """How second derivatives of a potential are made: lists and topology of one crystal, which serve its strains."""
 
     listed: Neighbors
-    topology: tuple | None
+    topology: Any  # of local parts (`cell_index`); None without one
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
     repeats: tuple = static()  # one for each part
 
-    def at(self, potential, structure) -> SecondOrder:
+    def at(self, potential: Potential, structure: Structure) -> SecondOrder:
         """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
-        pieces = []
+        pieces: list[Sites | OfEnergy] = []
         for part, supercell, repeats in zip(parts(potential), self.supercells, self.repeats, strict=True):
             term, listed = part.potential, self.listed.of_addend(part.place)
             if supercell is not None:
-                pieces.append(Images(part.whole, listed, *supercell, repeats))
+                neighbors, images = supercell
+                pieces.append(Images(part.whole, listed, neighbors, images, repeats))
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *self.topology))
             elif isinstance(term, MessagePassing):
@@ -233,7 +239,13 @@ class Route:
         return SecondOrder(structure, tuple(pieces))
 
 
-def route(potential, structure, supercell=None, skin=None, what="this property") -> tuple[Structure, Route]:
+def route(
+    potential: Potential,
+    structure: StructureLike,
+    supercell: Sequence[int] | None = None,
+    skin: float | None = None,
+    what: str = "this property",
+) -> tuple[Structure, Route]:
     """The structure as a crystal, and a `Route` for it; made on the host.
 
     Args:
@@ -257,7 +269,7 @@ def route(potential, structure, supercell=None, skin=None, what="this property")
     return structure, Route(listed, _topology(whole, listed), supercells, tuple(repeats))
 
 
-def expander(potential, structure):
+def expander(potential: Potential, structure: Structure) -> Callable[[Potential], SecondOrder]:
     """A function potential -> `SecondOrder` of a structure, periodic or not, for blocks alone (no wave vectors)."""
     listed = checked_list(potential, structure, _skin(potential))
     whole = parts(potential)
@@ -280,7 +292,7 @@ def _topology(whole, listed):
     return cell_index(listed) if whole[0].potential.local else None
 
 
-def second_order(potential, structure, supercell=None) -> SecondOrder:
+def second_order(potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None) -> SecondOrder:
     """The energy of a crystal to second order in displacements and strains.
 
     Args:
@@ -346,6 +358,6 @@ def _matrices(second, q):
 
 
 @partial(jax.jit, static_argnames="quadratic")
-def jitted_blocks(second, basis, quadratic=False) -> Blocks:
+def jitted_blocks(second: SecondOrder, basis: AnyArray, quadratic: bool = False) -> Blocks:
     """`SecondOrder.blocks`, compiled."""
     return second.blocks(basis, quadratic)

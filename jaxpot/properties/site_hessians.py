@@ -10,18 +10,21 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.graph import Environment, connect
-from jaxpot.core.pytree import pytree
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.pytree import Node, pytree
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables import poison
-from jaxpot.potentials.base import cast
+from jaxpot.potentials.base import Potential, cast
 from jaxpot.properties.blocks import Blocks
+from jaxpot.typing import AnyArray, Array
 
 LIMIT = 4e9  # bytes
 _BATCH = 16  # sites at once
 
 
 @pytree
-class SiteHessians:
+class SiteHessians(Node):
     """Rows as in `Neighbors`: vectors and gradients (m, K, 3), hessians (m, K, 3, K, 3); empty places are zero."""
 
     vectors: jax.Array  # A
@@ -38,7 +41,7 @@ class SiteHessians:
 
 
 @jax.jit
-def site_hessians(potential, structure, neighbors):
+def site_hessians(potential: Potential, structure: Structure, neighbors: Neighbors) -> SiteHessians:
     """Gradients and Hessians of all site energies in the neighbour vectors.
 
     Raises:
@@ -81,7 +84,7 @@ def site_hessians(potential, structure, neighbors):
     )
 
 
-def site_blocks(sites, n, basis, quadratic) -> Blocks:
+def site_blocks(sites: SiteHessians, n: int, basis: AnyArray, quadratic: bool) -> Blocks:
     """Derivatives by strain amplitudes (s) and displacements (3n) of r = (r0 + u)(1 + e [- e e / 2]).
 
     Args:
@@ -108,7 +111,7 @@ def site_blocks(sites, n, basis, quadratic) -> Blocks:
     return Blocks(by_strain, coupling.reshape(s, 3 * n).T, displacement_block(sites, n), slope, pull.ravel())
 
 
-def displacement_block(sites, n):
+def displacement_block(sites: SiteHessians, n: int) -> Array:
     """d2E/du du of displacements repeated in every cell, (3n, 3n) eV/A^2."""
     full = sites.with_center
     owners = jnp.concatenate([sites.others, sites.centers[:, None]], axis=1)

@@ -1,5 +1,6 @@
 """Surfaces: what it costs to cut a crystal along a plane."""
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 from math import gcd
 
@@ -8,16 +9,26 @@ import numpy as np
 from jaxpot.core.numbers import as_positive
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal as checked_crystal
 from jaxpot.properties.coordinates import frozen
-from jaxpot.properties.excess import Arrangement, Relaxed, excess_energy
+from jaxpot.properties.excess import Arrangement, ExcessEnergy, Relaxed, excess_energy
+from jaxpot.typing import StructureLike
 
 _TOLERANCE = 1e-4  # A; atoms closer than this along the normal are in one plane
 
 
 def surface_energy(
-    potential, structure, miller, thickness=15.0, relaxed=True, rattle=0.01, fmax=1e-4, steps=None, callback=None,
-):
+    potential: Potential,
+    structure: StructureLike,
+    miller: Sequence[int],
+    thickness: float = 15.0,
+    relaxed: bool = True,
+    rattle: float = 0.01,
+    fmax: float = 1e-4,
+    steps: int | None = None,
+    callback: Callable[..., object] | None = None,
+) -> ExcessEnergy:
     """Surface energy, static, at the crystal's own cell, of the smallest periodic cell: without reconstructions.
 
     gamma = (E(slab) - N E(crystal)) / (2 A)

@@ -6,24 +6,28 @@ derivatives are exact (up to d2F/de de, fourth derivatives of the energy); for p
 F_vib is replaced by the polynomial through strains wider than their kinks.
 """
 
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal
 from jaxpot.properties.gruneisen import STEP
 from jaxpot.properties.harmonic import check_temperatures
 from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
 from jaxpot.properties.quasi_harmonic import QuasiHarmonic
+from jaxpot.typing import ArrayLike, Mesh, Number, StructureLike
 
 METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _FINE_STEP = 5e-4  # strain of the differences for smooth potentials
 
 
 @pytree
-class ThermalExpansion:
+class ThermalExpansion(Node):
     """The quasi-harmonic crystal at temperatures (t,) K.
 
     cells (t, 3, 3) A; volumes (t,) A^3; alpha (t,) 1/K, a third of the volume expansion; alpha_tensor
@@ -42,7 +46,7 @@ class ThermalExpansion:
     gamma: jax.Array
     method: str = static(default="free_energy")
 
-    def plot(self):
+    def plot(self) -> Any:
         """A matplotlib figure."""
         from jaxpot.report.plots import plot_thermal
 
@@ -50,9 +54,15 @@ class ThermalExpansion:
 
 
 def thermal_expansion(
-    potential, structure, temperatures, mesh=(8, 8, 8), method="free_energy", callback=None, differences=False,
-    pressure=0.0,
-):
+    potential: Potential,
+    structure: StructureLike,
+    temperatures: ArrayLike,
+    mesh: Mesh = (8, 8, 8),
+    method: str = "free_energy",
+    callback: Callable[..., object] | None = None,
+    differences: bool = False,
+    pressure: Number = 0.0,
+) -> ThermalExpansion:
     """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
 
     alpha = dn/dT = -(d2F/de de)^-1 d2F/de dT  at the minimum of F(e, T), or, equivalently there,
@@ -92,7 +102,8 @@ def thermal_expansion(
         )
     step = _FINE_STEP if smooth else STEP
     model = QuasiHarmonic(potential, structure, mesh, smooth and not differences, step, pressure)
-    rows, now = [], model.start
+    now = model.start
+    rows: list[tuple] = []
     for k, temperature in enumerate(temperatures):
         jets = None
         if method != "gruneisen_v0":
@@ -104,4 +115,4 @@ def thermal_expansion(
         if callback:
             callback(k + 1, len(temperatures))
     columns = [jnp.stack(column) for column in zip(*rows, strict=True)]
-    return ThermalExpansion(temperatures, *columns, method=method)
+    return ThermalExpansion(temperatures, *columns, method=method)  # type: ignore[misc, arg-type]  # eight columns

@@ -18,6 +18,7 @@ References:
     N. J. Higham, "Functions of Matrices: Theory and Computation", SIAM (2008), chapter 3.
 """
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations_with_replacement, permutations, product
 
@@ -28,6 +29,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxpot.core import linalg
 from jaxpot.errors import DataError
+from jaxpot.typing import AnyArray, Array, ArrayLike, Scalar
 
 # Nodes closer than this fraction of the smallest take the integral form of a divided difference; with
 # _GAUSS points per dimension it is exact to rounding for functions whose singularity nearest to them is 0.
@@ -37,7 +39,9 @@ _GAUSS = 8
 _ZERO = 1e-6
 
 
-def trace_function(f, matrix, *parameters, exclude=0):
+def trace_function(
+    f: Callable[..., Array], matrix: Array, *parameters: ArrayLike, exclude: int | AnyArray = 0
+) -> Scalar:
     """Sum of a function over the eigenvalues of a Hermitian matrix, exactly differentiable at degeneracies.
 
     tr f(D) = sum_a f(w2_a, *parameters). Derivatives of any order, forward and reverse, with respect to the
@@ -58,7 +62,9 @@ def trace_function(f, matrix, *parameters, exclude=0):
     return _trace(f, _hermitian(matrix), _floating(parameters, matrix), jnp.asarray(exclude))
 
 
-def matrix_function(f, matrix, *parameters, exclude=0):
+def matrix_function(
+    f: Callable[..., Array], matrix: Array, *parameters: ArrayLike, exclude: int | AnyArray = 0
+) -> Array:
     """The matrix f(D) = U f(w2) U^H of a Hermitian matrix, exactly differentiable at degeneracies.
 
     Args and properties as in `trace_function`.
@@ -69,7 +75,9 @@ def matrix_function(f, matrix, *parameters, exclude=0):
     return _frechet(f, _hermitian(matrix), _floating(parameters, matrix), jnp.asarray(exclude), ())
 
 
-def mesh_average(f, matrices, weights, *parameters, exclude=0):
+def mesh_average(
+    f: Callable[..., Array], matrices: Array, weights: AnyArray, *parameters: ArrayLike, exclude: int | AnyArray = 0
+) -> Scalar:
     """Average of tr f(D(q)) over a mesh of wave vectors: sum_q weight_q tr f(D_q), per primitive cell.
 
     Args:

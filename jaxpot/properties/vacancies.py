@@ -1,21 +1,34 @@
 """Vacancies: what it costs to take one atom out of a crystal."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxpot.core.elements import name_species
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal as checked_crystal
 from jaxpot.properties.coordinates import frozen
-from jaxpot.properties.excess import Arrangement, Relaxed, excess_energy
+from jaxpot.properties.excess import Arrangement, ExcessEnergy, Relaxed, excess_energy
+from jaxpot.typing import Number, StructureLike
 
 _SHELL = 1.1  # of the nearest neighbour's distance: further ones are not nearest
 
 
 def vacancy_energy(
-    potential, structure, site=0, distance=12.0, chemical_potential=None, relaxed=True, inward=0.15, rattle=0.01,
-    fmax=1e-4, steps=None, callback=None,
-):
+    potential: Potential,
+    structure: StructureLike,
+    site: int = 0,
+    distance: float = 12.0,
+    chemical_potential: Number | None = None,
+    relaxed: bool = True,
+    inward: float = 0.15,
+    rattle: float = 0.01,
+    fmax: float = 1e-4,
+    steps: int | None = None,
+    callback: Callable[..., object] | None = None,
+) -> ExcessEnergy:
     """Formation energy of a vacancy, static, at the crystal's own cell.
 
     E_f = E(N n - 1 atoms) - N E(crystal) + mu

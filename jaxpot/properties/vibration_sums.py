@@ -5,6 +5,7 @@ References:
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,12 @@ import numpy as np
 
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.core.precision import concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.properties.harmonic import Harmonic, check_temperatures
 from jaxpot.properties.modes import mode_energy, mode_entropy, mode_free_energy, mode_heat_capacity
 from jaxpot.properties.trace_functions import trace_function
+from jaxpot.typing import ArrayLike, Number
 from jaxpot.units import bar, h, invcm, kB
 
 _ZERO = 1e-10  # of the largest w2: smaller ones are zero
@@ -24,7 +26,7 @@ _SHAPES = ("monatomic", "linear", "nonlinear")  # by the number of rotations: 0,
 
 
 @pytree
-class IdealGas:
+class IdealGas(Node):
     """An ideal gas at temperatures (t,) K and a pressure () eV/A^3, per molecule.
 
     energy, enthalpy, gibbs_energy (t,) eV, with the zero-point energy and without the static energy of the molecule;
@@ -47,7 +49,7 @@ class IdealGas:
     geometry: str = static()
 
 
-def vibrational_harmonic(vibrations, temperatures, ignore_imaginary=False):
+def vibrational_harmonic(vibrations: Any, temperatures: ArrayLike, ignore_imaginary: bool = False) -> Harmonic:
     """`Harmonic` of the vibrations, each an oscillator; see `Vibrations.harmonic`."""
     temperatures = check_temperatures(temperatures)
     floor = _floor(vibrations.matrix, ignore_imaginary)
@@ -56,7 +58,14 @@ def vibrational_harmonic(vibrations, temperatures, ignore_imaginary=False):
     return Harmonic(temperatures, *_sums(vibrations.matrix, temperatures, floor))
 
 
-def ideal_gas(vibrations, temperatures, pressure=None, symmetry_number=None, spin=0.0, ignore_imaginary=False):
+def ideal_gas(
+    vibrations: Any,
+    temperatures: ArrayLike,
+    pressure: Number | None = None,
+    symmetry_number: int | None = None,
+    spin: float = 0.0,
+    ignore_imaginary: bool = False,
+) -> IdealGas:
     """Energy, entropy and Gibbs energy of an ideal gas of molecules, from their vibrations.
 
     U = sum_a e(nu_a) + kT (3/2 + d/2),  H = U + kT,  G = H - T S,  S = S_t + S_r + S_v + k log(2 spin + 1)

@@ -23,7 +23,7 @@ from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import check_distances, check_potential, prepare
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced, require_concrete
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables import gradient_and_hessian
@@ -39,7 +39,7 @@ _AT_REST = 0.01  # eV/A
 
 
 @pytree
-class Vibrations:
+class Vibrations(Node):
     """Normal modes of m free atoms: 3m, first `translations`, then `rotations` (both projected out), then vibrations.
 
     structure: that they belong to, with fixed atoms.

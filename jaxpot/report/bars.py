@@ -32,7 +32,7 @@ def card_spreads(
             posterior = widened(posterior, beyond)
     study.say("error bars: the shape of the crystal")
     uncertain = Uncertain(study, posterior, shape_response(posterior, study.crystal))
-    spreads = {}
+    spreads: dict = {}
     for prop in properties:
         if prop.spreads is not None:
             spreads |= prop.spreads(uncertain, results)

@@ -95,7 +95,7 @@ class Card:
 
 
 def property_card(
-    potential: Potential, structure: Structure, name: str, progress: Callable[[str], None] | None = None,
+    potential: Potential, structure: Structure, name: str, progress: Callable[..., object] | None = None,
     model: dict[str, str] | None = None, mesh: int = 8, dos_mesh: int = 30, points: int = 200,
     temperatures: Sequence[float] | None = None, posterior: Posterior | None = None, defects: bool = True,
     pressure: float = 0.0,
@@ -128,11 +128,11 @@ def property_card(
     """
     say = progress or (lambda text: None)
     asked = [] if temperatures is None else [float(kelvin) for kelvin in temperatures]
-    temperatures = _TEMPERATURES if temperatures is None else np.asarray(temperatures, float)
-    if ROOM not in temperatures:
-        raise DataError(f"temperatures: expected {ROOM:g} K to be among them, got {temperatures.tolist()}")
-    if (np.diff(temperatures) <= 0.0).any():
-        raise DataError(f"temperatures: expected ascending numbers, each once, got {temperatures.tolist()}")
+    kelvins = _TEMPERATURES if temperatures is None else np.asarray(temperatures, float)
+    if ROOM not in kelvins:
+        raise DataError(f"temperatures: expected {ROOM:g} K to be among them, got {kelvins.tolist()}")
+    if (np.diff(kelvins) <= 0.0).any():
+        raise DataError(f"temperatures: expected ascending numbers, each once, got {kelvins.tolist()}")
     properties = [prop for prop in entries.PROPERTIES if defects or prop is not DEFECTS]
     notes = []
     if pressure:
@@ -145,7 +145,7 @@ def property_card(
         crystal = relaxed_crystal(potential, _small_enough(structure, points, say), pressure)
         study = Study(
             potential=potential, crystal=crystal, route=band_path(crystal, points=points),
-            special=special_points(crystal), mesh=mesh, dos_mesh=dos_mesh, temperatures=temperatures,
+            special=special_points(crystal), mesh=mesh, dos_mesh=dos_mesh, temperatures=kelvins,
             pressure=pressure, say=say, notes=notes,
         )
         results = _computed(properties, study)

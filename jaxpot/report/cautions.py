@@ -1,5 +1,8 @@
 """What a property card says of numbers that exist and are not what they seem."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from jaxpot import units
@@ -8,7 +11,7 @@ _RISE = 1e-3  # of the bulk modulus
 _SHOWN = 0.05  # GPa, half of a digit
 
 
-def cautions(results, ranges=None):
+def cautions(results: Mapping[str, Any], ranges: Any = None) -> list[str]:
     """Sentences about the results of a card, a list of strings.
 
     Args:

@@ -10,13 +10,14 @@ from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError
 from jaxpot.observables import energy_many
+from jaxpot.potentials.base import Potential
 
 _CENTRED = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
 _SAME_PLACE = 0.05  # A; no two atoms of a crystal are so close
 _TOLERANCE = 1e-4  # A; relaxed crystals are far closer to their symmetry than files with few digits
 
 
-def primitive(structure):
+def primitive(structure: Structure) -> Structure:
     """A primitive cell of a crystal, in the same orientation; the crystal itself where it is one already."""
     if counted(structure.system_data):  # they belong to this cell
         return structure
@@ -72,12 +73,12 @@ def _shortest_basis(points, volume):
     return basis if np.linalg.det(basis) > 0 else basis[[1, 0, 2]]
 
 
-def isolated_atom(number):
+def isolated_atom(number: int) -> Structure:
     """One atom of an element with nothing around it."""
     return Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)
 
 
-def find_volume(potential, structure):
+def find_volume(potential: Potential, structure: Structure) -> Structure:
     """The crystal scaled to about the volume of lowest energy: a start for `relax`, which goes downhill only.
 
     Raises:
@@ -98,17 +99,17 @@ def find_volume(potential, structure):
     return structure.strained((scales[best] - 1.0) * np.eye(3))
 
 
-def lattice(structure):
+def lattice(structure: Structure) -> dict[str, float]:
     """Lengths (A) and angles (degrees) of the conventional cell: {"a", "b", "c", "alpha", "beta", "gamma"}.
 
     Args:
         structure: a primitive cell, concrete. Monoclinic and triclinic crystals, whose conventional cells are
             a matter of taste, are described by the cell as it is.
     """
-    if counted(structure.system_data):  # they belong to this cell
-        return structure
-    group = space_group(structure, _TOLERANCE)
     cell = np.asarray(structure.cell)
+    if counted(structure.system_data):  # they belong to this cell
+        return _of_cell(cell)
+    group = space_group(structure, _TOLERANCE)
     volume = abs(np.linalg.det(cell)) * _CENTRED.get(group.international[0], 1)
     if group.number >= 195:
         return _described([volume ** (1.0 / 3.0)] * 3)
@@ -122,6 +123,10 @@ def lattice(structure):
         return _described([a, a, c])
     if group.number >= 16:
         return _described(_along_axis(group, cell, -1))
+    return _of_cell(cell)
+
+
+def _of_cell(cell):
     lengths = np.linalg.norm(cell, axis=1)
     cosines = (cell @ cell.T) / np.outer(lengths, lengths)
     angles = np.arccos(np.clip([cosines[1, 2], cosines[0, 2], cosines[0, 1]], -1.0, 1.0)) * 180.0 / pi
@@ -150,10 +155,10 @@ def _along_axis(group, cell, trace):
     return [length for _, length in sorted(found.items(), reverse=True)]
 
 
-def formula(structure):
+def formula(structure: Structure) -> str:
     """The reduced formula, elements in the order of the structure: `Si`, `NaCl`, `MoS2`."""
-    numbers = [int(z) for z in np.asarray(structure.numbers)]
-    numbers, counts = zip(*((z, numbers.count(z)) for z in dict.fromkeys(numbers)), strict=True)
+    of_atoms = [int(z) for z in np.asarray(structure.numbers)]
+    numbers, counts = zip(*((z, of_atoms.count(z)) for z in dict.fromkeys(of_atoms)), strict=True)
     common = gcd(*map(int, counts))
     return "".join(
         symbol(int(z)) + (str(c // common) if c > common else "")

@@ -1,9 +1,13 @@
 """Which vacancies and surfaces a property card shows, and what is said of those that do not exist."""
 
+from typing import Any
+
 import numpy as np
 
+from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError
+from jaxpot.potentials.base import Potential
 from jaxpot.properties.surfaces import surface_energy
 from jaxpot.properties.vacancies import vacancy_energy
 
@@ -14,7 +18,7 @@ _FACES = {  # number of the first space group -> faces of low indices
 }
 
 
-def defects_of(potential, crystal, notes):
+def defects_of(potential: Potential, crystal: Structure, notes: list[str]) -> dict[str, Any]:
     """{"vacancy": `ExcessEnergy`, "surfaces": {name of a face: `ExcessEnergy`}}, as far as they exist.
 
     Args:

@@ -1,9 +1,13 @@
 """Figures of energy against volume and of elasticity, as `report.plots`."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 from jaxpot import units
+from jaxpot.properties.elastic import ElasticConstants
+from jaxpot.properties.eos import EquationOfState
 from jaxpot.report.style import (
     BLUE,
     GREEN,
@@ -24,7 +28,9 @@ _MODULUS = "Young's modulus"
 _CUBIC_TOLERANCE = 1e-4
 
 
-def plot_equation_of_state(result, atoms=1, title=None, sd=None):
+def plot_equation_of_state(
+    result: EquationOfState, atoms: int = 1, title: str | None = None, sd: Any = None
+) -> Picture:
     """Energy against volume, the computed points and the curve through them.
 
     Args:
@@ -56,24 +62,24 @@ def plot_equation_of_state(result, atoms=1, title=None, sd=None):
     return figure
 
 
-def plot_elastic(result, title=None, slopes=None):
+def plot_elastic(result: ElasticConstants, title: str | None = None, slopes: Any = None) -> Picture:
     """Young's modulus by direction, in GPa, and the stiffness matrix as numbers.
 
     `slopes` (6, 6, R), derivatives of the stiffness by independent standard normal numbers, give both their standard
     deviations.
     """
     figure = Picture(7.6, 3.9)
-    left, right = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
+    grid = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
     stiffness = np.asarray(result.voigt) / units.GPa
     slopes = None if slopes is None else np.asarray(slopes) / units.GPa
-    _young_by_direction(figure, figure.add_subplot(left, projection="polar"), stiffness, slopes)
-    _matrix(figure.add_subplot(right), stiffness, slopes)
+    _young_by_direction(figure, figure.add_subplot(grid[0], projection="polar"), stiffness, slopes)
+    _matrix(figure.add_subplot(grid[1]), stiffness, slopes)
     if title:
         figure.suptitle(title, fontsize=10.5, color=INK, x=0.01, ha="left")
     return figure
 
 
-def young_modulus(stiffness, directions):
+def young_modulus(stiffness: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Young's modulus along unit vectors, 1 / (n n n n : S).
 
     Args:
@@ -115,7 +121,7 @@ def _planes(stiffness):
     )
 
 
-def is_cubic(c):
+def is_cubic(c: np.ndarray) -> bool:
     """Whether a stiffness matrix (6, 6) has the form of a cubic crystal with its axes along x, y and z."""
     model = np.diag([c[0, 0]] * 3 + [c[3, 3]] * 3)
     model[:3, :3] += c[0, 1] * (1.0 - np.eye(3))

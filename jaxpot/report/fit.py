@@ -1,6 +1,8 @@
 """The report of a fit: what it was made of, how far it is from the data, as a document and as one HTML page."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +15,23 @@ from jaxpot.potentials.described import leaves_residual
 from jaxpot.readouts.neural import Neural
 from jaxpot.report import fit_plots
 from jaxpot.report.fit_html import fit_page
+from jaxpot.report.style import Picture
 from jaxpot.uncertainty.calibration import CURVE
 
 UNITS = {"energy": ("meV/atom", units.meV), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
 _SIGMA_UNITS = {"energy": ("eV/atom", 1.0), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
 
 
-def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=None, curve=(), calibration=None):
+def fit_document(
+    fit: Any,
+    *,
+    summary: Any = None,
+    baseline: str | None = None,
+    seed: int | None = None,
+    peak_memory: int | None = None,
+    curve: Sequence = (),
+    calibration: Any = None,
+) -> dict:
     """What a report says, as plain dicts, lists and numbers for JSON.
 
     Args:
@@ -64,13 +76,13 @@ def fit_document(fit, *, summary=None, baseline=None, seed=None, peak_memory=Non
     }
 
 
-def recipe_tables(recipe):
+def recipe_tables(recipe: Any) -> dict:
     """A recipe as the tables of its file."""
     sigma = {key: value for key, value in asdict(recipe.sigmas).items() if value is not None}
     return recipe.tables() | {"sigma": sigma}
 
 
-def figures(fit, document):
+def figures(fit: Any, document: dict) -> list[tuple[str, Picture]]:
     """Pairs (caption, figure) of what there is to show."""
     made = [
         (_ENERGY, fit_plots.plot_energies(fit.train, fit.test)),
@@ -88,7 +100,7 @@ def figures(fit, document):
     return [(caption, figure) for caption, figure in made if figure is not None]
 
 
-def fit_html(fit, document):
+def fit_html(fit: Any, document: dict) -> str:
     """The report as the text of one HTML page with its pictures inside.
 
     Args:

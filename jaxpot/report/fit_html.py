@@ -1,6 +1,7 @@
 """The report of a fit in words: a table for the terminal, and the HTML page."""
 
 import json
+from collections.abc import Sequence
 from html import escape
 
 from jaxpot.report.html import page, picture
@@ -28,7 +29,7 @@ summary { cursor: pointer; color: var(--soft); font-size: 0.95rem; margin: 0.6re
 # Terminal -------------------------------------------------------------------------------------------------
 
 
-def error_table(document):
+def error_table(document: dict) -> str:
     """The errors of a fit's document as text: a block for each kind, a line for each set and config type."""
     blocks = []
     for kind, name in _KINDS.items():
@@ -48,7 +49,7 @@ def error_table(document):
     return "\n\n".join(blocks)
 
 
-def settings_table(document):
+def settings_table(document: dict) -> str:
     """How a fit was made, as text."""
     rows = [(name, f"{value} {unit}".strip()) for name, value, unit in _settings(document)]
     width = max(len(name) for name, _ in rows)
@@ -129,7 +130,7 @@ def _seconds(value):
 # Page -----------------------------------------------------------------------------------------------------
 
 
-def fit_page(document, pictures=()):
+def fit_page(document: dict, pictures: Sequence[tuple[str, str]] = ()) -> str:
     """The report as the text of an HTML page.
 
     Args:
@@ -166,7 +167,7 @@ def fit_page(document, pictures=()):
     return page(f"{name}: fit report", parts, document["versions"], _STYLE)
 
 
-def recipe_text(tables):
+def recipe_text(tables: dict) -> str:
     """The tables of a recipe as the text of its file."""
     lines = [f"units = {json.dumps(tables['units'])}", ""] if "units" in tables else []
     for term in tables.get("term", ()):

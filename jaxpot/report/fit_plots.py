@@ -1,11 +1,15 @@
 """Figures of a fit: predictions against labels, the distribution of force errors, a learning curve."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jaxpot import units
+from jaxpot.data.predictions import Predictions
 from jaxpot.report.style import BLUE, ORANGE, SOFT, Picture, few_ticks, legend, note, prepare
+from jaxpot.typing import ArrayLike
 
 _MOST_DOTS = 4000  # beyond, dots hide each other: counts in hexagons are drawn
 _SETS = (("train", BLUE, "o"), ("test", ORANGE, "D"))
@@ -16,7 +20,7 @@ _COUNTS = {
 _UPPER = np.triu_indices(3)
 
 
-def plot_energies(train, test=None):
+def plot_energies(train: Predictions | None, test: Predictions | None = None) -> Picture | None:
     """Energies per atom: predicted against labels, and the difference in meV.
 
     Args:
@@ -28,12 +32,12 @@ def plot_energies(train, test=None):
     return _pair(train, test, "energy", "Energy per atom", "eV/atom", 1.0, "meV/atom", 1e3)
 
 
-def plot_stresses(train, test=None):
+def plot_stresses(train: Predictions | None, test: Predictions | None = None) -> Picture | None:
     """Stress components in GPa: predicted against labels, and the difference; None if there are no labels."""
     return _pair(train, test, "stress", "Stress components", "GPa", 1.0 / units.GPa, "GPa", 1.0)
 
 
-def plot_forces(train, test=None):
+def plot_forces(train: Predictions | None, test: Predictions | None = None) -> Picture | None:
     """Force components, predicted against labels for either set, and how the differences are distributed.
 
     Returns:
@@ -73,7 +77,7 @@ def plot_forces(train, test=None):
     return figure
 
 
-def plot_learning_curve(points):
+def plot_learning_curve(points: Sequence) -> Picture:
     """Errors on the test set against the number of frames, both logarithmic, with 90 % intervals.
 
     Args:
@@ -102,7 +106,7 @@ def plot_learning_curve(points):
 _NAMES = {"energy": ("Energy", "meV/atom"), "forces": ("Forces", "eV/Å"), "stress": ("Stress", "GPa")}
 
 
-def plot_training(history, best):
+def plot_training(history: Sequence, best: int) -> Picture:
     """The loss, and the errors of the validation frames, against the epoch.
 
     Args:
@@ -123,7 +127,7 @@ def plot_training(history, best):
     return figure
 
 
-def plot_calibration(levels, kinds):
+def plot_calibration(levels: ArrayLike, kinds: Mapping) -> Picture:
     """How many of the labels that were left out lie within central intervals, against how many should.
 
     Args:

@@ -1,5 +1,6 @@
 """The property card as one HTML page: pictures inside, nothing loaded from anywhere, fit for printing."""
 
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from jaxpot.report.table import rows
@@ -37,7 +38,7 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: 0.85rem; padding-top
 """
 
 
-def html_page(document, pictures=()):
+def html_page(document: dict, pictures: Sequence[tuple[str, str]] = ()) -> str:
     """The card as the text of an HTML page.
 
     Args:
@@ -67,7 +68,7 @@ def html_page(document, pictures=()):
     return page(f"{meta['name']}: property card", parts, meta["versions"])
 
 
-def page(title, parts, versions, style=""):
+def page(title: str, parts: Sequence[str], versions: Mapping[str, str], style: str = "") -> str:
     """A whole page from parts of HTML, with the look of the card.
 
     Args:
@@ -86,7 +87,7 @@ def page(title, parts, versions, style=""):
     )
 
 
-def picture(caption, data):
+def picture(caption: str, data: str) -> str:
     """A figure with its caption; `data` is PNG as base64 text."""
     return (
         f'<figure><img src="data:image/png;base64,{data}" alt="{escape(caption)}">'

@@ -4,10 +4,16 @@ They read the fields of a result and compute nothing that is not needed for draw
 axes (frequencies in THz, moduli in GPa, energies in meV per atom where differences matter).
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from jaxpot import units
+from jaxpot.properties.gruneisen import Gruneisen, GruneisenBands
+from jaxpot.properties.harmonic import Harmonic
+from jaxpot.properties.phonons import PhononBands, PhononDos
+from jaxpot.properties.thermal import ThermalExpansion
 from jaxpot.report.style import (
     BLUE,
     GREEN,
@@ -35,7 +41,9 @@ _BY_FREQUENCY = LinearSegmentedColormap.from_list(
 # Phonons --------------------------------------------------------------------------------------------------
 
 
-def plot_bands(result, dos=None, title=None, sd=None, dos_sd=None):
+def plot_bands(
+    result: PhononBands, dos: PhononDos | None = None, title: str | None = None, sd: Any = None, dos_sd: Any = None
+) -> Picture:
     """Phonon frequencies in THz along the path; with `dos` the density of states stands beside them.
 
     Imaginary modes are drawn below zero, in orange. Standard deviations `sd`, of the shape of the frequencies, and
@@ -62,7 +70,7 @@ def plot_bands(result, dos=None, title=None, sd=None, dos_sd=None):
         note(axes, "below zero: imaginary, the crystal is unstable", x=0.02, y=0.02, ha="left", va="bottom")
     axes.set_ylim(low, high)
     few_ticks(axes.yaxis, 7)
-    if side is not None:
+    if side is not None and dos is not None:
         prepare(side, None, "DOS (1/THz)", None, grid="y")
         x, y = _thz(dos.frequencies), np.asarray(dos.density) * units.THz
         side.fill_betweenx(x, y, color=BLUE, alpha=0.18, linewidth=0)
@@ -76,7 +84,7 @@ def plot_bands(result, dos=None, title=None, sd=None, dos_sd=None):
     return figure
 
 
-def plot_dos(result, title=None, sd=None):
+def plot_dos(result: PhononDos, title: str | None = None, sd: Any = None) -> Picture:
     """Phonon density of states per cell in 1/THz, with its standard deviation; its integral is the number of modes."""
     figure = Picture(5.6, 3.6)
     axes = prepare(figure.subplots(), title, "Frequency (THz)", "Density of states (modes / THz)")
@@ -92,14 +100,14 @@ def plot_dos(result, title=None, sd=None):
     return figure
 
 
-def plot_gruneisen(result, title=None, sd=None):
+def plot_gruneisen(result: Gruneisen | GruneisenBands, title: str | None = None, sd: Any = None) -> Picture:
     """Mode Grueneisen parameters along the path, coloured by frequency; without a path, against frequency.
 
     The acoustic modes at Gamma have none and are left out. `sd`: indices (m,) on the path and standard deviations
     (m, 3n) there, drawn as bars.
     """
     gamma, frequencies = np.asarray(result.gamma), _thz(result.frequencies)
-    if getattr(result, "distances", None) is None:
+    if not isinstance(result, GruneisenBands):
         return _gruneisen_by_frequency(gamma, frequencies, title)
     figure = Picture(6.4, 4.0)
     axes = prepare(figure.subplots(), title, None, "Mode Grüneisen parameter γ", grid="y")
@@ -212,7 +220,7 @@ def _set_range(axes, values):
 # Temperature ----------------------------------------------------------------------------------------------
 
 
-def plot_thermal(result, atoms=1, title=None, sd=None):
+def plot_thermal(result: ThermalExpansion, atoms: int = 1, title: str | None = None, sd: Any = None) -> Picture:
     """Expansion, heat capacity, bulk modulus and Grueneisen parameter against temperature.
 
     `sd`: name of a field of the result -> its standard deviations, of its shape.
@@ -281,7 +289,7 @@ def _distinct(curves, names):
     return groups
 
 
-def plot_harmonic(result, atoms=1, title=None):
+def plot_harmonic(result: Harmonic, atoms: int = 1, title: str | None = None) -> Picture:
     """Harmonic free energy and internal energy (meV per atom), entropy and heat capacity (kB per atom)."""
     figure = Picture(7.6, 3.4)
     left, right = figure.subplots(1, 2)

@@ -1,5 +1,7 @@
 """Summary of a simulation: means in equilibrium, with standard errors, as a document and in words."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from jaxpot.md.averages import block_average, equilibrated_from
@@ -14,7 +16,7 @@ _WORDS = {
 }
 
 
-def summary(table, atoms):
+def summary(table: Mapping[str, np.ndarray], atoms: int) -> dict[str, float | None]:
     """Means with standard errors of a `Thermo.table`, from where the run is in equilibrium.
 
     That is where potential energy, pressure and volume all are (`md.equilibrated_from`); of a run that is too short
@@ -31,10 +33,10 @@ def summary(table, atoms):
     rows, time = len(table["step"]), table["time_ps"]
     periodic = bool(np.isfinite(table["pressure_GPa"]).all())
     watched = ("potential_eV", "pressure_GPa", "volume_A3") if periodic else ("potential_eV",)
-    starts = [equilibrated_from(table[name]) for name in watched]
-    settled = None not in starts
+    starts = [start for start in (equilibrated_from(table[name]) for name in watched) if start is not None]
+    settled = len(starts) == len(watched)
     first = max(starts) if settled else rows // 2
-    document = {"steps": int(table["step"][-1])}
+    document: dict[str, float | None] = {"steps": int(table["step"][-1])}
     for column, (name, per_atom, _, _) in _QUANTITIES.items():
         if not np.isfinite(table[column]).all() or (column == "volume_A3" and not periodic):
             document |= {name: None, f"{name}_sd": None}
@@ -47,7 +49,7 @@ def summary(table, atoms):
     return document
 
 
-def summary_text(document):
+def summary_text(document: Mapping[str, float | None]) -> str:
     """Summary in words, two lines."""
     parts = []
     for name, _, unit, digits in _QUANTITIES.values():

@@ -1,11 +1,14 @@
 """Several property cards of one crystal as one plain-text table, a column for each."""
 
+
 from jaxpot.report.table import deviations_off, rows, to_ascii
 
 _NOTHING = "–"
 
 
-def side_by_side(title, documents, unicode=True, off=None):
+def side_by_side(
+    title: str, documents: dict[str, dict], unicode: bool = True, off: tuple[str, str] | None = None
+) -> str:
     """The rows of several cards beside each other.
 
     Args:

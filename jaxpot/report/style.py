@@ -2,10 +2,17 @@
 
 import base64
 import io
+from typing import Any, cast
 
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from jaxpot.typing import AnyArray
 
 INK = "#1f2933"
 SOFT = "#64707d"
@@ -21,19 +28,19 @@ SHADE = 0.28  # of bands of one standard deviation
 class Picture(Figure):
     """A matplotlib figure that can be saved and shown without pyplot."""
 
-    def __init__(self, width=5.6, height=3.8):
+    def __init__(self, width: float = 5.6, height: float = 3.8) -> None:
         super().__init__(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
         FigureCanvasAgg(self)
-        self.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
+        cast(ConstrainedLayoutEngine, self.get_layout_engine()).set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
 
-    def png(self):
+    def png(self) -> bytes:
         """The picture as bytes of a PNG file."""
         buffer = io.BytesIO()
         # No date and no version in the file: the same card gives the same bytes.
         self.savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
 
-    def base64(self):
+    def base64(self) -> str:
         """The picture as text, for an HTML page."""
         return base64.b64encode(self.png()).decode("ascii")
 
@@ -41,7 +48,9 @@ class Picture(Figure):
         return self.png()
 
 
-def prepare(axes, title=None, x=None, y=None, grid="both"):
+def prepare(
+    axes: Axes, title: str | None = None, x: str | None = None, y: str | None = None, grid: Any = "both"
+) -> Axes:
     """Give axes the common look, a title and labels."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -60,31 +69,31 @@ def prepare(axes, title=None, x=None, y=None, grid="both"):
     return axes
 
 
-def few_ticks(axis, count=6):
+def few_ticks(axis: Axis, count: int = 6) -> None:
     """At most `count` round numbers on an axis, without the offsets nobody reads ("+5.43")."""
     axis.set_major_locator(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]))
-    axis.get_major_formatter().set_useOffset(False)
+    cast(ScalarFormatter, axis.get_major_formatter()).set_useOffset(False)
 
 
-def band(axes, x, y, width, color):
+def band(axes: Axes, x: AnyArray, y: AnyArray, width: AnyArray | None, color: str) -> None:
     """One standard deviation to each side of a curve, where it has one."""
     if width is not None:
         axes.fill_between(x, y - width, y + width, color=color, alpha=SHADE, linewidth=0)
 
 
-def legend(axes, columns=1, outside=False, **kwargs):
+def legend(axes: Axes, columns: int = 1, outside: bool = False, **kwargs: Any) -> Legend:
     """A legend without a box; `outside` puts it to the right of the axes, where no data are."""
     if outside:
         kwargs |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     return axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=columns, handlelength=1.6, **kwargs)
 
 
-def note(axes, text, x=0.97, y=0.95, ha="right", va="top"):
+def note(axes: Axes, text: str, x: float = 0.97, y: float = 0.95, ha: str = "right", va: str = "top") -> None:
     """A few quiet words inside axes."""
     axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, fontsize=9, color=SOFT, linespacing=1.5)
 
 
-def special_point(name):
+def special_point(name: str) -> str:
     """The label of a special point as it is printed: G or Gamma as a Greek letter, X1 with a subscript."""
     parts = []
     for part in str(name).replace(",", "|").split("|"):

@@ -1,8 +1,11 @@
 """Pictures and tables of what a trajectory shows: g(r), mean square displacement, vibrational density of states."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from jaxpot import units
+from jaxpot.md.curves import Diffusion, Displacement, PairDistribution, Spectrum
 from jaxpot.report.style import BLUE, GREEN, ORANGE, PURPLE, SOFT, Picture, few_ticks, legend, note, prepare
 
 _OTHERS = (ORANGE, GREEN, PURPLE)
@@ -10,7 +13,7 @@ _MOST = 6  # curves beside that of all atoms; more cannot be told apart
 _DASHES = ("-", (0, (4, 2)))
 
 
-def plot_rdf(pairs, title=None):
+def plot_rdf(pairs: PairDistribution, title: str | None = None) -> Picture:
     """g(r) of all atoms and, of several elements, of each pair of them.
 
     Args:
@@ -25,7 +28,9 @@ def plot_rdf(pairs, title=None):
     return _finished(figure, axes)
 
 
-def plot_msd(moved, diffusion=None, title=None):
+def plot_msd(
+    moved: Displacement, diffusion: Mapping[str, Diffusion] | None = None, title: str | None = None
+) -> Picture:
     """Mean square displacement against time, up to half of the run, and diffusion coefficients.
 
     Args:
@@ -50,7 +55,7 @@ def plot_msd(moved, diffusion=None, title=None):
     return figure
 
 
-def plot_vdos(seen, title=None):
+def plot_vdos(seen: Spectrum, title: str | None = None) -> Picture:
     """The vibrational density of states, and what each element has of it.
 
     Args:
@@ -67,19 +72,19 @@ def plot_vdos(seen, title=None):
     return _finished(figure, axes)
 
 
-def table_of_rdf(pairs):
+def table_of_rdf(pairs: PairDistribution) -> str:
     """Text: r and g(r), of all atoms and of each pair of elements."""
     parts = {f"g_{name}": curve for name, curve in pairs.partial.items()} if len(pairs.partial) > 1 else {}
     return _table({"r_A": pairs.distances, "g": pairs.total} | parts)
 
 
-def table_of_msd(moved):
+def table_of_msd(moved: Displacement) -> str:
     """Text: time and mean square displacement, of all atoms and of each element."""
     parts = _several(moved.by_element, "msd_A2_", 1.0)
     return _table({"time_ps": moved.times / units.ps, "msd_A2": moved.total} | parts)
 
 
-def table_of_vdos(seen):
+def table_of_vdos(seen: Spectrum) -> str:
     """Text: frequency and vibrational density of states, of all atoms and of each element."""
     parts = _several(seen.by_element, "density_per_THz_", units.THz)
     return _table({"frequency_THz": seen.frequencies / units.THz, "density_per_THz": seen.total * units.THz} | parts)

@@ -3,6 +3,8 @@
 import itertools
 import os
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from jaxpot.observables import energy, site_energies
 from jaxpot.potentials.base import parameter_names
 from jaxpot.testing.subject import (
     NotAsked,
+    Subject,
     connect_once,
     evaluate_batch,
     evaluate_once,
@@ -24,7 +27,7 @@ from jaxpot.testing.subject import (
 )
 
 
-def special_places(s):
+def special_places(s: Subject) -> Iterator[tuple]:
     """Isolated, distant, collinear, symmetric atoms and the cutoff: values and three derivatives finite."""
     rc, d = s.potential.cutoff or 3.0, s.nearest
     kinds = s.species()
@@ -75,7 +78,7 @@ def special_places(s):
     yield "the structure as given", float(not np.isfinite(given.forces).all()), 0.0
 
 
-def execution(s):
+def execution(s: Subject) -> Iterator[tuple]:
     """jit against eager evaluation of the model's own function, vmap against a loop."""
     potential = s.potential
     graph = jax.tree.map(np.asarray, connect_once(s.padded, s.listed))
@@ -98,7 +101,7 @@ def execution(s):
     yield "vmap = loop", worst, 1e-12
 
 
-def single_precision(s):
+def single_precision(s: Subject) -> Iterator[tuple]:
     if s.potential.double_only:
         padded, listed = s.prepare(s.rattled, np.float32)
         refused = []
@@ -118,7 +121,7 @@ def single_precision(s):
         yield "forces", np.abs(single.forces - s.reference.forces).max() / s.f_scale, 1e-3
 
 
-def parameters(s):
+def parameters(s: Subject) -> Iterator[tuple]:
     """Gradients of the energy by every array leaf, against differences."""
     leaves, tree = jax.tree.flatten(s.potential)
     names = parameter_names(s.potential)
@@ -151,18 +154,19 @@ def parameters(s):
         yield f"dE/d {name}", abs(slope - np.sum(gradient * direction)) / scale, limit
 
 
-def saving(s):
+def saving(s: Subject) -> Iterator[tuple]:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "potential.jaxpot")
         save_tree(s.potential, path)
         loaded = load_tree(path)
-    same = jax.tree.structure(loaded) == jax.tree.structure(s.potential)
+    loaded_as: Any = jax.tree.structure(loaded)
+    same = loaded_as == jax.tree.structure(s.potential)
     yield "same class and static fields", float(not same), 0.0
     found = s.evaluate(s.padded, s.listed, loaded)
     yield "same energy, to the bit", abs(found.energy - s.reference.energy), 0.0
 
 
-def refusal(s):
+def refusal(s: Subject) -> Iterator[tuple]:
     """Elements the potential does not know: a typed error, and NaN where nothing can be raised."""
     if s.potential.species is None:
         raise NotAsked("the potential knows every element")

@@ -1,13 +1,16 @@
 """The contract: what is checked, and the report."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from jaxpot.errors import DataError, JaxpotError
+from jaxpot.potentials.base import Potential
 from jaxpot.testing import behaviour, derivatives
 from jaxpot.testing.smoothness import smoothness
 from jaxpot.testing.subject import NotAsked, Subject
+from jaxpot.typing import StructureLike
 
 # What the code of a model may raise. It is reported as a failure of the check that met it.
 _MODEL_ERRORS = (
@@ -40,16 +43,16 @@ class ContractReport:
     outcomes: tuple = field(default=())
 
     @property
-    def failures(self):
+    def failures(self) -> tuple[Outcome, ...]:
         """The outcomes that failed."""
         return tuple(o for o in self.outcomes if o.status == "failed")
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether nothing failed."""
         return not self.failures
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"Contract of {self.model}: {'passed' if self.passed else f'{len(self.failures)} FAILED'}"]
         for o in self.outcomes:
             numbers = "" if o.measured is None else f"{o.measured:9.1e} (limit {o.limit:.0e})"
@@ -60,12 +63,21 @@ class ContractReport:
 class ContractError(JaxpotError, AssertionError):
     """A potential breaks the contract; `.report` holds everything that was found."""
 
-    def __init__(self, report):
+    def __init__(self, report: ContractReport) -> None:
         super().__init__(str(ContractReport(report.model, report.failures)))
         self.report = report
 
 
-def check(potential, structure, *, directions=8, seed=0, jump=0.0, skip=(), raises=True):
+def check(
+    potential: Potential,
+    structure: StructureLike,
+    *,
+    directions: int = 8,
+    seed: int = 0,
+    jump: float = 0.0,
+    skip: Collection[str] = (),
+    raises: bool = True,
+) -> ContractReport:
     """Prove that a potential keeps the contract on a structure and on what can be made from its atoms.
 
     Covers: forces and stress are the derivatives of the energy, and not all zero; second and third

@@ -1,18 +1,21 @@
 """Derivatives, invariances, extensivity and padding: checks on a rattled copy of the structure."""
 
+from collections.abc import Iterator
+
 import jax
 import numpy as np
 
 from jaxpot.testing.subject import (
     SKIN,
     NotAsked,
+    Subject,
     evaluate_once,
     orders_two_and_three,
     worse,
 )
 
 
-def forces(s):
+def forces(s: Subject) -> Iterator[tuple]:
     """Forces against differences of the energy."""
     forces, x = s.reference.forces, np.asarray(s.padded.positions)
     if not s.interacts:
@@ -31,7 +34,7 @@ def forces(s):
     yield "site energies add up", abs(s.reference.energies.sum() - s.reference.energy) / s.e_scale, 1e-13
 
 
-def stress_tensor(s):
+def stress_tensor(s: Subject) -> Iterator[tuple]:
     if not s.periodic:
         raise NotAsked("the structure is not periodic along three axes")
     stress = s.reference.stress
@@ -56,7 +59,7 @@ def stress_tensor(s):
     yield "symmetric", np.abs(stress - stress.T).max() / s.s_scale, 1e-14
 
 
-def higher_derivatives(s):
+def higher_derivatives(s: Subject) -> Iterator[tuple]:
     """Hessian-vector products against differences of forces; symmetry; acoustic sum; third order."""
     zero = np.zeros((s.size, 3))
     if not s.interacts:
@@ -111,7 +114,7 @@ def _compare(s, label, structure, *, rotation=None, order=None, copies=1, tight=
         yield f"{label}, stress", np.abs(found.stress - stress).max() / s.s_scale, f_limit
 
 
-def invariance(s):
+def invariance(s: Subject) -> Iterator[tuple]:
     if not s.interacts:
         raise NotAsked("no interaction")
     r, x, cell = s.rattled, np.asarray(s.rattled.positions), np.asarray(s.rattled.cell)
@@ -142,7 +145,7 @@ def invariance(s):
         yield from _compare(s, "another choice of the cell", r.moved(x, sheared))
 
 
-def extensivity(s):
+def extensivity(s: Subject) -> Iterator[tuple]:
     """Twice the crystal, or two copies far apart, have twice the energy."""
     x = np.asarray(s.rattled.positions)
     if s.pbc.any():
@@ -159,7 +162,7 @@ def extensivity(s):
     yield from _compare(s, "twice the system", double, copies=2)
 
 
-def padding(s):
+def padding(s: Subject) -> Iterator[tuple]:
     """The same numbers without padding, with another skin, and with longer rows."""
     listed = s.list_of(s.rattled, SKIN + 0.6)
     found = jax.tree.map(np.asarray, evaluate_once(s.potential, s.rattled, listed))

@@ -1,6 +1,7 @@
 """How smooth a potential is: distances scanned for jumps, and the cutoff approached from both sides."""
 
 import itertools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jaxpot.core.elements import symbol
 from jaxpot.core.structure import Structure
 from jaxpot.observables import energy
-from jaxpot.testing.subject import NotAsked
+from jaxpot.testing.subject import NotAsked, Subject
 
 _SCAN_POINTS, _ZOOM_POINTS, _ZOOMS = 1537, 193, 5
 
@@ -31,7 +32,7 @@ def _scan(potential, structure, neighbors, direction, distances):
     return jax.vmap(all_three, out_axes=1)(distances)
 
 
-def smoothness(s):
+def smoothness(s: Subject) -> Iterator[tuple]:
     """Distances scanned for jumps; and the limits from both sides at the cutoff."""
     smooth, cutoff = s.potential.smoothness, s.potential.cutoff
     if not s.interacts or smooth < 0:

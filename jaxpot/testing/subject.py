@@ -1,7 +1,9 @@
 """What a contract is checked on: the potential, and structures of one padded size made from one."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,14 @@ import numpy as np
 
 from jaxpot.checks import check_potential, round_atoms, with_plans
 from jaxpot.core.graph import connect
+from jaxpot.core.neighbors import Neighbors, round_capacity
 from jaxpot.core.neighbors import neighbors as build_neighbors
-from jaxpot.core.neighbors import round_capacity
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.observables import energy, evaluate, hessian_vector_product
+from jaxpot.observables.evaluation import Evaluation
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray, Array, DTypeLike, StructureLike
 
 LARGEST = 32  # atoms
 _FEW = 4  # atoms; smaller crystals are repeated
@@ -34,7 +39,9 @@ connect_once = quickly(connect)
 
 
 @quickly
-def orders_two_and_three(potential, structure, neighbors, v, w):
+def orders_two_and_three(
+    potential: Potential, structure: Structure, neighbors: Neighbors, v: Array, w: Array
+) -> tuple[Array, Array]:
     """Hv, and its derivative along w."""
 
     def along(x):
@@ -46,7 +53,9 @@ def orders_two_and_three(potential, structure, neighbors, v, w):
 class Subject:
     """The potential, and structures of one padded size made from the one that was given."""
 
-    def __init__(self, potential, structure, directions, seed, jump=0.0):
+    def __init__(
+        self, potential: Potential, structure: StructureLike, directions: int, seed: int, jump: float = 0.0
+    ) -> None:
         check_potential(potential)
         structure = Structure.of(structure)
         if not 1 <= len(structure) <= LARGEST:
@@ -101,7 +110,7 @@ class Subject:
                 best, gap = moved, found
         return best
 
-    def prepare(self, structure, dtype=np.float64):
+    def prepare(self, structure: Structure, dtype: DTypeLike = np.float64) -> tuple[Structure, Neighbors]:
         """The structure padded, and its list, with the shapes of all the others."""
         padded = structure.padded(self.size)
         if dtype != np.float64:
@@ -110,13 +119,15 @@ class Subject:
         listed = self.list_of(padded, capacity=self.capacity, rows=self.size)
         return padded, listed
 
-    def evaluate(self, padded, listed=None, potential=None):
+    def evaluate(
+        self, padded: Structure, listed: Neighbors | None = None, potential: Potential | None = None
+    ) -> Evaluation:
         """`Evaluation` in NumPy."""
         if listed is None:
             padded, listed = self.prepare(padded)
         return jax.tree.map(np.asarray, _evaluate(potential or self.potential, padded, listed))
 
-    def cluster(self, positions, numbers):
+    def cluster(self, positions: AnyArray, numbers: Sequence[int] | np.ndarray) -> Structure:
         """Atoms in vacuum, in a cell so large that no image is seen; where the reach is infinite, without a vacuum."""
         vacuum = 4.0 * self.potential.reach + 20.0 if np.isfinite(self.potential.reach) else self.potential.cutoff
         length = 2.0 * np.abs(positions).max(initial=0.0) + vacuum
@@ -125,7 +136,7 @@ class Subject:
             **self.data_of(numbers),
         )
 
-    def data_of(self, numbers):
+    def data_of(self, numbers: Sequence[int] | np.ndarray) -> dict[str, Any]:
         """Data of atoms of these elements: those of the first one in the structure as given, zero for padding."""
         elements = np.asarray(self.given.numbers)
         first = [int(np.argmax(elements == z)) for z in numbers]
@@ -134,24 +145,26 @@ class Subject:
         data = {name: array * real.reshape(-1, *[1] * (array.ndim - 1)) for name, array in data.items()}
         return {"atom_data": data, "system_data": self.given.system_data}
 
-    def list_of(self, structure, skin=SKIN, **shape):
+    def list_of(self, structure: Structure, skin: float = SKIN, **shape: Any) -> Neighbors:
         """A list of a structure, with what the potential plans beside it."""
         return with_plans(self.potential, structure, build_neighbors(structure, self.potential.cutoff, skin, **shape))
 
-    def direction(self):
+    def direction(self) -> np.ndarray:
         """A random direction in the space of positions, largest component 1, nothing on padding."""
         d = np.zeros((self.size, 3))
         d[: self.n] = self.rng.normal(size=(self.n, 3))
         return d / np.abs(d).max()
 
-    def species(self):
+    def species(self) -> list[int]:
         """The elements of the structure."""
         return sorted(set(np.asarray(self.given.numbers).tolist()) - {0})
 
-    def difference(self, function, h):
+    def difference(self, function: Callable[..., Any], h: float) -> np.ndarray:
         """df/dt at 0 by Richardson-extrapolated central differences (Ridders); smaller steps at kinks."""
         levels = 8 if self.potential.smoothness >= 3 else 13
-        table, best, error = [], None, np.inf
+        table: list = []
+        best: Any = None
+        error = np.inf
         for k in range(levels):
             step = h * 2.0**-k
             row = [(function(step) - function(-step)) / (2.0 * step)]
@@ -166,6 +179,6 @@ class Subject:
         return best
 
 
-def worse(a, b):
+def worse(a: Any, b: Any) -> Any:
     """The larger of two errors; NaN is the largest."""
     return b if not b <= a else a

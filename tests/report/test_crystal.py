@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
-from jaxpot.report.crystal import primitive
+from jaxpot.report.crystal import lattice, primitive
 
 
 def test_a_large_supercell_is_made_small_at_once():
@@ -28,3 +28,11 @@ def test_what_has_no_translations_stays_as_it_is():
     atoms.rattle(0.05, seed=0)
     structure = jp.Structure.of(atoms)
     assert primitive(structure) is structure
+
+
+def test_the_lattice_of_a_crystal_with_a_charge_is_that_of_its_cell():
+    atoms = bulk("Si", cubic=True)
+    charged = jp.Structure.of(atoms).replace(system_data={"total_charge": 1.0})
+    found = lattice(charged)
+    assert [found[name] for name in ("a", "b", "c")] == pytest.approx([5.43] * 3)
+    assert [found[name] for name in ("alpha", "beta", "gamma")] == pytest.approx([90.0] * 3)

@@ -87,6 +87,7 @@ def least_squares(residuals: Callable, jacobian: Callable, start: np.ndarray, st
                 damping, worse = damping * worse, 2.0 * worse
         y, r, slopes = trial, new_residuals, after
         damping, worse = damping * max(1.0 / 3.0, 1.0 - (2.0 * share - 1.0) ** 3), _WORSE
+    return None  # steps < 0
 
 
 def _left_to_gain(small, rotated, y):

@@ -1,6 +1,7 @@
 """Parameters of a formula that are searched for: their names, their bounds, and a potential for each choice."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 
 from jaxpot.core.numbers import as_number
 from jaxpot.core.precision import as_float
-from jaxpot.core.pytree import leaf_fields, pytree, static
+from jaxpot.core.pytree import Node, leaf_fields, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, Sum, cast, parameter_names
 
@@ -18,16 +19,16 @@ _NUDGE = 1e-3  # relative: far more than the rounding that symmetric tables may 
 
 
 @pytree
-class Parameters:
+class Parameters(Node):
     """Numbers of a potential that are searched for, as coordinates y from 0 to 1 between their bounds.
 
     Where both bounds have one sign, y is linear in the logarithm.
     """
 
     template: Potential
-    begin: jax.Array  # (P,) the lower bound, or the logarithm of its size, and the upper one
-    end: jax.Array
-    sign: jax.Array  # (P,) 1 or -1: of the value, where it is a logarithm; 0 where it is none
+    begin: Any  # (P,) the lower bound, or the logarithm of its size, and the upper one
+    end: Any
+    sign: Any  # (P,) 1 or -1: of the value, where it is a logarithm; 0 where it is none
     names: tuple = static()
     places: tuple = static()  # of each: which leaf, and where in it: several numbers that must be equal
 
@@ -89,7 +90,7 @@ def parameters_of(
     chosen = list(dict.fromkeys(member for name in free for member in members(name, "free")))
     if not 0 < len(chosen) <= _MOST:
         raise DataError(f"free: {len(chosen)} parameters; expected 1 to {_MOST}")
-    given = {}
+    given: dict = {}
     for name, pair in sorted((bounds or {}).items(), key=lambda item: item[0] in numbers):  # of leaves first
         given |= dict.fromkeys(members(name, "bounds"), _checked_bounds(name, pair))
     idle = [name for name in bounds or {} if not set(members(name, "bounds")) & set(chosen)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +78,7 @@ class Misused(DataError):
 class Problem:
     """Residuals of labels and targets as functions of y, on the host; None where there are none, with the `reason`."""
 
-    def __init__(self, parameters, labels, targets):
+    def __init__(self, parameters: Any, labels: Any, targets: Any) -> None:
         self.parameters, self.labels, self.targets = parameters, labels, targets
         self.reason = ""
 

@@ -12,20 +12,21 @@ import numpy as np
 
 from jaxpot.core.chunks import CHUNK_ELEMENTS, chunk_shape
 from jaxpot.core.graph import Graph, connect
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.data.frame import Frame
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
 from jaxpot.errors import ResourceError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.terms import chunk_gradients
+from jaxpot.typing import AnyArray
 
 _MOST_PAIRS = 2e7  # 45 bytes each
 _ARRAYS = ("x", "y", "z", "distances", "filled", "numbers", "center_numbers", "centers", "others", "real")
 
 
 @pytree
-class EnvironmentRows:
+class EnvironmentRows(Node):
     """Environments in chunks, (C, m, ...): those of all frames whose rows have one width."""
 
     graph: Graph
@@ -34,29 +35,29 @@ class EnvironmentRows:
 
 
 @pytree
-class Labels:
+class Labels(Node):
     """F frames with A atoms together, their labels, and weights: 1 / (sigma sqrt(number of labels)), 0 without one."""
 
     rows: tuple
-    reach: jax.Array  # () A: every pair up to there is in the rows
-    energies: jax.Array  # (F,) eV/atom, less those of isolated atoms
-    forces: jax.Array  # (A, 3) eV/A
-    stresses: jax.Array  # (F, 3, 3) eV/A^3
-    energy_weights: jax.Array  # (F,)
-    force_weights: jax.Array  # (A,)
-    stress_weights: jax.Array  # (F,)
-    per_atom: jax.Array  # (F,), 1 / atoms
-    per_volume: jax.Array  # (F,) 1/A^3
-    contents: jax.Array  # (F, S), the share of each element whose constant is found with the parameters, times weight
-    absorbed: jax.Array  # (F, k), an orthonormal basis of what these constants can do
+    reach: AnyArray  # () A: every pair up to there is in the rows
+    energies: AnyArray  # (F,) eV/atom, less those of isolated atoms
+    forces: AnyArray  # (A, 3) eV/A
+    stresses: AnyArray  # (F, 3, 3) eV/A^3
+    energy_weights: AnyArray  # (F,)
+    force_weights: AnyArray  # (A,)
+    stress_weights: AnyArray  # (F,)
+    per_atom: AnyArray  # (F,), 1 / atoms
+    per_volume: AnyArray  # (F,) 1/A^3
+    contents: AnyArray  # (F, S), the share of each element whose constant is found with the parameters, times weight
+    absorbed: AnyArray  # (F, k), an orthonormal basis of what these constants can do
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Kind of label -> how many numbers there are."""
         weights = self.energy_weights, self.force_weights, self.stress_weights
         counts = (int(np.count_nonzero(w)) for w in weights)
         return {kind: count * size for kind, count, size in zip(KINDS, counts, (1, 3, 9), strict=True) if count}
 
-    def slices(self):
+    def slices(self) -> dict[str, slice]:
         """Kind of label -> where its numbers are among the residuals."""
         ends = np.cumsum([0, self.energies.size, self.forces.size, self.stresses.size])
         return {kind: slice(ends[k], ends[k + 1]) for k, kind in enumerate(KINDS)}

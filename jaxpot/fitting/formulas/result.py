@@ -71,7 +71,7 @@ class FormFit:
         most = self.cost * (1.0 + _SAME_MINIMUM) + 1e-12
         return sum(descent.cost <= most for descent in self.descents)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(_table(self))
 
 

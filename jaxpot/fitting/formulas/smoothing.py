@@ -76,7 +76,7 @@ class Smoothed:
     differences: tuple
     crystal: CrystalDifference | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = f"{'':14}{'from':>9}{'to':>9}{'points':>8}{'knots':>7}{'shortest':>10}"
         lines = ["Differences from the tables, in eV and A (densities in their own unit)",
                  f"{head}{'largest':>10}{'rms':>10}{'slopes':>10}{'rms':>10}"]
@@ -147,7 +147,7 @@ def smoothed(
         )
     if not any(isinstance(term, EAM | Glue) for term in terms):
         raise DataError(f"expected a potential with tables (EAM or Glue), got {potential!r}: nothing to smooth")
-    differences = []
+    differences: list = []
     smooth = _replaced(potential, options, differences)
     crystal = None if structure is None else _compared(potential, smooth, Structure.of(structure))
     return Smoothed(smooth, tuple(differences), crystal)

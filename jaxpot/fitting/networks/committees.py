@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -83,7 +84,7 @@ def readouts_from(term: Described, members: int) -> "Readouts":
 class Readouts:
     """Readouts of all members: a stacked `Neural`, whose constructor would refuse the axis in front."""
 
-    def __init__(self, stacked):
+    def __init__(self, stacked: Any) -> None:
         self.stacked = stacked
 
     def __getattr__(self, name):
@@ -137,7 +138,7 @@ def committee_of(
     return Committee(jax.tree.unflatten(jax.tree.structure(whole), leaves), mask)
 
 
-def mean_of(potential: Potential, members: Sequence["Readouts"]) -> Potential:
+def mean_of(potential: Sum, members: Sequence["Readouts"]) -> Potential:
     """Potential of one member with the mean of all networks in place of its own."""
     terms = list(potential.terms)
     for k, readout in enumerate(members):
@@ -157,8 +158,8 @@ def posterior_of(potential: Potential, sigmas: dict[str, float]) -> Posterior:
         potential: what `mean_of` returns.
         sigmas: kind of label -> standard deviation of labels.
     """
-    terms = [term for term in summands(potential) if isinstance(getattr(term, "readout", None), Neural)]
-    terms = [term for term in terms if isinstance(term.readout.network, Averaged)]
+    terms = [term for term in summands(potential) if isinstance(term, Described)]
+    terms = [t for t in terms if isinstance(t.readout, Neural) and isinstance(t.readout.network, Averaged)]
     count = terms[0].n_features
     factor = (np.eye(count) - 1.0 / count) / np.sqrt(count - 1.0)
     return Posterior(

@@ -3,7 +3,9 @@
 import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxpot.core.devices import AXIS, sharing
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import ConvergenceError, DataError
 
@@ -24,17 +26,17 @@ _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have
 class Loss:
     """Labels that models predict for a batch; the squares of their errors are what a descent minimises."""
 
-    def predict(self, networks, batch):
+    def predict(self, networks: tuple, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) for the weights of one member."""
         raise NotImplementedError  # a subclass's duty
 
-    def hessian_products(self, networks, batch):
+    def hessian_products(self, networks: tuple, batch: Any) -> jax.Array:
         """Products of Hessians with displacements of a batch of these, (A, 3) eV/A."""
         raise NotImplementedError  # a subclass's duty, where Hessian products are trained on
 
 
 @pytree
-class _State:
+class _State(Node):
     """State that goes from step to step: all with the members in front."""
 
     networks: tuple
@@ -44,7 +46,7 @@ class _State:
 
 
 @pytree(name="TrainingCheckpoint", former=("jaxpot.fitting.descent:_Kept",))
-class _Kept:
+class _Kept(Node):
     """Checkpoint: leaves of the state and of the best weights, and where the training is."""
 
     leaves: tuple
@@ -67,7 +69,10 @@ class Descent:
             the part of each device.
     """
 
-    def __init__(self, recipe, networks, loss, moving, names, batches, seed, say, checkpoint, run):
+    def __init__(
+        self, recipe: Any, networks: tuple, loss: Loss, moving: tuple, names: list, batches: Sequence[list], seed: int,
+        say: Callable[[str], None], checkpoint: Any, run: str,
+    ) -> None:
         self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
         self.training, self.validation, self.curved = map(_together, batches)
         self.names, self.key, self.validated = names, jax.random.key(seed), bool(batches[1])
@@ -79,7 +84,8 @@ class Descent:
         epoch = partial(_epoch, self.optimiser, loss, recipe.average, moving)
         self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
         self.errors_of = _divided(partial(_errors, loss), (_ALL, _OWN))
-        self.state, self.best, self.history, self.epoch, self.record = first, networks, [], 0, (math.inf, 0)
+        self.state, self.best, self.epoch, self.record = first, networks, 0, (math.inf, 0)
+        self.history: list[tuple] = []
         self._resume()
 
     def go(self) -> tuple[tuple, tuple, int]:

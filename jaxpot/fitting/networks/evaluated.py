@@ -21,7 +21,7 @@ from jaxpot.fitting.networks.batching import labelled
 from jaxpot.fitting.networks.descent import Loss
 from jaxpot.fitting.networks.precomputed import Batch
 from jaxpot.observables import evaluate
-from jaxpot.potentials.base import Potential, Sum, addends
+from jaxpot.potentials.base import Potential, Sum, addends, summands
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.posterior import Posterior
@@ -93,7 +93,7 @@ def frame_batches(
         some = list(chosen or members[0])
         rows = [ready[k] for k in some + some[:1] * (count - len(some))]
         inputs = jax.tree.map(lambda *arrays: np.stack(arrays), *rows)
-        firsts = size * np.arange(len(some))
+        firsts = [size * n for n in range(len(some))]
         batch = labelled(some, inputs, firsts, count * size, frames, targets, sigmas, dtype, count)
         complete.append(batch if chosen else _without_weights(batch))
     return complete
@@ -114,7 +114,7 @@ def assembled(
     """`Committee` of all members, and their mean as one potential: the sum of all, each over their number."""
     stacked = jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64)), stacked)
     members = [jax.tree.map(lambda a, k=k: a[k], stacked) for k in range(count)]
-    rest = [Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))]
+    rest: list[Potential] = [Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))]
     rest += [] if baseline is None else [baseline]
     whole = Sum.of(members[0], *rest)
     leaves, own = jax.tree.leaves(whole), jax.tree.leaves(stacked)
@@ -131,8 +131,8 @@ def spread_of_members(potential: Potential, count: int, sigmas: dict[str, float]
         potential: the mean of so many members.
         sigmas: kind of label -> standard deviation of labels.
     """
-    mask = []
-    for k, term in enumerate(potential.terms):
+    mask: list[bool] = []
+    for k, term in enumerate(summands(potential)):
         mask += [False] * len(jax.tree.leaves(term))
         if k < count:
             mask[-1] = True  # the factor is the last array of a potential times a number

@@ -14,16 +14,17 @@ import numpy as np
 from jaxpot.core.chunks import cut
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.fitting.networks.descent import Loss
+from jaxpot.typing import ArrayField
 
 _ROWS = 8  # atoms whose derivatives are computed at once
 
 
 @pytree
-class NetworkInputs:
+class NetworkInputs(Node):
     """Inputs of one network in a batch: R vectors that q neighbours change each; spare ones have weight 0."""
 
     vectors: jax.Array  # (R, d), shifted and mixed
@@ -37,22 +38,22 @@ class NetworkInputs:
 
 
 @pytree
-class Batch:
+class Batch(Node):
     """B frames with A atoms together, their targets, and 1 / sigma of these: 0 where there is no target."""
 
     inputs: tuple
-    energies: jax.Array  # (B,) eV/atom
-    forces: jax.Array  # (A, 3) eV/A
-    stresses: jax.Array  # (B, 3, 3) eV/A^3
-    energy_weights: jax.Array  # (B,)
-    force_weights: jax.Array  # (A,)
-    stress_weights: jax.Array  # (B,)
-    per_atom: jax.Array  # (B,), 1 / atoms
-    per_volume: jax.Array  # (B,) 1/A^3
+    energies: ArrayField  # (B,) eV/atom
+    forces: ArrayField  # (A, 3) eV/A
+    stresses: ArrayField  # (B, 3, 3) eV/A^3
+    energy_weights: ArrayField  # (B,)
+    force_weights: ArrayField  # (A,)
+    stress_weights: ArrayField  # (B,)
+    per_atom: ArrayField  # (B,), 1 / atoms
+    per_volume: ArrayField  # (B,) 1/A^3
 
 
 @pytree
-class HessianBatch:
+class HessianBatch(Node):
     """Frames with A atoms together and products of their Hessians with displacements."""
 
     inputs: tuple
@@ -109,7 +110,9 @@ def frame_inputs(
         return vectors, slopes, weights, None if descriptor.one_vector else weight_slopes
 
     bonds = np.where(filled[..., None], bonds[rows[:, None], places], 0.0)
-    return FrameInputs(*kept(arrays), others, centers, bonds, None if tangents is None else kept(tangents))
+    vectors, slopes, weights, weight_slopes = kept(arrays)
+    along_vector = None if tangents is None else kept(tangents)
+    return FrameInputs(vectors, slopes, weights, weight_slopes, others, centers, bonds, along_vector)
 
 
 @jax.jit

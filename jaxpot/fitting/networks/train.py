@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,7 @@ class Trained:
     e0_origin: str
     folds: tuple = field(default=(), repr=False)
 
-    stress_offsets = {}  # none are found
+    stress_offsets: ClassVar[dict] = {}  # none are found
 
     def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
         """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
@@ -158,12 +159,12 @@ def train(
         optimization (2015).
     """
     check_data(dataset, baseline)
-    recipe = recipe_of(NetworkRecipe, recipe)
+    recipe = cast(NetworkRecipe, recipe_of(NetworkRecipe, recipe))
     say, clock = progress or (lambda text: None), Clock()
     _check(dataset, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
     parts = _folds(dataset, recipe, seed) if keep_folds else ()
-    if start is None or _has_networks(start):
+    if start is None or isinstance(start, Trained) or _has_networks(start):
         run = partial(
             _train, recipe=recipe, bond=bond_length(dataset), start=start, frozen=frozen, curvatures=curvatures,
             baseline=baseline, seed=seed, bars=predictions or keep_folds,
@@ -184,7 +185,7 @@ def train(
                 say=lambda text, begin=begin: say(begin + text),
             )
         except ConvergenceError as error:
-            error.best = trained.potential
+            error.best = trained.potential  # type: ignore[attr-defined]  # for those who catch it
             raise
         kept.append((members, of_fold.posterior))
     if parts:
@@ -394,10 +395,9 @@ def _moving(network, frozen):
 
 def _has_networks(start):
     """Whether a training begins with networks that read a descriptor."""
-    potential = start.potential if isinstance(start, Trained) else start
-    if not isinstance(potential, Potential):
+    if not isinstance(start, Potential):
         return False
-    return any(isinstance(term, Described) and isinstance(term.readout, Neural) for term in summands(potential))
+    return any(isinstance(term, Described) and isinstance(term.readout, Neural) for term in summands(start))
 
 
 def _networks_of(start, species):

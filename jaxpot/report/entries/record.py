@@ -41,7 +41,7 @@ class Study:
     dos_mesh: int
     temperatures: Any
     pressure: float
-    say: Callable[[str], None]
+    say: Callable[..., object]
     notes: list[str]
     temperatures_done: list[int] = field(default_factory=list)
 
