@@ -190,13 +190,13 @@ class PrecomputedLoss(Loss):
         scales: offset and scale of the output of each network, eV.
     """
 
-    def __init__(self, scales):
+    def __init__(self, scales: Sequence[tuple]) -> None:
         self.scales = scales
 
-    def predict(self, networks, batch):
+    def predict(self, networks: tuple, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         return predicted(self._energies(networks), batch)
 
-    def hessian_products(self, networks, batch):
+    def hessian_products(self, networks: tuple, batch: HessianBatch) -> jax.Array:
         return hessian_products(self._energies(networks), batch)
 
     def _energies(self, networks):
