@@ -7,7 +7,7 @@ What files say stands in many messages: `printable` sees to it that no message a
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from jaxpot.typing import FilePath
@@ -93,10 +93,10 @@ class PrecisionError(JaxpotError):
     """Double precision was asked for, and JAX would silently have used single precision."""
 
 
-def first_few(names: Sequence[object], most: int = 6) -> str:
+def first_few(names: Iterable[object], most: int = 6) -> str:
     """The first names of a list, for messages: `a, b and 7 more`."""
-    words = [str(name) for name in names[:most]]
-    return ", ".join(words) + (f" and {len(names) - most} more" if len(names) > most else "")
+    words = [str(name) for name in names]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def _place(file, line):
