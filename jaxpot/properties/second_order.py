@@ -28,7 +28,7 @@ from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning, ResourceError
 from jaxpot.observables import evaluate_by_strain, hessian_vector_product
-from jaxpot.observables.edges import parts
+from jaxpot.observables.edges import parts, seen_by
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.properties import lattice_waves
@@ -101,10 +101,14 @@ class Waves(OfEnergy):
 
     factor: jax.Array
     hops: MessagePassing
+    cells: jax.Array
+    index: jax.Array
     repeats: tuple = static()  # of the mesh of wave vectors that force constants need
 
     def matrices(self, structure: Structure, q: Array) -> jax.Array:
-        return self.factor * lattice_waves.wave_matrices(self.hops, structure, self.listed, q)
+        return self.factor * lattice_waves.wave_matrices(
+            self.hops, structure, self.listed, q, self.cells, self.index
+        )
 
     def force_constants(self, structure: Structure) -> ForceConstants:
         """Phi(R) = 1/N sum_q D(q) exp(-2 pi i q.R) over a mesh as fine as the reach asks for."""
@@ -218,22 +222,24 @@ class Route(Node):
     """How second derivatives of a potential are made: lists and topology of one crystal, which serve its strains."""
 
     listed: Neighbors
-    topology: Any  # of local parts (`cell_index`); None without one
+    topology: tuple  # one for each part: `cell_index` of local ones and of those of several hops, else None
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
     repeats: tuple = static()  # one for each part
 
     def at(self, potential: Potential, structure: Structure) -> SecondOrder:
         """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
         pieces: list[Sites | OfEnergy] = []
-        for part, supercell, repeats in zip(parts(potential), self.supercells, self.repeats, strict=True):
+        for part, topology, supercell, repeats in zip(
+            parts(potential), self.topology, self.supercells, self.repeats, strict=True
+        ):
             term, listed = part.potential, self.listed.of_addend(part.place)
             if supercell is not None:
                 neighbors, images = supercell
                 pieces.append(Images(part.whole, listed, neighbors, images, repeats))
             elif term.local:
-                pieces.append(Sites(site_hessians(term, structure, listed), *self.topology))
+                pieces.append(Sites(site_hessians(term, structure, listed), *topology))
             elif isinstance(term, MessagePassing):
-                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, repeats))
+                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, *topology, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
@@ -289,7 +295,11 @@ def _needs_supercell(term):
 
 
 def _topology(whole, listed):
-    return cell_index(listed) if whole[0].potential.local else None
+    return tuple(
+        cell_index(seen_by(part.potential, listed.of_addend(part.place)))
+        if part.potential.local or isinstance(part.potential, MessagePassing) else None
+        for part in whole
+    )
 
 
 def second_order(potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None) -> SecondOrder:

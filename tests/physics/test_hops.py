@@ -10,6 +10,7 @@ import jaxpot as jp
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables.evaluation import evaluate_by_strain
 from jaxpot.potentials import MessagePassing, Potential, StillingerWeber
+from jaxpot.properties import lattice_waves
 
 REPEATS = (5, 5, 4)
 WAVES = np.array([[0, 0, 0], [1, 0, 0], [2, 1, -2], [1, 2, 3]]) / np.array(REPEATS)
@@ -240,3 +241,22 @@ def test_charges_that_are_missing_or_wrong_are_refused():
         jp.energy(ions(), salt().replace(atom_data={}))
     with pytest.raises(DataError, match="reads charges"):
         jp.phonons(ions(), salt().replace(atom_data={}), GENERIC)
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_matrices_between_cells_are_those_of_waves(hops, monkeypatch):
+    """Two ways to D(q): derivatives of the layers folded into cells once, or each column carried through the hops."""
+    potential, crystal = hopping(hops), close_packed()
+    crystal = crystal.moved(np.asarray(crystal.positions) + [[0.0, 0.0, 0.0], [0.03, -0.02, 0.05]])
+    q = np.random.default_rng(0).uniform(-0.5, 0.5, (60, 3))
+
+    def matrices():
+        jax.clear_caches()
+        return jp.second_order(potential, crystal).dynamical_matrix(q)
+
+    folded = matrices()
+    monkeypatch.setattr(lattice_waves, "_of_cells", lambda *_: pytest.fail("folded"))
+    with pytest.raises(pytest.fail.Exception, match="folded"):
+        matrices()
+    monkeypatch.setattr(lattice_waves, "_HELD", 0)
+    np.testing.assert_allclose(folded, matrices(), rtol=0, atol=1e-13 * np.abs(folded).max())
