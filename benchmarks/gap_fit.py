@@ -32,7 +32,7 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.moments import posterior, unwhiten
-from jaxpot.fitting.linear.sparse_terms import factors_of
+from jaxpot.fitting.linear.terms import prior_factors
 from jaxpot.fitting.linear.weights import with_weights
 
 SIGMA_ENERGY, SIGMA_FORCES, JITTER, CUTOFF = 0.01, 0.05, 1e-8, 5.4
@@ -103,7 +103,7 @@ def given_fit(folder):
     data = jp.read_dataset(folder / "train.xyz", energy="dft_energy", forces="dft_forces", stress=None, e0=e0)
     prepared = prepare_frames([f.structure for f in data], term.cutoff)
     start = term.replace(readout=term.readout.replace(weights=jnp.zeros(term.n_features)))
-    factors, jitters = factors_of(start, JITTER)
+    factors, jitters = prior_factors(start, JITTER)
     sigmas = Sigmas(SIGMA_ENERGY, SIGMA_FORCES)
     moments = accumulate(start, data, prepared, fit_targets(data), sigmas, factors)
     moments = {kind: part for (kind, _), part in moments.items()}

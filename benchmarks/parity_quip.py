@@ -28,7 +28,7 @@ import jaxpot as jp
 from jaxpot.errors import DataError
 from jaxpot.potentials import LennardJones
 from jaxpot.potentials.base import addends
-from jaxpot.potentials.described import is_process
+from jaxpot.potentials.described import leaves_residual
 
 GLUE = Path(__file__).parents[1] / "tests" / "formats" / "files" / "gap" / "glue.xml"
 SE = "covariance_type=ard_se"
@@ -173,7 +173,7 @@ def round_off(potential, atoms):
     """eps sum |alpha k| of the worst site, eV."""
     total = 0.0
     for _, term in addends(potential):
-        if is_process(term):
+        if leaves_residual(term):
             readout = term.readout.replace(weights=np.abs(np.asarray(term.readout.weights)))
             total = total + np.asarray(jp.site_energies(term.replace(readout=readout), atoms))
     return np.finfo(float).eps * np.max(total)

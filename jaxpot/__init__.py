@@ -72,9 +72,9 @@ from jaxpot.uncertainty import (
     ActiveSet,
     VariancePotential,
     calibrate,
+    condition,
+    condition_linear,
     extrapolations,
-    learn,
-    observe,
     propagate,
     select_frames,
     std,
@@ -89,13 +89,25 @@ __version__ = "0.1.0"
 __all__ = [
     "ActiveSet", "Dataset", "Environment", "Frame", "HessianProduct", "JaxpotError", "Learned", "Neighbors",
     "NetworkRecipe", "Posterior", "Potential", "StrainCurvature", "Structure", "Target", "VariancePotential",
-    "ase_calculator", "calibrate", "datasets", "descriptors", "draw_dataset", "dynamical_matrix", "elastic_constants",
+    "ase_calculator", "calibrate", "condition", "condition_linear", "datasets", "descriptors", "draw_dataset",
+    "dynamical_matrix", "elastic_constants",
     "energy", "equation_of_state", "errors", "evaluate", "evaluate_many", "extrapolations", "fit", "fit_form",
     "force_constants", "forces", "gruneisen", "gruneisen_bands", "harmonic", "heat_flux", "hessian",
-    "hessian_vector_product", "kernels", "label", "learn", "learn_from_pool", "learn_on_the_fly", "load", "md",
-    "mixed_precision", "models", "neighbors", "observe", "phonon_bands", "phonon_dos", "phonons", "potentials",
+    "hessian_vector_product", "kernels", "label", "learn_from_pool", "learn_on_the_fly", "load", "md",
+    "mixed_precision", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials",
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
     "relax", "save", "second_order", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std",
     "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train", "units",
     "vacancy_energy", "variance", "vibrations", "virials", "widened", "widened_near",
 ]
+
+_FORMER = {"learn": "condition", "observe": "condition_linear"}  # for one version
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FORMER:
+        raise AttributeError(f"module 'jaxpot' has no attribute {name!r}")
+    import warnings
+
+    warnings.warn(f"jp.{name} is deprecated: it is jp.{_FORMER[name]} now", DeprecationWarning, stacklevel=2)
+    return globals()[_FORMER[name]]

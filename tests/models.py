@@ -35,7 +35,7 @@ from jaxpot.potentials import (
     Tersoff,
     WangFrenkel,
 )
-from jaxpot.readouts import MLP, Neural, SparseGP
+from jaxpot.readouts import MLP, Linear, Neural, SparseGP
 
 COULOMB = 14.399645  # eV A
 FILES = Path(__file__).parent / "formats" / "files"
@@ -137,6 +137,11 @@ def small_gap():
         ),
         Constants({"Si": -1.5, "C": -2.0}),
     )
+
+
+def linear(descriptor):
+    """A linear readout of a descriptor, with some weights."""
+    return Linear(np.random.default_rng(3).normal(size=descriptor.dimension))
 
 
 def neural(descriptor, *species):
@@ -394,6 +399,10 @@ MODELS = {
     "networks, symmetry functions, two elements": (two_networks, diamond(4.6, ["Si", "C"])),
     "network of bonds": (lambda: neural(Bond(3.4, None, None, 3, 2, 2), "Si"), diamond(5.43, ["Si", "Si"])),
     "networks of bonds, two elements": (two_bond_networks, diamond(4.6, ["Si", "C"])),
+    "linear in soap": (
+        lambda: Described(SOAP(3, 2, 3.8, 0.8, compact=True), linear(SOAP(3, 2, 3.8, 0.8, compact=True)), ("Si",)),
+        diamond(5.43, ["Si", "Si"]),
+    ),
     "network, soap": (lambda: neural(SOAP(3, 2, 3.8, 0.8, compact=True), "Si"), diamond(5.43, ["Si", "Si"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),

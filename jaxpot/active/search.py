@@ -9,8 +9,8 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.uncertainty.learning import select_frames
-from jaxpot.uncertainty.widening import widened
+from jaxpot.uncertainty.selection import select_frames
+from jaxpot.uncertainty.widening import has_residual, widened
 
 _CELLS, _PLACES = 200, 100  # tried for each structure, and for each atom
 _FLAT = 0.4  # of the volume of a cell with right angles
@@ -77,10 +77,10 @@ def select_batch(posterior, candidates, count, progress=None):
     """The structures of a pool whose energies and forces would tell most, one after the other.
 
     Each has the largest gain of information about the weights, log det(1 + B B^T) / 2, once those before it are known;
-    the potential is widened by sparse points in the pool first, so that what it cannot yet represent counts, too.
+    a Gaussian process is widened by sparse points in the pool first, so that what it cannot yet represent counts, too.
 
     Args:
-        posterior: `Posterior` of Gaussian processes.
+        posterior: `Posterior` of weights that the energy is linear in.
         candidates: structures.
         count: how many to choose.
         progress: called with a sentence.
@@ -91,5 +91,8 @@ def select_batch(posterior, candidates, count, progress=None):
     References:
         D. J. C. MacKay, Neural Computation 4, 590 (1992), equation 9.
     """
-    chosen, _ = select_frames(widened(posterior, candidates), None, candidates, count, progress)
+    candidates = list(candidates)
+    if has_residual(posterior):
+        posterior = widened(posterior, candidates)
+    chosen, _ = select_frames(posterior, None, candidates, count, progress)
     return chosen

@@ -16,14 +16,10 @@ from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.memory import peak_memory
 from jaxpot.core.elements import atomic_number, name_species
 from jaxpot.data.atomic_energies import LEAST_SQUARES
-from jaxpot.data.bond_length import bond_length
 from jaxpot.errors import DataError
 from jaxpot.fitting import NetworkRecipe, fit, read_recipe, recipes
 from jaxpot.fitting.linear.learning_curve import learning_curve
 from jaxpot.potentials.constants import Constants
-from jaxpot.potentials.described import Described
-from jaxpot.readouts import MLP, Neural
-from jaxpot.readouts.sparse_gp import SparseGP
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, settings_table
 from jaxpot.uncertainty import calibrate
@@ -229,17 +225,7 @@ def _geometry(frame):
 
 def _rehearse(path, recipe, dataset, baseline):
     """Save a potential of the same parts, to know before the work that the format can hold it."""
-    potential = Constants(dataset.e0)
-    if isinstance(recipe, NetworkRecipe):
-        for descriptor in recipe.descriptors(dataset.species, bond_length(dataset)):
-            width = descriptor.dimension
-            network = MLP.random(0, width, recipe.hidden, recipe.activation)
-            readout = Neural(network, np.zeros(width), np.ones(width))
-            potential = potential + Described(descriptor, readout, tuple(dataset.species))
-    for term in () if isinstance(recipe, NetworkRecipe) else recipe.gap_terms(dataset):
-        width = term.descriptor.dimension
-        readout = SparseGP(term.kernel, np.full((1, width), width**-0.5), np.ones(1), float(term.delta))
-        potential = potential + Described(term.descriptor, readout, tuple(dataset.species))
+    potential = Constants(dataset.e0) + recipe.unfitted(dataset)
     potential = potential if baseline is None else potential + baseline
     with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".jaxpot-") as folder:
         catalog.save(potential, os.path.join(folder, path.name))

@@ -212,6 +212,8 @@ def _rebuild(body, blob, path, on_host):
         if former in values:
             values[name] = values.pop(former)
     expected = {field.name for field in dataclasses.fields(cls)}
+    if set(values) == expected and hasattr(cls, "upgraded"):
+        values = cls.upgraded(values)
     if set(values) != expected:
         raise FormatError(f"{body['class']} has the fields {sorted(expected)}, the file {sorted(values)}", path)
     for key, value in values.items():

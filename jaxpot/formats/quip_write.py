@@ -16,7 +16,7 @@ from jaxpot.formats.quip_write_parts import PARTS, digits, nested_sum, write_par
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.constants import Constants, knows_isolated_atoms
-from jaxpot.potentials.described import is_process
+from jaxpot.potentials.described import leaves_residual
 from jaxpot.typing import FilePath
 
 # gap_version: the first with the conventions of today, and one before power spectra had (2 l + 1)^(-1/2).
@@ -91,7 +91,7 @@ def _sort(potential):
     for factor, term in addends(potential):
         if isinstance(term, Constants):
             continue
-        process = is_process(term)
+        process = leaves_residual(term)
         if not process and type(term) not in PARTS:
             known = ", ".join(kind.__name__ for kind in PARTS)
             raise DataError(

@@ -106,6 +106,12 @@ class Potential(Node):
         """The distance in A beyond which nothing contributes, possibly a function of parameters."""
         return self.cutoff
 
+    def weight_mask(self) -> "Potential | None":
+        """Tree like the potential with True for the arrays that its energy is linear in, and that fits of linear models
+        find; None: it has none.
+        """
+        return None
+
     def batched(self) -> "Potential":
         """The same potential as a smaller program, for many derivatives at once: slower, but compiled sooner."""
         return self
@@ -262,6 +268,20 @@ class Scaled(Wrapped):
 
     def __repr__(self) -> str:
         return f"{self.factor} * ({self.potential!r})"
+
+
+def summands(potential: Potential) -> tuple[Potential, ...]:
+    """Terms of a sum; a potential that is none is its only one."""
+    return potential.terms if isinstance(potential, Sum) else (potential,)
+
+
+def weight_mask(potential: Potential, terms: Sequence[Potential]) -> tuple[bool, ...]:
+    """Mask of the arrays that some terms of a potential are linear in: a tuple of bool, as `jax.tree.leaves` orders."""
+    mask: list[bool] = []
+    for term in summands(potential):
+        serves = any(term is one for one in terms)
+        mask += jax.tree.leaves(term.weight_mask()) if serves else [False] * len(jax.tree.leaves(term))
+    return tuple(mask)
 
 
 def addends(potential: Potential) -> tuple[tuple[Any, Potential], ...]:

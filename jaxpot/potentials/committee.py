@@ -1,11 +1,12 @@
 """Several potentials of one form, and the parameters in which they differ."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
 from jaxpot.core.precision import is_traced
-from jaxpot.core.pytree import Node, pytree, static
+from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.potentials.base import Potential, parameter_names
 from jaxpot.typing import Array, PyTree
 
@@ -20,14 +21,30 @@ class Committee(Node):
 
     Args:
         potential: with the arrays of all members, stacked.
-        parameters: the names of those.
+        mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is stacked ; or
+            the names of those that are.
     """
 
     potential: Potential
-    parameters: tuple = static()
+    mask: tuple = static()
+
+    former_fields = {"parameters": "mask"}  # of files
+
+    def __post_init__(self):
+        put(self, "mask", mask_named(self.potential, self.mask))
+
+    @classmethod
+    def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of a file, where the mask may be the names of the arrays."""
+        return {**values, "mask": mask_named(values["potential"], values["mask"])}
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the arrays that are stacked, as `jaxpot.potentials.base.parameter_names` gives them."""
+        return names_masked(self.potential, self.mask)
 
     def __len__(self) -> int:
-        return len(named_leaves(self.potential)[self.parameters[0]])
+        return len(jax.tree.leaves(self.potential)[self.mask.index(True)])
 
     def __getitem__(self, k: int) -> Potential:
         """The k-th potential."""
@@ -37,7 +54,7 @@ class Committee(Node):
     @property
     def axes(self) -> PyTree:
         """A tree like the potential: 0 for the arrays that are stacked, None for the others."""
-        return stacked_axes(self.potential, self.parameters)
+        return stacked_axes(self.potential, self.mask)
 
     @property
     def widest(self) -> Potential:
@@ -57,11 +74,21 @@ def named_leaves(tree: PyTree) -> dict[str, Array]:
     return dict(zip(parameter_names(tree), jax.tree.leaves(tree), strict=True))
 
 
-def stacked_axes(potential: PyTree, parameters: Sequence[str]) -> PyTree:
-    """A tree like the potential with 0 for the parameters named and None for the others."""
-    flat, structure = jax.tree_util.tree_flatten_with_path(potential)
-    return jax.tree.unflatten(structure, [0 if leaf_name(path) in parameters else None for path, _ in flat])
+def stacked_axes(potential: PyTree, mask: Sequence[bool]) -> PyTree:
+    """Tree like the potential with 0 for the arrays that a mask is True for, and None for the others."""
+    return jax.tree.unflatten(jax.tree.structure(potential), [0 if one else None for one in mask])
 
 
-def leaf_name(path: tuple) -> str:
-    return jax.tree_util.keystr(path).lstrip(".")
+def mask_named(potential: PyTree, names: Sequence[bool | str]) -> tuple[bool, ...]:
+    """Mask of the arrays that have these names: a tuple of bool in the order of `jax.tree.leaves`.
+
+    A mask in the place of the names is returned as it is.
+    """
+    if all(isinstance(one, bool) for one in names):
+        return tuple(bool(one) for one in names)
+    return tuple(name in names for name in parameter_names(potential))
+
+
+def names_masked(potential: PyTree, mask: Sequence[bool]) -> tuple[str, ...]:
+    """Names of the arrays that a mask is True for, in the order of `jax.tree.leaves`."""
+    return tuple(name for name, one in zip(parameter_names(potential), mask, strict=True) if one)

@@ -1,5 +1,6 @@
 """A local potential made of a descriptor and a readout."""
 
+import jax
 import jax.numpy as jnp
 
 from jaxpot.core.pytree import pytree, static
@@ -8,8 +9,7 @@ from jaxpot.descriptors.batched_soap import batched
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import species_numbers
-from jaxpot.readouts.neural import Neural
-from jaxpot.readouts.sparse_gp import SparseGP
+from jaxpot.readouts.base import Readout
 
 
 @pytree
@@ -18,12 +18,12 @@ class Described(Potential):
 
     Args:
         descriptor: what it sees.
-        readout: what it makes of that: a `SparseGP`, or a `Neural`.
+        readout: what it makes of that: a `SparseGP`, a `Neural`, a `Linear`.
         species: the elements it serves; None: all of them.
     """
 
     descriptor: Descriptor
-    readout: SparseGP | Neural
+    readout: Readout
     species: tuple | None = static(default=None)
 
     double_only = property(lambda self: self.readout.double_only)
@@ -59,8 +59,15 @@ class Described(Potential):
     def batched(self):
         return Described(batched(self.descriptor), self.readout, self.species)
 
+    def weight_mask(self):
+        mask = self.readout.weight_mask()
+        if mask is None:
+            return None
+        others = [False] * len(jax.tree.leaves(self.descriptor))
+        return jax.tree.unflatten(jax.tree.structure(self), others + jax.tree.leaves(mask))
+
     def site_features(self, environment):
-        """What the site energy is linear in, (M,), and its derivatives by the neighbours' x, y, z, (K, 3, M)."""
+        """dE_i/dweights of the site energy, (M,), and its derivatives by the neighbours' x, y, z, (K, 3, M)."""
         vectors, weights, places, changes, weight_changes = self.descriptor.jacobian(environment)
         count, seen = places.shape
         features, slopes = self.readout.feature_changes(
@@ -74,6 +81,6 @@ class Described(Potential):
         return features, total.at[places].add(slopes)
 
 
-def is_process(term):
-    """Whether a term is a Gaussian process."""
-    return isinstance(term, Described) and isinstance(term.readout, SparseGP)
+def leaves_residual(term):
+    """Whether the prior of a term allows more than its features span, as that of a Gaussian process does."""
+    return isinstance(term, Described) and term.readout.has_residual

@@ -12,7 +12,7 @@ from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.committee import Committee, leaf_name, named_leaves, stacked_axes
+from jaxpot.potentials.committee import Committee, mask_named, named_leaves, names_masked, stacked_axes
 
 
 @pytree
@@ -25,16 +25,16 @@ class Posterior:
 
     Args:
         potential: the potential at the mean.
-        factor: (P, R); theta are the parameters named, flattened, one after the other.
+        factor: (P, R); theta are the uncertain arrays, flattened, one after the other.
         sigmas: kind of label ("energy" in eV/atom, "forces" in eV/A, "stress" in eV/A^3) -> standard deviation of
             the labels about the best potential of this form.
         inflation: () what the residual of the prior is multiplied with, see `scaled`.
         calibration: what frames that were left out say of the bars (`jp.calibrate`): kind of label -> (2,), factors of
             its epistemic part and of its noise; "property" -> (), factor of draws and of bars of properties.
         ranges: what the training data cover: "volume_per_atom" -> (2,) A^3, the least and the most of their crystals.
-        parameters: names of the parameters, as `jaxpot.potentials.base.parameter_names` gives them.
-        jitters: for each of the parameters that are the weights of a Gaussian process, the part of the mean variance
-            of its sparse points that the fit has added to their covariance; None for others.
+        mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is uncertain.
+        jitters: for each of the uncertain arrays that are the weights of a Gaussian process, the part of the mean
+            variance of its sparse points that the fit has added to their covariance; None for others.
     """
 
     potential: Potential
@@ -43,8 +43,21 @@ class Posterior:
     inflation: jax.Array = 1.0
     calibration: dict = field(default_factory=dict)
     ranges: dict = field(default_factory=dict)
-    parameters: tuple = static(default=())
+    mask: tuple = static(default=())
     jitters: tuple = static(default=())
+
+    former_fields = {"parameters": "mask"}  # of files
+
+    @classmethod
+    def upgraded(cls, values):
+        """Fields of a file, where the mask may be names, and the rows of the factor in the order of these."""
+        names, potential = values["mask"], values["potential"]
+        mask = mask_named(potential, names)
+        if names == mask:
+            return values
+        order = [names.index(name) for name in names_masked(potential, mask)]
+        factor = _reordered(potential, names, order, values["factor"])
+        return {**values, "mask": mask, "factor": factor, "jitters": tuple(values["jitters"][k] for k in order)}
 
     @classmethod
     def of(cls, potential, deviations, correlation=None):
@@ -73,24 +86,32 @@ class Posterior:
         factor = np.diag(flat)
         if correlation is not None:
             factor = flat[:, None] * _root(np.asarray(as_float(correlation, "correlation")), len(flat))
-        return cls(
-            potential, jnp.asarray(factor), {}, parameters=tuple(deviations), jitters=(None,) * len(deviations)
-        )
+        names, mask = list(deviations), mask_named(potential, deviations)
+        order = [names.index(name) for name in names_masked(potential, mask)]
+        factor = _reordered(potential, names, order, jnp.asarray(factor))
+        return cls(potential, factor, {}, mask=mask, jitters=(None,) * len(order))
+
+    @property
+    def parameters(self):
+        """Names of the uncertain arrays, as `jaxpot.potentials.base.parameter_names` gives them."""
+        return names_masked(self.potential, self.mask)
 
     @property
     def mean(self):
         """The parameters at the mean, (P,)."""
-        leaves = named_leaves(self.potential)
-        return jnp.concatenate([jnp.ravel(leaves[name]) for name in self.parameters])
+        leaves = zip(jax.tree.leaves(self.potential), self.mask, strict=True)
+        return jnp.concatenate([jnp.ravel(leaf) for leaf, uncertain in leaves if uncertain])
 
     def with_parameters(self, theta):
         """The potential with other parameters, (P,)."""
-        flat, structure = jax.tree_util.tree_flatten_with_path(self.potential)
-        wanted, found = self._slices(), []
-        for path, leaf in flat:
-            part = wanted.get(leaf_name(path))
-            found.append(leaf if part is None else jnp.reshape(theta[part], jnp.shape(leaf)))
-        return jax.tree.unflatten(structure, found)
+        leaves, structure = jax.tree.flatten(self.potential)
+        begin = 0
+        for k, uncertain in enumerate(self.mask):
+            if uncertain:
+                size = jnp.size(leaves[k])
+                leaves[k] = jnp.reshape(theta[begin : begin + size], jnp.shape(leaves[k]))
+                begin += size
+        return jax.tree.unflatten(structure, leaves)
 
     @property
     def property_factor(self):
@@ -116,17 +137,8 @@ class Posterior:
         key = jax.random.key(key) if isinstance(key, int) else key
         z = jax.random.normal(key, (count, self.factor.shape[1]), self.factor.dtype)
         draws = self.mean + self.property_factor * (z @ self.factor.T)
-        return Committee(jax.vmap(self.with_parameters, out_axes=self._axes())(draws), self.parameters)
-
-    def _slices(self):
-        leaves, begin, found = named_leaves(self.potential), 0, {}
-        for name in self.parameters:
-            size = int(np.prod(jnp.shape(leaves[name]), dtype=int))
-            found[name], begin = slice(begin, begin + size), begin + size
-        return found
-
-    def _axes(self):
-        return stacked_axes(self.potential, self.parameters)
+        axes = stacked_axes(self.potential, self.mask)
+        return Committee(jax.vmap(self.with_parameters, out_axes=axes)(draws), self.mask)
 
     def __repr__(self):
         return f"Posterior of {self.factor.shape[0]} parameters of {self.potential!r}"
@@ -136,6 +148,14 @@ def check_posterior(value):
     """Refuse what is no posterior."""
     if not isinstance(value, Posterior):
         raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(value).__name__}")
+
+
+def _reordered(potential, names, order, factor):
+    """Rows of a factor of the arrays `names`, taken in another order of these."""
+    leaves = named_leaves(potential)
+    ends = np.cumsum([jnp.size(leaves[name]) for name in names])
+    rows = [np.arange(ends[k] - jnp.size(leaves[names[k]]), ends[k]) for k in order]
+    return factor[np.concatenate(rows)]
 
 
 def _root(correlation, size):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.precision import as_float
+from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 
@@ -140,7 +140,11 @@ class Averaged:
 
     def __call__(self, x):
         """y of x (inputs,), ()."""
-        return self.weights @ jax.vmap(lambda network: network(x))(self.networks)
+        return product(self.weights, self.members(x))
+
+    def members(self, x):
+        """Outputs of all networks, (M,)."""
+        return jax.vmap(lambda network: network(x))(self.networks)
 
     def __repr__(self):
         return f"Averaged({self.networks.kernels[0].shape[0]} networks)"

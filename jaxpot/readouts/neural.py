@@ -5,13 +5,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.precision import as_float
+from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
+from jaxpot.readouts.base import Readout, mask_of
+from jaxpot.readouts.network import MLP, Averaged
 
 
 @pytree
-class Neural:
+class Neural(Readout):
     """E = sum_i w_i [offset + scale network((x_i - shift) factor)] over the weighted vectors x_i of a descriptor.
 
     Args:
@@ -32,9 +34,6 @@ class Neural:
     scale: jax.Array = 1.0
     lower: tuple | None = static(default=None)
     upper: tuple | None = static(default=None)
-
-    double_only = False
-    chunk_elements = 4096
 
     def __post_init__(self):
         for name in ("shift", "factor", "offset", "scale"):
@@ -69,29 +68,23 @@ class Neural:
         values = jax.vmap(self.network)((vectors - self.shift) * self.factor)
         return jnp.sum(weights * (self.offset + self.scale * values.reshape(len(weights))))
 
-    @property
-    def n_features(self):
-        """How many parameters the last layer has."""
-        return self.network.kernels[-1].shape[0] + 1
+    def weight_mask(self):
+        """Of an `MLP` the kernel and the bias of its last layer, where that is linear; of `Averaged` its weights."""
+        if isinstance(self.network, Averaged):
+            return mask_of(self, "network.weights")
+        if not isinstance(self.network, MLP) or self.network.activations[-1] != "identity":
+            return None
+        last = len(self.network.kernels) - 1
+        return mask_of(self, f"network.kernels[{last}]", f"network.biases[{last}]")
 
     def features(self, vectors, weights):
-        """What E is linear in, (H + 1,) eV: the inputs of the last layer of an `MLP`, and 1, times the scale."""
-        return weights @ self._last_inputs(vectors)
+        """dE/dweights, (M,) eV: of an `MLP` the inputs of the last layer, and 1, times the scale."""
+        return product(weights, self.single_features(vectors))
 
-    def feature_changes(self, vectors, weights, changes, weight_changes):
-        """The features, and their derivatives instance by instance.
-
-        Args:
-            vectors, weights: of a descriptor, (m, d) and (m,).
-            changes, weight_changes: their derivatives by q coordinates each, (m, q, d) and (m, q).
-
-        Returns:
-            (H + 1,) eV and (m, q, H + 1).
-        """
-        inputs, push = jax.linearize(self._last_inputs, vectors)
-        found = jax.vmap(push, in_axes=1, out_axes=1)(changes)
-        return weights @ inputs, weights[:, None, None] * found + weight_changes[:, :, None] * inputs[:, None]
-
-    def _last_inputs(self, vectors):
-        found = jax.vmap(self.network.last_inputs)((vectors - self.shift) * self.factor)
-        return self.scale * jnp.concatenate([found, jnp.ones((len(found), 1), found.dtype)], axis=1)
+    def single_features(self, vectors):
+        inputs = (vectors - self.shift) * self.factor
+        if isinstance(self.network, Averaged):
+            return self.scale * jax.vmap(self.network.members)(inputs)
+        last = jax.vmap(self.network.last_inputs)(inputs)
+        last = jnp.concatenate([last, jnp.ones((len(last), 1), last.dtype)], axis=1)
+        return self.scale * last / (last.shape[1] - 1 if self.network.normalised else 1)

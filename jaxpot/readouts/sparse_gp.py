@@ -8,11 +8,12 @@ from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
+from jaxpot.readouts.base import Readout, mask_of
 from jaxpot.readouts.blocks import block_length, by_blocks, direct
 
 
 @pytree
-class SparseGP:
+class SparseGP(Readout):
     """A Gaussian process expressed in sparse points.
 
     E = sum_i w_i sum_s alpha_s c_s delta^2 k(x_i, x_s)
@@ -38,7 +39,7 @@ class SparseGP:
     point_weights: jax.Array | None = None
 
     double_only = True  # weights of 10^5 eV and more cancel: mlearn Si is off by 3e-3, Mo by 4e-2 eV an atom
-    smoothness = 99
+    has_residual = True
     chunk_elements = 2560  # each neighbour brings a hundred numbers or more
 
     def __post_init__(self):
@@ -59,10 +60,15 @@ class SparseGP:
         """Length of the vectors."""
         return self.points.shape[1]
 
-    @property
-    def n_features(self):
-        """How many weights there are."""
-        return len(self.points)
+    def weight_mask(self):
+        return mask_of(self, "weights")
+
+    def weight_precision(self):
+        """Covariance of the sparse points, (M, M) eV^2: the prior of the weights is N(0, K^-1)."""
+        return self.point_covariance(0.0)
+
+    def rescaled(self, weights, scale):
+        return weights / scale**2  # E = delta^2 sum k alpha
 
     def energy(self, vectors, weights):
         """E of weighted vectors (m, d), (m,): () eV."""

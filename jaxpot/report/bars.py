@@ -5,9 +5,8 @@ from typing import Any
 
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.report.entries.record import Property, Study, Uncertain
-from jaxpot.uncertainty.processes import gaussian_terms
 from jaxpot.uncertainty.propagation import shape_response
-from jaxpot.uncertainty.widening import widened, widened_near
+from jaxpot.uncertainty.widening import has_residual, widened, widened_near
 
 
 def card_spreads(
@@ -26,7 +25,7 @@ def card_spreads(
     """
     check_posterior(posterior)
     study.say("error bars: what the sparse points do not see")
-    if gaussian_terms(posterior) is not None:
+    if has_residual(posterior):
         posterior = widened_near(posterior, study.crystal)
         beyond = [one for prop in properties if prop.structures is not None for one in prop.structures(results)]
         if beyond:

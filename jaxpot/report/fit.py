@@ -9,9 +9,9 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.versions import versions
-from jaxpot.fitting.networks.recipe import ARCHITECTURE, TRAINING, NetworkRecipe
 from jaxpot.fitting.networks.train import Trained
 from jaxpot.potentials.base import addends
+from jaxpot.potentials.described import leaves_residual
 from jaxpot.readouts.neural import Neural
 from jaxpot.report import fit_plots
 from jaxpot.report.fit_html import fit_page
@@ -79,11 +79,7 @@ def fit_document(
 def recipe_tables(recipe: Any) -> dict:
     """A recipe as the tables of its file."""
     sigma = {key: value for key, value in asdict(recipe.sigmas).items() if value is not None}
-    if isinstance(recipe, NetworkRecipe):
-        network, training = ({key: getattr(recipe, key) for key in keys} for keys in (ARCHITECTURE, TRAINING))
-        return {"network": network | {"hidden": list(recipe.hidden)}, "training": training, "sigma": sigma}
-    choice = {"method": recipe.choice} | ({"folds": recipe.folds} if recipe.choice == "cross-validation" else {})
-    return {"units": recipe.units, "term": [dict(term) for term in recipe.terms], "sigma": sigma, "choice": choice}
+    return recipe.tables() | {"sigma": sigma}
 
 
 def figures(fit: Any, document: dict) -> list[tuple[str, Picture]]:
@@ -184,14 +180,16 @@ def _terms(fit):
             }
             for term in terms
         ]
-    linear = [term for _, term in addends(fit.potential) if hasattr(term, "site_features")]
+    linear = [term for _, term in addends(fit.potential) if term.weight_mask() is not None]
     return [
         {
             "descriptor": type(term.descriptor).__name__,
             "elements": _elements(term.descriptor),
             "dimension": int(term.descriptor.dimension),
             "cutoff_A": float(term.cutoff),
-            "sparse_points": int(count), "delta_eV": float(delta), "jitter": float(jitter),
+            "readout": type(term.readout).__name__, "weights": int(count),
+            "sparse_points": int(count) if leaves_residual(term) else None, "delta_eV": float(delta),
+            "jitter": None if jitter is None else float(jitter),
         }
         for term, count, delta, jitter in zip(linear, fit.sparse, fit.deltas, fit.jitter, strict=False)
     ]

@@ -81,6 +81,9 @@ def _settings(document):
             layers = "-".join(map(str, (term["dimension"], *term["layers"], 1)))
             yield name, f"{term['networks']} networks {layers}, {term['activation']}", ""
             continue
+        if term["sparse_points"] is None:
+            yield name, f"{term['weights']} weights, delta {term['delta_eV']:.4g} eV", ""
+            continue
         yield (
             name,
             f"{term['sparse_points']} sparse points, delta {term['delta_eV']:.4g} eV, jitter {term['jitter']:.0e}", "",

@@ -9,10 +9,12 @@ from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
+from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.observables import Evaluation, evaluate
+from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.uncertainty.processes import gaussian_terms, inverse_factor, refuse_single
+from jaxpot.uncertainty.linear_terms import inverse_factor, linear_terms, refuse_single, site_features
 from jaxpot.uncertainty.residual import rows_and_residuals
 
 
@@ -21,9 +23,9 @@ class Deviations:
     """What `std` returns: an `Evaluation` of standard deviations for each part, and for their sums.
 
     parametric: of the parameters, given the data. residual: of what the sparse points cannot represent, the prior's
-    where data are far (zero for potentials that are no Gaussian processes). noise: of labels about the potential, as
-    the fit took it where a frame gives none of its own: sqrt(N) sigma for the energy of N atoms (zero for kinds that
-    were not fitted). Each times the factor of the posterior's calibration, if it has one.
+    where data are far (zero where features represent all that the prior allows). noise: of labels about the
+    potential, as the fit took it where a frame gives none of its own: sqrt(N) sigma for the energy of N atoms (zero for
+    kinds that were not fitted). Each times the factor of the posterior's calibration, if it has one.
     """
 
     parametric: Evaluation
@@ -44,14 +46,14 @@ class Deviations:
 def std(posterior, structure):
     """Standard deviations of the energy, the site energies, each force and stress component.
 
-    For a quantity q = a . w that is linear in the weights of a sparse Gaussian process with covariance k,
+    For a quantity q = a . w that is linear in the weights, those of a sparse Gaussian process with covariance k,
 
         parametric^2 = a C C^T a^T,  residual^2 = L_q L'_q k(x, x') - a (K_MM + jitter)^-1 a^T,
 
     L_q being what makes q of the process (a sum over atoms, a derivative by a position or a strain): together the
     variance of the deterministic training conditional. Forces and stresses have residuals, too, and their bars grow
-    away from all data as those of energies do. Other posteriors have the parametric part, by forward-mode
-    derivatives.
+    away from all data as those of energies do. Other linear models have the parametric part, and so have other
+    posteriors, by forward-mode derivatives.
 
     On the host, not under jit. Costs, for n atoms: the rows of the design matrix, 3 n M R multiply-adds for the
     parametric and 3 n M^2 / 2 for the residual part of the forces.
@@ -101,17 +103,28 @@ def std_many(posterior, structures, progress=None):
 
 def padded_std(posterior, structure, neighbors, n):
     """`std` of the first n atoms of a padded structure with its list."""
-    terms = gaussian_terms(posterior)
-    if terms is None:
+    pairs = linear_terms(posterior)
+    if pairs is None:
         spread = _spread_of_any(posterior, structure, neighbors)
         return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
-    rows, residual = zip(*(
-        rows_and_residuals(term, inverse_factor(term.readout, jitter), structure, neighbors)
-        for term, jitter in zip(terms, posterior.jitters, strict=True)
-    ), strict=True)
-    parametric = _variances_of(rows, posterior.factor)
-    residual = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residual)
+    rows, residuals = [], []
+    for term, jitter in pairs:
+        if leaves_residual(term):
+            own, residual = rows_and_residuals(term, inverse_factor(term.readout, jitter), structure, neighbors)
+            residuals.append(residual)
+        else:
+            own = _rows_of(term, structure, neighbors)
+        rows.append(own)
+    parametric, residual = _variances_of(tuple(rows), posterior.factor), None
+    if residuals:
+        residual = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residuals)
     return _deviations(parametric, residual, posterior, structure, n)
+
+
+def _rows_of(term, structure, neighbors):
+    """Rows of the design matrix of one term, an `Evaluation` with the weights behind."""
+    rows = design_rows(term, structure, neighbors)
+    return Evaluation(rows.energy, site_features((term,), structure, neighbors), rows.forces, rows.stress)
 
 
 def _deviations(parametric, residual, posterior, structure, n):

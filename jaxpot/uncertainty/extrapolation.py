@@ -11,9 +11,9 @@ from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, addends
-from jaxpot.potentials.described import is_process
+from jaxpot.potentials.described import Described, leaves_residual
 from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.uncertainty.processes import site_features
+from jaxpot.uncertainty.linear_terms import site_features
 
 _RANK = 1e-6  # of the largest singular value: smaller ones are rounding and are left out
 _SETTLED = 1.02  # the largest grade of a training environment when the exchange ends
@@ -23,8 +23,8 @@ _SETTLED = 1.02  # the largest grade of a training environment when the exchange
 class ActiveSet:
     """The training environments that span the largest volume of site features, and what grades others by them.
 
-    potential: with Gaussian processes. basis (M, r): the features' principal directions; inverse (r, r): of the
-    features of the active environments in them. places: (frame, atom) of each.
+    potential: with terms that are linear in weights. basis (M, r): the features' principal directions; inverse
+    (r, r): of the features of the active environments in them. places: (frame, atom) of each.
     """
 
     potential: Potential
@@ -37,16 +37,19 @@ class ActiveSet:
         """Choose the active environments of training structures by MaxVol.
 
         Args:
-            potential: a GAP, or a sum that contains one.
+            potential: a GAP, a linear model, networks (the last layer counts), or a sum that contains one.
             structures: those it was fitted to.
             progress: called with a sentence.
 
         Raises:
-            DataError: no Gaussian processes, or no structures.
+            DataError: no term that is linear in weights, or no structures.
         """
         terms, structures = _terms(potential), [Structure.of(s) for s in structures]
         if not terms or not structures:
-            raise DataError("an active set needs a potential with sparse points (a GAP), and structures")
+            raise DataError(
+                "an active set needs a potential with a term that is linear in its weights (a GAP, a linear model, "
+                f"networks), and structures; got {potential!r} and {len(structures)} structures"
+            )
         parts, places = [], []
         for k, (structure, neighbors) in enumerate(
             prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
@@ -83,9 +86,9 @@ class ActiveSet:
         d^2 = min_s [k(x, x) + k(s, s) - 2 k(x, s)], of the terms with one vector an atom that of the nearest
 
         Raises:
-            DataError: no term has one vector an atom.
+            DataError: no Gaussian process with one vector an atom.
         """
-        terms = tuple(term for term in _terms(self.potential) if term.one_vector)
+        terms = tuple(term for term in _terms(self.potential) if leaves_residual(term) and term.one_vector)
         if not terms:
             raise DataError("a distance to sparse points needs a descriptor with one vector an atom (SOAP)")
         n, (_, structure, neighbors) = prepare_padded(self.potential, structure, None)
@@ -95,7 +98,8 @@ class ActiveSet:
 def _terms(potential):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
-    return tuple(term for _, term in addends(potential) if is_process(term))
+    terms = (term for _, term in addends(potential) if term.weight_mask() is not None)
+    return tuple(term for term in terms if isinstance(term, Described))
 
 
 @jax.jit

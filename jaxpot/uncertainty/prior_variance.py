@@ -11,9 +11,9 @@ from jaxpot.core.numbers import as_number
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import addends
-from jaxpot.potentials.described import is_process
+from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.uncertainty.processes import of_sites, point_factor, refuse_single
+from jaxpot.uncertainty.linear_terms import of_sites, point_factor, refuse_single
 from jaxpot.uncertainty.site_variance import inverses_of, site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
@@ -117,7 +117,7 @@ def has_variance(potential, correlated=True):
 
 def _terms(potential):
     """The Gaussian processes in a potential, each with the factor it is multiplied with."""
-    return tuple((factor, term) for factor, term in addends(potential) if is_process(term))
+    return tuple((factor, term) for factor, term in addends(potential) if leaves_residual(term))
 
 
 def _uncounted(terms):

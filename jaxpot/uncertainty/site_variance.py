@@ -7,10 +7,10 @@ from jax.ad_checkpoint import checkpoint_name
 
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
-from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.posterior import Posterior, check_posterior
-from jaxpot.uncertainty.processes import KEPT, factor_of, gaussian_terms, inverse_factor, of_sites
+from jaxpot.potentials.described import leaves_residual
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, linear_terms, of_sites, whitening
 
 _BLOCKS = 5  # columns of a triangular matrix are cut so: 3/5 of its products remain
 
@@ -19,7 +19,8 @@ _BLOCKS = 5  # columns of a triangular matrix are cut so: 3/5 of its products re
 class SiteVariance:
     """What `variance` of a posterior returns, eV^2, (n,) each, times the square of the calibrated factor for energies.
 
-    parametric: of the weights, given the data. residual: what the sparse points leave of the prior.
+    parametric: of the weights, given the data. residual: what the sparse points leave of the prior of Gaussian
+    processes.
     """
 
     parametric: jax.Array
@@ -31,23 +32,10 @@ class SiteVariance:
         return self.parametric + self.residual
 
 
-def checked_terms(posterior):
-    """The Gaussian processes of a posterior.
-
-    Raises:
-        DataError: no posterior, or one of something else than the weights of Gaussian processes.
-    """
-    check_posterior(posterior)
-    terms = gaussian_terms(posterior)
-    if terms is None:
-        raise DataError("site energies have a variance here only for weights of Gaussian processes; see jp.std")
-    return terms
-
-
 def inverses_of(posterior):
-    """Inverses of the factors of the covariances of the processes of a posterior."""
-    terms = checked_terms(posterior)
-    return tuple(inverse_factor(t.readout, jitter) for t, jitter in zip(terms, posterior.jitters, strict=True))
+    """For each linear term the inverse of the factor of the covariance of its sparse points; None without any."""
+    pairs = checked_terms(posterior, "site energies have a variance")
+    return tuple(inverse_factor(t.readout, jitter) if leaves_residual(t) else None for t, jitter in pairs)
 
 
 @jax.jit
@@ -55,12 +43,13 @@ def site_variance(posterior, inverses, structure, neighbors):
     """`SiteVariance` of a padded structure; `inverses_of` the posterior."""
 
     def parts(environments):
-        rows, residual = [], 0.0
-        for term, inverse in zip(gaussian_terms(posterior), inverses, strict=True):
+        rows, residual = [], jnp.zeros(len(environments.number))
+        for (term, _), inverse in zip(linear_terms(posterior), inverses, strict=True):
             features, prior = _features(term, environments)
             rows.append(features)
-            explained = checkpoint_name(features @ inverse.T, KEPT)
-            residual = residual + jnp.maximum(prior - jnp.sum(explained * explained, axis=1), 0.0)  # rounding
+            if inverse is not None:
+                explained = checkpoint_name(features @ inverse.T, KEPT)
+                residual = residual + jnp.maximum(prior - jnp.sum(explained * explained, axis=1), 0.0)  # rounding
         spread = checkpoint_name(jnp.concatenate(rows, axis=1) @ posterior.factor, KEPT)
         return jnp.stack([jnp.sum(spread * spread, axis=1), posterior.inflation**2 * residual], axis=1)
 
@@ -69,9 +58,10 @@ def site_variance(posterior, inverses, structure, neighbors):
 
 
 def _features(term, environments):
-    """What the site energies of one process are linear in, (rows, M), and their prior variances, (rows,) eV^2."""
+    """dE_i/dweights of one term, (rows, M), and prior variances of E_i, (rows,) eV^2, zero without a residual."""
     vectors, weights = jax.vmap(term.descriptor.instances)(environments)
-    return jax.vmap(term.readout.features)(vectors, weights), jax.vmap(term.readout.prior)(vectors, weights)
+    prior = jax.vmap(term.readout.prior)(vectors, weights) if leaves_residual(term) else jnp.zeros(len(weights))
+    return jax.vmap(term.readout.features)(vectors, weights), prior
 
 
 def _calibrated(posterior, variances):
@@ -91,13 +81,14 @@ class VariancePotential(Potential):
     With a the features of an atom, C C^T the covariance of the weights, K that of the sparse points and lambda the
     inflation of the residual, V = lambda^2 k(x, x) - a (lambda^2 K^-1 - C C^T) a^T. The data only take from the
     prior, and what they take has a root: V = lambda^2 k(x, x) - |a P|^2, where P is triangular, so that half a product
-    with M x M numbers gives V and another half its gradient. That is most of the time of a large process.
+    with M x M numbers gives V and another half its gradient. That is most of the time of a large process. Of terms
+    without a residual k and K^-1 are left out, and V = |a C|^2.
 
     Args:
-        posterior: `Posterior` of the weights of Gaussian processes.
+        posterior: `Posterior` of weights that the energy is linear in.
         root: columns of P, upper triangular, in blocks: each the rows that are not zero, (up to M, w).
-        excess: Q, (M, r); |a Q|^2 is added. Rounding leaves the weights a little more than the prior along a few
-            directions.
+        excess: Q, (M, r); |a Q|^2 is added: C of terms without a residual. Of processes rounding leaves the weights a
+            little more than the prior along a few directions.
 
     References:
         C. van der Oord et al., npj Comput. Mater. 9, 168 (2023): biased to the standard deviation of the energy.
@@ -119,21 +110,27 @@ class VariancePotential(Potential):
         """That of a posterior: eigenvalues of an M x M matrix, once.
 
         Raises:
-            DataError: no posterior, or one of something else than the weights of Gaussian processes.
+            DataError: no posterior, or one of something that the energy is not linear in.
         """
         inverses = inverses_of(posterior)
         if is_traced(posterior):  # eigenvectors have no derivatives where eigenvalues are equal
-            root, excess = posterior.inflation * jax.scipy.linalg.block_diag(*(i.T for i in inverses)), posterior.factor
+            blocks = [
+                jnp.zeros((term.n_features, 0)) if inverse is None else inverse.T
+                for (term, _), inverse in zip(linear_terms(posterior), inverses, strict=True)
+            ]
+            root, excess = posterior.inflation * jax.scipy.linalg.block_diag(*blocks), posterior.factor
         else:
             root, excess = _root(posterior, inverses)
-        cuts = np.linspace(0, len(root), _BLOCKS + 1).astype(int)
-        columns = (jnp.asarray(root[:end, start:end]) for start, end in zip(cuts[:-1], cuts[1:], strict=True))
-        return cls(posterior, tuple(columns), jnp.asarray(excess))
+        cuts = np.linspace(0, root.shape[1], _BLOCKS + 1).astype(int)
+        upper = 0 if root.shape[0] == root.shape[1] else len(root)  # rows below the diagonal are zero
+        edges = zip(cuts[:-1], cuts[1:], strict=True)
+        columns = tuple(jnp.asarray(root[: max(end, upper), start:end]) for start, end in edges)
+        return cls(posterior, columns, jnp.asarray(excess))
 
     def site_energy(self, environment):
         """V_i, () eV^2."""
         alone = jax.tree.map(lambda a: jnp.asarray(a)[None], environment)
-        features, prior = zip(*(_features(term, alone) for term in gaussian_terms(self.posterior)), strict=True)
+        features, prior = zip(*(_features(term, alone) for term, _ in linear_terms(self.posterior)), strict=True)
         features = jnp.concatenate(features, axis=1)[0]
         taken = sum(jnp.sum(jnp.square(features[: len(columns)] @ columns)) for columns in self.root)
         left = self.posterior.inflation**2 * sum(prior)[0] - taken + jnp.sum(jnp.square(features @ self.excess))
@@ -144,19 +141,26 @@ class VariancePotential(Potential):
 
 
 def _root(posterior, inverses):
-    """P and Q of `VariancePotential`: with K = L L^T and L^T C C^T L = U D U^T, L^-T U has in its columns directions
-    along which the prior takes 1 and the data leave D.
+    """P and Q of `VariancePotential`: with K = L L^T and lambda^2 - L^T C C^T L = U D U^T, L^-T U has in its columns
+    directions along which the prior takes lambda^2 and the data leave all but D.
     """
+    pairs = linear_terms(posterior)
     with jax.ensure_compile_time_eval():
-        factors = (factor_of(t.readout, j) for t, j in zip(gaussian_terms(posterior), posterior.jitters, strict=True))
-        spread = np.asarray(jax.scipy.linalg.block_diag(*factors)).T @ np.asarray(posterior.factor)
-        inverses = [np.asarray(i) for i in inverses]
-        left, directions = np.linalg.eigh(spread @ spread.T)
-        taken, begin = float(posterior.inflation) ** 2 - left, 0
-    for inverse in inverses:
-        rows = slice(begin, begin + len(inverse))
-        directions[rows] = inverse.T @ directions[rows]
+        factors = [np.asarray(whitening(term, jitter)) for term, jitter in pairs]
+        inverses = [None if inverse is None else np.asarray(inverse) for inverse in inverses]
+        weights, inflation = np.asarray(posterior.factor), float(posterior.inflation)
+        spread = np.asarray(jax.scipy.linalg.block_diag(*factors)).T @ weights
+    prior = np.concatenate([np.full(len(f), inflation**2 if leaves_residual(t) else 0.0)
+                            for f, (t, _) in zip(factors, pairs, strict=True)])
+    taken, directions = np.linalg.eigh(np.diag(prior) - spread @ spread.T)
+    begin = 0
+    for factor, inverse in zip(factors, inverses, strict=True):
+        rows = slice(begin, begin + len(factor))
+        if inverse is not None:
+            directions[rows] = inverse.T @ directions[rows]
         begin = rows.stop
+    if not (taken > 0.0).any():
+        return np.zeros((begin, 0)), weights
     wide = directions * np.sqrt(np.maximum(taken, 0.0))
     lower = np.linalg.qr(wide[::-1].T, "r").T  # both orders reversed, a lower triangle is an upper one
     return lower[::-1, ::-1], directions[:, taken < 0.0] * np.sqrt(-taken[taken < 0.0])

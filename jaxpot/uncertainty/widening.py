@@ -8,9 +8,10 @@ from jaxpot.core.structure import Structure
 from jaxpot.data.descriptor_vectors import descriptor_vectors
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Sum
+from jaxpot.potentials.base import Sum, summands
+from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.linear_terms import factor_of, linear_terms
 
 _MOST = 4000  # environments that points are chosen from, of each term
 _ENOUGH = 1e-4  # of the largest residual variance: no more points are chosen below that
@@ -26,7 +27,7 @@ def widened(posterior, structures, count=200, seed=0):
     that grow away from data.
 
     Args:
-        posterior: `Posterior` of Gaussian processes.
+        posterior: `Posterior` of weights that the energy is linear in, some of them those of Gaussian processes.
         structures: those of interest, distorted as the property distorts them.
         count: of points, at most, for each term. They are chosen one after the other, always where most is left.
         seed: of the environments looked at, where there are many.
@@ -35,22 +36,26 @@ def widened(posterior, structures, count=200, seed=0):
         `Posterior`; the potential has the same energies.
 
     Raises:
-        DataError: parameters that are not the weights of Gaussian processes.
+        DataError: no Gaussian process among the terms, or other parameters than weights.
 
     References:
         L. Csato, M. Opper, Neural Comput. 14, 641 (2002), section 3; J. Quinonero-Candela, C. E. Rasmussen,
         J. Mach. Learn. Res. 6, 1939 (2005), section 5.
     """
-    terms = gaussian_terms(posterior)
-    if terms is None:
+    pairs = linear_terms(posterior)
+    if not has_residual(posterior):
         raise DataError("only the weights of Gaussian processes leave a residual; this posterior has other parameters")
     structures = [Structure.of(s) for s in structures]
     potential = posterior.potential
     prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
     replaced, rows, further, begin = {}, [], [], 0
-    for term, jitter in zip(terms, posterior.jitters, strict=True):
+    for term, jitter in pairs:
         own = np.asarray(posterior.factor[begin : begin + term.n_features])
         begin += term.n_features
+        if not leaves_residual(term):
+            rows.append((own, np.zeros((len(own), 0)), np.zeros((0, 0))))
+            further.append(0)
+            continue
         vectors, _ = descriptor_vectors(term.descriptor, prepared, max(1, _MOST // len(prepared)), seed)
         points, on_old, on_new = _new_points(term.readout, np.asarray(factor_of(term.readout, jitter)), vectors, count)
         replaced[id(term)] = _with_points(term, points)
@@ -64,11 +69,15 @@ def widened(posterior, structures, count=200, seed=0):
         block[: len(own), width + start : width + end] = float(posterior.inflation) * on_old
         block[len(own) :, width + start : width + end] = float(posterior.inflation) * on_new
         factor.append(block)
-    parts = potential.terms if isinstance(potential, Sum) else (potential,)
-    parts = [replaced.get(id(term), term) for term in parts]
+    parts = [replaced.get(id(term), term) for term in summands(potential)]
     return posterior.replace(
         potential=Sum.or_one(parts), factor=jnp.asarray(np.concatenate(factor))
     )
+
+
+def has_residual(posterior):
+    """Whether a posterior is one of weights that leave a part of their prior, which `widened` can bring in."""
+    return any(leaves_residual(term) for term, _ in linear_terms(posterior) or ())
 
 
 def widened_near(posterior, crystal, count=100, seed=0):

@@ -316,7 +316,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("argv", "expected"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
 def test_mistakes_get_one_sentence_before_the_work(run, files, argv, expected, monkeypatch):
-    monkeypatch.setattr("jaxpot.fitting.linear.fit.sparse_potential", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr("jaxpot.fitting.linear.fit.unfitted_potential", lambda *_: pytest.fail("the work has begun"))
     before = set(os.listdir(files))
     code, out, err = run(*argv)
     sentences = [line for line in err.splitlines() if not line.startswith("[")]
@@ -327,7 +327,7 @@ def test_mistakes_get_one_sentence_before_the_work(run, files, argv, expected, m
 
 
 def test_a_baseline_that_the_format_cannot_hold_is_refused_before_the_work(run, files, monkeypatch):
-    monkeypatch.setattr("jaxpot.fitting.linear.fit.sparse_potential", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr("jaxpot.fitting.linear.fit.unfitted_potential", lambda *_: pytest.fail("the work has begun"))
     jp.save(jp.potentials.ZBL(0.5, 1.5, ["Si"]), files / "zbl.model")
     before = set(os.listdir(files))
     code, _, err = fitted(run, "--out", "x.xml", "--baseline", "zbl.model")

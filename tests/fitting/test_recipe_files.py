@@ -69,7 +69,7 @@ def test_lengths_follow_the_bond_of_the_data():
     assert bond_length(silicon) == pytest.approx(5.43 * np.sqrt(3) / 4)
     assert bond_length(sodium) == pytest.approx(4.23 * np.sqrt(3) / 2)
     recipe = jp.read_recipe("gap")
-    one, two = (recipe.gap_terms(data)[0].descriptor.cutoff for data in (silicon, sodium))
+    one, two = (recipe.linear_terms(data)[0].descriptor.cutoff for data in (silicon, sodium))
     assert two / one == pytest.approx(bond_length(sodium) / bond_length(silicon))
 
 
@@ -78,7 +78,7 @@ def test_each_element_has_its_own_soap_and_each_pair_its_own_term(tmp_path):
         '[[term]]\ndescriptor = "soap"\ncutoff = 3.0\natom_sigma = 0.5\nn_max = 3\nl_max = 2\nzeta = 2\n'
         '[[term]]\ndescriptor = "angle_3b"\ncutoff = 2.5\ntheta = 1.0\n'
     )
-    terms = jp.read_recipe(written(tmp_path, text)).gap_terms(frames(bulk("SiC", "zincblende", 4.36)))
+    terms = jp.read_recipe(written(tmp_path, text)).linear_terms(frames(bulk("SiC", "zincblende", 4.36)))
     kinds = [type(t.descriptor).__name__ for t in terms]
     assert kinds.count("Pair") == 3 and kinds.count("SOAP") == 2 and kinds.count("Triplet") == 6
     soaps = [t.descriptor for t in terms if isinstance(t.descriptor, jp.descriptors.SOAP)]

@@ -12,7 +12,7 @@ from ase.io.formats import UnknownFileTypeError, get_ioformat, ioformats
 jax.config.update("jax_enable_x64", True)
 
 import jaxpot as jp  # noqa: E402
-from jaxpot.active.record import WALK, Chosen, Record, Walk  # noqa: E402
+from jaxpot.active.record import WALK, PoolProgress, Record, Walk  # noqa: E402
 from jaxpot.core.save import load_tree  # noqa: E402
 from jaxpot.fitting.linear.checkpoint import FitCheckpoint  # noqa: E402
 from jaxpot.md import checkpoint as md_checkpoint  # noqa: E402
@@ -30,7 +30,7 @@ def fit_checkpoint(path):
 def record(path):
     """The folder that learning on the fly leaves."""
     kept = Record(Path(path))
-    return kept.kept(Walk, np.zeros(8, np.int32)) or kept.kept(Chosen, np.zeros(8, np.int32))
+    return kept.kept(Walk, np.zeros(8, np.int32)) or kept.kept(PoolProgress, np.zeros(8, np.int32))
 
 
 def labels_of_record(path):

@@ -13,9 +13,9 @@ from jaxpot.potentials import StillingerWeber
 from jaxpot.report.card import relaxed_crystal
 from jaxpot.uncertainty import residual
 from jaxpot.uncertainty.calibration import HeldOut, calibration_of
-from jaxpot.uncertainty.learning import observed_frame
-from jaxpot.uncertainty.processes import factor_of, gaussian_terms
+from jaxpot.uncertainty.linear_terms import factor_of, linear_terms
 from jaxpot.uncertainty.propagation import shape_response
+from jaxpot.uncertainty.selection import observed_frame
 
 RECIPE = """
 [[term]]
@@ -94,7 +94,7 @@ def test_the_mean_is_the_fit(found, posterior):
 
 def test_the_covariance_is_that_of_a_gaussian_process(train, posterior):
     # A second route, in the space of the data: Q** - Q*f (Qff + Sigma)^-1 Qf* with Q = A K^-1 A^T, and no weights.
-    terms = gaussian_terms(posterior)
+    terms = [term for term, _ in linear_terms(posterior)]
     potential, rows, sigmas = jp.potentials.Sum.of(*terms), [], []
     for frame in train:
         n, (_, structure, neighbors) = prepare_padded(potential, frame.structure, None)
@@ -159,7 +159,7 @@ def test_residuals_of_forces_and_stresses_are_those_of_energy_differences(poster
 
     def of_difference(plus, minus, step):
         total = 0.0
-        for term, jitter in zip(gaussian_terms(posterior), posterior.jitters, strict=True):
+        for term, jitter in linear_terms(posterior):
             first, second = energy_of(term, plus), energy_of(term, minus)
             x, w = np.concatenate([first[0], second[0]]), np.concatenate([first[1], -second[1]])
             prior = float(term.readout.delta) ** 2 * w @ np.asarray(term.readout.kernel.matrix(x, x)) @ w
@@ -366,7 +366,7 @@ def test_a_linear_observation_is_learned_exactly(posterior, disturbed):
     found = jp.propagate(posterior, energy)
     variance, sigma = float(found.variance), 0.3 * float(found.std)
     measured = float(found.value) + 2.0 * float(found.std)
-    after = jp.propagate(jp.learn(posterior, energy, measured, sigma), energy)
+    after = jp.propagate(jp.condition(posterior, energy, measured, sigma), energy)
     weight = variance / (variance + sigma**2)
     np.testing.assert_allclose(after.value, float(found.value) + weight * 2.0 * float(found.std), rtol=1e-9)
     np.testing.assert_allclose(after.variance, (1.0 - weight) * variance, rtol=1e-6)
@@ -376,7 +376,7 @@ def test_a_measured_property_is_learned(posterior, at_rest, propagated):
     found, function = propagated["elastic"], PROPERTIES["elastic"]
     measured = np.asarray(found.value) * 1.001
     sigma = 0.1 * np.asarray(found.std)
-    learned = jp.learn(posterior, function, measured, sigma, at_rest)
+    learned = jp.condition(posterior, function, measured, sigma, at_rest)
     moved = jp.relax(learned.potential, at_rest, cell=True).structure
     after = jp.propagate(learned, function, moved)
     assert (np.abs(after.value - measured) < np.abs(found.value - measured)).all()
@@ -392,7 +392,7 @@ def test_the_frames_chosen_leave_the_bars_that_were_foretold(posterior, train, p
     after = posterior
     for k in chosen:
         rows, noise = observed_frame(after, candidates[k])
-        after = jp.observe(after, rows, noise)
+        after = jp.condition_linear(after, rows, noise)
     mixed = np.linalg.lstsq(np.asarray(posterior.factor), np.asarray(after.factor), rcond=None)[0]
     np.testing.assert_allclose(np.linalg.norm(np.ravel(target.slopes) @ mixed), left[1, 0], rtol=1e-5)
     for k in range(len(candidates)):  # none would have been better
@@ -414,7 +414,7 @@ def test_grades_tell_what_is_inside_from_what_is_outside(posterior, train, distu
     squeezed = structures[0].strained(-0.12 * np.eye(3))
     assert active.grades(squeezed).min() > 2.0
     assert active.distances(squeezed).min() > 3.0 * np.median(np.concatenate([active.distances(s) for s in structures]))
-    with pytest.raises(DataError, match="sparse points"):
+    with pytest.raises(DataError, match="linear in its weights"):
         jp.ActiveSet.of(StillingerWeber.silicon(), structures)
 
 
@@ -457,8 +457,14 @@ def test_what_is_refused(found, posterior, oracle, crystal, train, tmp_path):
     with pytest.raises(DataError, match="expected 1 to 1"):
         jp.select_frames(posterior, jp.propagate(posterior, lambda p: p.terms[0].energies.sum()), [crystal], 2)
     with pytest.raises(DataError, match="positive"):
-        jp.observe(posterior, np.ones(posterior.factor.shape[1]), 0.0)
+        jp.condition_linear(posterior, np.ones(posterior.factor.shape[1]), 0.0)
     with pytest.raises(DataError, match="positive deviations"):
-        jp.learn(posterior, lambda p: jp.energy(p, crystal), np.nan, 0.1)
+        jp.condition(posterior, lambda p: jp.energy(p, crystal), np.nan, 0.1)
     with pytest.raises(PrecisionError):
         jp.std(posterior, jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, crystal))
+
+
+def test_former_names_are_deprecated():
+    for former, name in (("learn", "condition"), ("observe", "condition_linear")):
+        with pytest.warns(DeprecationWarning, match=f"jp.{name} now"):
+            assert getattr(jp, former) is getattr(jp, name)

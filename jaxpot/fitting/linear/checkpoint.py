@@ -25,7 +25,7 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError, FormatError, JaxpotWarning
 from jaxpot.fitting.linear.moments import Accumulator
 from jaxpot.fitting.linear.recipe import Recipe
-from jaxpot.fitting.linear.sparse_terms import GAPTerm
+from jaxpot.fitting.linear.terms import LinearTerm
 from jaxpot.potentials.base import Potential
 
 _KIND = "jaxpot checkpoint 1"
@@ -155,14 +155,15 @@ class FitCheckpoint:
                 self._trials_ours = True
             self._last = time.monotonic()
 
-    def given_points(self, terms: list[GAPTerm]) -> list[GAPTerm]:
-        """`GAPTerm`s with the sparse points of the file, if it has any."""
+    def given_points(self, terms: list[LinearTerm]) -> list[LinearTerm]:
+        """Terms with the sparse points of the file, if it has any."""
         if self.points is None:
             return terms
-        return [replace(term, points=points) for term, points in zip(terms, self.points, strict=True)]
+        points = iter(self.points)
+        return [replace(term, points=next(points)) if term.has_points else term for term in terms]
 
     def keep_points(self, points: list[np.ndarray]) -> None:
-        """Keep the sparse points of each term; they are written at once if their choice took long."""
+        """Keep the sparse points of each term that has any; they are written at once if their choice took long."""
         new, self.points = self.points is None, points
         if new and time.monotonic() - self._last > min(_WORTH, self._pause):
             self._write(0, {})

@@ -19,7 +19,7 @@ from jaxpot.fitting.linear.hyperparameters import columns, total
 from jaxpot.fitting.linear.moments import log_evidence, posterior, unwhiten, whiten
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.rows import design_rows, linear_terms
-from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_points, sparse_potential, without_points
+from jaxpot.fitting.linear.terms import prior_factors, sparse_points, unfitted_potential, without_points
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential, Sum
 
@@ -33,7 +33,8 @@ class Evidence:
         gradient: name -> derivative by the logarithm of that number: "sigma.energy" and so on, "term 1.delta",
             "term 1.zeta", "term 1.atom_sigma", "term 2.theta" (an array where the kernel has several lengths; the
             derivative by a factor that they share is its sum).
-        environments: for each `GAPTerm`, the places of its sparse points in the data, (M, 3): frame, atom, instance.
+        environments: for each term, the places of its sparse points in the data, (M, 3): frame, atom, instance; (0, 3)
+            without any.
     """
 
     value: float
@@ -74,24 +75,29 @@ def evidence(
     check_data(dataset, baseline)
     recipe = recipe_of(Recipe, recipe)
     say = progress or (lambda text: None)
-    gap_terms = recipe.gap_terms(dataset)
+    terms = recipe.linear_terms(dataset)
     frames = [frame.structure for frame in dataset]
-    prepared = Prepared.for_potential(frames, without_points(gap_terms, dataset.species))
+    prepared = Prepared.for_potential(frames, without_points(terms, dataset.species))
     say("sparse points")
     if environments is None:
-        environments = tuple(sparse_points(t, dataset, prepared, seed + k)[1] for k, t in enumerate(gap_terms))
-    if len(environments) != len(gap_terms):
+        environments = tuple(
+            sparse_points(t, dataset, prepared, seed + k)[1] if t.has_points else np.zeros((0, 3), int)
+            for k, t in enumerate(terms)
+        )
+    if len(environments) != len(terms):
         raise DataError(
-            f"environments: expected those of {len(gap_terms)} terms, as another call returned them, got "
+            f"environments: expected those of {len(terms)} terms, as another call returned them, got "
             f"{len(environments)}"
         )
-    chosen = [_at(t.descriptor, places, prepared) for t, places in zip(gap_terms, environments, strict=True)]
-    gap_terms = [replace(t, points=points) for t, (points, _) in zip(gap_terms, chosen, strict=True)]
-    potential = sparse_potential(gap_terms, dataset, prepared)
-    factors, jitters = factors_of(potential, jitter)
+    chosen = [_at(t.descriptor, places, prepared) for t, places in zip(terms, environments, strict=True)]
+    terms = [
+        replace(t, points=points) if t.has_points else t for t, (points, _) in zip(terms, chosen, strict=True)
+    ]
+    potential = unfitted_potential(terms, dataset, prepared)
+    factors, jitters = prior_factors(potential, jitter)
     targets = fit_targets(dataset, baseline)
     moments = total(accumulate(potential, dataset, prepared, targets, recipe.sigmas, factors, progress=say))
-    value, slopes_by_name = _of_sigmas_and_deltas(moments, gap_terms, [len(f) for f in factors])
+    value, slopes_by_name = _of_sigmas_and_deltas(moments, terms, [len(f) for f in factors])
     if not gradient:
         return Evidence(value, slopes_by_name, tuple(environments))
     names = tuple(
@@ -101,7 +107,7 @@ def evidence(
     widenings = tuple(widening for _, widening in chosen)
     slopes = _of_shapes(names, potential, data, recipe.sigmas, moments, factors, jitters, widenings, say)
     for (k, name, size), end in zip(names, np.cumsum([size for *_, size in names]), strict=True):
-        key, slope = f"{gap_terms[k].name}.{name}", slopes[end - size : end]
+        key, slope = f"{terms[k].name}.{name}", slopes[end - size : end]
         slopes_by_name[key] = slopes_by_name.get(key, 0.0) + (slope if size > 1 else float(slope[0]))
     return Evidence(value, slopes_by_name, tuple(environments))
 
@@ -123,7 +129,7 @@ def _at(descriptor, places, prepared):
     return vectors, widening
 
 
-def _of_sigmas_and_deltas(moments, gap_terms, widths):
+def _of_sigmas_and_deltas(moments, terms, widths):
     """Log evidence, and its derivatives by sigmas and deltas, which need only moments."""
     kinds = sorted(moments)
 
@@ -135,7 +141,7 @@ def _of_sigmas_and_deltas(moments, gap_terms, widths):
 
     value, slopes = value_and_slopes(jnp.zeros(len(kinds) + len(widths)))
     gradient = {f"sigma.{kind}": float(s) for kind, s in zip(kinds, slopes[: len(kinds)], strict=True)}
-    for term, slope in zip(gap_terms, slopes[len(kinds):], strict=True):
+    for term, slope in zip(terms, slopes[len(kinds):], strict=True):
         gradient[f"{term.name}.delta"] = gradient.get(f"{term.name}.delta", 0.0) + float(slope)
     return float(value), gradient
 
@@ -188,11 +194,11 @@ def _covariance_slopes(names, potential, jitters, back, widenings):
 
     def contracted(logs):
         terms = linear_terms(_reshaped(names, potential, logs, widenings))
-        covariances = [term.readout.point_covariance(0.0) for term in terms]
-        return sum(
+        precisions = [term.readout.weight_precision() for term in terms]
+        return jnp.asarray(sum(
             jnp.vdot(c, b) + jitter * jnp.mean(jnp.diagonal(c)) * jnp.trace(b)
-            for c, b, jitter in zip(covariances, back, jitters, strict=True)
-        )
+            for c, b, jitter in zip(precisions, back, jitters, strict=True) if c is not None
+        ))
 
     return jax.jacfwd(contracted)(jnp.zeros(sum(size for *_, size in names)))
 

@@ -23,8 +23,8 @@ from jaxpot.fitting.linear.moments import posterior, unwhiten
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit, Solved
 from jaxpot.fitting.linear.rows import linear_terms
-from jaxpot.fitting.linear.sparse_terms import factors_of, sparse_potential, without_points
 from jaxpot.fitting.linear.stress_offsets import offset_factor, offset_types, without_offsets
+from jaxpot.fitting.linear.terms import prior_factors, unfitted_potential, without_points
 from jaxpot.fitting.linear.weights import common_scale, with_weights
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
@@ -37,10 +37,11 @@ def fit_linear(
     test: Dataset | None = None, seed: int = 0, jitter: float = 1e-10, progress: Callable[[str], None] | None = None,
     predictions: bool = True, checkpoint: str | os.PathLike | None = None, keep_folds: bool = False,
 ) -> Fit:
-    """Fit a Gaussian approximation potential.
+    """Fit a model that is linear in its weights: a Gaussian approximation potential, or a readout like `Linear`.
 
     Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
-    energies, forces and (with a sigma) stresses less e0 and baseline.
+    energies, forces and (with a sigma) stresses less e0 and baseline, K_t the covariance of the sparse points, or
+    whatever precision the readout gives the prior of its weights (`Readout.weight_precision`).
 
     Args:
         dataset: `Dataset`, from `read_dataset` or `Dataset.of`.
@@ -79,7 +80,7 @@ def fit_linear(
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
     _check(dataset, recipe, curvatures, test, keep_folds)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
-    terms = recipe.gap_terms(dataset)
+    terms = recipe.linear_terms(dataset)
     kept = None
     if checkpoint is not None:
         settings = {"seed": seed, "jitter": jitter, "offsets": offsets}
@@ -88,13 +89,14 @@ def fit_linear(
     say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
 
     prepared = Prepared.for_potential([frame.structure for frame in dataset], without_points(terms, dataset.species))
-    potential = sparse_potential(terms, dataset, prepared, seed, say)
+    potential = unfitted_potential(terms, dataset, prepared, seed, say)
     if kept is not None:
-        kept.keep_points([np.asarray(term.readout.points) for term in linear_terms(potential)])
+        with_points = zip(terms, linear_terms(potential), strict=True)
+        kept.keep_points([np.asarray(made.readout.points) for term, made in with_points if term.has_points])
     clock.step("sparse points")
 
     folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []
-    factors, jitters = factors_of(potential, jitter)
+    factors, jitters = prior_factors(potential, jitter)
     moments = accumulate(
         potential, dataset, prepared, fit_targets(dataset, baseline), recipe.sigmas, factors,
         _fold_of_frames(folds, len(dataset)), say, kept, offsets,

@@ -64,10 +64,11 @@ def shapes(term: Described) -> dict[str, int]:
     sizes = {}
     if isinstance(term.descriptor, SOAP):
         sizes["atom_sigma"] = 1
-    if isinstance(term.readout.kernel, DotProduct):
+    kernel = getattr(term.readout, "kernel", None)
+    if isinstance(kernel, DotProduct):
         sizes["zeta"] = 1
-    if isinstance(term.readout.kernel, SquaredExponential):
-        sizes["theta"] = term.readout.kernel.theta.size
+    if isinstance(kernel, SquaredExponential):
+        sizes["theta"] = kernel.theta.size
     return sizes
 
 
@@ -95,12 +96,14 @@ def reshaped(term: Described, logs: dict[str, jax.Array], widening: jax.Array) -
         widening: derivatives of the sparse points by atom_sigma, (M, d) 1/A.
     """
     descriptor, readout = term.descriptor, term.readout
-    kernel, points = readout.kernel, readout.points
     if "atom_sigma" in logs:
         change = descriptor.atom_sigma * jnp.expm1(logs["atom_sigma"][0])
-        descriptor, points = WidenedSOAP.of(descriptor, change), points + change * widening
+        descriptor = WidenedSOAP.of(descriptor, change)
+        if hasattr(readout, "points"):
+            readout = readout.replace(points=readout.points + change * widening)
     if "zeta" in logs:
-        kernel = AnyPower(kernel.zeta * jnp.exp(logs["zeta"][0]))
+        readout = readout.replace(kernel=AnyPower(readout.kernel.zeta * jnp.exp(logs["zeta"][0])))
     if "theta" in logs:
-        kernel = SquaredExponential(kernel.theta * jnp.exp(logs["theta"]).reshape(kernel.theta.shape))
-    return term.replace(descriptor=descriptor, readout=readout.replace(kernel=kernel, points=points))
+        theta = readout.kernel.theta
+        readout = readout.replace(kernel=SquaredExponential(theta * jnp.exp(logs["theta"]).reshape(theta.shape)))
+    return term.replace(descriptor=descriptor, readout=readout)

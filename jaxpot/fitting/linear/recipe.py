@@ -1,4 +1,4 @@
-"""`Recipe`: terms of a Gaussian approximation potential, as a short file that people copy and edit."""
+"""`Recipe`: terms of a GAP or of another linear model, as a short file that people copy and edit."""
 
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
@@ -12,12 +12,16 @@ from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import SOAP, Pair, Triplet
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.hyperparameters import CHOICES
-from jaxpot.fitting.linear.sparse_terms import GAPTerm
 from jaxpot.fitting.linear.sparsify import METHODS
+from jaxpot.fitting.linear.terms import FeatureTerm, GAPTerm, LinearTerm, without_points
 from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
 from jaxpot.kernels import DotProduct, SquaredExponential
+from jaxpot.potentials.base import Potential
+from jaxpot.readouts import TRAINABLE
 
-_SHARED = {"descriptor", "cutoff", "transition_width", "sparse_points", "sparse_method", "environments", "delta"}
+_SHARED = {"descriptor", "cutoff", "transition_width", "delta", "readout"}
+_OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
+_PROCESS = "gaussian process"
 _OWN = {
     "soap": {"n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
     "distance_2b": {"theta"},
@@ -90,25 +94,41 @@ class Recipe:
     def _bond(self, dataset):
         return bond_length(dataset) if self.bond is None else self.bond
 
-    def gap_terms(self, dataset: Dataset) -> list[GAPTerm]:
-        """`GAPTerm`s for the elements and the bond length of a data set: one for each kind of centre or pair."""
+    def linear_terms(self, dataset: Dataset) -> list[LinearTerm]:
+        """Terms for the elements and the bond length of a data set: one for each kind of centre or pair."""
         unit = self._bond(dataset) if self.units == "bonds" else 1.0
         return [
-            replace(term, name=f"term {k}")
+            _term(table, descriptor, unit, f"term {k}")
             for k, table in enumerate(self.terms, 1)
-            for term in _TERMS[table["descriptor"]](table, unit, dataset.species)
+            for descriptor in _DESCRIPTORS[table["descriptor"]](table, unit, dataset.species)
         ]
+
+    def unfitted(self, dataset: Dataset) -> Potential:
+        """Potential of the same parts as a fit, with weights that are zero and one sparse point for all."""
+        return without_points(self.linear_terms(dataset), dataset.species)
+
+    def tables(self) -> dict:
+        """Tables of the file of the recipe, but [sigma]."""
+        choice = {"method": self.choice} | ({"folds": self.folds} if self.choice == "cross-validation" else {})
+        return {"units": self.units, "term": [dict(term) for term in self.terms], "choice": choice}
 
 
 def _checked_term(table, file, field):
     kind = table.get("descriptor") if isinstance(table, dict) else None
     if kind not in _OWN:
         raise FormatError(f"descriptor: expected one of {', '.join(_OWN)}, got {kind!r}", file=file, field=field)
-    unknown = set(table) - _SHARED - _OWN[kind]
+    readout = table.get("readout", _PROCESS)
+    if readout != _PROCESS and readout not in TRAINABLE:
+        expected = ", ".join([_PROCESS, *TRAINABLE])
+        raise FormatError(f"expected one of {expected}, got {readout!r}", file=file, field=f"{field}, readout")
+    processes = {"sparse_points", "sparse_method", "environments"} if readout == _PROCESS else set()
+    known = _SHARED | processes | (_OWN[kind] if readout == _PROCESS else _OWN[kind] - _OF_PROCESSES)
+    unknown = set(table) - known
     if unknown:
-        known = ", ".join(sorted(_SHARED | _OWN[kind]))
-        raise FormatError(f"{kind} has no {', '.join(sorted(unknown))}; it has {known}", file=file, field=field)
-    missing = _NEEDED[kind] - set(table)
+        name = kind if readout == _PROCESS else f"{kind} with the readout {readout!r}"
+        message = f"{name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        raise FormatError(message, file=file, field=field)
+    missing = (_NEEDED[kind] & known) - set(table)
     if missing:
         raise FormatError(f"{kind} needs {', '.join(sorted(missing))}", file=file, field=field)
     method = table.get("sparse_method", "cur")
@@ -118,7 +138,7 @@ def _checked_term(table, file, field):
     if "environments" in table and table.keys() & {"sparse_points", "sparse_method"}:
         message = "environments are the sparse points: leave sparse_points and sparse_method out"
         raise FormatError(message, file=file, field=field)
-    for key in set(table) - {"descriptor", "sparse_method"}:
+    for key in set(table) - {"descriptor", "readout", "sparse_method"}:
         if key == "sparse_points":
             counts = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
             for name, count in counts.items():
@@ -154,37 +174,47 @@ def _lengths(table, unit):
     return {"cutoff": cutoff, "cutoff_transition_width": min(0.5, cutoff) if width is None else width * unit}
 
 
-def _common(table):
-    return {
-        "n_sparse": table.get("sparse_points", 1000), "sparse_method": table.get("sparse_method", "cur"),
-        "environments": table.get("environments"), "delta": float(table.get("delta", 1.0)),
-    }
+def _term(table, descriptor, unit, name):
+    delta = float(table.get("delta", 1.0))
+    readout = table.get("readout", _PROCESS)
+    if readout != _PROCESS:
+        return FeatureTerm(descriptor, TRAINABLE[readout], delta, name)
+    return GAPTerm(
+        descriptor, _KERNELS[table["descriptor"]](table, unit), table.get("sparse_points", 1000), delta,
+        table.get("sparse_method", "cur"), table.get("environments"), name=name,
+    )
 
 
 def _soaps(table, unit, species):
     for z in species:
-        soap = SOAP(
+        yield SOAP(
             table["n_max"], table["l_max"], atom_sigma=table["atom_sigma"] * unit, centers=(z,),
             species=species if len(species) > 1 else None, central_weight=table.get("central_weight", 1.0),
             compact=True, compact_tolerance=_COMPACT, **_lengths(table, unit),
         )
-        yield GAPTerm(soap, DotProduct(table.get("zeta", 4)), **_common(table))
 
 
 def _pairs(table, unit, species):
     for pair in combinations_with_replacement(species, 2):
-        kernel = SquaredExponential(np.atleast_1d(table["theta"]) * unit)
-        yield GAPTerm(Pair(elements=pair, **_lengths(table, unit)), kernel, **_common(table))
+        yield Pair(elements=pair, **_lengths(table, unit))
 
 
 def _triplets(table, unit, species):
-    # Components are a sum of lengths, a squared difference, and a length.
-    theta = np.broadcast_to(np.asarray(table["theta"], float), (3,)) * np.array([unit, unit**2, unit])
     for centre in species:
         for pair in combinations_with_replacement(species, 2):
-            descriptor = Triplet(elements=(centre, *pair), **_lengths(table, unit))
-            yield GAPTerm(descriptor, SquaredExponential(theta), **_common(table))
+            yield Triplet(elements=(centre, *pair), **_lengths(table, unit))
 
 
-_TERMS = {"soap": _soaps, "distance_2b": _pairs, "angle_3b": _triplets}
+def _of_triplets(table, unit):
+    # Components are a sum of lengths, a squared difference, and a length.
+    theta = np.broadcast_to(np.asarray(table["theta"], float), (3,)) * np.array([unit, unit**2, unit])
+    return SquaredExponential(theta)
+
+
+_DESCRIPTORS = {"soap": _soaps, "distance_2b": _pairs, "angle_3b": _triplets}
+_KERNELS = {
+    "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),
+    "distance_2b": lambda table, unit: SquaredExponential(np.atleast_1d(table["theta"]) * unit),
+    "angle_3b": _of_triplets,
+}
 _COMPACT = 1e-18  # of scalar products: below rounding

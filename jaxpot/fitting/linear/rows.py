@@ -17,7 +17,7 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, Sum, cast
+from jaxpot.potentials.base import Potential, cast, summands
 from jaxpot.potentials.terms import where_described
 
 _CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
@@ -43,7 +43,7 @@ def design_rows(potential: Potential, structure: Structure, neighbors: Neighbors
     products, one along a strain those of second derivatives by strain.
 
     Args:
-        potential: terms with `site_features`, alone or in a sum; w are their weights, one term after the other.
+        potential: terms with a `weight_mask`, alone or in a sum; w are their weights, one term after the other.
         structure, neighbors: as everywhere; rows of the list that are not real cost next to nothing.
         stress: False: without those of the stress (NaN), a tenth of the time.
 
@@ -63,10 +63,10 @@ def linear_terms(potential: Potential) -> list[Potential]:
         DataError: a term is not linear in its weights, or is multiplied with a number (which belongs into delta).
     """
     terms = []
-    for term in potential.terms if isinstance(potential, Sum) else (potential,):
-        if not hasattr(term, "site_features"):
+    for term in summands(potential):
+        if term.weight_mask() is None:
             raise DataError(
-                f"{term!r} is not linear in its weights: expected a descriptor with sparse points; what is "
+                f"{term!r} is not linear in its weights: expected a descriptor with a readout that is; what is "
                 "not fitted belongs into the baseline, a factor into delta"
             )
         terms.append(term)

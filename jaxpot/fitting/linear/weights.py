@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, unwhiten
 from jaxpot.fitting.linear.rows import linear_terms
-from jaxpot.potentials.base import Potential, Sum, parameter_names
+from jaxpot.potentials.base import Potential, Sum, summands, weight_mask
 from jaxpot.potentials.posterior import Posterior
 
 
@@ -18,14 +18,15 @@ def with_weights(
 
     Args:
         potential: terms that `linear_terms` finds.
-        weights: of each term, 1/eV.
+        weights: of each term.
         scales: numbers that delta of each term is multiplied with; the energy stays that of weights and delta as
-            they are, E = delta^2 sum k alpha.
+            they are (`Readout.rescaled`).
     """
     filled = []
     for k, (term, alpha) in enumerate(zip(linear_terms(potential), weights, strict=True)):
-        scale = 1.0 if scales is None else scales[k]
-        readout = term.readout.replace(weights=np.asarray(alpha) / scale**2, delta=float(term.readout.delta) * scale)
+        scale, readout = 1.0 if scales is None else scales[k], term.readout
+        weights = readout.rescaled(np.asarray(alpha), scale)
+        readout = readout.replace(weights=weights, delta=float(readout.delta) * scale)
         filled.append(term.replace(readout=readout))
     return Sum.or_one(filled)
 
@@ -59,21 +60,26 @@ def weight_posterior(
 ) -> Posterior:
     """`Posterior` of the weights of a fitted potential.
 
-    alpha = L^-T m / (scale common), with covariance C C^T, C = L^-T P^-T / scale, L the Cholesky factors of the
-    covariances of the terms' sparse points, m the whitened weights and P the factor of their precision.
+    With L the Cholesky factors of the prior precisions of the terms' weights, m the whitened weights and P the factor
+    of their precision, the weights are L^-T m scale / common and their covariance is C C^T, C = L^-T P^-T scale: of
+    readouts whose delta is as it was before the fit, see `Readout.rescaled`.
 
     Args:
         fitted: the potential, a sum; of the terms with weights those that were fitted come first.
-        found: `WhitenedPosterior` of the whitened weights, those of no term (offsets) last.
+        whitened: `WhitenedPosterior` of the whitened weights, those of no term (offsets) last.
         factors: L of each term.
         scales: what delta of each term was multiplied with, `common` included.
         common: see `common_scale`.
         sigmas, jitters: see `Posterior`.
     """
-    spread = [part / scale for part, scale in zip(whitened.spread(factors), scales, strict=True)]
+    terms = [term for term in summands(fitted) if term.weight_mask() is not None][: len(factors)]
     of_terms = whitened.mean[: sum(map(len, factors))]
-    mean = [np.asarray(w) / (s * common) for w, s in zip(unwhiten(of_terms, factors), scales, strict=True)]
-    names = [name for name in parameter_names(fitted) if name.endswith("readout.weights")][: len(factors)]
+    spread, mean = [], []
+    for term, scale, root, weights in zip(
+        terms, scales, whitened.spread(factors), unwhiten(of_terms, factors), strict=True
+    ):
+        spread.append(term.readout.rescaled(scale * root, scale))
+        mean.append(term.readout.rescaled(np.asarray(weights) * (scale / common), scale))
     factor = jnp.asarray(np.concatenate(spread))
-    posterior = Posterior(fitted, factor, sigmas, parameters=tuple(names), jitters=tuple(jitters))
+    posterior = Posterior(fitted, factor, sigmas, mask=weight_mask(fitted, terms), jitters=tuple(jitters))
     return posterior.replace(potential=posterior.with_parameters(jnp.asarray(np.concatenate(mean))))

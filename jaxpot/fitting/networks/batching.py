@@ -29,7 +29,9 @@ def batches(
     shape, count = _shape(members, described, frames), max(map(len, members))
     complete = []
     for chosen in members:
-        batch = _batch(chosen or members[0], described, frames, targets, sigmas, scalings, dtype, shape, count)
+        some = chosen or members[0]
+        inputs = _inputs(some, described, frames, scalings, dtype, shape)
+        batch = labelled(some, inputs, _firsts(some, frames), shape[0], frames, targets, sigmas, dtype, count)
         complete.append(batch if chosen else jax.tree.map(np.zeros_like, batch))
     return complete
 
@@ -107,8 +109,17 @@ def _inputs(chosen, described, frames, scalings, dtype, shape):
     return tuple(inputs)
 
 
-def _batch(chosen, described, frames, targets, sigmas, scalings, dtype, shape, count):
-    inputs, atoms = _inputs(chosen, described, frames, scalings, dtype, shape), shape[0]
+def labelled(
+    chosen: Sequence[int], inputs: tuple, firsts: Sequence[int], atoms: int, frames: Sequence[Frame],
+    targets: tuple[list, list, list], sigmas: Sigmas, dtype: np.dtype | type, count: int,
+) -> Batch:
+    """`Batch` of inputs with the labels of the frames that are chosen.
+
+    Args:
+        firsts: first atom of each of them in the batch.
+        atoms, count: of the batch, and frames of it: some may be spare.
+        inputs, frames, targets, sigmas, dtype: as for `batches`.
+    """
     energies, forces, stresses = targets
     sizes = np.array([len(frames[k]) for k in chosen], float)
 
@@ -127,7 +138,7 @@ def _batch(chosen, described, frames, targets, sigmas, scalings, dtype, shape, c
         [stresses[k] for k in chosen], [_inverse(frames[k].sigma_stress or sigmas.stress) for k in chosen], (3, 3)
     )
     f, f_weights = np.zeros((atoms, 3)), np.zeros(atoms)
-    for start, k in zip(_firsts(chosen, frames), chosen, strict=True):
+    for start, k in zip(firsts, chosen, strict=True):
         if forces[k] is not None:
             f[start : start + len(frames[k])] = forces[k]
             f_weights[start : start + len(frames[k])] = 1.0 / (frames[k].sigma_forces or sigmas.forces)

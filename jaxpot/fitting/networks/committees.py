@@ -14,8 +14,8 @@ from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.precomputed import FrameInputs
 from jaxpot.fitting.networks.recipe import NetworkRecipe
-from jaxpot.potentials.base import Potential, Sum
-from jaxpot.potentials.committee import Committee, named_leaves
+from jaxpot.potentials.base import Potential, Sum, summands, weight_mask
+from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
@@ -121,20 +121,21 @@ def committee_of(
     baseline: Potential | None,
 ) -> Committee:
     """`Committee` of the potentials of all members."""
-    terms, names = [], []
-    for k, (descriptor, readout) in enumerate(zip(descriptors, members, strict=True)):
+    terms, count = [], 0
+    for descriptor, readout in zip(descriptors, members, strict=True):
         single = jax.tree.map(lambda a: a[0], readout.stacked)
         member = Described(descriptor, single, species)
         stacked = Described.__new__(Described)
         for name, value in (("descriptor", descriptor), ("readout", readout.stacked), ("species", member.species)):
             object.__setattr__(stacked, name, value)
         terms.append((member, stacked))
-        names += [f"terms[{k}].{name}" for name in named_leaves(member)]
+        count += len(jax.tree.leaves(member))
     rest = [Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))]
     whole = Sum.of(*(member for member, _ in terms), *rest, *(() if baseline is None else (baseline,)))
     parts = [stacked for _, stacked in terms] + list(whole.terms[len(terms):])
     leaves = jax.tree.leaves(parts)
-    return Committee(jax.tree.unflatten(jax.tree.structure(whole), leaves), tuple(names))
+    mask = tuple(k < count for k in range(len(leaves)))  # the fitted terms come first
+    return Committee(jax.tree.unflatten(jax.tree.structure(whole), leaves), mask)
 
 
 def mean_of(potential: Sum, members: Sequence["Readouts"]) -> Potential:
@@ -157,9 +158,11 @@ def posterior_of(potential: Potential, sigmas: dict[str, float]) -> Posterior:
         potential: what `mean_of` returns.
         sigmas: kind of label -> standard deviation of labels.
     """
-    names = tuple(name for name in named_leaves(potential) if name.endswith("readout.network.weights"))
-    count = len(named_leaves(potential)[names[0]])
+    terms = [term for term in summands(potential) if isinstance(term, Described)]
+    terms = [t for t in terms if isinstance(t.readout, Neural) and isinstance(t.readout.network, Averaged)]
+    count = terms[0].n_features
     factor = (np.eye(count) - 1.0 / count) / np.sqrt(count - 1.0)
     return Posterior(
-        potential, np.tile(factor, (len(names), 1)), sigmas, parameters=names, jitters=(None,) * len(names)
+        potential, np.tile(factor, (len(terms), 1)), sigmas, mask=weight_mask(potential, terms),
+        jitters=(None,) * len(terms),
     )

@@ -1,8 +1,9 @@
-"""Gradient descent of networks on what they see: epochs, validation, checkpoints; on one device or several."""
+"""Gradient descent: epochs, validation, checkpoints; on one device or several, whatever the models are."""
 
 import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,23 @@ from jaxpot.core.devices import AXIS, sharing
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.fitting.networks.precomputed import hessian_products, predicted
 
 _EVERY = 60.0  # s between two checkpoints
 _SAY = 5.0  # s between two lines of progress
 _CLIP = 10.0  # largest norm of a gradient, in units of the loss
 _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have; what each has its part of
+
+
+class Loss:
+    """Labels that models predict for a batch; the squares of their errors are what a descent minimises."""
+
+    def predict(self, networks: tuple, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) for the weights of one member."""
+        raise NotImplementedError  # a subclass's duty
+
+    def hessian_products(self, networks: tuple, batch: Any) -> jax.Array:
+        """Products of Hessians with displacements of a batch of these, (A, 3) eV/A."""
+        raise NotImplementedError  # a subclass's duty, where Hessian products are trained on
 
 
 @pytree
@@ -48,23 +60,18 @@ class Descent:
     """Epochs of a training.
 
     Args:
+        recipe: `NetworkRecipe`: epochs, rate, patience, average.
+        networks: tuple of trees of weights, with the members in front.
+        loss: `Loss`.
+        moving: trees like the weights of one member: 1 for what is trained, 0 for the rest.
         names: frames of each batch of the training set, for messages.
-        made: batches of the training set, of the validation frames, and of Hessian products: lists of lists with the
-            part of each device.
+        batches: batches of the training set, of the validation frames, and of Hessian products: lists of lists with
+            the part of each device.
     """
 
     def __init__(
-        self,
-        recipe: Any,
-        networks: Any,
-        scales: Any,
-        names: Any,
-        batches: Any,
-        frozen: Any,
-        seed: int,
-        say: Any,
-        checkpoint: Any,
-        run: str,
+        self, recipe: Any, networks: tuple, loss: Loss, moving: tuple, names: list, batches: Sequence[list], seed: int,
+        say: Callable[[str], None], checkpoint: Any, run: str,
     ) -> None:
         self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
         self.training, self.validation, self.curved = map(_together, batches)
@@ -72,13 +79,11 @@ class Descent:
         import optax  # half a second, which only who trains has to wait
 
         schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(batches[0]))
-        moving = tuple(_moving(network, frozen) for network in networks)
         self.optimiser = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
-        self.scales = scales
         first = _State(networks, jax.vmap(self.optimiser.init)(networks), networks, jnp.zeros((), jnp.float32))
-        epoch = partial(_epoch, self.optimiser, scales, recipe.average, moving)
+        epoch = partial(_epoch, self.optimiser, loss, recipe.average, moving)
         self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
-        self.errors_of = _divided(partial(_errors, scales), (_ALL, _OWN))
+        self.errors_of = _divided(partial(_errors, loss), (_ALL, _OWN))
         self.state, self.best, self.epoch, self.record = first, networks, 0, (math.inf, 0)
         self.history: list[tuple] = []
         self._resume()
@@ -151,7 +156,7 @@ def _together(batches):
     """Batches of one shape as one tree with axes of batches and of parts in front, each part on its device."""
     if not batches:
         return None
-    whole = jax.tree.map(lambda *a: np.stack(a).reshape(len(batches), -1, *a[0].shape), *sum(batches, []))
+    whole = jax.tree.map(lambda *a: np.stack(a).reshape(len(batches), len(batches[0]), *a[0].shape), *sum(batches, []))
     return jax.device_put(whole, None if sharing() == 1 else NamedSharding(jax.sharding.get_mesh(), _OWN))
 
 
@@ -167,42 +172,28 @@ def _total(number):
     return number if AXIS not in jax.sharding.get_abstract_mesh().manual_axes else jax.lax.psum(number, AXIS)
 
 
-def _moving(network, frozen):
-    """1 for the layers that are trained, 0 for the others, as a tree of numbers."""
-    layers = [0.0 if k in frozen else 1.0 for k in range(len(network.kernels))]
-    return jax.tree.unflatten(jax.tree.structure(network), layers + layers)  # kernels, then biases
-
-
-def _energies_of(networks, scales):
-    return [
-        lambda x, network=network, offset=offset, scale=scale: offset + scale * network(x)
-        for network, (offset, scale) in zip(networks, scales, strict=True)
-    ]
-
-
 def _mean(squares, count):
     """Mean over all parts of a batch of squares, where count is not zero."""
     return _total(jnp.sum(squares)) / jnp.maximum(_total(count), 1)
 
 
-def _loss(scales, networks, batch, curved=None):
-    functions = _energies_of(networks, scales)
-    energies, forces, stresses = predicted(functions, batch)
+def _loss(loss, networks, batch, curved=None):
+    energies, forces, stresses = loss.predict(networks, batch)
     by_energy = (batch.energy_weights * (energies - batch.energies)) ** 2
     by_force = (batch.force_weights[:, None] * (forces - batch.forces)) ** 2
     by_stress = (batch.stress_weights[:, None, None] * (stresses - batch.stresses)) ** 2
-    loss = (
+    total = (
         _mean(by_energy, jnp.sum(batch.energy_weights > 0))
         + _mean(by_force, 3 * jnp.sum(batch.force_weights > 0))
         + _mean(by_stress, 9 * jnp.sum(batch.stress_weights > 0))
     )
     if curved is None:
-        return loss
-    by_product = (curved.weights[:, None] * (hessian_products(functions, curved) - curved.products)) ** 2
-    return loss + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
+        return total
+    by_product = (curved.weights[:, None] * (loss.hessian_products(networks, curved) - curved.products)) ** 2
+    return total + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
 
 
-def _epoch(optimiser, scales, average, moving, state, batches, curved, order):
+def _epoch(optimiser, loss, average, moving, state, batches, curved, order):
     """One pass over the batches; the new state, and the losses (batches, members)."""
 
     def step(state, place):
@@ -212,12 +203,12 @@ def _epoch(optimiser, scales, average, moving, state, batches, curved, order):
         bends = jax.tree.map(lambda a: a[turn % len(a), 0], curved)
 
         def member(networks, optimiser_state, mean):
-            loss, gradient = jax.value_and_grad(partial(_loss, scales))(networks, batch, bends)
+            value, gradient = jax.value_and_grad(partial(_loss, loss))(networks, batch, bends)
             gradient = jax.tree.map(jnp.multiply, gradient, moving)
             change, optimiser_state = optimiser.update(gradient, optimiser_state, networks)
             networks = jax.tree.map(lambda w, d, on: w + on * d, networks, change, moving)
             mean = jax.tree.map(lambda a, b: keep * a + (1.0 - keep) * b, mean, networks)
-            return networks, optimiser_state, mean, loss
+            return networks, optimiser_state, mean, value
 
         *moved, losses = jax.vmap(member)(state.networks, state.optimiser, state.average)
         return _State(*moved, state.steps + 1.0), losses
@@ -225,16 +216,16 @@ def _epoch(optimiser, scales, average, moving, state, batches, curved, order):
     return jax.lax.scan(step, state, order)
 
 
-def _errors(scales, networks, batches):
+def _errors(loss, networks, batches):
     """Of each member: the loss, and mean absolute errors of energies (eV/atom) and forces (eV/A)."""
 
     def of_batch(parts):
         batch = jax.tree.map(lambda a: a[0], parts)
 
         def member(networks):
-            energies, forces, _ = predicted(_energies_of(networks, scales), batch)
+            energies, forces, _ = loss.predict(networks, batch)
             has_energy, has_forces = batch.energy_weights > 0, batch.force_weights > 0
-            return _loss(scales, networks, batch), *map(_total, (
+            return _loss(loss, networks, batch), *map(_total, (
                 jnp.sum(jnp.where(has_energy, jnp.abs(energies - batch.energies), 0.0)), jnp.sum(has_energy),
                 jnp.sum(jnp.where(has_forces[:, None], jnp.abs(forces - batch.forces), 0.0)), 3 * jnp.sum(has_forces),
             ))

@@ -11,7 +11,7 @@ from jaxpot.errors import DataError
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.hyperparameters import by_evidence, columns
 from jaxpot.fitting.linear.moments import posterior
-from jaxpot.potentials.base import Potential, Sum
+from jaxpot.potentials.base import Potential, Sum, summands, weight_mask
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.network import MLP
@@ -50,7 +50,7 @@ def last_layer_posterior(
     """
     check_data(dataset, None)
     sigmas = Sigmas() if sigmas is None else sigmas
-    names, terms = _last_layers(potential)
+    terms = _last_layers(potential)
     widths = [term.n_features for term in terms]
     together = Sum.or_one(terms)
     prepared = prepare_frames([frame.structure for frame in dataset], potential.cutoff)
@@ -63,36 +63,29 @@ def last_layer_posterior(
     whitened = posterior(moments, noise, np.asarray(columns(chosen.scales, widths)))
     spread = [d * part for d, part in zip(chosen.scales, whitened.spread(factors), strict=True)]
     given = {kind: factor * getattr(sigmas, kind) for kind, factor in chosen.noise.items()}
-    return Posterior(potential, np.concatenate(spread), given, parameters=names, jitters=(None,) * len(names))
+    mask = weight_mask(potential, terms)
+    return Posterior(potential, np.concatenate(spread), given, mask=mask, jitters=(None,) * sum(mask))
 
 
 def _last_layers(potential):
-    """Names of their kernels and biases, and the terms that they are in."""
-    terms = potential.terms if isinstance(potential, Sum) else (potential,)
-    names, described = [], []
-    for k, term in enumerate(terms):
-        if not isinstance(term, Described) or not isinstance(term.readout, Neural):
-            continue
+    """Terms with networks."""
+    terms = [t for t in summands(potential) if isinstance(t, Described) and isinstance(t.readout, Neural)]
+    if not terms:
+        raise DataError(f"{potential!r} has no neural networks")
+    for term in terms:
         network = term.readout.network
-        if not isinstance(network, MLP) or network.activations[-1] != "identity":
+        if not isinstance(network, MLP) or term.weight_mask() is None:
             raise DataError(
                 f"expected one network of each element whose last layer is linear, got {network!r}: the bars of "
                 "several are their spread, jp.train(...).posterior"
             )
-        where, last = f"terms[{k}]." if isinstance(potential, Sum) else "", len(network.kernels) - 1
-        names += [f"{where}readout.network.{name}[{last}]" for name in ("kernels", "biases")]
-        described.append(term)
-    if not described:
-        raise DataError(f"{potential!r} has no neural networks")
-    return tuple(names), described
+    return terms
 
 
 def _without(potential, terms):
     """Potential whose last layers add nothing."""
     replaced = {id(term): term.replace(readout=_silent(term.readout)) for term in terms}
-    if isinstance(potential, Sum):
-        return Sum.of(*(replaced.get(id(term), term) for term in potential.terms))
-    return replaced[id(potential)]
+    return Sum.or_one([replaced.get(id(term), term) for term in summands(potential)])
 
 
 def _silent(readout):

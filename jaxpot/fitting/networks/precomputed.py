@@ -17,6 +17,8 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.descriptors.base import Descriptor
+from jaxpot.fitting.networks.descent import Loss
+from jaxpot.typing import ArrayField
 
 _ROWS = 8  # atoms whose derivatives are computed at once
 
@@ -40,14 +42,14 @@ class Batch(Node):
     """B frames with A atoms together, their targets, and 1 / sigma of these: 0 where there is no target."""
 
     inputs: tuple
-    energies: jax.Array  # (B,) eV/atom
-    forces: jax.Array  # (A, 3) eV/A
-    stresses: jax.Array  # (B, 3, 3) eV/A^3
-    energy_weights: jax.Array  # (B,)
-    force_weights: jax.Array  # (A,)
-    stress_weights: jax.Array  # (B,)
-    per_atom: jax.Array  # (B,), 1 / atoms
-    per_volume: jax.Array  # (B,) 1/A^3
+    energies: ArrayField  # (B,) eV/atom
+    forces: ArrayField  # (A, 3) eV/A
+    stresses: ArrayField  # (B, 3, 3) eV/A^3
+    energy_weights: ArrayField  # (B,)
+    force_weights: ArrayField  # (A,)
+    stress_weights: ArrayField  # (B,)
+    per_atom: ArrayField  # (B,), 1 / atoms
+    per_volume: ArrayField  # (B,) 1/A^3
 
 
 @pytree
@@ -179,3 +181,26 @@ def hessian_products(energies_of: Sequence[Callable], batch: HessianBatch) -> ja
             pulls = pulls + weight_slopes * values[:, None, None] + inputs.weight_slopes * turned_values[:, None, None]
         products = products.at[inputs.others].add(pulls).at[inputs.centers].add(-pulls.sum(1))
     return products
+
+
+class PrecomputedLoss(Loss):
+    """Loss of networks whose inputs do not change while they are trained.
+
+    Args:
+        scales: offset and scale of the output of each network, eV.
+    """
+
+    def __init__(self, scales: Sequence[tuple]) -> None:
+        self.scales = scales
+
+    def predict(self, networks: tuple, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return predicted(self._energies(networks), batch)
+
+    def hessian_products(self, networks: tuple, batch: HessianBatch) -> jax.Array:
+        return hessian_products(self._energies(networks), batch)
+
+    def _energies(self, networks):
+        return [
+            lambda x, network=network, offset=offset, scale=scale: offset + scale * network(x)
+            for network, (offset, scale) in zip(networks, self.scales, strict=True)
+        ]

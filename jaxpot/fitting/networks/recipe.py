@@ -3,16 +3,23 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.data.bond_length import bond_length
+from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
-from jaxpot.readouts.network import ACTIVATIONS
+from jaxpot.potentials.base import Potential, Sum
+from jaxpot.potentials.described import Described
+from jaxpot.readouts.network import ACTIVATIONS, MLP
+from jaxpot.readouts.neural import Neural
 
-ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
-TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
+_ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
+_TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,8 @@ class NetworkRecipe:
         unknown = set(document) - {"network", "training", "sigma"}
         if unknown:
             raise FormatError(f"expected [network], [training] and [sigma], found {sorted(unknown)}", file=file)
-        given = checked_table(document, "network", set(ARCHITECTURE), file)
-        given = given | checked_table(document, "training", set(TRAINING), file)
+        given = checked_table(document, "network", set(_ARCHITECTURE), file)
+        given = given | checked_table(document, "training", set(_TRAINING), file)
         for key in ("cutoff", "nearest"):
             checked_number(given.get(key, 1.0), file, f"network, {key}")
         for key, least in (("radial", 1), ("angular", 0)):
@@ -102,6 +109,20 @@ class NetworkRecipe:
         object.__setattr__(self, "hidden", tuple(as_whole(width, "hidden", 1, 10**6) for width in widths))
         if self.activation not in ACTIVATIONS:
             raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+
+    def unfitted(self, dataset: Dataset) -> Potential:
+        """Potential of the same parts as a training, with networks of random weights."""
+        terms = []
+        for descriptor in self.descriptors(dataset.species, bond_length(dataset)):
+            width = descriptor.dimension
+            network = MLP.random(0, width, self.hidden, self.activation)
+            terms.append(Described(descriptor, Neural(network, np.zeros(width), np.ones(width)), dataset.species))
+        return Sum.or_one(terms)
+
+    def tables(self) -> dict:
+        """Tables of the file of the recipe, but [sigma]."""
+        network, training = ({key: getattr(self, key) for key in keys} for keys in (_ARCHITECTURE, _TRAINING))
+        return {"network": network | {"hidden": list(self.hidden)}, "training": training}
 
     def descriptors(self, species: tuple[int, ...], bond: float) -> list[Descriptor]:
         """Descriptor of each network, for a bond length in A."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -36,11 +36,18 @@ from jaxpot.fitting.networks.committees import (
     with_mixing,
 )
 from jaxpot.fitting.networks.descent import Descent, discard
+from jaxpot.fitting.networks.evaluated import (
+    EvaluatedLoss,
+    assembled,
+    checked_start,
+    frame_batches,
+    spread_of_members,
+)
 from jaxpot.fitting.networks.last_layer import last_layer_posterior
-from jaxpot.fitting.networks.precomputed import frame_inputs
+from jaxpot.fitting.networks.precomputed import PrecomputedLoss, frame_inputs
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.recipe_files import recipe_of
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import Potential, summands
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.posterior import Posterior
@@ -105,7 +112,8 @@ class Trained:
 
 def train(
     dataset: Dataset, recipe: NetworkRecipe | str | os.PathLike = "behler-parrinello", *,
-    start: Trained | Potential | None = None, frozen: Sequence[int] = (), curvatures: Sequence[HessianProduct] = (),
+    start: Trained | Potential | Sequence[Potential] | None = None, frozen: Sequence[int] = (),
+    curvatures: Sequence[HessianProduct] = (),
     baseline: Potential | None = None, test: Dataset | None = None, seed: int = 0,
     progress: Callable[[str], None] | None = None, predictions: bool = True,
     checkpoint: str | os.PathLike | None = None, keep_folds: bool = False,
@@ -122,7 +130,9 @@ def train(
         dataset: `Dataset`.
         recipe: name of a recipe of networks, path of a file like these, or `NetworkRecipe`.
         start: `Trained`, or a potential with networks, whose weights the training begins with (fine-tuning): symmetry
-            functions, layers, shifts, offsets and scales are its own.
+            functions, layers, shifts, offsets and scales are its own. Or any other potential, such as one of several
+            hops, or a list of potentials of one form, one for each of the recipe's members: all their parameters are
+            trained, by evaluating padded batches of frames; the architecture of the recipe is not used then.
         frozen: numbers of the layers that stay as they are, from 0; of `start`.
         curvatures: `HessianProduct`s: each step of the descent sees some of them, in turn.
         baseline: any potential; what is trained is the rest, and the result is their sum.
@@ -149,15 +159,21 @@ def train(
         optimization (2015).
     """
     check_data(dataset, baseline)
-    recipe = recipe_of(NetworkRecipe, recipe)
+    recipe = cast(NetworkRecipe, recipe_of(NetworkRecipe, recipe))
     say, clock = progress or (lambda text: None), Clock()
     _check(dataset, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
     parts = _folds(dataset, recipe, seed) if keep_folds else ()
-    run = partial(
-        _train, recipe=recipe, bond=bond_length(dataset), start=start, frozen=frozen, curvatures=curvatures,
-        baseline=baseline, seed=seed, bars=predictions or keep_folds,
-    )
+    if start is None or isinstance(start, Trained) or _has_networks(start):
+        run = partial(
+            _train, recipe=recipe, bond=bond_length(dataset), start=start, frozen=frozen, curvatures=curvatures,
+            baseline=baseline, seed=seed, bars=predictions or keep_folds,
+        )
+    else:
+        if frozen or curvatures:
+            raise DataError("frozen and curvatures are for networks that read a descriptor; this start has none")
+        members = checked_start(start, dataset, recipe.members)
+        run = partial(_train_whole, recipe=recipe, members=members, baseline=baseline, seed=seed)
     trained = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
     files, kept = [checkpoint], []
     for k, (members, rest) in enumerate(parts, 1):
@@ -215,12 +231,15 @@ def _train(
     ]
     run = ""
     if checkpoint is not None:
-        run = _identity(dataset, curvatures, recipe, baseline, trained, seed, frozen)
+        run = _identity(dataset, curvatures, recipe, baseline, [r.stacked for r in trained], seed, frozen)
     scales = [(np.float32(r.offset[0]), np.float32(r.scale[0])) for r in trained]
     weights = tuple(jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), r.network) for r in trained)
-    descent = Descent(recipe, weights, scales, dealt, divided, frozen, seed, say, checkpoint, run)
+    moving = tuple(_moving(network, frozen) for network in weights)
+    descent = Descent(
+        recipe, weights, PrecomputedLoss(scales), moving, dealt, divided, seed, say, checkpoint, run
+    )
 
-    def assembled(weights):
+    def assemble(weights):
         """Committee, and the mean of it, in double precision."""
         members = [
             with_mixing(r.replace_network(jax.tree.map(lambda a: np.asarray(a, np.float64), network)), mixing)
@@ -229,23 +248,66 @@ def _train(
         committee = committee_of(descriptors, members, species, dataset, baseline)
         return committee, committee[0] if recipe.members == 1 else mean_of(committee[0], members)
 
+    sigmas = _noise(recipe.sigmas, targets)
+    return _finished(
+        descent, assemble, lambda potential: _spread(potential, dataset, training, recipe, sigmas, bars, say, clock),
+        dataset, test, predictions, prepared, validation, recipe, sigmas, say, clock,
+    )
+
+
+def _train_whole(dataset, recipe, members, baseline, seed, test, predictions, checkpoint, say, clock):
+    """`Trained` on all frames, of potentials that are evaluated in each step; the checkpoint stays."""
+    say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
+    targets = fit_targets(dataset, baseline)
+    training, validation = _parts(dataset, recipe, seed)
+    dealt = _dealt(training, recipe.batch, seed)
+    dtype = np.float64 if members[0].double_only else np.float32
+    make = partial(
+        frame_batches, dataset=dataset, targets=targets, sigmas=recipe.sigmas, cutoff=members[0].cutoff, dtype=dtype
+    )
+    divided = [_by_device(make, part, sharing()) for part in (dealt, _dealt(validation, recipe.batch, seed))]
+    clock.step("batches")
+    stacked = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a, dtype) for a in arrays]), *members)
+    run = "" if checkpoint is None else _identity(dataset, (), recipe, baseline, members, seed, ())
+    moving = (jax.tree.map(lambda _: 1.0, members[0]),)
+    descent = Descent(recipe, (stacked,), EvaluatedLoss(), moving, dealt, [*divided, []], seed, say, checkpoint, run)
+    sigmas = _noise(recipe.sigmas, targets)
+
+    def spread(potential):
+        if len(members) == 1:
+            return None
+        return spread_of_members(potential, len(members), sigmas).replace(ranges=dataset.ranges())
+
+    return _finished(
+        descent, lambda weights: assembled(weights[0], len(members), dataset, baseline), spread, dataset, test,
+        predictions, None, validation, recipe, sigmas, say, clock,
+    )
+
+
+def _finished(
+    descent, assemble, spread, dataset, test, predictions, prepared, validation, recipe, sigmas, say, clock
+):
+    """`Trained` after a descent.
+
+    Args:
+        assemble: function from weights to a committee and its mean.
+        spread: function from that to a `Posterior` or None.
+    """
     try:
         best, history, epoch = descent.go()
     except ConvergenceError as error:
-        _, error.best = assembled(error.best)
+        _, error.best = assemble(error.best)
         raise
     clock.step("training")
 
-    committee, potential = assembled(best)
+    committee, potential = assemble(best)
     say("errors")
     on_training_set = predict(potential, dataset, prepared) if predictions else None
     on_test_set = None if test is None else predict(potential, test)
     clock.step("errors")
-    sigmas = _noise(recipe.sigmas, targets)
-    spread = _spread(potential, dataset, training, recipe, sigmas, bars, say, clock)
     return Trained(
-        potential, committee, spread, history, epoch, tuple(validation), on_training_set, on_test_set, clock.seconds,
-        recipe, sigmas, dataset.e0, dataset.e0_origin,
+        potential, committee, spread(potential), history, epoch, tuple(validation), on_training_set, on_test_set,
+        clock.seconds, recipe, sigmas, dataset.e0, dataset.e0_origin,
     )
 
 
@@ -325,12 +387,24 @@ def _check_frozen(frozen, readouts):
         as_whole(layer, "frozen", 0, layers - 1)
 
 
+def _moving(network, frozen):
+    """1 for the layers that are trained, 0 for the others, as a tree of numbers."""
+    layers = [0.0 if k in frozen else 1.0 for k in range(len(network.kernels))]
+    return jax.tree.unflatten(jax.tree.structure(network), layers + layers)  # kernels, then biases
+
+
+def _has_networks(start):
+    """Whether a training begins with networks that read a descriptor."""
+    if not isinstance(start, Potential):
+        return False
+    return any(isinstance(term, Described) and isinstance(term.readout, Neural) for term in summands(start))
+
+
 def _networks_of(start, species):
     """Terms with networks of these elements."""
     potential = start.potential if isinstance(start, Trained) else start
-    terms = getattr(potential, "terms", (potential,))
     terms_with_networks = [
-        term for term in terms
+        term for term in summands(potential)
         if isinstance(term, Described) and isinstance(term.readout, Neural) and set(_elements(term)) <= set(species)
     ]
     missing = [symbol(z) for z in species if z not in {_elements(term)[0] for term in terms_with_networks}]
@@ -386,10 +460,10 @@ def _dealt(frames, size, seed):
     return [order[start : start + size].tolist() for start in range(0, len(order), size)]
 
 
-def _identity(dataset, curvatures, recipe, baseline, readouts, seed, frozen):
+def _identity(dataset, curvatures, recipe, baseline, models, seed, frozen):
     digest = hashlib.sha256()
     digest.update(repr((recipe, seed, tuple(frozen), sharing(), sorted(versions().items()))).encode())
-    trees = [baseline, [r.stacked for r in readouts], [(c.structure, c.vector, c.product, c.sigma) for c in curvatures]]
+    trees = [baseline, models, [(c.structure, c.vector, c.product, c.sigma) for c in curvatures]]
     for frame in dataset:
         trees.append([frame.structure, frame.energy, frame.forces, frame.stress, frame.sigma_energy,
                       frame.sigma_forces, frame.sigma_stress])

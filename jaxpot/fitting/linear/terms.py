@@ -1,7 +1,8 @@
-"""Terms of a sparse Gaussian process before a fit: their sparse points, and the covariances of these."""
+"""Terms of a linear model before a fit: their readouts, with sparse points or without, and the priors of these."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from jaxpot.fitting.linear.sparsify import choose_points, different
 from jaxpot.kernels.base import Kernel
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
+from jaxpot.readouts.base import Readout
 from jaxpot.readouts.sparse_gp import SparseGP
 
 
@@ -37,6 +39,8 @@ class GAPTerm:
         name: for messages.
     """
 
+    has_points: ClassVar[bool] = True
+
     descriptor: Descriptor
     kernel: Kernel
     n_sparse: int | dict = 1000
@@ -46,28 +50,56 @@ class GAPTerm:
     points: np.ndarray | None = None
     name: str = "the term"
 
+    def readout(self) -> SparseGP:
+        """Readout with the points that are given, or one in the place of all, and weights that are zero."""
+        width = self.descriptor.dimension
+        points = np.full((1, width), width**-0.5) if self.points is None else self.points
+        return SparseGP(self.kernel, points, np.zeros(len(points)), float(self.delta))
 
-def without_points(terms: list[GAPTerm], species: tuple[int, ...]) -> Potential:
-    """Sum of the terms with one sparse point in the place of all: it reaches as far, and has no use but to say so."""
-    readouts = [SparseGP(t.kernel, np.ones((1, t.descriptor.dimension)), np.zeros(1), float(t.delta)) for t in terms]
-    return Sum.or_one([Described(t.descriptor, r, tuple(species)) for t, r in zip(terms, readouts, strict=True)])
+
+@dataclass(frozen=True)
+class FeatureTerm:
+    """One term of a linear model whose features ask for no sparse points, before it is fitted.
+
+    Args:
+        descriptor: what it sees.
+        kind: class of the readout, with `untrained(dimension, delta)`.
+        delta: standard deviation of the energy it gives, eV.
+        name: for messages.
+    """
+
+    has_points: ClassVar[bool] = False
+
+    descriptor: Descriptor
+    kind: type[Readout]
+    delta: float = 1.0
+    name: str = "the term"
+
+    def readout(self) -> Readout:
+        """Readout with weights that are zero."""
+        return self.kind.untrained(self.descriptor.dimension, float(self.delta))
 
 
-def sparse_potential(
-    terms: list[GAPTerm], dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]], seed: int = 0,
+LinearTerm = GAPTerm | FeatureTerm
+
+
+def without_points(terms: list[LinearTerm], species: tuple[int, ...]) -> Potential:
+    """Sum of the terms, one sparse point in the place of all: it reaches as far, and has no use but to say so."""
+    return Sum.or_one([Described(term.descriptor, term.readout(), tuple(species)) for term in terms])
+
+
+def unfitted_potential(
+    terms: list[LinearTerm], dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]], seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Potential:
     """Sum of the terms with their sparse points, and weights that are zero."""
     described = []
     for k, term in enumerate(terms):
-        points = term.points
-        if points is None:
+        if term.has_points and term.points is None:
             if progress:
                 progress(f"sparse points of {term.name} ({k + 1} of {len(terms)})")
-            points, _ = sparse_points(term, dataset, prepared, seed + k)
-        readout = SparseGP(term.kernel, points, np.zeros(len(points)), float(term.delta))
-        species = tuple(dataset.species)
-        described.append(Described(term.descriptor, readout, species))
+            term = replace(term, points=sparse_points(term, dataset, prepared, seed + k)[0])
+        described.append(Described(term.descriptor, term.readout(), tuple(dataset.species)))
     return Sum.or_one(described)
 
 
@@ -121,7 +153,14 @@ def _given(term, dataset, prepared):
 _MOST_VECTORS = 200_000
 
 
-def factors_of(potential: Potential, jitter: float = 1e-10) -> tuple[list[jax.Array], list[float]]:
-    """Cholesky factors of the terms' sparse points, and the jitter of each."""
-    pairs = [covariance_factor(term.readout.point_covariance(0.0), jitter) for term in linear_terms(potential)]
-    return [f for f, _ in pairs], [j for _, j in pairs]
+def prior_factors(potential: Potential, jitter: float = 1e-10) -> tuple[list[jax.Array], list[float | None]]:
+    """Lower Cholesky factors of the prior precisions of the weights of each term, and its jitter or None."""
+    factors, jitters = [], []
+    for term in linear_terms(potential):
+        precision, used = term.readout.weight_precision(), None
+        factor = np.eye(term.n_features)
+        if precision is not None:
+            factor, used = covariance_factor(precision, jitter)
+        factors.append(factor)
+        jitters.append(used)
+    return factors, jitters

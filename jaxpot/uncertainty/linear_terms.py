@@ -1,4 +1,4 @@
-"""The Gaussian processes in a potential: which a posterior knows, their factors and features, maps over sites."""
+"""Terms of a potential that are linear in their weights: which a posterior knows, their features, maps over sites."""
 
 import weakref
 
@@ -12,23 +12,59 @@ from jaxpot.core.precision import is_traced
 from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.observables import poison
-from jaxpot.potentials.base import Sum
-from jaxpot.potentials.described import is_process
+from jaxpot.potentials.base import summands
+from jaxpot.potentials.described import leaves_residual
+from jaxpot.potentials.posterior import check_posterior
 
 KEPT = "kept for derivatives"
 _factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
 _inverses = weakref.WeakKeyDictionary()  # readout -> {jitter: inverse of the factor}
 
 
-def gaussian_terms(posterior):
-    """The terms whose weights are all that is uncertain, in the order of the parameters; None if something else is."""
-    potential = posterior.potential
-    if isinstance(potential, Sum):
-        named = {f"terms[{k}].readout.weights": term for k, term in enumerate(potential.terms)}
-    else:
-        named = {"readout.weights": potential}
-    terms = [named.get(name) for name in posterior.parameters]
-    return terms if all(map(is_process, terms)) else None
+def linear_terms(posterior):
+    """Terms whose weights are all that is uncertain, each with its jitter: pairs, in the order of the parameters.
+
+    Returns:
+        None if something is uncertain that the energy is not linear in.
+    """
+    pairs, mask, jitters = [], list(posterior.mask), list(posterior.jitters)
+    for term in summands(posterior.potential):
+        count = len(jax.tree.leaves(term))
+        uncertain, mask = mask[:count], mask[count:]
+        if not any(uncertain):
+            continue
+        weights = term.weight_mask()
+        if weights is None or jax.tree.leaves(weights) != uncertain:
+            return None
+        pairs.append((term, jitters[0]))
+        jitters = jitters[sum(uncertain) :]
+    return pairs or None
+
+
+def checked_terms(posterior, what):
+    """`linear_terms` of a posterior.
+
+    Args:
+        what: is asked for, for the message: "frames are weighed".
+
+    Raises:
+        DataError: no posterior, or one of something that the energy is not linear in.
+    """
+    check_posterior(posterior)
+    pairs = linear_terms(posterior)
+    if pairs is None:
+        raise DataError(
+            f"{what} for posteriors of the weights that an energy is linear in (Gaussian processes, linear models, "
+            f"last layers of networks); this one is of {', '.join(posterior.parameters[:4])}. See jp.std for the others"
+        )
+    return pairs
+
+
+def whitening(term, jitter):
+    """Lower factor of the precision of the weights that the residual is measured with, (M, M); the unit matrix for
+    terms without one.
+    """
+    return factor_of(term.readout, jitter) if leaves_residual(term) else jnp.eye(term.n_features)
 
 
 def factor_of(readout, jitter):
@@ -106,9 +142,9 @@ def of_sites(function, potential, structure, neighbors):
 
 @jax.jit
 def site_features(terms, structure, neighbors):
-    """What the site energies of a padded structure are linear in, (n, M), those of all terms beside each other."""
+    """dE_i/dweights of the site energies of a padded structure, (n, M), those of all terms beside each other."""
     parts = []
     for term in terms:
-        found = jax.vmap(term.readout.features)(*vectors_of(term.descriptor, structure, neighbors))
-        parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(found))
+        rows = jax.vmap(term.readout.features)(*vectors_of(term.descriptor, structure, neighbors))
+        parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(rows))
     return jnp.concatenate(parts, axis=1)

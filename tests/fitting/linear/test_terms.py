@@ -10,7 +10,7 @@ from oracle import silicon
 import jaxpot as jp
 from jaxpot.core.graph import connect
 from jaxpot.data.padded_frames import prepare_frames
-from jaxpot.fitting.linear.sparse_terms import GAPTerm, sparse_points
+from jaxpot.fitting.linear.terms import GAPTerm, sparse_points
 
 SOAP = GAPTerm(jp.descriptors.SOAP(3, 2, cutoff=3.2), jp.kernels.DotProduct(2))
 PAIR = GAPTerm(jp.descriptors.Pair(3.2), jp.kernels.SquaredExponential(0.5), name="term 2")

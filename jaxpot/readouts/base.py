@@ -1,0 +1,100 @@
+"""`Readout`: what a potential makes of the vectors of a descriptor, and what fits and error bars ask of it."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxpot.core.precision import product
+
+
+class Readout:
+    """Energy of the weighted vectors x_i that a descriptor makes of the surroundings of one atom.
+
+    E = sum_i w_i e(x_i)
+
+    A readout is a pytree with `dimension`, the length of the vectors, and `energy`. If E is linear in some of its
+    arrays (in `weights`, or in the last layer of a network), `weight_mask` says in which, and everything that is made
+    of linear models follows: rows of fits, evidence, posteriors, error bars, D-optimality, selection of data, learning
+    on the fly. `features` and `feature_changes` are derivatives of `energy` unless a readout has a faster form.
+
+    A readout that is to be fitted also has `delta`, the standard deviation of the prior of E in eV, and `untrained`.
+    The prior of its weights is N(0, 1), or N(0, P^-1) with the matrix P of `weight_precision`.
+
+    Attributes:
+        smoothness: how many derivatives of E by the vectors are continuous.
+        double_only: whether single precision would lose the energy.
+        chunk_elements: neighbours that are worked on at once.
+        has_residual: whether the prior allows more than the features span, as that of a Gaussian process allows more
+            than its sparse points; then `prior`, `kernel` and `points` say how much, as in `SparseGP`.
+    """
+
+    smoothness = 99
+    double_only = False
+    chunk_elements = 4096
+    has_residual = False
+
+    def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
+        """E of weighted vectors (m, d), (m,): () eV."""
+        raise NotImplementedError(f"{type(self).__name__} defines no energy")
+
+    def weight_mask(self) -> "Readout | None":
+        """Tree like the readout with True for the arrays that E is linear in, False for others; None: in no array."""
+        return None
+
+    def weight_precision(self) -> jax.Array | None:
+        """Inverse of the prior covariance of the weights, (M, M); None: the unit matrix."""
+        return None
+
+    def rescaled(self, weights: jax.Array, scale: float) -> jax.Array:
+        """Weights, or columns of changes of weights, of the same energy where delta is multiplied with `scale`."""
+        return weights / scale
+
+    @property
+    def n_features(self) -> int:
+        """Number of weights that E is linear in, M."""
+        return sum(jnp.size(leaf) for leaf in self._weights())
+
+    def features(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
+        """dE/dweights, (M,): E is linear in the weights, so that these do not depend on them."""
+        leaves, structure = jax.tree.flatten(self)
+        places = [k for k, is_weight in enumerate(jax.tree.leaves(self.weight_mask())) if is_weight]
+
+        def energy(own):
+            changed = dict(zip(places, own, strict=True))
+            return jax.tree.unflatten(structure, [changed.get(k, leaf) for k, leaf in enumerate(leaves)]).energy(
+                vectors, weights
+            )
+
+        return jnp.concatenate([jnp.ravel(slope) for slope in jax.grad(energy)([leaves[k] for k in places])])
+
+    def feature_changes(
+        self, vectors: jax.Array, weights: jax.Array, changes: jax.Array, weight_changes: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The features, and their derivatives instance by instance.
+
+        Args:
+            vectors, weights: of a descriptor, (m, d) and (m,).
+            changes, weight_changes: their derivatives by q coordinates each, (m, q, d) and (m, q).
+
+        Returns:
+            (M,) and (m, q, M).
+        """
+        single, push = jax.linearize(self.single_features, vectors)
+        slopes = jax.vmap(push, in_axes=1, out_axes=1)(changes)
+        return product(weights, single), weights[:, None, None] * slopes + weight_changes[:, :, None] * single[:, None]
+
+    def single_features(self, vectors: jax.Array) -> jax.Array:
+        """Features of each vector alone, (m, M)."""
+        return jax.vmap(lambda x: self.features(x[None], jnp.ones(1, x.dtype)))(vectors)
+
+    def _weights(self):
+        mask = self.weight_mask()
+        if mask is None:
+            return []
+        return [leaf for leaf, one in zip(jax.tree.leaves(self), jax.tree.leaves(mask), strict=True) if one]
+
+
+def mask_of(readout: Readout, *names: str) -> Readout:
+    """Tree like a readout: True for the arrays of these names ("weights", "network.kernels[2]"), False for others."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: jax.tree_util.keystr(path).lstrip(".") in names, readout
+    )

@@ -1,0 +1,51 @@
+"""A readout that is linear in the vectors of a descriptor."""
+
+import jax
+import numpy as np
+
+from jaxpot.core.precision import as_float, product
+from jaxpot.core.pytree import put, pytree
+from jaxpot.errors import DataError
+from jaxpot.readouts.base import Readout, mask_of
+
+
+@pytree
+class Linear(Readout):
+    """E = delta sum_i w_i beta . x_i over the weighted vectors x_i of a descriptor.
+
+    Args:
+        weights: beta, (d,); of a fit, with the prior N(0, 1).
+        delta: standard deviation of the prior for a vector of length 1, () eV.
+
+    References:
+        A. P. Thompson et al., J. Comput. Phys. 285, 316 (2015), equation 12: energies linear in the components of a
+        descriptor.
+    """
+
+    weights: jax.Array
+    delta: jax.Array = 1.0
+
+    def __post_init__(self):
+        put(self, "weights", as_float(self.weights, "weights"))
+        put(self, "delta", as_float(self.delta, "delta"))
+        if self.weights.ndim != 1 or self.delta.ndim:
+            raise DataError(
+                f"expected weights (d,) and a number delta, got {self.weights.shape} and {self.delta.shape}"
+            )
+
+    @classmethod
+    def untrained(cls, dimension: int, delta: float) -> "Linear":
+        """Readout before a fit: weights that are zero."""
+        return cls(np.zeros(dimension), delta)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return len(self.weights)
+
+    def weight_mask(self) -> "Linear":
+        return mask_of(self, "weights")
+
+    def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
+        """E of weighted vectors (m, d), (m,): () eV."""
+        return self.delta * product(product(weights, vectors), self.weights)

@@ -1,0 +1,124 @@
+"""Potentials of several hops are trained by evaluating padded batches of frames."""
+
+import jax
+import numpy as np
+import pytest
+from models import MODELS
+
+import jaxpot as jp
+from jaxpot.data.targets import Sigmas, fit_targets
+from jaxpot.errors import DataError
+from jaxpot.fitting.networks.evaluated import EvaluatedLoss, frame_batches
+
+TRUTH = MODELS["two hops with angles"][0]()
+CRYSTAL = MODELS["two hops with angles"][1]
+
+
+def recipe(members=1, **options):
+    given = {"epochs": 150, "batch": 4, "rate": 0.02, "validation": 0.2, "patience": 200, "average": 0.9} | options
+    return jp.NetworkRecipe(members=members, sigmas=Sigmas(0.001, 0.02, 0.001), **given)
+
+
+def disturbed(seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: np.asarray(a) * (1.0 + 0.2 * rng.normal(size=np.shape(a))), TRUTH)
+
+
+@pytest.fixture(scope="module")
+def data():
+    large, small = CRYSTAL.repeated((2, 1, 1)), CRYSTAL
+    frames = [*jp.draw_dataset(TRUTH, large, 10, 0), *jp.draw_dataset(TRUTH, small, 5, 1)]
+    return jp.Dataset.of(frames, e0=dict.fromkeys(np.unique(CRYSTAL.numbers).tolist(), 0.0))
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    return jp.train(data, recipe(members=3), start=[disturbed(k) for k in range(3)])
+
+
+def test_a_batch_is_what_each_frame_is_alone(data):
+    """Energies, forces and stresses; and the gradient of the loss by the parameters, by differences."""
+    frames, potential = [0, 12, 3], disturbed(7)
+    targets = fit_targets(data, None)
+    batch, spare = frame_batches([frames, []], data, targets, recipe().sigmas, potential.cutoff, np.float64)
+    energies, forces, stresses = EvaluatedLoss().predict((potential,), batch)
+    size = len(forces) // 3
+    for n, k in enumerate(frames):
+        alone = jp.evaluate(potential, data[k].structure)
+        count = len(data[k])
+        assert float(energies[n]) == pytest.approx(float(alone.energy) / count, rel=1e-12)
+        np.testing.assert_allclose(forces[n * size : n * size + count], alone.forces, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(stresses[n], alone.stress, rtol=1e-9, atol=1e-14)
+        assert not np.any(forces[n * size + count : (n + 1) * size])
+    assert not any(np.any(a) for a in (spare.energy_weights, spare.force_weights, spare.stress_weights))
+
+    from jaxpot.fitting.networks.descent import _loss
+
+    direction = jax.tree.map(lambda a: np.random.default_rng(2).normal(size=np.shape(a)) * np.asarray(a), potential)
+    slopes = jax.grad(lambda p: _loss(EvaluatedLoss(), (p,), batch))(potential)
+    along = sum(np.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(direction), strict=True))
+    h = 1e-5
+    values = [
+        float(_loss(EvaluatedLoss(), (jax.tree.map(lambda a, d, s=s: a + s * d, potential, direction),), batch))
+        for s in (h, -h)
+    ]
+    assert along == pytest.approx((values[0] - values[1]) / (2.0 * h), rel=1e-6)
+
+
+def test_it_learns_what_has_made_the_data(trained, data):
+    before = np.mean([np.abs(jp.forces(disturbed(0), frame.structure) - frame.forces).mean() for frame in data[:4]])
+    after = np.mean([np.abs(jp.forces(trained.potential, frame.structure) - frame.forces).mean() for frame in data[:4]])
+    assert after < 0.1 * before
+    assert trained.history[0][1] > 20.0 * trained.history[-1][1]
+
+
+def test_members_are_a_committee_with_bars(trained, data):
+    assert len(trained.committee) == 3
+    structure = data[0].structure
+    forces = np.stack([jp.forces(trained.committee[k], structure) for k in range(3)])
+    np.testing.assert_allclose(jp.forces(trained.potential, structure), forces.mean(0), rtol=1e-9, atol=1e-10)
+    bars = jp.std(trained.posterior, structure)
+    np.testing.assert_allclose(bars.parametric.forces, forces.std(0, ddof=1), rtol=1e-6, atol=1e-9)
+    assert len(trained.left_out()) == 1
+
+
+def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
+    from jaxpot.fitting.networks import descent
+
+    short = recipe(epochs=4)
+    whole = jp.train(data, short, start=disturbed(1))
+    monkeypatch.setattr(descent, "_EVERY", 0.0)
+    path = tmp_path / "training.partial"
+
+    def stop(text):
+        if path.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(descent, "_SAY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        jp.train(data, short, start=disturbed(1), checkpoint=path, progress=stop)
+    again = jp.train(data, short, start=disturbed(1), checkpoint=path)
+    for one, other in zip(jax.tree.leaves(whole.potential), jax.tree.leaves(again.potential), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not path.exists() and whole.posterior is None
+
+
+@pytest.mark.parametrize(("start", "options", "says"), [
+    ([TRUTH, TRUTH], {}, "2 potentials, but members=1"),
+    (["two hops"], {}, "expected what was trained, a potential, or a list"),
+    ([], {}, "expected what was trained"),
+    (TRUTH, {"frozen": (0,)}, "frozen and curvatures are for networks"),
+    (jp.potentials.StillingerWeber.silicon(), {}, "does not know all elements"),
+    (MODELS["charges in a crystal"][0](), {}, "prepares a plan"),
+])
+def test_what_cannot_be_trained_is_refused(start, options, says, data):
+    with pytest.raises(DataError, match=says):
+        jp.train(data, recipe(), start=start, **options)
+
+
+def test_kinds_of_periodicity_are_trained_apart(data):
+    frame = data[0]
+    slab = jp.Structure(frame.structure.positions, frame.structure.cell, frame.structure.numbers, pbc=(True, True, False))
+    mixed = data.with_frames([type(frame)(slab, energy=0.0)])
+    with pytest.raises(DataError, match="different periodicity"):
+        jp.train(mixed, recipe(), start=TRUTH)
