@@ -182,7 +182,7 @@ def _places(inside, distances, cutoffs, capacity):
     return place, counts
 
 
-def _inverse(structure: Structure):
+def _inverse(structure: Structure) -> Array:
     """Pseudo-inverse of the periodic rows of the cell, as a list keeps it."""
     periodic = np.flatnonzero(structure.pbc)
     found = jnp.zeros((3, 3), structure.cell.dtype)

@@ -35,6 +35,7 @@ from jaxpot.core.devices import sum_shares
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import as_float, is_traced, product
+from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.observables.edges import Accumulator, parts, seen_by, sum_over_edges
 from jaxpot.observables.rows import chunks, nan_if_any, poison
@@ -103,7 +104,7 @@ def _heat_flux(potential, structure, velocities, neighbors):
     return (carried + product(kinetic, velocities)) * bad, passed_on * bad
 
 
-def _local_flux(structure, pairwise, velocities) -> Accumulator:
+def _local_flux(structure: Structure, pairwise: bool, velocities: Array) -> Accumulator:
     """Both parts of the flux without kinetic energies, (2, 3)."""
     def add(fluxes, graph, site, gradient):
         power = sum(g * velocities[:, axis][graph.others] for axis, g in enumerate(gradient))
