@@ -239,7 +239,8 @@ class Route(Node):
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *topology))
             elif isinstance(term, MessagePassing):
-                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, topology[0], topology[1], repeats))
+                cells, index = topology
+                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, cells, index, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
