@@ -105,10 +105,10 @@ def lattice(structure):
         structure: a primitive cell, concrete. Monoclinic and triclinic crystals, whose conventional cells are
             a matter of taste, are described by the cell as it is.
     """
-    if counted(structure.system_data):  # they belong to this cell
-        return structure
-    group = space_group(structure, _TOLERANCE)
     cell = np.asarray(structure.cell)
+    if counted(structure.system_data):  # they belong to this cell, primitive or not
+        return _cell_as_it_is(cell)
+    group = space_group(structure, _TOLERANCE)
     volume = abs(np.linalg.det(cell)) * _CENTRED.get(group.international[0], 1)
     if group.number >= 195:
         return _described([volume ** (1.0 / 3.0)] * 3)
@@ -122,6 +122,10 @@ def lattice(structure):
         return _described([a, a, c])
     if group.number >= 16:
         return _described(_along_axis(group, cell, -1))
+    return _cell_as_it_is(cell)
+
+
+def _cell_as_it_is(cell):
     lengths = np.linalg.norm(cell, axis=1)
     cosines = (cell @ cell.T) / np.outer(lengths, lengths)
     angles = np.arccos(np.clip([cosines[1, 2], cosines[0, 2], cosines[0, 1]], -1.0, 1.0)) * 180.0 / pi

@@ -157,7 +157,11 @@ def _different(minima):
 def _check(potential, data, targets, test):
     check_potential(potential)
     if not potential.local:
-        raise DataError(f"{potential!r} is no sum of energies of atoms in their environments: it cannot be fitted here")
+        raise DataError(
+            f"{potential!r} is no sum of energies of atoms in their environments, and its parameters are not fitted "
+            "here: take it as it is, as baseline of a GAP or of networks (jp.fit(data, recipe, baseline=...)), or "
+            "minimise a cost of your own (jax.grad of jp.evaluate)"
+        )
     strange = [t for t in targets if not isinstance(t, Target)]
     if strange:
         raise DataError(f"targets: expected Targets, got {type(strange[0]).__name__}")
