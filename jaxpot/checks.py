@@ -69,8 +69,8 @@ def _with_missing_plans(potential, structure, listed):
     known = jax.tree.map(concrete, structure)
     if len(jax.tree.leaves(known)) < len(jax.tree.leaves(structure)):  # a value that is not known became None
         raise DataError(
-            f"{potential!r} prepares something beside the neighbour list, and this list was made without it: leave the "
-            "list out, so that it is made here of a structure that is known"
+            f"{potential!r} prepares something beside the neighbour list, and this list was made without it: make it "
+            "with jaxpot.checks.checked_neighbors(potential, structure), outside of jit"
         )
     return with_plans(potential, known, listed)
 

@@ -1,4 +1,4 @@
-"""The documentation as a web site: the tour, the table of what works, notebooks, executed, the commands, and every module from its docstrings.
+"""The documentation as a web site: the tour, a table of what works, notebooks, executed, commands, every module.
 
     pip install '.[docs]'
     python notebooks/site.py --out site [--as-they-are]
@@ -38,7 +38,8 @@ PAGE = """<!DOCTYPE html>
 body {{ font: 16px/1.6 sans-serif; max-width: 52rem; margin: 3rem auto; padding: 0 1rem; color: #222 }}
 a {{ color: #0b5394 }} li {{ margin: 0.4rem 0 }} code {{ background: #f2f2f2; padding: 0 0.2rem }}
 pre {{ background: #f7f7f7; padding: 0.8rem 1rem; overflow-x: auto; font-size: 13px; line-height: 1.4 }}
-pre code {{ background: none; padding: 0 }} td, th {{ padding: 0.1rem 0.5rem; vertical-align: top }} img {{ max-width: 100% }}
+pre code {{ background: none; padding: 0 }} img {{ max-width: 100% }}
+td, th {{ padding: 0.1rem 0.5rem; vertical-align: top }}
 </style></head><body>
 {body}
 </body></html>
@@ -80,7 +81,7 @@ def front_page():
         rows.append(f'<li><a href="{path.stem}.html">{title}</a>: {_inline(first)}.</li>')
     parts += [
         "<h2>Notebooks</h2>", "<ol>", *rows, "</ol>", "<h2>Reference</h2>", "<ul>",
-        '<li><a href="what_works.html">What works with what</a>: every property and verb with every kind of model.</li>',
+        '<li><a href="what_works.html">What works with what</a>: every property with every kind of model.</li>',
         '<li><a href="commands.html">The commands</a>: usage, options and examples of each.</li>',
         '<li><a href="api/jaxpot.html">Every module, class and function</a>, with formulas, shapes, units, errors and '
         "sources.</li>", "</ul>",

@@ -7,7 +7,13 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
-from jaxpot.report.crystal import primitive
+from jaxpot.report.crystal import lattice, primitive
+
+
+def test_a_crystal_with_data_of_its_cell_is_described_as_it_is():
+    crystal = jp.Structure.of(bulk("Si", cubic=True)).replace(system_data={"field": [0.0, 0.0, 1.0]})
+    assert primitive(crystal) is crystal
+    assert lattice(crystal)["a"] == pytest.approx(5.43) and lattice(crystal)["gamma"] == pytest.approx(90.0)
 
 
 def test_a_large_supercell_is_made_small_at_once():

@@ -19,7 +19,7 @@ from jaxpot.fitting.formulas.parameters import longest, parameters_of, potential
 from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
 from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -156,9 +156,10 @@ def _different(minima):
 
 def _check(potential, data, targets, test):
     check_potential(potential)
-    if not potential.local:
+    others = [term for _, term in addends(potential) if not term.local]
+    if others:
         raise DataError(
-            f"{potential!r} is no sum of energies of atoms in their environments, and its parameters are not fitted "
+            f"{others[0]!r} is no sum of energies of atoms in their environments, and its parameters are not fitted "
             "here: take it as it is, as baseline of a GAP or of networks (jp.fit(data, recipe, baseline=...)), or "
             "minimise a cost of your own (jax.grad of jp.evaluate)"
         )
