@@ -349,10 +349,11 @@ def card(kind):
 @verb("error bars of energies and forces: `jp.std`")
 def std(kind):
     found = jp.std(kind.posterior, kind.disturbed)
-    columns = np.eye(kind.posterior.factor.shape[1])
-    slopes = [
-        slope(lambda x, z=z: jp.energy(kind.posterior.at(x * z), kind.disturbed), 1e-2) for z in columns
-    ]
+
+    def energy(z):
+        return float(jp.energy(kind.posterior.at(jnp.asarray(z)), kind.disturbed))
+
+    slopes = [(energy(1e-3 * z) - energy(-1e-3 * z)) / 2e-3 for z in np.eye(kind.posterior.factor.shape[1])]
     close(found.parametric.energy, np.linalg.norm(slopes), 1e-4)
     assert np.isfinite(found.epistemic.forces).all() and (found.epistemic.energy >= found.parametric.energy)
 
@@ -471,11 +472,10 @@ def cell_rescaling(kind):
 def steps(kind):
     dynamics = md.NVE(kind.potential, 1.0 * fs)
     start, direction = dynamics.init(kind.disturbed, 300.0, key=1), field_of(kind.disturbed)
-    listed = jp.neighbors(kind.disturbed, kind.potential.cutoff, skin=1.0)
 
     def end(x):
         moved = start.structure.moved(start.structure.positions + x * direction)
-        state, _ = md.steps(dynamics, start.replace(structure=moved), 3, listed)
+        state, _ = md.steps(dynamics, start.replace(structure=moved), 3)
         return state.energy
 
     close(jax.grad(end)(0.0), slope(end, 1e-3), 1e-5)
@@ -532,8 +532,8 @@ def _shared(folder):
     assert jax.device_count() == 2
     with jax.set_mesh(jax.make_mesh((2,), ("atoms",), axis_types=(AxisType.Auto,))):
         together = jp.evaluate(potential, structure)
-    close(together.forces, alone.forces, 1e-10)
-    close(together.stress, alone.stress, 1e-10)
+    close(together.forces, alone.forces, 1e-9)
+    close(together.stress, alone.stress, 1e-9)
 
 
 def _names(potential):
