@@ -411,6 +411,7 @@ def fit_form(kind):
     leaves = {p: leaf for p, leaf in zip(_names(kind.potential), jax.tree.leaves(kind.potential), strict=True)}
     wanted = float(np.ravel(leaves[name])[0])
     data = jp.draw_dataset(kind.potential, kind.start.repeated((2, 1, 1)), 4, displacements=(0.02, 0.08))
+    data = jp.Dataset.of(data, e0="least squares")  # free atoms of fitted models have an energy
     moved = _with(kind.potential, name, 1.1 * np.asarray(leaves[name]))
     found = jp.fit_form(moved, data, free=[name], starts=0, refined=1)
     close(found.parameters[name].value, wanted, 1e-4)
