@@ -18,7 +18,7 @@ from jaxpot.core.neighbors import Neighbors, find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, JaxpotWarning, PrecisionError
-from jaxpot.potentials.base import WHY_DOUBLE, Potential, addends
+from jaxpot.potentials.base import WHY_DOUBLE, Potential, addends, has_plan
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 
@@ -41,7 +41,7 @@ def prepare(
         check_distances(structure, listed)
         return potential, structure, listed
     _check_list(potential, structure, neighbors)
-    return potential, structure, neighbors
+    return potential, structure, _with_missing_plans(potential, structure, neighbors)
 
 
 def checked_neighbors(
@@ -65,6 +65,19 @@ def with_plans(potential: Potential, structure: Structure, listed: Neighbors) ->
     """The list with what the addends of a potential prepare beside it (`Potential.plan`)."""
     plans = tuple(term.plan(structure) for _, term in addends(potential))
     return listed.replace(plans=plans) if any(plan is not None for plan in plans) else listed
+
+
+def _with_missing_plans(potential, structure, listed):
+    """The list with plans, where it has been made without the potential, as `jp.neighbors` makes it."""
+    if listed.plans or not any(has_plan(term) for _, term in addends(potential)):
+        return listed
+    known = jax.tree.map(concrete, structure)
+    if len(jax.tree.leaves(known)) < len(jax.tree.leaves(structure)):  # a value that is not known became None
+        raise DataError(
+            f"{potential!r} prepares something beside the neighbour list, and this list was made without it: make it "
+            "with jaxpot.checks.checked_neighbors(potential, structure), outside of jit"
+        )
+    return with_plans(potential, known, listed)
 
 
 def _reach(cutoff, extent):

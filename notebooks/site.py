@@ -1,4 +1,4 @@
-"""The documentation as a web site: the tour, notebooks, executed, the commands, and every module from its docstrings.
+"""The documentation as a web site: the tour, a table of what works, notebooks, executed, commands, every module.
 
     pip install '.[docs]'
     python notebooks/site.py --out site [--as-they-are]
@@ -30,6 +30,7 @@ READING = (  # the order in which they make sense
 )
 _LONGEST = ("error_bars", "fitting", "gaussian_approximation")  # begin with these, so that no core waits for them
 _WIDTH = 110  # letters of the help of commands
+TEXTS = ("tour", "what_works")  # pages of markdown
 PICTURES = ("card.png",)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -38,6 +39,7 @@ body {{ font: 16px/1.6 sans-serif; max-width: 52rem; margin: 3rem auto; padding:
 a {{ color: #0b5394 }} li {{ margin: 0.4rem 0 }} code {{ background: #f2f2f2; padding: 0 0.2rem }}
 pre {{ background: #f7f7f7; padding: 0.8rem 1rem; overflow-x: auto; font-size: 13px; line-height: 1.4 }}
 pre code {{ background: none; padding: 0 }} img {{ max-width: 100% }}
+td, th {{ padding: 0.1rem 0.5rem; vertical-align: top }}
 </style></head><body>
 {body}
 </body></html>
@@ -79,6 +81,7 @@ def front_page():
         rows.append(f'<li><a href="{path.stem}.html">{title}</a>: {_inline(first)}.</li>')
     parts += [
         "<h2>Notebooks</h2>", "<ol>", *rows, "</ol>", "<h2>Reference</h2>", "<ul>",
+        '<li><a href="what_works.html">What works with what</a>: every property with every kind of model.</li>',
         '<li><a href="commands.html">The commands</a>: usage, options and examples of each.</li>',
         '<li><a href="api/jaxpot.html">Every module, class and function</a>, with formulas, shapes, units, errors and '
         "sources.</li>", "</ul>",
@@ -86,13 +89,13 @@ def front_page():
     return PAGE.format(title="jaxpot", body="\n".join(parts))
 
 
-def tour_page():
-    """The text of tour.html, from tour.md."""
-    text = (HERE / "tour.md").read_text(encoding="utf-8")
+def text_page(name):
+    """The text of NAME.html, from NAME.md."""
+    text = (HERE / f"{name}.md").read_text(encoding="utf-8")
     title, _, rest = text.partition("\n")
     links = '<p><a href="index.html">jaxpot</a></p>'
     body = f"<h1>{_inline(title.lstrip('# '))}</h1>\n{links}\n{markdown2html(rest)}"
-    return PAGE.format(title="jaxpot: tour", body=body)
+    return PAGE.format(title=f"jaxpot: {title.lstrip('# ').lower()}", body=body)
 
 
 def commands_page():
@@ -134,8 +137,9 @@ def main(argv=None):
     options = parser.parse_args(argv)
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("commands.html", commands_page()), ("tour.html", tour_page()), ("index.html", front_page())):
-        (out / name).write_text(text, encoding="utf-8")
+    pages = {name: text_page(name) for name in TEXTS} | {"commands": commands_page(), "index": front_page()}
+    for name, text in pages.items():
+        (out / f"{name}.html").write_text(text, encoding="utf-8")
     for name in PICTURES:
         shutil.copyfile(HERE / name, out / name)
     compile_sooner()  # kernels inherit it, and programs that one of them has compiled

@@ -15,6 +15,7 @@ from jaxpot.core import linalg
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors import SOAP, Angular, Bond, Pair, Radial, SymmetryFunctions, Triangle, Triplet
+from jaxpot.errors import GeometryError
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
     EAM,
@@ -260,6 +261,11 @@ class Ewald(Potential):
 
     def plan(self, structure):
         """All wave vectors up to 2 DECAY^2 / cutoff, and 5 % more."""
+        if not all(structure.pbc):
+            raise GeometryError(
+                f"charges are summed here over periods along all three axes, got pbc={structure.pbc}: give a slab, or a "
+                "molecule, empty space around it in a periodic cell"
+            )
         cell = np.asarray(structure.cell, float)
         largest = 2.1 * self.DECAY**2 / self.cutoff
         most = np.floor(largest * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)

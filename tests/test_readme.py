@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README, TOUR = ROOT / "README.md", ROOT / "notebooks" / "tour.md"
-PAGES = [*sorted(ROOT.glob("*.md")), TOUR, *sorted(ROOT.glob("benchmarks/*.md")), ROOT / "tests" / "README.md"]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "notebooks").glob("*.md")), *sorted(ROOT.glob("benchmarks/*.md")), ROOT / "tests" / "README.md"]
 
 
 def _blocks(path, language):

@@ -9,6 +9,7 @@ from jaxpot.checks import check_potential, check_species
 from jaxpot.core.elements import symbol
 from jaxpot.core.numbers import as_number, as_whole
 from jaxpot.core.structure import Structure
+from jaxpot.data.atomic_energies import LEAST_SQUARES, atomic_energies
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.frame import Frame, on_host
 from jaxpot.errors import DataError
@@ -38,7 +39,7 @@ def draw_dataset(
 
     Returns:
         `Dataset`; config_type names the amplitude, such as `rattled 0.08 A`; e0 are the energies of free atoms in the
-        same potential.
+        same potential or, where it reads charges or the like, those of least squares.
 
     Raises:
         DataError: a wrong argument, or a frame for which the potential has no finite energy.
@@ -63,6 +64,8 @@ def draw_dataset(
             stress=np.asarray(evaluation.stress) if all(structure.pbc) else None,
             config_type=f"rattled {chosen[k]:g} A", source=f"drawn frame {k} (seed {int(seed)})",
         ))
+    if potential.needs:  # nobody has said what charge a free atom has
+        return Dataset(tuple(frames), *atomic_energies(frames, [], LEAST_SQUARES))
     numbers = sorted({int(z) for z in crystal.numbers})
     return Dataset(tuple(frames), {z: _alone(potential, z) for z in numbers}, "free atoms of the same potential")
 

@@ -68,7 +68,10 @@ def recipe_of(kind: Any, recipe: Any) -> Any:
     if isinstance(recipe, kind):
         return recipe
     if not isinstance(recipe, str | os.PathLike):
-        raise DataError(f"recipe: expected one of {kind.family}, its name or its path, got a {type(recipe).__name__}")
+        raise DataError(
+            f"recipe: expected one of {kind.family}, its name or its path, got a {type(recipe).__name__}: jp.fit takes "
+            "recipes of every family, and any potential can be the baseline of one"
+        )
     document, file, name = recipe_document(recipe)
     if kind.table not in document:
         raise DataError(

@@ -7,7 +7,7 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.errors import DataError
 from jaxpot.observables.edges import atom_virials, parts, sum_over_edges
 from jaxpot.observables.rows import nan_if_any, poison, stripped
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.typing import AnyArray, StructureLike
 
 
@@ -19,10 +19,11 @@ def virials(potential: Potential, structure: StructureLike, neighbors: Neighbors
 
 @jax.jit
 def _virials(potential, structure, neighbors):
-    if not (potential.local or potential.edges_only):
+    others = [term for _, term in addends(potential) if not (term.local or term.edges_only)]
+    if others:
         raise DataError(
             "virials of single atoms are defined for energies of the vectors between neighbours; "
-            f"{potential!r} is another function of positions and cell: take jp.stress"
+            f"{others[0]!r} is another function of positions and cell: take jp.stress"
         )
     virials = sum_over_edges(atom_virials, parts(potential), structure, neighbors)
     return virials * poison(potential, structure, neighbors) * nan_if_any(virials)

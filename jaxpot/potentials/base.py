@@ -293,6 +293,13 @@ def addends(potential: Potential) -> tuple[tuple[Any, Potential], ...]:
     return ((1.0, potential),)
 
 
+def has_plan(term: Potential) -> bool:
+    """Whether a term prepares something beside neighbour lists (`Potential.plan`)."""
+    while isinstance(term, Wrapped):
+        term = term.potential
+    return type(term).plan is not Potential.plan
+
+
 def _union(kinks):
     """All the distances, ascending; None if they may be anywhere."""
     kinks = list(kinks)

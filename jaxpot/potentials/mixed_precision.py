@@ -36,7 +36,10 @@ def mixed_precision(potential: Potential) -> Potential:
     if isinstance(potential, Scaled):
         return Scaled(mixed_precision(potential.potential), potential.factor)
     if potential.double_only:
-        raise PrecisionError(f"{potential!r} needs double precision: {WHY_DOUBLE}")
+        raise PrecisionError(
+            f"{potential!r} needs double precision: {WHY_DOUBLE}; leave it as it is, and add it to the mixed precision "
+            "of what else there is"
+        )
     return potential if isinstance(potential, MixedPrecision) else MixedPrecision(potential)
 
 

@@ -7,6 +7,7 @@ import pytest
 from models import TwoHops, close_packed, diamond, fcc, hopping, ions, molecule, salt
 
 import jaxpot as jp
+from jaxpot.checks import checked_neighbors
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables.evaluation import evaluate_by_strain
 from jaxpot.potentials import MessagePassing, Potential, StillingerWeber
@@ -260,3 +261,21 @@ def test_matrices_between_cells_are_those_of_waves(hops, monkeypatch):
         matrices()
     monkeypatch.setattr(lattice_waves, "_HELD", 0)
     np.testing.assert_allclose(folded, matrices(), rtol=0, atol=1e-13 * np.abs(folded).max())
+
+
+def test_a_list_made_without_the_potential_is_completed():
+    structure = salt(4.6)
+    listed = jp.neighbors(structure, ions().cutoff)
+    assert np.allclose(jp.forces(ions(), structure, listed), jp.forces(ions(), structure), rtol=0, atol=1e-12)
+    shift = np.array([[0.01, 0.02, 0.0], [0.0, 0.0, 0.0]])
+    slope = jax.grad(lambda x: jp.energy(ions(), structure.moved(structure.positions + x * shift), listed))(0.0)
+    assert float(slope) == pytest.approx(-float(np.sum(jp.forces(ions(), structure) * shift)), abs=1e-12)
+    with pytest.raises(DataError, match="make it with jaxpot.checks.checked_neighbors"):
+        jax.jit(jp.energy)(ions(), structure, listed)
+    planned = checked_neighbors(ions(), structure)
+    assert float(jax.jit(jp.energy)(ions(), structure, planned)) == pytest.approx(float(jp.energy(ions(), structure)))
+
+
+def test_data_of_charges_have_no_free_atoms():
+    data = jp.draw_dataset(ions(), salt(4.6), 3)
+    assert data.e0_origin.startswith("least squares") and set(data.e0) == {6, 14}

@@ -10,6 +10,12 @@ import jaxpot as jp
 from jaxpot.report.crystal import lattice, primitive
 
 
+def test_a_crystal_with_data_of_its_cell_is_described_as_it_is():
+    crystal = jp.Structure.of(bulk("Si", cubic=True)).replace(system_data={"field": [0.0, 0.0, 1.0]})
+    assert primitive(crystal) is crystal
+    assert lattice(crystal)["a"] == pytest.approx(5.43) and lattice(crystal)["gamma"] == pytest.approx(90.0)
+
+
 def test_a_large_supercell_is_made_small_at_once():
     small = bulk("NaCl", "rocksalt", a=5.64)
     large = bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (6, 6, 6)  # 1,728 atoms, 41,472 operations

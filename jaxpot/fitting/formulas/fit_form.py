@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, check_species
+from jaxpot.core.elements import symbol
 from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.core.structure import Structure
 from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.predictions import KINDS, predict
@@ -19,7 +21,8 @@ from jaxpot.fitting.formulas.parameters import longest, parameters_of, potential
 from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
 from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
-from jaxpot.potentials.base import Potential
+from jaxpot.observables import energy
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -29,6 +32,7 @@ _AT_BOUND = 1e-7  # of the way between the bounds
 _SINGULAR = 1e-8  # of the largest singular value of the Jacobian with columns of length one
 _IN_IT = 0.05  # part of a direction that data do not determine from which a parameter is named
 _SAME_PLACE = 1e-3  # of the way between the bounds
+_FREE = 1e-4  # eV; free atoms of formulas have no energy
 
 
 def fit_form(
@@ -91,6 +95,7 @@ def fit_form(
     targets = tuple(targets)
     sigmas = _checked_sigmas(sigmas)
     _check(potential, data, targets, test)
+    _warn_of_free_atoms(potential, data)
     count, refined = as_whole(starts, "starts", 0, 10**6), as_whole(refined, "refined", 1, 10**4)
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
     parameters = parameters_of(potential, free, bounds)
@@ -154,10 +159,32 @@ def _different(minima):
     return kept
 
 
+def _warn_of_free_atoms(potential, data):
+    """Warn of a potential whose free atoms have an energy: those of the data are taken off their frames already."""
+    if data is None or not tells_of_atoms(data.e0_origin):
+        return
+    for number in data.species:
+        alone = float(energy(potential, Structure(np.zeros((1, 3)), np.eye(3), [number], pbc=False)))
+        if abs(alone) > _FREE:
+            warnings.warn(
+                f"a free atom of {symbol(number)} has {alone:.4g} eV in this potential, and energies are fitted less "
+                "those of free atoms (data.e0), so that it counts twice: leave constants out of the potential, or give "
+                'jp.Dataset.of(data, e0="least squares"), for which constants are found anew',
+                JaxpotWarning, stacklevel=3,
+            )
+            return
+
+
 def _check(potential, data, targets, test):
     check_potential(potential)
-    if not potential.local:
-        raise DataError(f"{potential!r} is no sum of energies of atoms in their environments: it cannot be fitted here")
+    others = [term for _, term in addends(potential) if not term.local]
+    if others:
+        raise DataError(
+            f"{others[0]!r} is no sum of energies of atoms in their environments, and its parameters are not fitted "
+            "here: train them (jp.train(data, recipe, start=...), of potentials without a plan), take it as it is, as "
+            "baseline of a GAP or of networks (jp.fit(data, recipe, baseline=...)), or minimise a cost of your own "
+            "(jax.grad of jp.evaluate)"
+        )
     strange = [t for t in targets if not isinstance(t, Target)]
     if strange:
         raise DataError(f"targets: expected Targets, got {type(strange[0]).__name__}")

@@ -1,9 +1,11 @@
 """`FormFit`: the result of a fit of a formula, and its table."""
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
+from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 
 _SAME_MINIMUM = 1e-6  # relative difference of costs
@@ -70,6 +72,18 @@ class FormFit:
         """Number of descents that have ended in the lowest minimum."""
         most = self.cost * (1.0 + _SAME_MINIMUM) + 1e-12
         return sum(descent.cost <= most for descent in self.descents)
+
+    def left_out(self) -> NoReturn:
+        """Refuse: a formula has no error bars that frames which were left out could calibrate.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(
+            "a fit of a formula has no error bars to calibrate: the errors of a formula are no noise, and the standard "
+            "errors of its parameters are orders of magnitude; give deviations of your own (jp.Posterior.of), or fit a "
+            "GAP or networks, with the formula as their baseline"
+        )
 
     def __str__(self) -> str:
         return "\n".join(_table(self))

@@ -24,6 +24,10 @@ def _compute(study):
     if not knows_isolated_atoms(study.potential):
         study.notes.append("no cohesive energy: the reference energies are from least squares, not of isolated atoms")
         return {}
+    if study.potential.needs:
+        read = ", ".join(study.potential.needs)
+        study.notes.append(f"no cohesive energy: the potential reads {read}, which nobody has given for free atoms")
+        return {}
     return {"cohesive_energy": float(cohesive_energy(study.potential, study.crystal))}
 
 
@@ -41,7 +45,7 @@ PROPERTY = Property(
         Entry(
             "e_coh_eV", "eV/atom",
             "energy of isolated atoms of the same potential minus energy of the crystal, per atom; null where its "
-            "reference energies are from least squares, of no atom",
+            "reference energies are from least squares, of no atom, or where the potential reads data of atoms",
             value=lambda results, study: results.get("cohesive_energy"),
             deviation=lambda spreads, study: spreads.get("cohesive_energy"),
         ),
