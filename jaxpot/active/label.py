@@ -1,5 +1,7 @@
 """A structure becomes a frame: energy, forces and stress of whatever is taken for the truth."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxpot.core.structure import Structure
@@ -8,9 +10,10 @@ from jaxpot.errors import DataError
 from jaxpot.interop.ase import computed
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
+from jaxpot.typing import StructureLike
 
 
-def label(structure, source, config_type="default", origin=""):
+def label(structure: StructureLike, source: Any, config_type: str = "default", origin: str = "") -> Frame:
     """Energy, forces and, in crystals, the stress of a structure.
 
     Args:

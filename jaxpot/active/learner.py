@@ -1,7 +1,9 @@
 """Dynamics with a potential that asks for labels where it does not know, and learns them."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from jaxpot.active.record import Label, Record, Walk
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
+from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, SimulationError
 from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
@@ -18,7 +21,9 @@ from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.md.simulation import run
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 from jaxpot.observables import evaluate
+from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import FilePath, PyTree
 from jaxpot.uncertainty.extrapolation import ActiveSet
 
 SIGNALS = ("deviation", "grade")
@@ -49,15 +54,17 @@ class Learned:
     finished: bool
 
     @property
-    def potential(self):
+    def potential(self) -> Potential:
         """That of the last fit."""
         return self.posterior.potential
 
 
 def learn_on_the_fly(
-    dataset, source, start, dynamics, steps, *, recipe="gap", signal="deviation", threshold=None, budget=50, every=20,
-    baseline=None, folder=None, seed=0, jitter=1e-8, progress=None,
-):
+    dataset: Dataset, source: Any, start: Any, dynamics: Callable[[Potential], Any], steps: int, *,
+    recipe: Any = "gap", signal: str = "deviation", threshold: float | None = None, budget: int = 50, every: int = 20,
+    baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0, jitter: float = 1e-8,
+    progress: Callable[..., None] | None = None
+) -> Learned:
     """Simulate with a fitted potential, and label and learn what it does not know.
 
     The run pauses where the largest standard deviation of a site energy, or the largest extrapolation grade, passes a
@@ -119,7 +126,7 @@ def learn_on_the_fly(
     return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
 
 
-def checked_recipe(dataset, recipe):
+def checked_recipe(dataset: Dataset, recipe: Any) -> Recipe:
     """The recipe to begin with, in Angstrom.
 
     Raises:
@@ -130,7 +137,7 @@ def checked_recipe(dataset, recipe):
     return recipe_of(Recipe, recipe).measured(dataset)
 
 
-def errors_of(potential, frame):
+def errors_of(potential: Potential, frame: Frame) -> dict[str, Any]:
     """How far a potential is off in a frame, for the log."""
     found = evaluate(potential, frame.structure)
     return {
@@ -139,7 +146,7 @@ def errors_of(potential, frame):
     }
 
 
-def digest(frames, others, settings):
+def digest(frames: Sequence[Frame], others: PyTree, settings: Any) -> np.ndarray:
     """A digest of what a run follows from: frames, trees of arrays, and plain numbers and words."""
     found = hashlib.sha256(repr((settings, jax.tree.structure(others))).encode())
     for tree in (*((f.structure, f.energy, f.forces, f.stress) for f in frames), others):
@@ -163,11 +170,11 @@ class _Learner:
     labels: list = None
     posterior: Posterior = None
 
-    def dataset(self):
+    def dataset(self) -> Dataset:
         """All frames so far."""
         return self.first.with_frames([x.frame(k) for k, x in enumerate(self.labels)])
 
-    def begun(self, start, threshold, seed, settings):
+    def begun(self, start: Any, threshold: float | None, seed: int, settings: Any) -> Walk:
         """The `Walk` to go on from: that of the folder, or a new one."""
         walk = self.record.kept(Walk, settings)
         if walk is not None:
@@ -191,7 +198,7 @@ class _Learner:
         own = {f.name: getattr(made, f.name) for f in fields(made) if f.name != "potential"}
         return digest((), own, type(made).__name__)
 
-    def explored(self, walk, steps):
+    def explored(self, walk: Walk, steps: int) -> Walk:
         """On to the next structure that asks for a label, or to the end."""
         dynamics, watch = self.dynamics(self.posterior.potential), self._watch(float(walk.threshold))
         begin = dynamics.forces_at(walk.state)  # those there are of the potential before
@@ -211,7 +218,7 @@ class _Learner:
         here = state if not far else (watch.known or begin)
         return walk.replace(state=here, asked=state, labels=len(self.labels))
 
-    def answered(self, walk):
+    def answered(self, walk: Walk) -> Walk:
         """With the label that was asked for, and a potential that has learned it."""
         if len(self.labels) == int(walk.labels):
             asked = walk.asked

@@ -1,5 +1,8 @@
 """Learning from a pool of structures: the most informative are labelled, batch by batch."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,14 +12,18 @@ from jaxpot.active.record import Label, PoolProgress, Record
 from jaxpot.active.search import select_batch
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.structure import Structure
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.fit import fit_linear
+from jaxpot.potentials.base import Potential
+from jaxpot.typing import FilePath, StructureLike
 
 
 def learn_from_pool(
-    dataset, source, candidates, *, recipe="gap", budget=50, batch=10, baseline=None, folder=None, seed=0, jitter=1e-8,
-    progress=None,
-):
+    dataset: Dataset, source: Any, candidates: Sequence[StructureLike], *, recipe: Any = "gap", budget: int = 50,
+    batch: int = 10, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
+    jitter: float = 1e-8, progress: Callable[..., None] | None = None
+) -> Learned:
     """Label the structures of a pool that would tell the potential most, and learn them.
 
     Batch by batch: those that `select_batch` chooses are labelled by `source`, and the potential is fitted anew.

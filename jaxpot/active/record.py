@@ -5,6 +5,8 @@ Labels are dear: each is on the disk, with all its digits, before anything else 
 
 import json
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,6 +17,8 @@ from jaxpot.core.structure import Structure
 from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, FormatError
 from jaxpot.md.state import State
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import FilePath
 
 CONFIG_TYPE = "on-the-fly"
 WALK, LABELS, LOG, POSTERIOR = "walk.checkpoint", "labels", "log.jsonl", "model.posterior"
@@ -57,7 +61,7 @@ class Label:
     numbers: dict
 
     @classmethod
-    def of(cls, frame, **numbers):
+    def of(cls, frame: Frame, **numbers: Any) -> "Label":
         """That of a `Frame`."""
         stress = None if frame.stress is None else np.asarray(frame.stress)
         return cls(
@@ -65,14 +69,14 @@ class Label:
             {name: np.asarray(float(x)) for name, x in numbers.items()},
         )
 
-    def frame(self, number):
+    def frame(self, number: int) -> Frame:
         """The `Frame`."""
         stress = None if self.stress is None else np.asarray(self.stress)
         return Frame(
             self.structure, float(self.energy), np.asarray(self.forces), stress, CONFIG_TYPE, f"label {number}"
         )
 
-    def text(self):
+    def text(self) -> str:
         """In extended XYZ, with all digits."""
         structure = self.structure
         head = f'{len(structure)}\nLattice="{_words(structure.cell)}" Properties=species:S:1:pos:R:3:forces:R:3 '
@@ -83,7 +87,7 @@ class Label:
         atoms = zip(structure.symbols, rows, strict=True)
         return f"{head} config_type={CONFIG_TYPE}\n" + "".join(f"{name} {_words(row)}\n" for name, row in atoms)
 
-    def entry(self):
+    def entry(self) -> dict[str, float]:
         """A line of the log."""
         return {name: float(x) for name, x in self.numbers.items()}
 
@@ -95,7 +99,7 @@ def _words(numbers):
 class Record:
     """Folder of a run; None keeps nothing."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: FilePath | None) -> None:
         self.folder = None if folder is None else os.fspath(folder)
         if self.folder is not None:
             try:
@@ -106,7 +110,7 @@ class Record:
     def _path(self, name):
         return os.path.join(self.folder, name)
 
-    def kept(self, kind, settings):
+    def kept(self, kind: type, settings: Any) -> Any:
         """Read the `Walk` or `PoolProgress`, whichever kind is asked for, that was kept; or None.
 
         Raises:
@@ -130,11 +134,11 @@ class Record:
             )
         return found
 
-    def keep_walk(self, walk):
+    def keep_walk(self, walk: Walk) -> None:
         """Write it, atomically."""
         self._keep(walk, WALK)
 
-    def keep_label(self, labels):
+    def keep_label(self, labels: Sequence[Label]) -> None:
         """Write the last of the labels; and all, in extended XYZ, and the log, for people and other programs."""
         self._keep(labels[-1], f"{LABELS}/{len(labels) - 1:05d}.frame")
         if self.folder is not None:
@@ -142,7 +146,7 @@ class Record:
             write_atomically(self._path(LOG), text.encode())
             write_atomically(self._path(FRAMES), "".join(label.text() for label in labels).encode())
 
-    def keep_posterior(self, posterior):
+    def keep_posterior(self, posterior: Posterior) -> None:
         """Write it, atomically: the potential of now, for every command."""
         self._keep(posterior, POSTERIOR)
 
@@ -150,11 +154,11 @@ class Record:
         if self.folder is not None:
             save_tree(tree, self._path(name))
 
-    def labels(self):
+    def labels(self) -> list[Label]:
         """All labels, in order."""
         folder = self._path(LABELS)
         return [load_tree(os.path.join(folder, n)) for n in sorted(os.listdir(folder)) if n.endswith(".frame")]
 
-    def posterior(self):
+    def posterior(self) -> Posterior:
         """That of the last fit."""
         return load_tree(self._path(POSTERIOR))

@@ -1,5 +1,6 @@
 """Where new frames may come from when no dynamics leads there: random structures, and the best of a pool."""
 
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -9,6 +10,8 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.selection import select_frames
 from jaxpot.uncertainty.widening import has_residual, widened
 
@@ -16,7 +19,9 @@ _CELLS, _PLACES = 200, 100  # tried for each structure, and for each atom
 _FLAT = 0.4  # of the volume of a cell with right angles
 
 
-def random_structures(symbols, volume, count, closest, seed=0):
+def random_structures(
+    symbols: Sequence[str | int], volume: float, count: int, closest: float, seed: int = 0
+) -> list[Structure]:
     """Crystals of random cells and positions, none with atoms too close: the start of a random structure search.
 
     Args:
@@ -73,7 +78,9 @@ def _placed(count, cell, closest, chance):
     return positions
 
 
-def select_batch(posterior, candidates, count, progress=None):
+def select_batch(
+    posterior: Posterior, candidates: Sequence[StructureLike], count: int, progress: Callable[..., None] | None = None
+) -> list[int]:
     """The structures of a pool whose energies and forces would tell most, one after the other.
 
     Each has the largest gain of information about the weights, log det(1 + B B^T) / 2, once those before it are known;

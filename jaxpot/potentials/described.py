@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.pytree import pytree, static
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.batched_soap import batched
@@ -10,6 +11,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.parameters import species_numbers
 from jaxpot.readouts.base import Readout
+from jaxpot.typing import Array
 
 
 @pytree
@@ -29,7 +31,7 @@ class Described(Potential):
     double_only = property(lambda self: self.readout.double_only)
     cutoff = property(lambda self: self.descriptor.cutoff)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         width = self.readout.dimension
         if width != self.descriptor.dimension:
             raise DataError(
@@ -39,7 +41,7 @@ class Described(Potential):
         object.__setattr__(self, "species", species_numbers(self.species))
 
     @property
-    def centers(self):
+    def centers(self) -> tuple | None:
         described = self.descriptor.centers
         if described is None or (self.species is not None and set(self.species) <= set(described)):
             return None
@@ -52,21 +54,21 @@ class Described(Potential):
 
     chunk_elements = property(lambda self: min(self.descriptor.chunk_elements, self.readout.chunk_elements))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """() eV."""
         return self.readout.energy(*self.descriptor.instances(environment))
 
-    def batched(self):
+    def batched(self) -> "Described":
         return Described(batched(self.descriptor), self.readout, self.species)
 
-    def weight_mask(self):
+    def weight_mask(self) -> "Potential | None":
         mask = self.readout.weight_mask()
         if mask is None:
             return None
         others = [False] * len(jax.tree.leaves(self.descriptor))
         return jax.tree.unflatten(jax.tree.structure(self), others + jax.tree.leaves(mask))
 
-    def site_features(self, environment):
+    def site_features(self, environment: Environment) -> tuple[Array, Array]:
         """dE_i/dweights of the site energy, (M,), and its derivatives by the neighbours' x, y, z, (K, 3, M)."""
         vectors, weights, places, changes, weight_changes = self.descriptor.jacobian(environment)
         count, seen = places.shape
@@ -81,6 +83,6 @@ class Described(Potential):
         return features, total.at[places].add(slopes)
 
 
-def leaves_residual(term):
+def leaves_residual(term: Potential) -> bool:
     """Whether the prior of a term allows more than its features span, as that of a Gaussian process does."""
     return isinstance(term, Described) and term.readout.has_residual

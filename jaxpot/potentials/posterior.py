@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +10,15 @@ import numpy as np
 
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.precision import as_float
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.committee import Committee, mask_named, named_leaves, names_masked, stacked_axes
+from jaxpot.typing import Array, ArrayField, ArrayLike, Number
 
 
 @pytree
-class Posterior:
+class Posterior(Node):
     """A Gaussian distribution of some of the parameters of a potential.
 
     theta = mean + factor @ z, z standard normal: the covariance of theta is factor factor^T.
@@ -38,9 +40,9 @@ class Posterior:
     """
 
     potential: Potential
-    factor: jax.Array
+    factor: ArrayField
     sigmas: dict
-    inflation: jax.Array = 1.0
+    inflation: ArrayField = 1.0  # type: ignore[assignment]  # an array, once made
     calibration: dict = field(default_factory=dict)
     ranges: dict = field(default_factory=dict)
     mask: tuple = static(default=())
@@ -49,7 +51,7 @@ class Posterior:
     former_fields = {"parameters": "mask"}  # of files
 
     @classmethod
-    def upgraded(cls, values):
+    def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fields of a file, where the mask may be names, and the rows of the factor in the order of these."""
         names, potential = values["mask"], values["potential"]
         mask = mask_named(potential, names)
@@ -60,7 +62,9 @@ class Posterior:
         return {**values, "mask": mask, "factor": factor, "jitters": tuple(values["jitters"][k] for k in order)}
 
     @classmethod
-    def of(cls, potential, deviations, correlation=None):
+    def of(
+        cls, potential: Potential, deviations: Mapping[str, ArrayLike], correlation: ArrayLike | None = None
+    ) -> "Posterior":
         """A potential and how well its parameters are known.
 
         Args:
@@ -74,35 +78,36 @@ class Posterior:
         leaves = named_leaves(potential)
         if not isinstance(deviations, Mapping) or not deviations:
             raise DataError("deviations: expected a dict from names of parameters to standard deviations")
-        flat = []
+        parts = []
         for name, given in deviations.items():
             if name not in leaves:
                 raise DataError(f"there is no parameter {name!r}; {potential!r} has {', '.join(leaves)}")
             given, shape = np.asarray(as_float(given, f"deviation of {name}")), jnp.shape(leaves[name])
             if given.shape not in ((), shape) or (given < 0.0).any():
                 raise DataError(f"deviation of {name}: expected {shape or 'a number'}, not negative, got {given}")
-            flat.append(np.broadcast_to(given, shape).ravel())
-        flat = np.concatenate(flat)
+            parts.append(np.broadcast_to(given, shape).ravel())
+        flat = np.concatenate(parts)
         factor = np.diag(flat)
         if correlation is not None:
             factor = flat[:, None] * _root(np.asarray(as_float(correlation, "correlation")), len(flat))
-        names, mask = list(deviations), mask_named(potential, deviations)
+        names = list(deviations)
+        mask = mask_named(potential, names)
         order = [names.index(name) for name in names_masked(potential, mask)]
         factor = _reordered(potential, names, order, jnp.asarray(factor))
         return cls(potential, factor, {}, mask=mask, jitters=(None,) * len(order))
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[str, ...]:
         """Names of the uncertain arrays, as `jaxpot.potentials.base.parameter_names` gives them."""
         return names_masked(self.potential, self.mask)
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         """The parameters at the mean, (P,)."""
         leaves = zip(jax.tree.leaves(self.potential), self.mask, strict=True)
         return jnp.concatenate([jnp.ravel(leaf) for leaf, uncertain in leaves if uncertain])
 
-    def with_parameters(self, theta):
+    def with_parameters(self, theta: Array) -> Potential:
         """The potential with other parameters, (P,)."""
         leaves, structure = jax.tree.flatten(self.potential)
         begin = 0
@@ -114,19 +119,19 @@ class Posterior:
         return jax.tree.unflatten(structure, leaves)
 
     @property
-    def property_factor(self):
+    def property_factor(self) -> Number:
         """() what bars of properties are multiplied with: 1, or the calibration's."""
         return self.calibration.get("property", 1.0)
 
-    def at(self, z):
+    def at(self, z: Array) -> Potential:
         """The potential at mean + factor @ z."""
         return self.with_parameters(self.mean + self.factor @ z)
 
-    def scaled(self, number):
+    def scaled(self, number: Number) -> "Posterior":
         """The same with all that is uncertain about the potential, parameters and residual, times a number."""
         return self.replace(factor=self.factor * number, inflation=self.inflation * number)
 
-    def sample(self, key, count):
+    def sample(self, key: Any, count: int) -> Committee:
         """Draws: a `Committee` of potentials.
 
         Args:
@@ -140,11 +145,11 @@ class Posterior:
         axes = stacked_axes(self.potential, self.mask)
         return Committee(jax.vmap(self.with_parameters, out_axes=axes)(draws), self.mask)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Posterior of {self.factor.shape[0]} parameters of {self.potential!r}"
 
 
-def check_posterior(value):
+def check_posterior(value: Any) -> None:
     """Refuse what is no posterior."""
     if not isinstance(value, Posterior):
         raise DataError(f"expected a Posterior (jp.fit(...).posterior, jp.Posterior.of), got {type(value).__name__}")

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.precision import product
+from jaxpot.core.pytree import Node
 
 
-class Readout:
+class Readout(Node):
     """Energy of the weighted vectors x_i that a descriptor makes of the surroundings of one atom.
 
     E = sum_i w_i e(x_i)
@@ -31,6 +32,11 @@ class Readout:
     double_only = False
     chunk_elements = 4096
     has_residual = False
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        raise NotImplementedError(f"{type(self).__name__} defines no dimension")
 
     def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
         """E of weighted vectors (m, d), (m,): () eV."""

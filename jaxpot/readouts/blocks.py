@@ -3,22 +3,25 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.kernels.base import Kernel
+from jaxpot.typing import Array
+
 _FEW = 1 << 19  # elements of points that a cache holds
 _ELEMENTS = 3 << 16  # of the points of a block: 1.5 MB
 
 
-def block_length(points):
+def block_length(points: Array) -> int:
     """How many points (M, d) make a block, or 0 where all of them are small enough to be read again and again."""
     return 0 if points.size < _FEW else max(1, min(len(points), _ELEMENTS // points.shape[1]))
 
 
-def direct(kernel, points, coefficients, vectors, weights):
+def direct(kernel: Kernel, points: Array, coefficients: Array, vectors: Array, weights: Array) -> Array:
     """sum_i w_i sum_s c_s k(x_i, x_s) of vectors (m, d), weights (m,), points (M, d), coefficients (M,): ()."""
     return jnp.sum(weights * (kernel.matrix(vectors, points) @ coefficients))
 
 
 @jax.custom_jvp
-def by_blocks(kernel, points, coefficients, vectors, weights):
+def by_blocks(kernel: Kernel, points: Array, coefficients: Array, vectors: Array, weights: Array) -> Array:
     """What `direct` is.
 
     Its derivatives by vectors and weights are summed in the same pass: reverse mode on its own would store all

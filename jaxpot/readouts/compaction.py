@@ -1,10 +1,13 @@
 """Shorter SOAP vectors for a sparse Gaussian process, as short as its energies allow."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from jaxpot.errors import JaxpotWarning
+from jaxpot.kernels.base import Kernel
+from jaxpot.typing import AnyArray
 
 _TOLERANCES = [10.0**-k for k in range(6, 19)]
 _ROUNDING = 3.0  # how much further from the given vectors than an exact rotation of them
@@ -12,7 +15,7 @@ _EPSILONS = 100.0  # times the sum of weights: more than rounding ever makes
 _PROBES = 256
 
 
-def compact(soap, kernel, points, weights, allowed=0.0):
+def compact(soap: Any, kernel: Kernel, points: AnyArray, weights: AnyArray, allowed: float = 0.0) -> tuple:
     """The compact SOAP of the fewest components with which a dot product kernel gives the same energies.
 
     With few components, energies sum_s weights_s k(x, x_s) are computed at sparse points (up to 256 of them) and

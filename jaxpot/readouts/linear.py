@@ -7,6 +7,7 @@ from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree
 from jaxpot.errors import DataError
 from jaxpot.readouts.base import Readout, mask_of
+from jaxpot.typing import ArrayField
 
 
 @pytree
@@ -22,10 +23,10 @@ class Linear(Readout):
         descriptor.
     """
 
-    weights: jax.Array
-    delta: jax.Array = 1.0
+    weights: ArrayField
+    delta: ArrayField = 1.0  # type: ignore[assignment]  # an array, once made
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         put(self, "weights", as_float(self.weights, "weights"))
         put(self, "delta", as_float(self.delta, "delta"))
         if self.weights.ndim != 1 or self.delta.ndim:
@@ -43,7 +44,7 @@ class Linear(Readout):
         """Length of the vectors."""
         return len(self.weights)
 
-    def weight_mask(self) -> "Linear":
+    def weight_mask(self) -> Readout:
         return mask_of(self, "weights")
 
     def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:

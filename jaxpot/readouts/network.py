@@ -1,15 +1,19 @@
 """A feed-forward neural network of one output."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.precision import as_float, product
-from jaxpot.core.pytree import pytree, static
+from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
+from jaxpot.typing import Array, ArrayField
 
 # Name: the function, and how many continuous derivatives it has.
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "tanh": (jnp.tanh, 99),
     "silu": (jax.nn.silu, 99),
     "softplus": (jax.nn.softplus, 99),
@@ -25,7 +29,7 @@ ACTIVATIONS = {
 
 
 @pytree
-class MLP:
+class MLP(Node):
     """y = a_n(W_n^T ... a_1(W_1^T x + b_1) ... + b_n), of one output.
 
     Args:
@@ -40,7 +44,7 @@ class MLP:
     activations: tuple = static()
     normalised: bool = static(default=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("kernels", "biases"):
             object.__setattr__(self, name, tuple(as_float(a, name) for a in getattr(self, name)))
         object.__setattr__(self, "activations", tuple(self.activations))
@@ -58,7 +62,7 @@ class MLP:
             )
 
     @classmethod
-    def random(cls, key, inputs, hidden=(24, 24), activation="tanh"):
+    def random(cls, key: Any, inputs: int, hidden: Sequence[int] = (24, 24), activation: str = "tanh") -> "MLP":
         """A network to begin with: normal weights of variance 1 / inputs (LeCun), biases zero, a linear output.
 
         Args:
@@ -78,19 +82,19 @@ class MLP:
         return cls(tuple(kernels), tuple(biases), (activation,) * len(hidden) + ("identity",))
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return min(ACTIVATIONS[name][1] for name in self.activations)
 
     @property
-    def inputs(self):
+    def inputs(self) -> int:
         """How many numbers it takes."""
         return self.kernels[0].shape[0]
 
-    def __call__(self, x):
+    def __call__(self, x: Array) -> Array:
         """y of x (inputs,), ()."""
         return self._through(x, len(self.kernels))[0]
 
-    def last_inputs(self, x):
+    def last_inputs(self, x: Array) -> Array:
         """What the last layer reads, (H,)."""
         return self._through(x, len(self.kernels) - 1)
 
@@ -104,13 +108,13 @@ class MLP:
             x = ACTIVATIONS[name][0](x)
         return x
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = "-".join(str(kernel.shape[0]) for kernel in self.kernels)
         return f"MLP({sizes}-1, {', '.join(self.activations)})"
 
 
 @pytree
-class Averaged:
+class Averaged(Node):
     """A weighted sum of several networks of one form: y = sum_m c_m network_m(x).
 
     Args:
@@ -120,9 +124,9 @@ class Averaged:
     """
 
     networks: MLP
-    weights: jax.Array | None = None
+    weights: ArrayField = None  # type: ignore[assignment]  # an array, once made
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         count = self.networks.kernels[0].shape[0]
         given = np.full(count, 1.0 / count) if self.weights is None else self.weights
         object.__setattr__(self, "weights", as_float(given, "weights"))
@@ -130,21 +134,21 @@ class Averaged:
             raise DataError(f"weights: expected one for each of {count} networks, got {self.weights.shape}")
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return self.networks.smoothness
 
     @property
-    def inputs(self):
+    def inputs(self) -> int:
         """How many numbers it takes."""
         return self.networks.kernels[0].shape[1]
 
-    def __call__(self, x):
+    def __call__(self, x: Array) -> Array:
         """y of x (inputs,), ()."""
         return product(self.weights, self.members(x))
 
-    def members(self, x):
+    def members(self, x: Array) -> Array:
         """Outputs of all networks, (M,)."""
         return jax.vmap(lambda network: network(x))(self.networks)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Averaged({self.networks.kernels[0].shape[0]} networks)"

@@ -1,6 +1,7 @@
 """A neural network that reads a descriptor."""
 
-from collections.abc import Callable
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
 from jaxpot.readouts.base import Readout, mask_of
 from jaxpot.readouts.network import MLP, Averaged
+from jaxpot.typing import Array, ArrayField
 
 
 @pytree
@@ -27,15 +29,15 @@ class Neural(Readout):
         surfaces, Phys. Rev. Lett. 98, 146401 (2007).
     """
 
-    network: Callable
-    shift: jax.Array
-    factor: jax.Array
-    offset: jax.Array = 0.0
-    scale: jax.Array = 1.0
+    network: Any
+    shift: ArrayField
+    factor: ArrayField
+    offset: ArrayField = 0.0  # type: ignore[assignment]  # an array, once made
+    scale: ArrayField = 1.0  # type: ignore[assignment]  # an array, once made
     lower: tuple | None = static(default=None)
     upper: tuple | None = static(default=None)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("shift", "factor", "offset", "scale"):
             object.__setattr__(self, name, as_float(getattr(self, name), name))
         if self.shift.ndim != 1 or self.factor.shape != self.shift.shape or self.offset.ndim or self.scale.ndim:
@@ -55,20 +57,20 @@ class Neural(Readout):
                     raise DataError(f"{name}: expected {self.dimension} numbers, got {len(bound)}")
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         """Length of the vectors."""
         return self.shift.shape[0]
 
     @property
-    def smoothness(self):
+    def smoothness(self) -> int:
         return getattr(self.network, "smoothness", 99)
 
-    def energy(self, vectors, weights):
+    def energy(self, vectors: Array, weights: Array) -> Array:
         """E of weighted vectors (m, d), (m,): () eV."""
         values = jax.vmap(self.network)((vectors - self.shift) * self.factor)
         return jnp.sum(weights * (self.offset + self.scale * values.reshape(len(weights))))
 
-    def weight_mask(self):
+    def weight_mask(self) -> Readout | None:
         """Of an `MLP` the kernel and the bias of its last layer, where that is linear; of `Averaged` its weights."""
         if isinstance(self.network, Averaged):
             return mask_of(self, "network.weights")
@@ -77,11 +79,11 @@ class Neural(Readout):
         last = len(self.network.kernels) - 1
         return mask_of(self, f"network.kernels[{last}]", f"network.biases[{last}]")
 
-    def features(self, vectors, weights):
+    def features(self, vectors: Array, weights: Array) -> Array:
         """dE/dweights, (M,) eV: of an `MLP` the inputs of the last layer, and 1, times the scale."""
         return product(weights, self.single_features(vectors))
 
-    def single_features(self, vectors):
+    def single_features(self, vectors: Array) -> Array:
         inputs = (vectors - self.shift) * self.factor
         if isinstance(self.network, Averaged):
             return self.scale * jax.vmap(self.network.members)(inputs)

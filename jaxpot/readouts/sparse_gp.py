@@ -10,6 +10,7 @@ from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
 from jaxpot.readouts.base import Readout, mask_of
 from jaxpot.readouts.blocks import block_length, by_blocks, direct
+from jaxpot.typing import AnyArray, Array, ArrayField, Number
 
 
 @pytree
@@ -33,16 +34,16 @@ class SparseGP(Readout):
     """
 
     kernel: Kernel
-    points: jax.Array
-    weights: jax.Array
-    delta: jax.Array = 1.0
-    point_weights: jax.Array | None = None
+    points: ArrayField
+    weights: ArrayField
+    delta: ArrayField = 1.0  # type: ignore[assignment]  # an array, once made
+    point_weights: ArrayField = None  # type: ignore[assignment]  # an array, once made
 
     double_only = True  # weights of 10^5 eV and more cancel: mlearn Si is off by 3e-3, Mo by 4e-2 eV an atom
     has_residual = True
     chunk_elements = 2560  # each neighbour brings a hundred numbers or more
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("points", "weights", "delta"):
             object.__setattr__(self, name, as_float(getattr(self, name), name))
         if self.points.ndim != 2 or self.weights.shape != self.points.shape[:1] or self.delta.ndim:
@@ -56,30 +57,32 @@ class SparseGP(Readout):
                 raise DataError(f"point_weights: expected {self.weights.shape}, got {self.point_weights.shape}")
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         """Length of the vectors."""
         return self.points.shape[1]
 
-    def weight_mask(self):
+    def weight_mask(self) -> Readout:
         return mask_of(self, "weights")
 
-    def weight_precision(self):
+    def weight_precision(self) -> Array:
         """Covariance of the sparse points, (M, M) eV^2: the prior of the weights is N(0, K^-1)."""
         return self.point_covariance(0.0)
 
-    def rescaled(self, weights, scale):
+    def rescaled(self, weights: AnyArray, scale: float) -> AnyArray:
         return weights / scale**2  # E = delta^2 sum k alpha
 
-    def energy(self, vectors, weights):
+    def energy(self, vectors: Array, weights: Array) -> Array:
         """E of weighted vectors (m, d), (m,): () eV."""
         total = by_blocks if block_length(self.points) else direct
         return total(self.kernel, self.points, self.delta**2 * self._weighted(self.weights), vectors, weights)
 
-    def features(self, vectors, weights):
+    def features(self, vectors: Array, weights: Array) -> Array:
         """What E is linear in, (M,) eV^2: E = features @ alpha."""
         return self.delta**2 * self._weighted(weights @ self.kernel.matrix(vectors, self.points))
 
-    def feature_changes(self, vectors, weights, changes, weight_changes):
+    def feature_changes(
+        self, vectors: Array, weights: Array, changes: Array, weight_changes: Array
+    ) -> tuple[Array, Array]:
         """The features, and their derivatives instance by instance.
 
         Args:
@@ -95,16 +98,16 @@ class SparseGP(Readout):
         scale = self.delta**2 * self._weighted(jnp.ones(len(self.points), found.dtype))
         return (weights @ covariances) * scale, found * scale
 
-    def point_covariance(self, noise):
+    def point_covariance(self, noise: Number) -> Array:
         """Covariance of the sparse points with a white part, C = c_s c_t delta^2 k(x_s, x_t) + noise^2: (M, M) eV^2."""
         points = self._weighted(self._weighted(self.kernel.matrix(self.points, self.points)).T)
         return self.delta**2 * points + noise**2 * jnp.eye(len(self.points), dtype=points.dtype)
 
-    def prior(self, vectors, weights):
+    def prior(self, vectors: Array, weights: Array) -> Array:
         """Variance of E before any data, () eV^2: sum_ij w_i w_j delta^2 k(x_i, x_j)."""
         return self.delta**2 * (weights @ self.kernel.matrix(vectors, vectors) @ weights)
 
-    def variance(self, vectors, weights, factor, noise, correlated=True):
+    def variance(self, vectors: Array, weights: Array, factor: Array, noise: Number, correlated: bool = True) -> Array:
         """What the sparse points leave of the variance of E, () eV^2.
 
         sum_ij w_i w_j R_ij, R = delta^2 k(x_i, x_j) + noise^2 [i = j] - sum_st k_is C^-1_st k_jt,

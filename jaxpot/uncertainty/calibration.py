@@ -1,18 +1,23 @@
 """Are the error bars right? Predictions of frames that a fit has not seen, with their bars, against the labels."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.numbers import as_whole
+from jaxpot.data.dataset import Dataset
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.stress_offsets import without_offsets
 from jaxpot.observables import evaluate
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import AnyArray
 from jaxpot.uncertainty.deviations import padded_std
 
 LEVELS = (0.5, 0.9, 0.95)
@@ -61,12 +66,12 @@ class Calibration:
     scores: dict
     count: dict
 
-    def apply(self, posterior):
+    def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
         factors = {kind: jnp.array([self.epistemic[kind], self.noise[kind]]) for kind in self.epistemic}
         return posterior.replace(calibration=factors | {"property": jnp.asarray(self.misspecification)})
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"calibration on frames left out; errors of properties times {self.misspecification:.3g}"]
         for kind, found in self.scores.items():
             lines.append(
@@ -78,7 +83,9 @@ class Calibration:
         return "\n".join(lines)
 
 
-def calibrate(fit, dataset, progress=None, most=300, seed=0):
+def calibrate(
+    fit: Any, dataset: Dataset, progress: Callable[..., None] | None = None, most: int = 300, seed: int = 0
+) -> Calibration:
     """Compare bars with errors, on frames of the training set that were left out of the fit, fold by fold.
 
     The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2;
@@ -111,7 +118,9 @@ def calibrate(fit, dataset, progress=None, most=300, seed=0):
     return calibration_of(held_out(parts, without_offsets(dataset, fit.stress_offsets), progress))
 
 
-def held_out(parts, dataset, progress=None):
+def held_out(
+    parts: Sequence[tuple[Any, Posterior]], dataset: Dataset, progress: Callable[..., None] | None = None
+) -> HeldOut:
     """Predictions and bars of frames, each by a posterior that has not seen it.
 
     Args:
@@ -156,7 +165,7 @@ def _compared(frame, posterior, structure, neighbors):
             yield kind, of(found) - own, of(bars.epistemic), of(bars.noise)
 
 
-def calibration_of(found):
+def calibration_of(found: HeldOut) -> Calibration:
     """`Calibration` of `HeldOut`."""
     if not found.differences or len(np.unique(next(iter(found.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
@@ -189,7 +198,7 @@ def _factor_of(ratios):
     return float(np.sort(ratios)[place - 1] / normal_quantile(0.9)) if count else 1.0
 
 
-def score(differences, deviations):
+def score(differences: AnyArray, deviations: AnyArray) -> dict[str, Any]:
     """Coverage of central intervals, mean CRPS and mean negative log likelihood, errors taken as normal."""
     deviations = _positive(deviations)
     z = differences / deviations
@@ -238,7 +247,7 @@ def _erf(x):
     return np.array([math.erf(v) for v in np.ravel(x)]).reshape(np.shape(x))
 
 
-def normal_quantile(level):
+def normal_quantile(level: float) -> float:
     """Half-width of the central interval of a normal distribution in standard deviations, by bisection."""
     low, high = 0.0, 10.0
     while high - low > 1e-12:

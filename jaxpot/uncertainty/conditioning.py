@@ -1,17 +1,21 @@
 """A posterior after an observation: a measured property, or what is linear in its weights."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.potentials.posterior import check_posterior
+from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.properties.relax import relax
+from jaxpot.typing import ArrayLike, PyTree, StructureLike
 from jaxpot.uncertainty.propagation import flat, propagate, slope_rows
 
 _STEPS = 20
 
 
-def condition_linear(posterior, slopes, sigmas):
+def condition_linear(posterior: Posterior, slopes: ArrayLike, sigmas: Any) -> Posterior:
     """The posterior after observations that are linear in z, S z + noise; its mean stays.
 
     factor' = factor (1 + S^T Sigma^-1 S)^(-1/2)
@@ -33,7 +37,10 @@ def condition_linear(posterior, slopes, sigmas):
     return posterior.replace(factor=jnp.asarray(shrunk(np.asarray(posterior.factor))))
 
 
-def condition(posterior, function, value, sigma, structure=None, progress=None):
+def condition(
+    posterior: Posterior, function: Callable, value: PyTree, sigma: PyTree, structure: StructureLike | None = None,
+    progress: Callable[..., None] | None = None
+) -> Posterior:
     """Condition a posterior on a measured property: elastic constants, frequencies, a lattice constant.
 
     Minimises |z|^2 + sum ((q(z) - value) / sigma)^2 by Gauss-Newton steps, q being linearised anew at each, and gives
@@ -81,7 +88,7 @@ def condition(posterior, function, value, sigma, structure=None, progress=None):
     raise ConvergenceError(f"the property was not reached in {_STEPS} steps: are value and units right?")
 
 
-def shrinking(rows):
+def shrinking(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Function that multiplies a matrix (any, R) by (1 + B^T B)^(-1/2), B the rows."""
     _, size, basis = np.linalg.svd(rows, full_matrices=False)
     part = 1.0 - 1.0 / np.sqrt(1.0 + size * size)

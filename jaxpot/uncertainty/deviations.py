@@ -1,10 +1,13 @@
 """How uncertain energies, forces and stresses are: the variance of a posterior, by its parts."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import checked_neighbors, prepare_padded
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.data.padded_frames import prepare_frames
@@ -12,8 +15,9 @@ from jaxpot.data.predictions import KINDS
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.observables import Evaluation, evaluate
 from jaxpot.potentials.described import leaves_residual
-from jaxpot.potentials.posterior import check_posterior
+from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import inverse_factor, linear_terms, refuse_single, site_features
 from jaxpot.uncertainty.residual import rows_and_residuals
 
@@ -33,17 +37,17 @@ class Deviations:
     noise: Evaluation
 
     @property
-    def epistemic(self):
+    def epistemic(self) -> Evaluation:
         """Of the energy surface: parametric and residual."""
         return _together(self.parametric, self.residual)
 
     @property
-    def total(self):
+    def total(self) -> Evaluation:
         """Of a label: all three."""
         return _together(self.parametric, self.residual, self.noise)
 
 
-def std(posterior, structure):
+def std(posterior: Posterior, structure: StructureLike) -> Deviations:
     """Standard deviations of the energy, the site energies, each force and stress component.
 
     For a quantity q = a . w that is linear in the weights, those of a sparse Gaussian process with covariance k,
@@ -78,7 +82,9 @@ def std(posterior, structure):
     return padded_std(posterior, structure, neighbors, n)
 
 
-def std_many(posterior, structures, progress=None):
+def std_many(
+    posterior: Posterior, structures: Sequence[StructureLike], progress: Callable[..., None] | None = None
+) -> list[Deviations]:
     """`std` of many structures, with few programs: a list, in the order given.
 
     Args:
@@ -101,7 +107,7 @@ def std_many(posterior, structures, progress=None):
     return found
 
 
-def padded_std(posterior, structure, neighbors, n):
+def padded_std(posterior: Posterior, structure: Structure, neighbors: Neighbors, n: int) -> Deviations:
     """`std` of the first n atoms of a padded structure with its list."""
     pairs = linear_terms(posterior)
     if pairs is None:

@@ -1,5 +1,7 @@
 """Signals that need no fit: how far outside of what it was trained on a model is asked to work."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.described import Described, leaves_residual
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import site_features
 
 _RANK = 1e-6  # of the largest singular value: smaller ones are rounding and are left out
@@ -33,7 +36,9 @@ class ActiveSet:
     places: tuple = static(default=())
 
     @classmethod
-    def of(cls, potential, structures, progress=None):
+    def of(
+        cls, potential: Potential, structures: Sequence[StructureLike], progress: Callable[..., None] | None = None
+    ) -> "ActiveSet":
         """Choose the active environments of training structures by MaxVol.
 
         Args:
@@ -66,7 +71,7 @@ class ActiveSet:
         inverse = np.linalg.inv(rows[chosen] @ basis)
         return cls(potential, jnp.asarray(basis), jnp.asarray(inverse), tuple(places[i] for i in chosen))
 
-    def grades(self, structure):
+    def grades(self, structure: StructureLike) -> np.ndarray:
         """Extrapolation grade of each atom, (n,): up to 1 within what the active environments span.
 
         gamma = max_j |(b A^-1)_j|, b the features of the atom, A those of the active environments
@@ -80,7 +85,7 @@ class ActiveSet:
         rows = site_features(_terms(self.potential), structure, neighbors)
         return np.asarray(jnp.max(jnp.abs(rows @ self.basis @ self.inverse), axis=1))[:n]
 
-    def distances(self, structure):
+    def distances(self, structure: StructureLike) -> np.ndarray:
         """Distance of each atom to the nearest sparse point in the space of the kernel, (n,), without unit.
 
         d^2 = min_s [k(x, x) + k(s, s) - 2 k(x, s)], of the terms with one vector an atom that of the nearest

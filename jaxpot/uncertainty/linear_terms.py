@@ -1,6 +1,8 @@
 """Terms of a potential that are linear in their weights: which a posterior knows, their features, maps over sites."""
 
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,20 +10,23 @@ import numpy as np
 
 from jaxpot.core import linalg
 from jaxpot.core.chunks import map_rows
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import is_traced
+from jaxpot.core.structure import Structure
 from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.observables import poison
-from jaxpot.potentials.base import summands
+from jaxpot.potentials.base import Potential, summands
 from jaxpot.potentials.described import leaves_residual
-from jaxpot.potentials.posterior import check_posterior
+from jaxpot.potentials.posterior import Posterior, check_posterior
+from jaxpot.typing import Array, Number
 
 KEPT = "kept for derivatives"
 _factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
 _inverses = weakref.WeakKeyDictionary()  # readout -> {jitter: inverse of the factor}
 
 
-def linear_terms(posterior):
+def linear_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | None:
     """Terms whose weights are all that is uncertain, each with its jitter: pairs, in the order of the parameters.
 
     Returns:
@@ -41,7 +46,7 @@ def linear_terms(posterior):
     return pairs or None
 
 
-def checked_terms(posterior, what):
+def checked_terms(posterior: Posterior, what: str) -> list[tuple[Any, float | None]]:
     """`linear_terms` of a posterior.
 
     Args:
@@ -60,14 +65,14 @@ def checked_terms(posterior, what):
     return pairs
 
 
-def whitening(term, jitter):
+def whitening(term: Potential, jitter: float | None) -> Array:
     """Lower factor of the precision of the weights that the residual is measured with, (M, M); the unit matrix for
     terms without one.
     """
     return factor_of(term.readout, jitter) if leaves_residual(term) else jnp.eye(term.n_features)
 
 
-def factor_of(readout, jitter):
+def factor_of(readout: Any, jitter: float) -> Array:
     """Lower Cholesky factor of the covariance of the sparse points, as the fit had it."""
     with jax.ensure_compile_time_eval():  # a readout that is known is so under jit over the structure, too
         weights = 1.0 if readout.point_weights is None else readout.point_weights
@@ -76,7 +81,7 @@ def factor_of(readout, jitter):
         return point_factor(readout, noise if is_traced(readout) else float(noise))
 
 
-def inverse_factor(readout, jitter):
+def inverse_factor(readout: Any, jitter: float) -> Array:
     """The inverse of `factor_of`: products with it are faster than solutions with triangles; kept likewise."""
     factor = factor_of(readout, jitter)
     with jax.ensure_compile_time_eval():
@@ -89,7 +94,7 @@ def inverse_factor(readout, jitter):
         return kept[jitter]
 
 
-def point_factor(readout, noise):
+def point_factor(readout: Any, noise: Number) -> Array:
     """Lower Cholesky factor of `point_covariance(noise)`; kept with a readout that is concrete.
 
     Raises:
@@ -120,13 +125,13 @@ def _checked_factor(covariance, noise):
     return jnp.asarray(factor)
 
 
-def refuse_single(structure):
+def refuse_single(structure: Structure) -> None:
     """A variance in single precision would be rounding."""
     if structure.positions.dtype != np.float64:
         raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
 
 
-def of_sites(function, potential, structure, neighbors):
+def of_sites(function: Callable, potential: Potential, structure: Structure, neighbors: Neighbors) -> Array:
     """function(environments of a chunk) -> (rows, k), of all atoms: (n, k); NaN where the list does not hold."""
 
     def block(graph, per_chunk):
@@ -141,7 +146,7 @@ def of_sites(function, potential, structure, neighbors):
 
 
 @jax.jit
-def site_features(terms, structure, neighbors):
+def site_features(terms: tuple, structure: Structure, neighbors: Neighbors) -> Array:
     """dE_i/dweights of the site energies of a padded structure, (n, M), those of all terms beside each other."""
     parts = []
     for term in terms:

@@ -7,14 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, prepare_padded
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.numbers import as_number
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import addends
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import of_sites, point_factor, refuse_single
-from jaxpot.uncertainty.site_variance import inverses_of, site_variance
+from jaxpot.uncertainty.site_variance import SiteVariance, inverses_of, site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
 
@@ -27,7 +29,10 @@ class Variance:
     terms: jax.Array
 
 
-def variance(potential, structure, neighbors=None, *, regularisation=0.001, correlated=True):
+def variance(
+    potential: Potential | Posterior, structure: StructureLike, neighbors: Neighbors | None = None, *,
+    regularisation: float = 0.001, correlated: bool = True
+) -> Variance | SiteVariance:
     """Prior variance of each site energy that the sparse points leave, by term and in sum.
 
     V_i = sum_jk w_j w_k [delta^2 k(x_j, x_k) + sigma^2 [j = k] - k_j^T (K_MM + sigma^2)^-1 k_k]
@@ -109,7 +114,7 @@ def _stripped(found, n):
     return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[..., :n]), found)
 
 
-def has_variance(potential, correlated=True):
+def has_variance(potential: Potential, correlated: bool = True) -> bool:
     """Whether `variance` has a value: whether there are Gaussian processes, with descriptors that it knows."""
     terms = _terms(potential)
     return bool(terms) and (correlated or not _uncounted(terms))

@@ -1,6 +1,7 @@
 """How uncertain any number is that follows from a potential: J Sigma J^T with J by automatic differentiation."""
 
 import warnings
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,10 @@ import numpy as np
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning
-from jaxpot.potentials.posterior import check_posterior
+from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.properties.coordinates import deform, symmetric_coordinates
 from jaxpot.properties.second_order import expander
+from jaxpot.typing import PyTree, StructureLike
 
 _BOND = 2.0  # A, about the length of a bond in what has no volume
 _STEP = 1e-3  # strain, or displacement over length of a bond, of the differences by the shape of the crystal
@@ -29,16 +31,16 @@ class Propagated:
     slopes: object
 
     @property
-    def std(self):
+    def std(self) -> PyTree:
         """Standard deviations, a tree like `value`; NaN where the value is."""
         return jax.tree.map(lambda s: jnp.sqrt(jnp.sum(s * s, axis=-1)), self.slopes)
 
     @property
-    def variance(self):
+    def variance(self) -> PyTree:
         """Variances, a tree like `value`."""
         return jax.tree.map(lambda s: jnp.sum(s * s, axis=-1), self.slopes)
 
-    def covariance(self, other=None):
+    def covariance(self, other: "Propagated | None" = None) -> np.ndarray:
         """Covariances with another property of the same posterior (or with itself), (K, L), all numbers in a row."""
         first, second = slope_rows(self.slopes), slope_rows((self if other is None else other).slopes)
         if first.shape[1] != second.shape[1]:
@@ -46,7 +48,10 @@ class Propagated:
         return first @ second.T
 
 
-def propagate(posterior, function, structure=None, response=None):
+def propagate(
+    posterior: Posterior, function: Callable, structure: StructureLike | None = None,
+    response: np.ndarray | None = None
+) -> Propagated:
     """A property at the mean of a posterior, and its derivatives by what is uncertain: to first order its covariance.
 
     cov(a, b) = f^2 J_a factor factor^T J_b^T,  J = dq/dtheta
@@ -124,7 +129,7 @@ def _jacobian(posterior, function, *args):
     return jax.tree.map(jax.lax.stop_gradient, value), jacobian
 
 
-def shape_response(posterior, structure):
+def shape_response(posterior: Posterior, structure: Structure) -> np.ndarray:
     """How the coordinates that keep a crystal's symmetry follow the parameters, dx/dtheta: (strains + moves, P)."""
     strains, moves = map(jnp.asarray, symmetric_coordinates(structure))
     potential = posterior.potential
@@ -165,12 +170,12 @@ def _by_shape(posterior, function, structure):
     return np.stack(columns, axis=1)
 
 
-def flat(tree):
+def flat(tree: PyTree) -> np.ndarray:
     """All numbers of a tree in a row."""
     return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(tree)])
 
 
-def slope_rows(slopes):
+def slope_rows(slopes: PyTree) -> np.ndarray:
     """Slopes of `Propagated`, (K, R), numbers in the order of `flat`."""
     leaves = jax.tree.leaves(slopes)
     return np.concatenate([np.asarray(leaf).reshape(-1, leaf.shape[-1]) for leaf in leaves])

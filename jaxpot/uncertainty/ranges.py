@@ -7,9 +7,10 @@ import numpy as np
 from jaxpot.checks import check_potential, prepare_padded
 from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import addends
+from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.neural import Neural
+from jaxpot.typing import StructureLike
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Extrapolation:
     lower: float
     upper: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"atom {self.atom}: {self.function} is {self.value:.6g}, trained on {self.lower:.6g} to {self.upper:.6g}"
 
 
-def extrapolations(potential, structure):
+def extrapolations(potential: Potential, structure: StructureLike) -> list[Extrapolation]:
     """Values that the networks of a potential read beyond the range of their training data.
 
     What n2p2 counts as extrapolation warnings: the network has seen nothing there.

@@ -12,9 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.graph import connect
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
 from jaxpot.observables import Evaluation
+from jaxpot.potentials.described import Described
 from jaxpot.potentials.terms import where_described
+from jaxpot.typing import AnyArray
 
 _ATOMS = 16  # whose vectors and derivatives are made at once: what is on the way stays in the cache
 _HELD = 1 << 16  # covariances that are held at once: half a megabyte an array, likewise
@@ -22,7 +26,9 @@ _FEW = 3  # components of a vector: covariances are cheap, and derivatives by ea
 _STRAINS = np.array([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]).T
 
 
-def rows_and_residuals(term, inverse, structure, neighbors):
+def rows_and_residuals(
+    term: Described, inverse: AnyArray, structure: Structure, neighbors: Neighbors
+) -> tuple[Evaluation, Evaluation]:
     """Rows of the design matrix of one term, and what is left of its prior.
 
     Args:

@@ -1,5 +1,8 @@
 """Selection of frames whose computation would tell a posterior most."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from jaxpot.checks import prepare_padded
@@ -7,12 +10,14 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.potentials.base import Sum
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.conditioning import shrinking
 from jaxpot.uncertainty.linear_terms import checked_terms
-from jaxpot.uncertainty.propagation import slope_rows
+from jaxpot.uncertainty.propagation import Propagated, slope_rows
 
 
-def observed_frame(posterior, structure, sigmas=None):
+def observed_frame(posterior: Posterior, structure: StructureLike, sigmas: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Observations that computing a frame would give: slopes of energy and forces by z, (1 + 3 n, R), and their sigmas.
 
     Args:
@@ -34,7 +39,10 @@ def observed_frame(posterior, structure, sigmas=None):
     return np.concatenate(parts) @ np.asarray(posterior.factor), np.concatenate(noise)
 
 
-def select_frames(posterior, target, candidates, count, progress=None):
+def select_frames(
+    posterior: Posterior, target: Propagated | None, candidates: Sequence[StructureLike], count: int,
+    progress: Callable[..., None] | None = None
+) -> tuple[list[int], np.ndarray]:
     """The frames whose computation would most reduce the bar of a property, one after the other.
 
     var(q | frame) = s^T (1 + B^T B)^-1 s,  s = dq/dz,  B = slopes of the frame's energy and forces over their sigmas

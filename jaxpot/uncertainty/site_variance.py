@@ -1,15 +1,21 @@
 """The posterior variance of site energies: pure, so that it can be differentiated and biased with."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
+from jaxpot.core.graph import Environment
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
+from jaxpot.core.structure import Structure
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import Array
 from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, linear_terms, of_sites, whitening
 
 _BLOCKS = 5  # columns of a triangular matrix are cut so: 3/5 of its products remain
@@ -27,19 +33,19 @@ class SiteVariance:
     residual: jax.Array
 
     @property
-    def sites(self):
+    def sites(self) -> Array:
         """The sum of both, (n,)."""
         return self.parametric + self.residual
 
 
-def inverses_of(posterior):
+def inverses_of(posterior: Posterior) -> tuple:
     """For each linear term the inverse of the factor of the covariance of its sparse points; None without any."""
     pairs = checked_terms(posterior, "site energies have a variance")
     return tuple(inverse_factor(t.readout, jitter) if leaves_residual(t) else None for t, jitter in pairs)
 
 
 @jax.jit
-def site_variance(posterior, inverses, structure, neighbors):
+def site_variance(posterior: Posterior, inverses: tuple, structure: Structure, neighbors: Neighbors) -> SiteVariance:
     """`SiteVariance` of a padded structure; `inverses_of` the posterior."""
 
     def parts(environments):
@@ -106,7 +112,7 @@ class VariancePotential(Potential):
     chunk_elements = 4096  # more rows than energies like: each chunk reads the whole root
 
     @classmethod
-    def of(cls, posterior):
+    def of(cls, posterior: Posterior) -> "VariancePotential":
         """That of a posterior: eigenvalues of an M x M matrix, once.
 
         Raises:
@@ -127,7 +133,7 @@ class VariancePotential(Potential):
         columns = tuple(jnp.asarray(root[: max(end, upper), start:end]) for start, end in edges)
         return cls(posterior, columns, jnp.asarray(excess))
 
-    def site_energy(self, environment):
+    def site_energy(self, environment: Environment) -> Array:
         """V_i, () eV^2."""
         alone = jax.tree.map(lambda a: jnp.asarray(a)[None], environment)
         features, prior = zip(*(_features(term, alone) for term, _ in linear_terms(self.posterior)), strict=True)
@@ -136,7 +142,7 @@ class VariancePotential(Potential):
         left = self.posterior.inflation**2 * sum(prior)[0] - taken + jnp.sum(jnp.square(features @ self.excess))
         return _calibrated(self.posterior, jnp.maximum(left, 0.0))  # rounding alone can make it negative
 
-    def extent(self):
+    def extent(self) -> Any:
         return self.posterior.potential.extent()
 
 

@@ -1,5 +1,7 @@
 """A posterior that also knows what its sparse points cannot see near given structures."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,14 +12,16 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Sum, summands
 from jaxpot.potentials.described import leaves_residual
+from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import factor_of, linear_terms
 
 _MOST = 4000  # environments that points are chosen from, of each term
 _ENOUGH = 1e-4  # of the largest residual variance: no more points are chosen below that
 
 
-def widened(posterior, structures, count=200, seed=0):
+def widened(posterior: Posterior, structures: Sequence[StructureLike], count: int = 200, seed: int = 0) -> Posterior:
     """The posterior with more points, where structures have environments that its sparse points do not span.
 
     A sparse Gaussian process is f(x) = k_M(x) alpha + r(x), r being the residual with the prior covariance
@@ -75,12 +79,12 @@ def widened(posterior, structures, count=200, seed=0):
     )
 
 
-def has_residual(posterior):
+def has_residual(posterior: Posterior) -> bool:
     """Whether a posterior is one of weights that leave a part of their prior, which `widened` can bring in."""
     return any(leaves_residual(term) for term, _ in linear_terms(posterior) or ())
 
 
-def widened_near(posterior, crystal, count=100, seed=0):
+def widened_near(posterior: Posterior, crystal: StructureLike, count: int = 100, seed: int = 0) -> Posterior:
     """`widened` by a crystal strained and disturbed by as much as its properties ask for.
 
     Strains of about 1 %, displacements of 0.02, 0.05 and 0.1 A, twelve of each, in cells of 16 atoms or more.

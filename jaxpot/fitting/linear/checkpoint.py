@@ -11,6 +11,7 @@ import tempfile
 import time
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -88,7 +89,7 @@ class FitCheckpoint:
         FormatError: there is a file that is no checkpoint, or a damaged one.
     """
 
-    def __init__(self, path, fingerprint, say):
+    def __init__(self, path: str | os.PathLike, fingerprint: str, say: Callable[[str], None]) -> None:
         self.path, self.say = os.fspath(path), say
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.frames, self.points, self._groups, self._ours = 0, None, {}, False

@@ -44,7 +44,7 @@ class HessianProduct:
 
     kind = "hessian"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "structure", Structure.of(self.structure))
         for name in ("vector", "product"):
             value = np.asarray(getattr(self, name), float)
@@ -91,7 +91,7 @@ class StrainCurvature:
 
     kind = "strain"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "structure", Structure.of(self.structure))
         if not all(self.structure.pbc):
             raise GeometryError(f"a strain needs a crystal, periodic along all axes; got pbc={self.structure.pbc}")

@@ -145,12 +145,12 @@ class _Columns:
     n_offsets: int
 
     @property
-    def priors(self):
+    def priors(self) -> list:
         """Cholesky factors of the prior precisions of all columns, block by block."""
         return [*self.factors, offset_factor(range(self.n_offsets))] if self.n_offsets else self.factors
 
     @property
-    def widths(self):
+    def widths(self) -> list[int]:
         """Number of columns of each block."""
         return [len(factor) for factor in self.priors]
 

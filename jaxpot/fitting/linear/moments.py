@@ -53,7 +53,7 @@ class Accumulator:
         factors: lower Cholesky factors of the covariances of the terms' sparse points, in the order of the columns.
     """
 
-    def __init__(self, factors):
+    def __init__(self, factors: Sequence[np.ndarray]) -> None:
         self.factors = tuple(np.asfortranarray(f) for f in factors)
         self.width = sum(len(f) for f in self.factors)
         self._sums, self._waiting = {}, {}

@@ -68,7 +68,8 @@ def readouts_from(term: Described, members: int) -> "Readouts":
     Raises:
         DataError: networks that are no MLPs, or another number of them than members.
     """
-    readout, network = term.readout, term.readout.network
+    readout: Any = term.readout
+    network = readout.network
     networks = network.networks if isinstance(network, Averaged) else network
     if not isinstance(networks, MLP):
         raise DataError(f"start: expected networks that are MLPs, got {type(networks).__name__}")
