@@ -378,8 +378,8 @@ def test_what_cannot_be_trained(data, change, said):
 def test_other_wrong_arguments(data, trained):
     with pytest.raises(DataError, match="gap: expected one of neural networks"):
         train(data, "gap")
-    with pytest.raises(DataError, match="has no network of Si"):
-        train(data, TINY, start=jp.potentials.StillingerWeber.silicon())
+    with pytest.raises(DataError, match="expected what was trained, a potential"):
+        train(data, TINY, start=[])
     with pytest.raises(DataError, match="expected a Dataset"):
         train(list(data), TINY)
 
