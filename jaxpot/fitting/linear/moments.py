@@ -34,10 +34,10 @@ class Moments:
     count: jax.Array
     log_sigma: jax.Array  # sum log sigma_i
 
-    def __add__(self, other):
+    def __add__(self, other: "Moments") -> "Moments":
         return jax.tree.map(operator.add, self, other)
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Moments") -> "Moments":
         return jax.tree.map(operator.sub, self, other)
 
     def residual(self, weights: np.ndarray) -> np.ndarray:
