@@ -294,6 +294,13 @@ class Ewald(Potential):
         return 0.5 * COULOMB * self.factor * own * (jnp.sum(near, axis=1) + potential[graph.centers])
 
 
+@pytree
+class Charges(Ewald):
+    """Charges summed to 1e-8: an eighth of the wave vectors, for the supercells of phonons."""
+
+    DECAY = 4.0
+
+
 TOO_MANY_WAVES = {"skip": ("smoothness",)}  # for scans of thousands of distances
 
 

@@ -29,13 +29,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     jax.config.update("jax_enable_x64", True)
 
-from models import Ewald, diamond, fcc, hopping, rocksalt
+from models import Charges, diamond, fcc, hopping, rocksalt
 
 import jaxpot as jp
 from jaxpot import md
 from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner, silence
-from jaxpot.core.pytree import pytree
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import JaxpotError, JaxpotWarning
 from jaxpot.potentials import Buckingham, Morse, StillingerWeber
@@ -56,13 +55,6 @@ REFUSALS = "The refusals, word by word:\n"
 
 
 # Kinds of models -------------------------------------------------------------------------------------------------
-
-
-@pytree
-class Charges(Ewald):
-    """Charges summed to 1e-8: an eighth of the wave vectors, for the supercells of phonons."""
-
-    DECAY = 4.0
 
 
 COPPER = Morse(0.3429, 1.3588, 2.866, 5.5, shift="smooth")  # L. A. Girifalco, V. G. Weizer, Phys. Rev. 114, 687 (1959)

@@ -22,7 +22,7 @@ from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
 from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
 from jaxpot.observables import energy
-from jaxpot.potentials.base import Potential, addends
+from jaxpot.potentials.base import Potential, addends, has_plan
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -179,11 +179,11 @@ def _check(potential, data, targets, test):
     check_potential(potential)
     others = [term for _, term in addends(potential) if not term.local]
     if others:
+        training = "" if has_plan(others[0]) else "train them (jp.train(data, recipe, start=...)), "
         raise DataError(
             f"{others[0]!r} is no sum of energies of atoms in their environments, and its parameters are not fitted "
-            "here: train them (jp.train(data, recipe, start=...), of potentials without a plan), take it as it is, as "
-            "baseline of a GAP or of networks (jp.fit(data, recipe, baseline=...)), or minimise a cost of your own "
-            "(jax.grad of jp.evaluate)"
+            f"here: {training}take it as it is, as baseline of a GAP or of networks (jp.fit(data, recipe, "
+            "baseline=...)), or minimise a cost of your own (jax.grad of jp.evaluate)"
         )
     strange = [t for t in targets if not isinstance(t, Target)]
     if strange:
