@@ -33,7 +33,7 @@ from jaxpot.cli.compiler import compile_sooner
 from jaxpot.io import structure_from_spec
 from jaxpot.report.card import property_card, relaxed_crystal
 from jaxpot.uncertainty.calibration import normal_quantile
-from jaxpot.uncertainty.linear_terms import linear_terms
+from jaxpot.uncertainty.linear_terms import uncertain_terms
 from jaxpot.uncertainty.propagation import shape_response
 from jaxpot.uncertainty.residual import _instances
 from jaxpot.uncertainty.selection import observed_frame
@@ -148,7 +148,7 @@ def products_of_bars(posterior, structure):
     """
     total, width = 0, posterior.factor.shape[0]
     n, (_, padded, listed) = prepare_padded(posterior.potential, structure, None)
-    for term, _ in linear_terms(posterior):
+    for term, _ in uncertain_terms(posterior):
         found = _instances(term, padded, listed)
         points, dimension = term.readout.points.shape
         moved = np.bincount(np.asarray(found.atoms)[np.asarray(found.moves)])

@@ -45,12 +45,12 @@ def interleaved(functions, rounds):
     """Median seconds of each function, called in turn."""
     times = [[] for _ in functions]
     for k in range(rounds + 1):
-        for own, function in zip(times, functions, strict=True):
+        for of_function, function in zip(times, functions, strict=True):
             start = time.perf_counter()
             jax.block_until_ready(function())
             if k:  # the first call compiles
-                own.append(time.perf_counter() - start)
-    return [statistics.median(own) for own in times]
+                of_function.append(time.perf_counter() - start)
+    return [statistics.median(one) for one in times]
 
 
 def waves(rounds):
@@ -67,8 +67,8 @@ def waves(rounds):
         ours, theirs = interleaved((partial(matrices, exact, q), partial(forces, *big)), rounds)
         size = (2 * hops + 1,) * 3
         commensurate = np.stack(np.meshgrid(*[np.arange(s) / s for s in size], indexing="ij"), -1).reshape(-1, 3)[::17]
-        there = jp.second_order(potential, crystal, supercell=size).dynamical_matrix(commensurate)
-        largest = float(np.abs(there - exact.dynamical_matrix(commensurate)).max() / np.abs(there).max())
+        expected = jp.second_order(potential, crystal, supercell=size).dynamical_matrix(commensurate)
+        largest = float(np.abs(expected - exact.dynamical_matrix(commensurate)).max() / np.abs(expected).max())
         row = {
             "hops": hops, "matrices_ms": 1e3 * ours, "forces_ms": 1e3 * theirs,
             "atoms_of_supercell": len(big[1]), "difference": largest,

@@ -134,7 +134,7 @@ class Record:
             )
         return found
 
-    def keep_walk(self, walk: Walk) -> None:
+    def keep_walk(self, walk: Walk | PoolProgress) -> None:
         """Write it, atomically."""
         self._keep(walk, WALK)
 

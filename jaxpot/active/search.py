@@ -13,7 +13,7 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.selection import select_frames
-from jaxpot.uncertainty.widening import has_residual, widened
+from jaxpot.uncertainty.widening import can_be_widened, widened
 
 _CELLS, _PLACES = 200, 100  # tried for each structure, and for each atom
 _FLAT = 0.4  # of the volume of a cell with right angles
@@ -99,7 +99,7 @@ def select_batch(
         D. J. C. MacKay, Neural Computation 4, 590 (1992), equation 9.
     """
     candidates = list(candidates)
-    if has_residual(posterior):
+    if can_be_widened(posterior):
         posterior = widened(posterior, candidates)
     chosen, _ = select_frames(posterior, None, candidates, count, progress)
     return chosen

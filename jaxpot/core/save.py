@@ -213,7 +213,10 @@ def _rebuild(body, blob, path, on_host):
             values[name] = values.pop(former)
     expected = {field.name for field in dataclasses.fields(cls)}
     if set(values) == expected and hasattr(cls, "upgraded"):
-        values = cls.upgraded(values)
+        try:
+            values = cls.upgraded(values)
+        except (DataError, TypeError, ValueError, LookupError, AttributeError) as error:
+            raise FormatError(f"the fields of {body['class']} do not fit each other ({error})", path) from error
     if set(values) != expected:
         raise FormatError(f"{body['class']} has the fields {sorted(expected)}, the file {sorted(values)}", path)
     for key, value in values.items():

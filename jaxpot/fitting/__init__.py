@@ -16,7 +16,8 @@ from jaxpot.fitting.linear.evidence import Evidence, evidence
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit
 from jaxpot.fitting.networks.recipe import NetworkRecipe
-from jaxpot.fitting.networks.train import Trained, train
+from jaxpot.fitting.networks.result import Trained
+from jaxpot.fitting.networks.train import train
 from jaxpot.fitting.recipe_files import recipes
 
 __all__ = [

@@ -10,7 +10,7 @@ from jaxpot.fitting.formulas.result import FormFit
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit
 from jaxpot.fitting.networks.recipe import NetworkRecipe
-from jaxpot.fitting.networks.train import Trained
+from jaxpot.fitting.networks.result import Trained
 from jaxpot.potentials.base import Potential
 
 
@@ -20,7 +20,8 @@ def fit(
 ) -> Fit | Trained | FormFit:
     """Fit a potential to data: a GAP, neural networks, or the parameters of a formula, whatever the recipe is for.
 
-        jp.fit(data, "gap")                                          a Gaussian approximation potential
+        jp.fit(data, "gap")                                          a Gaussian approximation potential, or another
+                                                                     model that is linear in its weights
         jp.fit(data, "behler-parrinello")                            networks, as jp.train does
         jp.fit(data, jp.potentials.Morse(0.6, 1.3, 2.4, cutoff=5.0))  its parameters, as jp.fit_form does
 

@@ -7,6 +7,7 @@ import jax
 
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import Node, put, pytree, static
+from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, parameter_names
 from jaxpot.typing import Array, PyTree
 
@@ -83,10 +84,19 @@ def mask_named(potential: PyTree, names: Sequence[bool | str]) -> tuple[bool, ..
     """Mask of the arrays that have these names: a tuple of bool in the order of `jax.tree.leaves`.
 
     A mask in the place of the names is returned as it is.
+
+    Raises:
+        DataError: a name that no array has, or a mask of another length.
     """
+    known = parameter_names(potential)
     if all(isinstance(one, bool) for one in names):
+        if len(names) != len(known):
+            raise DataError(f"mask: expected one for each of {len(known)} arrays, got {len(names)}")
         return tuple(bool(one) for one in names)
-    return tuple(name in names for name in parameter_names(potential))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise DataError(f"there is no parameter {unknown[0]!r}; {potential!r} has {', '.join(known)}")
+    return tuple(name in names for name in known)
 
 
 def names_masked(potential: PyTree, mask: Sequence[bool]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ neighbour's state in cell R is exp(2 pi i q.R) times that of its copy in the hom
 it exp(2 pi i q.R) u_b - u_a. One linearised pass forward and one linearised pass backward, with the phase in every
 gather and its conjugate in every scatter, give D(q) u: no supercell, no displacement, and for each column the cost of a
 few evaluations of the forces of the primitive cell, whatever the number of hops. Complex tangents are pairs of real
-ones.
+ones. For many wave vectors the derivatives of each hop are made once instead, between cells, and each wave vector costs
+a few products of small matrices (`_of_cells`); both ways give the same numbers.
 
 Results are differentiable by positions, cell (at fixed fractional q) and parameters.
 
@@ -95,24 +96,24 @@ def _of_cells(potential, graph, states, slopes, q, cells, index):
 
     def one(q):
         angle = 2.0 * jnp.pi * product(cells.astype(graph.x.dtype), q.astype(graph.x.dtype))
-
         phases = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
         def times(between, pair):
             """Matrices between cells (R, n, i, n, j) at q, times a complex matrix, a pair of real ones side by side."""
             matrix = product(phases, between.reshape(len(cells), -1)).reshape(-1, pair.shape[0])
             rows = len(matrix) // 2
-            own = product(matrix, pair)  # real and imaginary part of the matrix, times those of the other
-            real, imaginary = own[:rows, : 3 * n] - own[rows:, 3 * n :], own[:rows, 3 * n :] + own[rows:, : 3 * n]
+            parts = product(matrix, pair)  # real and imaginary part of the matrix, times those of the other
+            real = parts[:rows, : 3 * n] - parts[rows:, 3 * n :]
+            imaginary = parts[:rows, 3 * n :] + parts[rows:, : 3 * n]
             return jnp.concatenate([real, imaginary], axis=1)
 
         first = jnp.concatenate([unit, jnp.zeros_like(unit)], axis=2)
         moved, total = first, jnp.zeros((3 * n, 3 * n), phases.dtype) + 0j
         for jacobian, curvature in folded:
             pair = moved.reshape(-1, 6 * n)
-            own = product(pair.T, times(curvature, pair))
-            total = total + (own[: 3 * n, : 3 * n] + own[3 * n :, 3 * n :])
-            total = total + 1j * (own[: 3 * n, 3 * n :] - own[3 * n :, : 3 * n])
+            parts = product(pair.T, times(curvature, pair))
+            total = total + (parts[: 3 * n, : 3 * n] + parts[3 * n :, 3 * n :])
+            total = total + 1j * (parts[: 3 * n, 3 * n :] - parts[3 * n :, : 3 * n])
             if jacobian is not None:
                 moved = jnp.concatenate([first, times(jacobian, pair).reshape(n, -1, 6 * n)], axis=1)
         return total
@@ -144,11 +145,11 @@ def _layer_between_cells(layer, graph, state, slopes, count, index):
         along = slots[:-1, :3] - slots[-1, :3]
         x, y, z = environment.x + along[:, 0], environment.y + along[:, 1], environment.z + along[:, 2]
         environment = environment.replace(x=x, y=y, z=z, distances=jnp.sqrt(x * x + y * y + z * z))
-        own, others = None, None
+        state, others = None, None
         if unravel is not None:
-            own, others = unravel(slots[-1, 3:]), jax.vmap(unravel)(slots[:-1, 3:])
-        first = jax.tree.map(lambda a: a[None], (environment, own, others))
-        return jax.tree.map(lambda a: a[0], layer(*first))
+            state, others = unravel(slots[-1, 3:]), jax.vmap(unravel)(slots[:-1, 3:])
+        one_row = jax.tree.map(lambda a: a[None], (environment, state, others))
+        return jax.tree.map(lambda a: a[0], layer(*one_row))
 
     def second(row):
         environment, slots, seed, mask = row
@@ -173,9 +174,10 @@ def _layer_between_cells(layer, graph, state, slopes, count, index):
     curvature = curvature.at[index, owners[:, :, None], owners[:, None, :]].add(full).swapaxes(2, 3)
     if slopes is None:
         return None, curvature
-    own = jax.lax.map(first, rows).transpose(0, 2, 1, 3)
-    jacobian = jnp.zeros((count, n, n, own.shape[2], 3 + width), own.dtype)
-    return jacobian.at[index[:, -1], graph.centers[:, None], owners].add(own).swapaxes(2, 3), curvature
+    slopes_of_rows = jax.lax.map(first, rows).transpose(0, 2, 1, 3)
+    jacobian = jnp.zeros((count, n, n, slopes_of_rows.shape[2], 3 + width), full.dtype)
+    jacobian = jacobian.at[index[:, -1], graph.centers[:, None], owners].add(slopes_of_rows)
+    return jacobian.swapaxes(2, 3), curvature
 
 
 def _passes(potential, graph):

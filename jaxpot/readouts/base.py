@@ -42,6 +42,11 @@ class Readout(Node):
         """E of weighted vectors (m, d), (m,): () eV."""
         raise NotImplementedError(f"{type(self).__name__} defines no energy")
 
+    @classmethod
+    def untrained(cls, dimension: int, delta: float) -> "Readout":
+        """Readout before a fit, for vectors of a length: weights that are zero."""
+        raise NotImplementedError(f"{cls.__name__} cannot be fitted: it defines no untrained")
+
     def weight_mask(self) -> "Readout | None":
         """Tree like the readout with True for the arrays that E is linear in, False for others; None: in no array."""
         return None
@@ -51,7 +56,7 @@ class Readout(Node):
         return None
 
     def rescaled(self, weights: jax.Array, scale: float) -> jax.Array:
-        """Weights, or columns of changes of weights, of the same energy where delta is multiplied with `scale`."""
+        """Weights, or columns of their changes, of the same energy when delta is multiplied with `scale`."""
         return weights / scale
 
     @property
@@ -64,11 +69,10 @@ class Readout(Node):
         leaves, structure = jax.tree.flatten(self)
         places = [k for k, is_weight in enumerate(jax.tree.leaves(self.weight_mask())) if is_weight]
 
-        def energy(own):
-            changed = dict(zip(places, own, strict=True))
-            return jax.tree.unflatten(structure, [changed.get(k, leaf) for k, leaf in enumerate(leaves)]).energy(
-                vectors, weights
-            )
+        def energy(arrays):
+            changed = dict(zip(places, arrays, strict=True))
+            readout = jax.tree.unflatten(structure, [changed.get(k, leaf) for k, leaf in enumerate(leaves)])
+            return readout.energy(vectors, weights)
 
         return jnp.concatenate([jnp.ravel(slope) for slope in jax.grad(energy)([leaves[k] for k in places])])
 

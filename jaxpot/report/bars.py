@@ -6,7 +6,7 @@ from typing import Any
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.report.entries.record import Property, Study, Uncertain
 from jaxpot.uncertainty.propagation import shape_response
-from jaxpot.uncertainty.widening import has_residual, widened, widened_near
+from jaxpot.uncertainty.widening import can_be_widened, widened, widened_near
 
 
 def card_spreads(
@@ -25,7 +25,7 @@ def card_spreads(
     """
     check_posterior(posterior)
     study.say("error bars: what the sparse points do not see")
-    if has_residual(posterior):
+    if can_be_widened(posterior):
         posterior = widened_near(posterior, study.crystal)
         beyond = [one for prop in properties if prop.structures is not None for one in prop.structures(results)]
         if beyond:

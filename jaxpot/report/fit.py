@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.versions import versions
-from jaxpot.fitting.networks.train import Trained
+from jaxpot.fitting.networks.result import Trained
 from jaxpot.potentials.base import addends
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.readouts.neural import Neural

@@ -74,8 +74,8 @@ def condition(
     for step in range(_STEPS):
         here = posterior.replace(potential=posterior.at(jnp.asarray(scale * z)))
         at_rest = None if structure is None else relax(here.potential, structure, cell=True).structure
-        found = propagate(here, function, at_rest)
-        reached, slopes = flat(found.value), slope_rows(found.slopes)
+        property_here = propagate(here, function, at_rest)
+        reached, slopes = flat(property_here.value), slope_rows(property_here.slopes)
         if reached.shape != target.shape:
             raise DataError(f"value: expected {reached.size} numbers as the function returns, got {target.size}")
         covariance = slopes @ slopes.T + np.diag(sigmas**2)

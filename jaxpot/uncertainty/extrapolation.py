@@ -104,7 +104,7 @@ def _terms(potential):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
     terms = (term for _, term in addends(potential) if term.weight_mask() is not None)
-    return tuple(term for term in terms if isinstance(term, Described))
+    return tuple(term for term in terms if isinstance(term, Described))  # features of sites need the descriptor
 
 
 @jax.jit

@@ -26,7 +26,7 @@ _factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; f
 _inverses = weakref.WeakKeyDictionary()  # readout -> {jitter: inverse of the factor}
 
 
-def linear_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | None:
+def uncertain_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | None:
     """Terms whose weights are all that is uncertain, each with its jitter: pairs, in the order of the parameters.
 
     Returns:
@@ -47,7 +47,7 @@ def linear_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | None:
 
 
 def checked_terms(posterior: Posterior, what: str) -> list[tuple[Any, float | None]]:
-    """`linear_terms` of a posterior.
+    """`uncertain_terms` of a posterior.
 
     Args:
         what: is asked for, for the message: "frames are weighed".
@@ -56,7 +56,7 @@ def checked_terms(posterior: Posterior, what: str) -> list[tuple[Any, float | No
         DataError: no posterior, or one of something that the energy is not linear in.
     """
     check_posterior(posterior)
-    pairs = linear_terms(posterior)
+    pairs = uncertain_terms(posterior)
     if pairs is None:
         raise DataError(
             f"{what} for posteriors of the weights that an energy is linear in (Gaussian processes, linear models, "

@@ -16,7 +16,7 @@ from jaxpot.potentials.base import Potential
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import Array
-from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, linear_terms, of_sites, whitening
+from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, of_sites, uncertain_terms, whitening
 
 _BLOCKS = 5  # columns of a triangular matrix are cut so: 3/5 of its products remain
 
@@ -50,7 +50,7 @@ def site_variance(posterior: Posterior, inverses: tuple, structure: Structure, n
 
     def parts(environments):
         rows, residual = [], jnp.zeros(len(environments.number))
-        for (term, _), inverse in zip(linear_terms(posterior), inverses, strict=True):
+        for (term, _), inverse in zip(uncertain_terms(posterior), inverses, strict=True):
             features, prior = _features(term, environments)
             rows.append(features)
             if inverse is not None:
@@ -122,7 +122,7 @@ class VariancePotential(Potential):
         if is_traced(posterior):  # eigenvectors have no derivatives where eigenvalues are equal
             blocks = [
                 jnp.zeros((term.n_features, 0)) if inverse is None else inverse.T
-                for (term, _), inverse in zip(linear_terms(posterior), inverses, strict=True)
+                for (term, _), inverse in zip(uncertain_terms(posterior), inverses, strict=True)
             ]
             root, excess = posterior.inflation * jax.scipy.linalg.block_diag(*blocks), posterior.factor
         else:
@@ -136,7 +136,7 @@ class VariancePotential(Potential):
     def site_energy(self, environment: Environment) -> Array:
         """V_i, () eV^2."""
         alone = jax.tree.map(lambda a: jnp.asarray(a)[None], environment)
-        features, prior = zip(*(_features(term, alone) for term, _ in linear_terms(self.posterior)), strict=True)
+        features, prior = zip(*(_features(term, alone) for term, _ in uncertain_terms(self.posterior)), strict=True)
         features = jnp.concatenate(features, axis=1)[0]
         taken = sum(jnp.sum(jnp.square(features[: len(columns)] @ columns)) for columns in self.root)
         left = self.posterior.inflation**2 * sum(prior)[0] - taken + jnp.sum(jnp.square(features @ self.excess))
@@ -150,7 +150,7 @@ def _root(posterior, inverses):
     """P and Q of `VariancePotential`: with K = L L^T and lambda^2 - L^T C C^T L = U D U^T, L^-T U has in its columns
     directions along which the prior takes lambda^2 and the data leave all but D.
     """
-    pairs = linear_terms(posterior)
+    pairs = uncertain_terms(posterior)
     with jax.ensure_compile_time_eval():
         factors = [np.asarray(whitening(term, jitter)) for term, jitter in pairs]
         inverses = [None if inverse is None else np.asarray(inverse) for inverse in inverses]

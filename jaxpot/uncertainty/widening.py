@@ -15,7 +15,7 @@ from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
-from jaxpot.uncertainty.linear_terms import factor_of, linear_terms
+from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
 
 _MOST = 4000  # environments that points are chosen from, of each term
 _ENOUGH = 1e-4  # of the largest residual variance: no more points are chosen below that
@@ -46,8 +46,8 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
         L. Csato, M. Opper, Neural Comput. 14, 641 (2002), section 3; J. Quinonero-Candela, C. E. Rasmussen,
         J. Mach. Learn. Res. 6, 1939 (2005), section 5.
     """
-    pairs = linear_terms(posterior)
-    if not has_residual(posterior):
+    pairs = uncertain_terms(posterior)
+    if not can_be_widened(posterior):
         raise DataError("only the weights of Gaussian processes leave a residual; this posterior has other parameters")
     structures = [Structure.of(s) for s in structures]
     potential = posterior.potential
@@ -79,9 +79,9 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
     )
 
 
-def has_residual(posterior: Posterior) -> bool:
+def can_be_widened(posterior: Posterior) -> bool:
     """Whether a posterior is one of weights that leave a part of their prior, which `widened` can bring in."""
-    return any(leaves_residual(term) for term, _ in linear_terms(posterior) or ())
+    return any(leaves_residual(term) for term, _ in uncertain_terms(posterior) or ())
 
 
 def widened_near(posterior: Posterior, crystal: StructureLike, count: int = 100, seed: int = 0) -> Posterior:

@@ -15,7 +15,7 @@ from jaxpot.core.pytree import REGISTRY, class_name, class_named, pytree
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.networks import train as training
+from jaxpot.fitting.networks import from_descriptors as descriptors
 from jaxpot.md import checkpoint as checkpoints
 from jaxpot.units import fs
 
@@ -102,7 +102,7 @@ def test_a_training_goes_on_from_a_checkpoint_of_an_earlier_version(tmp_path, mo
     with pytest.raises(DataError, match="something else .* or version"):
         jp.train(data, recipe, seed=1, checkpoint=path)
     kept = load_tree(path, on_host=True)
-    monkeypatch.setattr(training, "_identity", lambda *_: kept.run)  # whatever versions of JAX and NumPy it began with
+    monkeypatch.setattr(descriptors, "identity", lambda *_: kept.run)  # whatever versions of JAX and NumPy it began with
     resumed = jp.train(data, recipe, predictions=False, checkpoint=path, progress=said.append)
     assert "going on from epoch 2" in said and len(resumed.history) == 2
     for one, other in zip(kept.history, resumed.history, strict=True):

@@ -56,7 +56,7 @@ def test_a_potential_is_a_formula_whose_parameters_are_fitted():
 
 
 @pytest.mark.parametrize(("recipe", "option", "message"), [
-    (GAP, "frozen", "a fit of Gaussian approximation potentials has no option frozen; it takes baseline, curvatures"),
+    (GAP, "frozen", "a fit of Gaussian approximation potentials and other linear models has no option frozen; it takes baseline, curvatures"),
     (NETWORKS, "jitter", "a fit of neural networks has no option jitter; it takes start, frozen"),
     (jp.potentials.Morse(0.5, 1.4, 2.5, 5.0), "baseline", "a fit of formulas has no option baseline; it takes free"),
 ])

@@ -13,7 +13,7 @@ from jaxpot.potentials import StillingerWeber
 from jaxpot.report.card import relaxed_crystal
 from jaxpot.uncertainty import residual
 from jaxpot.uncertainty.calibration import HeldOut, calibration_of
-from jaxpot.uncertainty.linear_terms import factor_of, linear_terms
+from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
 from jaxpot.uncertainty.propagation import shape_response
 from jaxpot.uncertainty.selection import observed_frame
 
@@ -94,7 +94,7 @@ def test_the_mean_is_the_fit(found, posterior):
 
 def test_the_covariance_is_that_of_a_gaussian_process(train, posterior):
     # A second route, in the space of the data: Q** - Q*f (Qff + Sigma)^-1 Qf* with Q = A K^-1 A^T, and no weights.
-    terms = [term for term, _ in linear_terms(posterior)]
+    terms = [term for term, _ in uncertain_terms(posterior)]
     potential, rows, sigmas = jp.potentials.Sum.of(*terms), [], []
     for frame in train:
         n, (_, structure, neighbors) = prepare_padded(potential, frame.structure, None)
@@ -159,7 +159,7 @@ def test_residuals_of_forces_and_stresses_are_those_of_energy_differences(poster
 
     def of_difference(plus, minus, step):
         total = 0.0
-        for term, jitter in linear_terms(posterior):
+        for term, jitter in uncertain_terms(posterior):
             first, second = energy_of(term, plus), energy_of(term, minus)
             x, w = np.concatenate([first[0], second[0]]), np.concatenate([first[1], -second[1]])
             prior = float(term.readout.delta) ** 2 * w @ np.asarray(term.readout.kernel.matrix(x, x)) @ w

@@ -89,7 +89,7 @@ class FitCheckpoint:
         FormatError: there is a file that is no checkpoint, or a damaged one.
     """
 
-    def __init__(self, path: str | os.PathLike, fingerprint: str, say: Callable[[str], None]) -> None:
+    def __init__(self, path: str | os.PathLike, fingerprint: dict[str, Any], say: Callable[[str], None]) -> None:
         self.path, self.say = os.fspath(path), say
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.frames, self.points, self._groups, self._ours = 0, None, {}, False

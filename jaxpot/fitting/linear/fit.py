@@ -92,7 +92,7 @@ def fit_linear(
     potential = unfitted_potential(terms, dataset, prepared, seed, say)
     if kept is not None:
         with_points = zip(terms, linear_terms(potential), strict=True)
-        kept.keep_points([np.asarray(made.readout.points) for term, made in with_points if term.has_points])
+        kept.keep_points([np.asarray(unfitted.readout.points) for term, unfitted in with_points if term.has_points])
     clock.step("sparse points")
 
     folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []

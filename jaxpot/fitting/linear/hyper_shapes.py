@@ -64,7 +64,9 @@ def shapes(term: Described) -> dict[str, int]:
     sizes = {}
     if isinstance(term.descriptor, SOAP):
         sizes["atom_sigma"] = 1
-    kernel = getattr(term.readout, "kernel", None)
+    if not term.readout.has_residual:
+        return sizes
+    kernel = term.readout.kernel
     if isinstance(kernel, DotProduct):
         sizes["zeta"] = 1
     if isinstance(kernel, SquaredExponential):
@@ -99,7 +101,7 @@ def reshaped(term: Described, logs: dict[str, jax.Array], widening: jax.Array) -
     if "atom_sigma" in logs:
         change = descriptor.atom_sigma * jnp.expm1(logs["atom_sigma"][0])
         descriptor = WidenedSOAP.of(descriptor, change)
-        if hasattr(readout, "points"):
+        if readout.has_residual:
             readout = readout.replace(points=readout.points + change * widening)
     if "zeta" in logs:
         readout = readout.replace(kernel=AnyPower(readout.kernel.zeta * jnp.exp(logs["zeta"][0])))

@@ -57,7 +57,7 @@ class Recipe:
     name: str = ""
     bond: float | None = None
 
-    family: ClassVar[str] = "Gaussian approximation potentials"
+    family: ClassVar[str] = "Gaussian approximation potentials and other linear models"
     table: ClassVar[str] = "term"
 
     @classmethod

@@ -148,6 +148,11 @@ def mean_of(potential: Sum, members: Sequence["Readouts"]) -> Potential:
     return Sum.of(*terms)
 
 
+def spread_of_mean(count: int) -> np.ndarray:
+    """Factor (M, M) of the covariance of the M shares of a mean, see `posterior_of`."""
+    return (np.eye(count) - 1.0 / count) / np.sqrt(count - 1.0)
+
+
 def posterior_of(potential: Potential, sigmas: dict[str, float]) -> Posterior:
     """Spread of the networks of `mean_of`, as a distribution of the weights that they are averaged with.
 
@@ -162,8 +167,7 @@ def posterior_of(potential: Potential, sigmas: dict[str, float]) -> Posterior:
     terms = [term for term in summands(potential) if isinstance(term, Described)]
     terms = [t for t in terms if isinstance(t.readout, Neural) and isinstance(t.readout.network, Averaged)]
     count = terms[0].n_features
-    factor = (np.eye(count) - 1.0 / count) / np.sqrt(count - 1.0)
     return Posterior(
-        potential, np.tile(factor, (len(terms), 1)), sigmas, mask=weight_mask(potential, terms),
+        potential, np.tile(spread_of_mean(count), (len(terms), 1)), sigmas, mask=weight_mask(potential, terms),
         jitters=(None,) * len(terms),
     )

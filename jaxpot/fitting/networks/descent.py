@@ -1,7 +1,9 @@
 """Gradient descent: epochs, validation, checkpoints; on one device or several, whatever the models are."""
 
+import hashlib
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +17,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxpot.core.devices import AXIS, sharing
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
+from jaxpot.core.versions import versions
+from jaxpot.data.dataset import Dataset
 from jaxpot.errors import ConvergenceError, DataError
 
 _EVERY = 60.0  # s between two checkpoints
@@ -144,6 +148,26 @@ class Descent:
         self.epoch, self.record = int(kept.numbers[0]), (float(kept.numbers[1]), int(kept.numbers[2]))
         self.history = [(int(row[0]), *map(float, row[1:])) for row in kept.history]
         self.say(f"going on from epoch {self.epoch}")
+
+
+def identity(
+    dataset: Dataset, recipe: Any, baseline: Any, models: Any, seed: int, frozen: Sequence[int] = (),
+    curvatures: Sequence[Any] = (),
+) -> str:
+    """Digest of all that a descent follows from: a checkpoint of the same one goes on, any other is refused."""
+    digest = hashlib.sha256()
+    # What is no array (cutoffs, numbers of hops), without the addresses of functions, which change with the process.
+    forms = [re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(tree))) for tree in (baseline, models)]
+    digest.update(repr((recipe, seed, tuple(frozen), sharing(), sorted(versions().items()), forms)).encode())
+    trees = [baseline, models, [(c.structure, c.vector, c.product, c.sigma) for c in curvatures]]
+    for frame in dataset:
+        trees.append([frame.structure, frame.energy, frame.forces, frame.stress, frame.sigma_energy,
+                      frame.sigma_forces, frame.sigma_stress])
+    for leaf in jax.tree.leaves(trees):
+        array = np.asarray(leaf)
+        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    digest.update(repr(sorted(dataset.e0.items())).encode())
+    return digest.hexdigest()
 
 
 def discard(checkpoint: str | os.PathLike | None) -> None:

@@ -4,7 +4,9 @@ States of atoms that hand messages to one another change with every step of a tr
 potential, energies, forces and stresses, for all frames of a batch at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +14,20 @@ import numpy as np
 
 from jaxpot.core.devices import sharing
 from jaxpot.core.neighbors import find_neighbors
-from jaxpot.core.pytree import pytree
 from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError
+from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.networks.batching import labelled
-from jaxpot.fitting.networks.descent import Loss
+from jaxpot.fitting.networks.committees import spread_of_mean
+from jaxpot.fitting.networks.descent import Descent, Loss, identity
+from jaxpot.fitting.networks.division import Division, by_device
 from jaxpot.fitting.networks.precomputed import Batch
+from jaxpot.fitting.networks.recipe import NetworkRecipe
+from jaxpot.fitting.networks.result import Training
 from jaxpot.observables import evaluate
-from jaxpot.potentials.base import Potential, Sum, addends, summands
+from jaxpot.potentials.base import Potential, Sum, addends, has_plan, summands
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.posterior import Posterior
@@ -29,7 +35,6 @@ from jaxpot.potentials.posterior import Posterior
 _SKIN = 0.05  # A: lists hold although positions are rounded
 
 
-@pytree
 class EvaluatedLoss(Loss):
     """Loss of whole potentials, which are evaluated for padded frames."""
 
@@ -39,6 +44,36 @@ class EvaluatedLoss(Loss):
         values = jax.vmap(evaluate, in_axes=(None, 0, 0))(potential, structures, lists)
         stresses = values.stress if all(structures.pbc) else jnp.zeros_like(batch.stresses)
         return values.energy * batch.per_atom, values.forces.reshape(-1, 3), stresses
+
+
+def potential_training(
+    dataset: Dataset, targets: tuple[list, list, list], division: Division, sigmas: dict[str, float], *,
+    members: Sequence[Potential], recipe: NetworkRecipe, baseline: Potential | None, seed: int, checkpoint: Any,
+    say: Callable[[str], None], clock: Clock,
+) -> Training:
+    """`Training` of all parameters of some potentials of one form.
+
+    Args:
+        members: from `checked_start`.
+        others: as for `from_descriptors.network_training`.
+    """
+    dtype = np.float64 if members[0].double_only else np.float32
+    make = partial(
+        frame_batches, dataset=dataset, targets=targets, sigmas=recipe.sigmas, cutoff=members[0].cutoff, dtype=dtype
+    )
+    divided = [by_device(make, part, 1) for part in (division.batches, division.validation_batches)]
+    clock.step("batches")
+    stacked = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a, dtype) for a in arrays]), *members)
+    run = "" if checkpoint is None else identity(dataset, recipe, baseline, list(members), seed)
+    moving = (jax.tree.map(lambda _: 1.0, members[0]),)
+    descent = Descent(
+        recipe, (stacked,), EvaluatedLoss(), moving, division.batches, [*divided, []], seed, say, checkpoint, run
+    )
+    count = len(members)
+    return Training(
+        descent, lambda weights: assembled(weights[0], count, dataset, baseline),
+        lambda potential: None if count == 1 else spread_of_members(potential, count, sigmas),
+    )
 
 
 def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, count: int) -> list[Potential]:
@@ -59,10 +94,10 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
         )
     if members[0].species is not None and not set(dataset.species) <= set(members[0].species):
         raise DataError(f"start: {members[0]!r} does not know all elements of the data, {tuple(dataset.species)}")
-    if any(term.plan(dataset[0].structure) is not None for _, term in addends(members[0])):
+    if any(has_plan(term) for _, term in addends(members[0])):
         raise DataError(
-            f"start: {members[0]!r} prepares a plan for each structure, which batches do not have: fit it as a formula "
-            "(jp.fit_form), or give that part as the baseline"
+            f"start: {members[0]!r} prepares a plan for each structure, which batches do not have: give that part as "
+            "the baseline, or minimise a cost of your own (jax.grad of jp.evaluate)"
         )
     if sharing() > 1:
         raise DataError("start: potentials that are evaluated in each step are trained on one device: unset the mesh")
@@ -104,6 +139,7 @@ def _rounded(tree, dtype):
 
 
 def _without_weights(batch):
+    # Not zeros everywhere, as other batches that are spare: atoms at one point have no energy.
     names = ("energy_weights", "force_weights", "stress_weights")
     return batch.replace(**{name: np.zeros_like(getattr(batch, name)) for name in names})
 
@@ -117,9 +153,9 @@ def assembled(
     rest: list[Potential] = [Constants(dataset.e0, isolated=tells_of_atoms(dataset.e0_origin))]
     rest += [] if baseline is None else [baseline]
     whole = Sum.of(members[0], *rest)
-    leaves, own = jax.tree.leaves(whole), jax.tree.leaves(stacked)
-    mask = tuple(k < len(own) for k in range(len(leaves)))
-    committee = Committee(jax.tree.unflatten(jax.tree.structure(whole), own + leaves[len(own) :]), mask)
+    leaves, trained = jax.tree.leaves(whole), jax.tree.leaves(stacked)  # those of the member come first
+    mask = tuple(k < len(trained) for k in range(len(leaves)))
+    committee = Committee(jax.tree.unflatten(jax.tree.structure(whole), trained + leaves[len(trained) :]), mask)
     mean = whole if count == 1 else Sum.of(*((1.0 / count) * member for member in members), *rest)
     return committee, mean
 
@@ -136,5 +172,4 @@ def spread_of_members(potential: Potential, count: int, sigmas: dict[str, float]
         mask += [False] * len(jax.tree.leaves(term))
         if k < count:
             mask[-1] = True  # the factor is the last array of a potential times a number
-    factor = (np.eye(count) - 1.0 / count) / np.sqrt(count - 1.0)
-    return Posterior(potential, jnp.asarray(factor), sigmas, mask=tuple(mask), jitters=(None,) * count)
+    return Posterior(potential, jnp.asarray(spread_of_mean(count)), sigmas, mask=tuple(mask), jitters=(None,) * count)
