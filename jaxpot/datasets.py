@@ -30,14 +30,14 @@ _VOIGT = {"yz": (1, 2), "xz": (0, 2), "xy": (0, 1)}
 
 @dataclass(frozen=True)
 class _File:
-    """What a file must be: its sha256, or the name that git gives its contents, sha1 of "blob <size>", 0, contents."""
+    """Identity of a file: its sha256, or the name that git gives its contents, sha1 of "blob <size>", 0, contents."""
 
     most: int  # bytes
     sha256: str = ""
     blob: str = ""
 
     def mismatch(self, data):
-        """What is different, or None."""
+        """Describe the difference, or None."""
         if self.sha256:
             kind, expected, found = "sha256", self.sha256, hashlib.sha256(data).hexdigest()
         else:

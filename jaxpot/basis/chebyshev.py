@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.fusion import kept
+from jaxpot.core.fusion import materialised
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
 
@@ -64,7 +64,7 @@ def products(r: Array, end: float, length: int, factor: Array) -> Array:
     low = _recurrence(t, t, _STEP + 1)
     high = _recurrence(t, low.pop(), length // _STEP)
     # XLA would compute both recurrences anew for every product.
-    low, high = (kept(jnp.stack(terms, axis=-1)) for terms in ([factor * term for term in low], high))
+    low, high = (materialised(jnp.stack(terms, axis=-1)) for terms in ([factor * term for term in low], high))
     return (high[..., :, None] * low[..., None, :]).reshape(*r.shape, length)
 
 

@@ -82,7 +82,7 @@ class CubicSpline(Node):
         return linalg.solve(jnp.diag(diagonal) + jnp.diag(upper, 1) + jnp.diag(lower, -1), right)
 
 
-def evaluate(splines: tuple[CubicSpline, ...], which: Array, x: Array) -> Array:
+def cubic_values(splines: tuple[CubicSpline, ...], which: Array, x: Array) -> Array:
     """Values at x of the spline `which` of several.
 
     Args:

@@ -8,7 +8,7 @@ from jaxpot.typing import Array
 
 
 def inside(r: Array, cutoff: float | Array) -> tuple[Array, Array]:
-    """Which distances count, and distances at which any formula may be evaluated.
+    """Mask of the distances that count, and distances at which any formula may be evaluated.
 
     Neighbours outside contribute nothing, but a formula is evaluated for all of them, and derivatives of
     `where(mask, f(r), 0)` are NaN if f is singular in the branch that is not taken. So r is replaced first:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.fusion import kept
+from jaxpot.core.fusion import materialised
 from jaxpot.typing import Array
 
 # Continuous derivatives at the cutoff, and whether the function has an inner radius.
@@ -64,7 +64,7 @@ def fade_and_slope(name: str, square: Array, cutoff: float, inner: float = 0.0) 
     """f and its derivative by r^2."""
     if name == "cosine" and inner == 0.0:
         u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
-        half = kept(_half(u))
+        half = materialised(_half(u))
         return half * half, half * _horner(_half_slope(), u) * (2.0 / cutoff**2)
     return jax.jvp(lambda s: fade(name, s, cutoff, inner), (square,), (jnp.ones_like(square),))
 

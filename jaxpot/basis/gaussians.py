@@ -46,7 +46,7 @@ class GaussianBasis:
         return list((np.exp(-self._a * (r[:, None] - self._centers) ** 2) * bessel) @ self._mix)
 
     def directions(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """What neighbours reach of the n_max dimensions: for each l rotations (n_max, n_max) and sizes (n_max,).
+        """Principal directions of the n_max dimensions: for each l rotations (n_max, n_max) and sizes (n_max,).
 
         Columns are directions, the largest first. Sizes are root mean squares over the distances of neighbours and, for
         l = 0, of the Gaussian at the origin, relative to those of all l together. The outer Gaussians lie beyond the

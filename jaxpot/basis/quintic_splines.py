@@ -81,7 +81,7 @@ class QuinticSpline(Node):
         return jnp.einsum("pij,pj->pi", jnp.asarray(layout.matrices, c.dtype), windows, precision="highest")
 
 
-def evaluate(splines: tuple[QuinticSpline, ...], which: Array, x: Array) -> Array:
+def quintic_values(splines: tuple[QuinticSpline, ...], which: Array, x: Array) -> Array:
     """Values at x of the spline `which` of several.
 
     Args:
@@ -140,7 +140,7 @@ def centres(breaks: tuple[int, ...]) -> np.ndarray:
 
 
 class _Layout:
-    """What follows from the breaks: pieces, and how their polynomials follow from coefficients (NumPy).
+    """Consequences of the breaks: pieces, and the map from coefficients to their polynomials (NumPy).
 
     left, width: (pieces,) in steps. piece_of: the piece of each step. matrices: (pieces, 6, 6), powers of the place
     from coefficients.

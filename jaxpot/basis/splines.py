@@ -61,7 +61,7 @@ def locate(x: Array, step: float, n: int, largest: float | None = None) -> tuple
     return m, (p if largest is not None and largest <= (n - 1) * step else jnp.minimum(p, 1.0))
 
 
-def evaluate(columns: tuple[Array, ...], index: Array, p: Array) -> Array:
+def interpolated(columns: tuple[Array, ...], index: Array, p: Array) -> Array:
     """The cubics at the places p of the intervals `index`.
 
     Args:

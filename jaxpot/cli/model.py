@@ -44,7 +44,7 @@ def model_argument(parser: CommandParser) -> None:
 
 
 def _flags():
-    """Those options of the readers of files that the command line has."""
+    """Select the options of the readers of files that the command line has."""
     return [option for option in catalog.reader_options() if option.metavar is not None]
 
 

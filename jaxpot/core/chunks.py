@@ -16,7 +16,7 @@ CHUNKS_PER_BLOCK = 8
 
 
 def chunk_shape(rows: int, capacity: int, elements: int = CHUNK_ELEMENTS) -> tuple[int, int]:
-    """How rows are cut into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
+    """Cut rows into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
     chunks = max(1, -(-rows * max(capacity, 1) // elements))
     return chunks, max(1, -(-rows // chunks))
 
@@ -24,7 +24,7 @@ def chunk_shape(rows: int, capacity: int, elements: int = CHUNK_ELEMENTS) -> tup
 def block_shape(
     rows: int, capacity: int, elements: int = CHUNK_ELEMENTS, max_blocks: int | None = None
 ) -> tuple[int, int, int]:
-    """How rows are cut into blocks of chunks: (blocks, chunks per block, rows per chunk)."""
+    """Cut rows into blocks of chunks: (blocks, chunks per block, rows per chunk)."""
     chunks, _ = chunk_shape(rows, capacity, elements)
     blocks = max(1, -(-chunks // CHUNKS_PER_BLOCK))
     if max_blocks is not None:

@@ -22,7 +22,7 @@ AXIS = "atoms"
 
 
 def sharing() -> int:
-    """How many devices share the atoms: the length of the axis "atoms" of the mesh that is set, else 1."""
+    """Number of devices that share the atoms: the length of the axis "atoms" of the mesh that is set, else 1."""
     mesh = jax.sharding.get_abstract_mesh()
     types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
     return mesh.shape[AXIS] if types.get(AXIS, AxisType.Manual) != AxisType.Manual else 1

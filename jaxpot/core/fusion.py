@@ -1,4 +1,4 @@
-"""What XLA fuses, where it would cost more than it saves."""
+"""Barriers to XLA's fusion, where it would cost more than it saves."""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +6,10 @@ import jax.numpy as jnp
 from jaxpot.typing import Array
 
 
-def kept(x: Array, like: Array | None = None) -> Array:
-    """x, to be computed once and stored.
+def materialised(x: Array, like: Array | None = None) -> Array:
+    """Return `x` unchanged, but make XLA compute it once and store it, instead of again in every loop that reads it.
 
-    XLA computes sums and products anew in each loop that reads them, but never divisions: so x is divided by what is
-    always 1, which the compiler cannot know: NaN where `like`, x by default, is NaN. `like` is best an array that the
-    loop reads anyway.
+    XLA never recomputes divisions, so x is divided by a one that it cannot prove to be one: NaN where `like`, x by
+    default, is NaN. `like` is best an array that the loop reads anyway.
     """
     return x / jnp.where(jnp.isnan(jax.lax.stop_gradient(x if like is None else like)), jnp.nan, jnp.ones_like(x))

@@ -18,7 +18,7 @@ _APART = 0.01  # A; and are this far from one another, so that no two neighbours
 
 @pytree
 class Environment(Node):
-    """What a local potential sees: one atom and its K neighbours, those within a shorter cutoff of the list first.
+    """One atom and its K neighbours, those within a shorter cutoff of the list first: the input of a local potential.
 
     Empty places hold distinct points just beyond the list's radius, so a formula needs no mask, only
     its own cutoff (`basis.cutoffs.inside`).
@@ -40,7 +40,7 @@ class Environment(Node):
         return self.replace(**{name: getattr(self, name)[..., :places] for name in arrays})
 
     def within(self, cutoff: float) -> Self:
-        """This environment cut to its first places: every neighbour within `cutoff`, possibly a few more."""
+        """Cut to the first places: every neighbour within `cutoff`, possibly a few more."""
         return self.first(min((places for inner, places in self.inner if inner >= cutoff), default=self.x.shape[-1]))
 
     @property

@@ -65,7 +65,7 @@ class Neighbors(Node):
 
     @property
     def capacity(self) -> int:
-        """How many neighbours a row can hold."""
+        """Number of neighbours that a row can hold."""
         return self.others.shape[1]
 
     @property
@@ -82,7 +82,7 @@ class Neighbors(Node):
         return self.replace(plans=self.plans[k : k + 1]) if self.plans and k is not None else self.replace(plans=())
 
     def places(self, cutoff: float) -> int:
-        """How many places of each row hold all neighbours within a cutoff."""
+        """Number of places of each row that hold all neighbours within a cutoff."""
         return min((places for inner, places in self.inner if inner >= cutoff), default=self.capacity)
 
     def first(self, places: int) -> Self:
@@ -353,7 +353,7 @@ def _refuse_coincident(atoms, numbers, centers, others, shifts, distances):
 
 
 def _places(column, distances, radius, capacity):
-    """How many first places hold every pair within a radius."""
+    """Number of first places that hold every pair within a radius."""
     most = int(column[distances <= radius + _MARGIN].max(initial=-1)) + 1
     return min(round_capacity(most), capacity)
 

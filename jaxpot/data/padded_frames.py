@@ -45,7 +45,7 @@ class Prepared(Sequence):
         return cls(tuple(structures), cutoff, inner, tuple(prepare_frames(structures, cutoff, inner)))
 
     def serving(self, potential: Potential) -> "Prepared":
-        """These structures with the lists of a potential: `self` where it asks for the same ones."""
+        """Same structures with the lists of a potential: `self` where it asks for the same ones."""
         if (potential.cutoff, inner_cutoffs(potential)) == (self.cutoff, self.inner):
             return self
         return Prepared.for_potential(self.structures, potential)

@@ -79,5 +79,5 @@ def elements_tuple(elements: Any, count: int, expected: str) -> tuple[int | None
 
 
 def is_one_of(numbers: Array, element: int | None) -> Array:
-    """Where atomic numbers are this element; everywhere for None."""
+    """Mask of the atomic numbers that are this element; all of them for None."""
     return numbers > 0 if element is None else numbers == element

@@ -9,7 +9,7 @@ What decides the speed on CPUs, as measured (benchmarks/neural.py):
     would be loops that are not vectorised.
     The derivative by matrices is written by hand: there the sum over a and b is a sum of products in registers, where
     automatic differentiation would store each of them.
-    What several loops read is computed once (`kept`).
+    What several loops read is computed once (`materialised`).
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.fades import fade_and_slope
-from jaxpot.core.fusion import kept
+from jaxpot.core.fusion import materialised
 from jaxpot.typing import Array
 
 _MOST = 1000  # exponentials that are whole powers of others up to this one are made so
@@ -29,7 +29,7 @@ _LEAST = 1e-12  # A^2: rounding makes squares of distances negative between the 
 
 
 class PairSums(NamedTuple):
-    """Which sums: static.
+    """Indices of the sums: static.
 
     narrow: whether r_jk counts, in q and by its cutoff function.
     alike: whether both neighbours are of one kind, so that `first` and `second` are the same.
@@ -62,14 +62,14 @@ def pair_sums(what: PairSums, units: Array, r: Array, first: Array, second: Arra
     length, count = _blocks(len(r))
     empty = np.zeros((len(rows), length * count - len(r)), r.dtype)
     empty[3] = 1.0  # r
-    rows = jnp.concatenate([kept(rows), empty], axis=1)
+    rows = jnp.concatenate([materialised(rows), empty], axis=1)
     one = jnp.moveaxis(rows.reshape(len(rows), count, length), 1, 0)
     other = jnp.concatenate([jnp.roll(one, -k, axis=0) for k in range((count + 1) // 2)], axis=-1)
     return _sums(what, *_pairs(what, one, other))
 
 
 def _blocks(neighbors):
-    """How many neighbours make a block, and the number of blocks, an odd one, with which there are fewest pairs."""
+    """Neighbours in a block, and the number of blocks, an odd one, with which there are fewest pairs."""
     found = []
     for length in _BLOCKS:
         count = -(-neighbors // length)
@@ -127,7 +127,7 @@ def _with_factors(what, cosine, square, spread, weight):
     if what.narrow:
         square = jnp.maximum(square, _LEAST)
         fading, slope = fade_and_slope(what.fade[0], square, *what.fade[1:])
-        weight, slope = kept(weight * fading), kept(weight * slope)
+        weight, slope = materialised(weight * fading), materialised(weight * slope)
     bases = tuple(jnp.exp(-eta * _q(what, square, spread, shift)) for eta, shift in _plan(what.radial)[0])
     bases = jax.lax.optimization_barrier(bases)  # or powers of exponentials become exponentials again
     # Each block as one row: loops over the few neighbours of a block would be unrolled, but not vectorised.
@@ -167,8 +167,8 @@ def _change(what, cosine, bases, weight, d_cosine, d_weight, d_spread):
     for (eta, shift), exponential in zip(what.radial, _exponentials(what, bases), strict=True):
         if shift not in together:
             spread = weight * d_spread[shift]
-            change = kept(d_weight - eta * spread, cosine)
-            together[shift] = eta, change, spread if shift == 0.0 else kept(spread, cosine)
+            change = materialised(d_weight - eta * spread, cosine)
+            together[shift] = eta, change, spread if shift == 0.0 else materialised(spread, cosine)
         first, change, spread = together[shift]
         along_value = exponential * (change if eta == first else change - (eta - first) * spread)
         along_slope = exponential * weight * d_cosine

@@ -120,7 +120,7 @@ class SOAP(Switched):
         return vector[None], weight[None]
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
-        """As of any `Descriptor`, in a few operations a component.
+        """Jacobian of any `Descriptor`, here in a few operations a component.
 
         With D (B, 2 l + 1) the density of one l, to which a neighbour adds g h^T, the products of channels change by
         dP = dg (D h)^T + g (D dh)^T + the transposed.
@@ -193,7 +193,7 @@ class SOAP(Switched):
         return self._products(*self._density(environment, *self._parts(environment)))
 
     def _parts(self, environment):
-        """What each neighbour adds to the density, for each l: radial parts (K, A or B) and harmonics (K, 2 l + 1)."""
+        """Density of each neighbour, for each l: radial parts (K, A or B) and harmonics (K, 2 l + 1)."""
         return self._radial(environment.distances, environment), real_harmonics(self.l_max, *_unit(environment))
 
     def _radial(self, distances, environment):
@@ -353,7 +353,7 @@ def width_slopes(soap: SOAP, space: _Space) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns(sizes, n_species, tolerance):
-    """How many products with channels before it each channel has: those larger than the tolerance."""
+    """Number of products of each channel with channels before it: those larger than the tolerance."""
     columns = []
     for k, size in enumerate(sizes):
         partners = int(((size * sizes) ** 2 > tolerance).sum()) * n_species

@@ -18,7 +18,7 @@ class Switched(Descriptor):
 
     @property
     def kinks(self) -> tuple[float, ...] | None:
-        """Where the second derivative of f jumps: its two ends."""
+        """Distances at which the second derivative of f jumps: its two ends."""
         return (self.cutoff - self.cutoff_transition_width, self.cutoff)
 
     def check_lengths(self) -> None:

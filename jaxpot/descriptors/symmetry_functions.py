@@ -192,7 +192,7 @@ class SymmetryFunctions(Descriptor):
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
-        """As of any `Descriptor`, by one reverse pass for each function: there are fewer of these than neighbours."""
+        """Jacobian of any `Descriptor`, here by one reverse pass for each function: they are fewer than neighbours."""
 
         def vector(x, y, z):
             distances = jnp.sqrt(x * x + y * y + z * z)
@@ -234,7 +234,7 @@ def _angular(environment, weight, what, cutoff, elements, weighted):
 
 
 class _Plan(NamedTuple):
-    """What is computed together, and where in it the functions are."""
+    """Groups of functions that are computed together, and the place of each function in them."""
 
     radial: tuple
     angular: tuple

@@ -102,7 +102,7 @@ class Triangle(Switched):
         return jnp.stack([side for side, _ in sides], axis=-1), weight
 
     def _counts(self, *numbers):
-        """Where three arrays of atomic numbers are the elements, in some order."""
+        """Mask of the triples of atomic numbers that are the elements, in some order."""
         one, two, three = numbers
         a, b, c = self.elements
         found = False

@@ -136,7 +136,7 @@ def _check_element(lines, name, entry, line):
 
 
 def _read_parameters(lines, count):
-    """What the file sets: {name: value} and {(name, i, j): value}, with indices from 0."""
+    """Parameters of the file: {name: value} and {(name, i, j): value}, with indices from 0."""
     given = {}
     while lines.more():
         text = " ".join(lines.next("parameter"))

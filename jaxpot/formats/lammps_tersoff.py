@@ -81,7 +81,7 @@ def _element(name):
 
 
 def _chosen(lines, named, species):
-    """Which of the names of the file are taken."""
+    """Choose among the names of the file."""
     sets = {}
     for name in named:
         sets.setdefault(_element(name), []).append(name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxpot.potentials.meam import fade, gain
+from jaxpot.potentials.meam import gain, screening_fade
 
 _NONE = 1e-14  # densities below count as none, LAMMPS's bound
 
@@ -111,7 +111,7 @@ class Reference:
     def _with_repulsion(self, phi, r, a, b):
         """The repulsion of nuclei up to three lengths of the equation of state before re, mixed with phi up to one."""
         stretch = self.alpha[a, b] * (r / self.re[a, b] - 1.0)
-        part = fade(0.5 * (stretch + 3.0), np)
+        part = screening_fade(0.5 * (stretch + 3.0), np)
         return part * phi + (1.0 - part) * _zbl(r, self.charge[a], self.charge[b])
 
     def _like(self, r, a, background, first):
@@ -119,7 +119,7 @@ class Reference:
         return self._nearest(r, a, a, background) + self._series(r, a, a, background, first, self._shown(first, a, a))
 
     def _series(self, r, a, b, background, lattice, shown):
-        """What second neighbours, and theirs in turn, add to phi: at most ten terms, as in LAMMPS."""
+        """Contributions to phi of second neighbours, and of theirs in turn: at most ten terms, as in LAMMPS."""
         total, ongoing = np.zeros_like(r), np.ones(r.shape, bool)
         factor = -lattice.second * shown / lattice.neighbors
         for n in range(1, 11 if shown > 0.0 else 1):
@@ -203,7 +203,7 @@ class Reference:
         return -self.energy[a, b] * (1.0 + x + cubic * x**3) * np.exp(-x)
 
     def _shown(self, lattice, a, b):
-        """What nearest neighbours b leave of the pair of an atom a with a second neighbour a."""
+        """Screening by nearest neighbours b of the pair of an atom a with a second neighbour a."""
         if not lattice.second:
             return 0.0
         c = 4.0 / lattice.ratio**2 - 1.0
@@ -218,7 +218,7 @@ class Reference:
 
     def _screen(self, c, i, j, k):
         c_min, c_max = self.c_min[i, j, k], self.c_max[i, j, k]
-        return fade((c - c_min) / (c_max - c_min), np)
+        return screening_fade((c - c_min) / (c_max - c_min), np)
 
 
 def _zbl(r, one, two):

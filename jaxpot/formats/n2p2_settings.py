@@ -101,7 +101,7 @@ class Settings:
         return value
 
     def scaling(self, ranges: np.ndarray, element: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is subtracted from the functions, and the factor then: (d,), (d,)."""
+        """Shift that is subtracted from the functions, and the factor then: (d,), (d,)."""
         lower, upper, mean, sigma = ranges[element].T
         scale, center, by_sigma = (
             name in self.words

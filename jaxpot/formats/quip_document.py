@@ -40,7 +40,7 @@ class Section:
 
 
 class Document:
-    """What the XML says, read as a stream: the training set in it is looked at, and not kept."""
+    """Contents of the XML, read as a stream: the training set in it is looked at, and not kept."""
 
     _TEXTS = ("descriptor", "theta", "permutation", "sparseX")
 
@@ -111,7 +111,7 @@ class Document:
         return [self.finite(word, name, line) for word in text.split()]
 
     def check(self) -> None:
-        """What must be there, once everything has been read."""
+        """Refuse a file that lacks what must be in it, once everything has been read."""
         if self.version is None:
             raise FormatError("there is no GAP in this file (no GAP_params with a gap_version)", self.path)
         if self.announced is not None and self.announced != len(self.coordinates):

@@ -47,7 +47,7 @@ def _parts(document, text, depth):
 
 
 def _words(document, text):
-    """What comes before the first `key=value`, and these; values may be in braces, which may be nested."""
+    """Split into the text before the first `key=value`, and these; values may be in braces, which may be nested."""
     first = _WORD.search(text)
     kind = " ".join(text[: first.start() if first else None].split())
     words, position = {}, first.start() if first else len(text)
@@ -63,7 +63,7 @@ def _words(document, text):
 
 
 def _end_of_value(text, begin):
-    """Where a value ends that begins here; None if braces do not close or nothing is there."""
+    """Index of the end of the value that begins here; None if braces do not close or nothing is there."""
     if text[begin : begin + 1] != "{":
         return re.compile(r"[^\s{}=]*").match(text, begin).end()
     depth = 0

@@ -120,7 +120,7 @@ def _parsed(data, path):
 
 
 def _count(values):
-    """How many numbers there are in nested lists; one where there is no list."""
+    """Count the numbers in nested lists; one where there is no list."""
     return sum(map(_count, values)) if isinstance(values, list) else 1
 
 

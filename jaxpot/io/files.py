@@ -68,7 +68,7 @@ def read(path: FilePath, index: str | int | slice | None = ":") -> list[Structur
 
 
 def read_atoms(path: FilePath, index: str | int | slice | None = ":") -> list[Atoms]:
-    """As `read`, but the `ase.Atoms` themselves, with everything else the file says (`labels` reads results).
+    """Read the `ase.Atoms` themselves, with everything else the file says (`labels` reads results).
 
     Returns:
         list of `ase.Atoms`.
@@ -121,7 +121,7 @@ def _read_cif(path, index):
 
 
 def _by_pymatgen(path, index):
-    """What ASE does not know, through pymatgen if it is installed: its own JSON and YAML among others."""
+    """Read what ASE does not know, through pymatgen if it is installed: its own JSON and YAML among others."""
     try:
         from pymatgen.core import Molecule
         from pymatgen.core import Structure as Crystal

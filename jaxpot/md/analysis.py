@@ -21,8 +21,8 @@ from jaxpot.md.curves import (
     first_minimum,
     mean_distribution,
     pair_distribution,
+    paths_without_drift,
     spectrum,
-    without_drift,
 )
 from jaxpot.md.frames import Frames, read_frames
 from jaxpot.units import THz, cm2_per_s, ps
@@ -220,7 +220,7 @@ def _displacement(frames, step, uneven, blocks, wrapped, notes, say):
         notes["msd"] = notes["diffusion"] = (few or uneven,)
         return None, {}
     say("displacements")
-    paths = without_drift(displacements(frames.positions, frames.cells, frames.pbc, wrapped), frames.masses)
+    paths = paths_without_drift(displacements(frames.positions, frames.cells, frames.pbc, wrapped), frames.masses)
     moved = displacement(paths, frames.numbers, step)
     if len(frames.numbers) == 1:
         notes["msd"] = (*notes.get("msd", ()), "of one atom, motion is that of the centre of mass, which is left out")
@@ -265,8 +265,8 @@ def _folded(frames, step, wrapped):
     """
     moves = displacements(frames.positions, frames.cells, frames.pbc, wrapped)
     means = 0.5 * (frames.velocities[1:] + frames.velocities[:-1])
-    means, moves = (without_drift(array, frames.masses) for array in (means, np.diff(moves, axis=0) / step))
-    whole = np.sum(frames.masses[:, None] * without_drift(frames.velocities, frames.masses)[1:] ** 2)
+    means, moves = (paths_without_drift(array, frames.masses) for array in (means, np.diff(moves, axis=0) / step))
+    whole = np.sum(frames.masses[:, None] * paths_without_drift(frames.velocities, frames.masses)[1:] ** 2)
     return bool(np.sum(frames.masses[:, None] * (means - moves) ** 2) > _FOLDED * whole)
 
 

@@ -42,7 +42,7 @@ class Checkpoint(Node):
 
     @classmethod
     def of(cls, state: State, lists: Lists, observers: Sequence[Observer], target: Array, run: str) -> Self:
-        """What a run has to keep now."""
+        """Checkpoint of the present state of a run."""
         marks = tuple(observer.mark() for observer in observers)
         return cls(
             state, lists.short, lists.wide.positions, lists.wide.cell, lists.wide.skin, lists.wide.capacity,

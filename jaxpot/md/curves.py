@@ -184,7 +184,7 @@ def fractional(positions: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return positions @ np.linalg.inv(boxes)
 
 
-def without_drift(paths: np.ndarray, masses: np.ndarray) -> np.ndarray:
+def paths_without_drift(paths: np.ndarray, masses: np.ndarray) -> np.ndarray:
     """Paths (t, n, 3) less that of the centre of mass."""
     return paths - np.einsum("a,tax->tx", masses, paths)[:, None] / masses.sum()
 

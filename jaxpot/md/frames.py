@@ -124,7 +124,7 @@ class Frames:
 
 
 class _Frame:
-    """What is taken from one frame."""
+    """Quantities taken from one frame."""
 
     def __init__(self, frame, where):
         velocities = time = None

@@ -56,7 +56,7 @@ class Lists(Node):
         return self.wide.covers(structure, self.wide.cutoff + self.skin)
 
     def pruned(self, structure: Structure) -> "Lists":
-        """These lists with the short one pruned anew for this structure."""
+        """Prune the short list anew for a structure."""
         return prune(self.wide, structure, self.skin, self.short.capacity, self.short.inner)
 
 

@@ -30,8 +30,8 @@ from jaxpot.md.curves import (
     displacements,
     mean_distribution,
     pair_distribution,
+    paths_without_drift,
     spectrum,
-    without_drift,
 )
 from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.files import AppendOnly
@@ -166,7 +166,7 @@ class MeanSquareDisplacement(Observer):
     def paths(self) -> np.ndarray:
         """Paths of the atoms from the first look on, without drift, (t, n, 3) A."""
         rows = np.array(self.rows, float)
-        return without_drift(displacements(rows[:, :-3], rows[:, -3:], self.pbc, False), self.masses)
+        return paths_without_drift(displacements(rows[:, :-3], rows[:, -3:], self.pbc, False), self.masses)
 
     def displacement(self) -> Displacement:
         """`md.curves.Displacement`: the curve of all atoms and those of each element."""

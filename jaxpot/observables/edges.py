@@ -2,7 +2,7 @@
 
 A model whose energy depends on the vectors r_ik between neighbours alone is known by dE/dr_ik. A local potential gives
 these in one pass over the rows of the list, a model of several hops in one pass for each hop, backwards, and any other
-in one piece. An `Accumulator` says what is summed of them.
+in one piece. An `EdgeSum` says what is summed of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from jaxpot.typing import Array, PyTree
 
 
 @dataclass(frozen=True)
-class Accumulator:
+class EdgeSum:
     """Sums over rows.
 
     Args:
@@ -74,7 +74,7 @@ def seen_by(term: Potential, neighbors: Neighbors) -> Neighbors:
 
 
 def sum_over_edges(
-    make: Callable[..., Accumulator],
+    make: Callable[..., EdgeSum],
     parts: Sequence[Part],
     structure: Structure,
     neighbors: Neighbors,
@@ -83,7 +83,7 @@ def sum_over_edges(
     """Sums over all edges of parts of a potential that depend on these alone.
 
     Args:
-        make: (structure, pairwise, *arguments) -> `Accumulator`; pairwise: see `Potential.pairwise`.
+        make: (structure, pairwise, *arguments) -> `EdgeSum`; pairwise: see `Potential.pairwise`.
         parts: `Part`s, one at least.
 
     Returns:
@@ -163,7 +163,7 @@ def without_places(graph: Graph) -> Graph:
     return graph.replace(structure=structure.moved(*nowhere))
 
 
-def forces_and_strains(structure: Structure, pairwise: bool, with_stress: Array) -> Accumulator:
+def forces_and_strains(structure: Structure, pairwise: bool, with_stress: Array) -> EdgeSum:
     """Energy (), site energies (n,), forces (n, 3) and dE/dstrain (3, 3), NaN unless asked for.
 
     F_i = sum_k (dE/dr_ik - dE/dr_ki),  dE/dstrain = sum_ik r_ik (x) dE/dr_ik
@@ -193,13 +193,13 @@ def forces_and_strains(structure: Structure, pairwise: bool, with_stress: Array)
         energies = jnp.zeros(n, forces.dtype).at[centers.reshape(-1)].add(site)
         return site.sum(), energies, forces, virial.sum(0)
 
-    return Accumulator(jnp.zeros((n, 3), structure.positions.dtype), add, total)
+    return EdgeSum(jnp.zeros((n, 3), structure.positions.dtype), add, total)
 
 
-def atom_virials(structure: Structure, pairwise: bool) -> Accumulator:
+def atom_virials(structure: Structure, pairwise: bool) -> EdgeSum:
     """W_i = -sum_k r_ik (x) dE/dr_ik, (n, 3, 3)."""
     def add(virials, graph, site, gradient):
         outer = jnp.einsum("amk,bmk->mab", jnp.stack([graph.x, graph.y, graph.z]), jnp.stack(gradient))
         return virials.at[graph.centers].add(-outer), None
 
-    return Accumulator(jnp.zeros((len(structure), 3, 3), structure.positions.dtype), add)
+    return EdgeSum(jnp.zeros((len(structure), 3, 3), structure.positions.dtype), add)

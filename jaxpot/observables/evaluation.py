@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxpot.checks import check_potential, prepare, prepare_padded
 from jaxpot.core.devices import sum_shares
-from jaxpot.core.fusion import kept
+from jaxpot.core.fusion import materialised
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import Node, pytree
@@ -27,7 +27,7 @@ from jaxpot.typing import AnyArray, Array, StructureLike
 
 @pytree
 class Evaluation(Node):
-    """What `evaluate` returns.
+    """Energy, forces and stress of a structure: result of `evaluate`.
 
     energy () eV; energies (n,) eV per site; forces (n, 3) eV/A; stress (3, 3) eV/A^3 = +1/V dE/dstrain,
     NaN unless it was asked for and the structure is periodic along all three axes (a stress needs a volume).
@@ -161,7 +161,7 @@ def _evaluate_members(committee, structure, neighbors, with_stress):
         def chunk(sums, rows):
             graph = connect_rows(structure, neighbors, rows)
             # Each member would gather these anew.
-            graph = graph.replace(x=kept(graph.x), y=kept(graph.y), z=kept(graph.z))
+            graph = graph.replace(x=materialised(graph.x), y=materialised(graph.y), z=materialised(graph.z))
             gradients = member_gradients(cast(committee, graph.x.dtype), graph.environments(), neighbors)
             site, gradient = jax.vmap(partial(in_space, graph))(*gradients)
             return jax.vmap(accumulator.add, in_axes=(0, None, 0, 0))(sums, graph, site, gradient)

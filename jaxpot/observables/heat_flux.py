@@ -37,7 +37,7 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import as_float, is_traced, product
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.observables.edges import Accumulator, parts, seen_by, sum_over_edges
+from jaxpot.observables.edges import EdgeSum, parts, seen_by, sum_over_edges
 from jaxpot.observables.rows import chunks, nan_if_any, poison
 from jaxpot.potentials.base import Potential, cast
 from jaxpot.potentials.message_passing import MessagePassing, inputs_of, layers, sum_of_chunks
@@ -104,14 +104,14 @@ def _heat_flux(potential, structure, velocities, neighbors):
     return (carried + product(kinetic, velocities)) * bad, passed_on * bad
 
 
-def _local_flux(structure: Structure, pairwise: bool, velocities: Array) -> Accumulator:
+def _local_flux(structure: Structure, pairwise: bool, velocities: Array) -> EdgeSum:
     """Both parts of the flux without kinetic energies, (2, 3)."""
     def add(fluxes, graph, site, gradient):
         power = sum(g * velocities[:, axis][graph.others] for axis, g in enumerate(gradient))
         moved = jnp.stack([jnp.sum(r * power) for r in (graph.x, graph.y, graph.z)])
         return fluxes + jnp.stack([product(site, velocities[graph.centers]), -moved]), None
 
-    return Accumulator(jnp.zeros((2, 3), velocities.dtype), add)
+    return EdgeSum(jnp.zeros((2, 3), velocities.dtype), add)
 
 
 def _flux_of_hops(potential, structure, velocities, neighbors):

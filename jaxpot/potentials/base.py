@@ -310,7 +310,7 @@ class OwnPrecision:
     """Mixin of potentials that decide which of their parameters are rounded to the precision of a structure."""
 
     def cast(self, dtype: DTypeLike) -> Any:
-        """As the function `cast`, of this potential."""
+        """Cast this potential, as the function `cast` does."""
         raise NotImplementedError  # a subclass's duty
 
 

@@ -22,7 +22,7 @@ class Committee(Node):
 
     Args:
         potential: with the arrays of all members, stacked.
-        mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is stacked ; or
+        mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is stacked; or
             the names of those that are.
     """
 
@@ -59,7 +59,7 @@ class Committee(Node):
 
     @property
     def widest(self) -> Potential:
-        """A member that sees as far as any other, as far as that is known."""
+        """Member with the longest range; the first one if ranges are traced."""
         if is_traced(self) or isinstance(self.potential.extent(), float | int):
             return self[0]
         with jax.ensure_compile_time_eval():  # a committee that is known is so under jit over the structure, too

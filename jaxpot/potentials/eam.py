@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.basis.splines import coefficients, evaluate, locate
+from jaxpot.basis.splines import coefficients, interpolated, locate
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float, concrete
@@ -106,8 +106,8 @@ class EAM(OwnPrecision, Potential):
             row = j if self.density.ndim == 2 else j * len(self.species) + i
             at_density, at_pair = m + row * n_r, m + self._pair_row(i, j) * n_r
         # Coefficients depend on parameters alone: XLA moves them out of the loop over chunks.
-        density = evaluate(coefficients(self.density, r.dtype), at_density, p)
-        pair = evaluate(coefficients(self.pair, r.dtype), at_pair, p) / r
+        density = interpolated(coefficients(self.density, r.dtype), at_density, p)
+        pair = interpolated(coefficients(self.pair, r.dtype), at_pair, p) / r
         rho = jnp.sum(jnp.where(mask, density, 0.0))
         return self._embed(rho, i, n_rho) + 0.5 * jnp.sum(jnp.where(mask, pair, 0.0))
 
@@ -120,7 +120,7 @@ class EAM(OwnPrecision, Potential):
         slope = flat.at[last].get(mode="promise_in_bounds") - flat.at[last - 1].get(mode="promise_in_bounds")
         start = n_rho - 1 if self.line_from is None else self.line_from / self.drho
         excess = jnp.maximum(rho * (1.0 / self.drho) - start, 0.0)
-        return evaluate(coefficients(self.embedding, rho.dtype), m, p) + slope.astype(rho.dtype) * excess
+        return interpolated(coefficients(self.embedding, rho.dtype), m, p) + slope.astype(rho.dtype) * excess
 
     def _pair_row(self, i, j):
         """Row of the pair table of two species indices."""

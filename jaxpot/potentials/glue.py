@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.cubic_splines import CubicSpline, evaluate
+from jaxpot.basis.cubic_splines import CubicSpline, cubic_values
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
@@ -104,7 +104,7 @@ class Glue(Potential):
         mask, r = inside(environment.distances, reach)
         left = reach - r
         rho = jnp.sum(jnp.where(mask, pick(self.density, j) * left * left * left, 0.0))
-        return energy + evaluate(self.embedding, i, rho)
+        return energy + cubic_values(self.embedding, i, rho)
 
     def _pair_energies(self, distances, i, j):
         if not self.pairs:
@@ -118,7 +118,7 @@ class Glue(Potential):
         which = pick(jnp.asarray(table), i, j)
         ends = jnp.stack([*(spline.knots[-1] for spline in self.pairs), jnp.zeros((), distances.dtype)])
         mask, r = inside(distances, ends[which])
-        return jnp.where(mask, evaluate(self.pairs, jnp.minimum(which, none - 1), r), 0.0)
+        return jnp.where(mask, cubic_values(self.pairs, jnp.minimum(which, none - 1), r), 0.0)
 
     def _smoothness(self):
         found = 2 if self.embedding is not None else 1

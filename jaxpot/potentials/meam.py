@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.basis.splines import coefficients, evaluate, locate
+from jaxpot.basis.splines import coefficients, interpolated, locate
 from jaxpot.core.elements import symbol
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length, as_positive, as_whole
@@ -155,14 +155,14 @@ class MEAM(OwnPrecision, Potential):
         i = species_index(self.species, environment.number)
         j = species_index(self.species, paired.numbers)
         mask, r = inside(paired.distances, self.end)
-        near = jnp.where(mask, fade((self.end - r) / self.width), 0.0)
+        near = jnp.where(mask, screening_fade((self.end - r) / self.width), 0.0)
         seen = near * self._screening(environment, r, i, j)
         m, p = locate(r, self.dr, self.pair.shape[1], largest=self.end)
-        pair = evaluate(coefficients(self.pair, r.dtype), m + self._pair_row(i, j) * self.pair.shape[1], p)
+        pair = interpolated(coefficients(self.pair, r.dtype), m + self._pair_row(i, j) * self.pair.shape[1], p)
         return self._embed(paired, r, i, j, seen) + 0.5 * jnp.sum(seen * pair)
 
     def _screening(self, environment, r, i, j):
-        """What the other neighbours k leave of the pairs with j, whose distances are r: products over the columns."""
+        """Screening by the other neighbours k of the pairs with j, whose distances are r: products over the columns."""
         inverse = 1.0 / (r * r)
         vectors = jnp.stack([environment.x, environment.y, environment.z])
         # A product of matrices: the derivatives by all its entries are computed once then, and not for each component.
@@ -174,7 +174,7 @@ class MEAM(OwnPrecision, Potential):
         # Compared without a division: t may be as near to 0 or 1 as it likes, beyond the ends of the pair.
         screens = (below > 0.0) & (above < c_max * below) & ~jnp.eye(*t.shape, dtype=bool)
         x = (jnp.where(screens, above, 0.0) * (1.0 / jnp.where(screens, below, 1.0)) - c_min) / (c_max - c_min)
-        return _product(jnp.where(screens, fade(x), 1.0))
+        return _product(jnp.where(screens, screening_fade(x), 1.0))
 
     def _embed(self, environment, r, i, j, seen):
         """The embedding energy of an atom whose neighbours count as much as `seen`."""
@@ -238,7 +238,7 @@ def gain(gamma: Any, kind: int, smoothing: float, xp: Any = jnp) -> Any:
     return xp.where(steep, tail, xp.sqrt(xp.where(steep, 1.0, 1.0 + gamma)))
 
 
-def fade(x: Any, xp: Any = jnp) -> Any:
+def screening_fade(x: Any, xp: Any = jnp) -> Any:
     """(1 - (1 - x)^4)^2 between 0 and 1, without cancellation near 0; with xp=numpy on the host."""
     x = xp.clip(x, 0.0, 1.0)
     y = 1.0 - x
@@ -274,5 +274,5 @@ def _n_log_n(n, positive):
 
 
 def _reach(c_max):
-    """How far an atom that screens a pair may be from one of the two, over the distance of the pair; c_max >= 2."""
+    """Largest distance of a screening atom from one of a pair, over the distance of the pair; c_max >= 2."""
     return c_max / (2.0 * (c_max - 1.0) ** 0.5)

@@ -98,7 +98,7 @@ def check_hops(potential: MessagePassing) -> None:
 
 
 def inputs_of(graph: Graph, states: PyTree) -> tuple[Environment, PyTree, PyTree]:
-    """What a layer reads of a chunk: environments, states of its atoms, states of their neighbours."""
+    """Inputs of a layer for a chunk: environments, states of its atoms, states of their neighbours."""
     if states is None:
         return graph.environments(), None, None
     return graph.environments(), jax.tree.map(lambda a: a[graph.centers], states), graph.at_neighbors(states)

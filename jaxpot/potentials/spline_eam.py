@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.cutoffs import inside
-from jaxpot.basis.quintic_splines import QuinticSpline, evaluate
+from jaxpot.basis.quintic_splines import QuinticSpline, quintic_values
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.errors import DataError
@@ -64,10 +64,10 @@ class SplineEAM(Potential):
         j = species_index(self.species, environment.numbers)
         count = len(self.species)
         mask, r = inside(environment.distances, self.cutoff)
-        of_pair = evaluate(self.pair, pick(jnp.asarray(_pair_rows(count)), i, j), r) / r
-        density = evaluate(self.density, j if len(self.density) == count else j * count + i, r)
+        of_pair = quintic_values(self.pair, pick(jnp.asarray(_pair_rows(count)), i, j), r) / r
+        density = quintic_values(self.density, j if len(self.density) == count else j * count + i, r)
         rho = jnp.sum(jnp.where(mask, density, 0.0))
-        return evaluate(self.embedding, i, rho) + 0.5 * jnp.sum(jnp.where(mask, of_pair, 0.0))
+        return quintic_values(self.embedding, i, rho) + 0.5 * jnp.sum(jnp.where(mask, of_pair, 0.0))
 
 
 def _pair_rows(count):

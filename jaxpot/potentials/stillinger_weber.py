@@ -163,7 +163,7 @@ class StillingerWeber(Potential):
         return 0.5 * total
 
     def _range(self, end, gamma, sigma, *indices):
-        """Where a pair ends: at `end`, or where both exponentials have fallen to tol (0.01 if that is more).
+        """Range of a pair: `end`, or where both exponentials have fallen to tol (0.01 if that is more).
 
         exp(sigma / (r - end)) = tol at r = end + sigma / log(tol); the other exponential falls later if
         gamma < 1. The limit of 0.01 was found by comparison with LAMMPS.

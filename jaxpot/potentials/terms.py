@@ -52,7 +52,7 @@ def chunk_gradients(
 def member_gradients(
     committee: Committee, environments: Environment, neighbors: Neighbors
 ) -> tuple[Array, tuple[Array, ...]]:
-    """As `chunk_gradients`, of all potentials of a committee: an axis of members in front of all arrays."""
+    """Evaluate `chunk_gradients` of all potentials of a committee: an axis of members in front of all arrays."""
     energies: list[Any] = []
     gradients: list[list[Any]] = []
     for part, axes in _stacked_parts(committee.potential, committee.axes):
@@ -122,15 +122,15 @@ def _has_fixed_cutoff(term):
 
 
 def where_described(part: Potential, function: Callable[[Environment], PyTree], environments: Environment) -> PyTree:
-    """`function` of a chunk, or zeros where no atom of it is described."""
+    """Evaluate function(environments), or return zeros if no atom of this chunk is one of the term's `centers`."""
     if part.centers is None:
         return function(environments)
-    there = jnp.any(jnp.stack([environments.number == z for z in part.centers]))
+    described = jnp.any(jnp.stack([environments.number == z for z in part.centers]))
 
     def nothing(environments):
         return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(function, environments))
 
-    return jax.lax.cond(there, function, nothing, environments)
+    return jax.lax.cond(described, function, nothing, environments)
 
 
 _WORTHWHILE = 0.8  # of the longest cutoff: half of the neighbours

@@ -144,7 +144,7 @@ def translations(n: int, dtype: DTypeLike = np.float64) -> Array:
 
 
 def internal_response(force_constants: Array, coupling: Array) -> Array:
-    """How the atoms move along strains so that forces stay zero: -K^+ L, translations left out, (3n, s)."""
+    """Displacements of the atoms along strains that keep forces zero: -K^+ L, translations left out, (3n, s)."""
     n = force_constants.shape[0] // 3
     projector = translations(n, force_constants.dtype)
     mean = jnp.trace(force_constants) / force_constants.shape[0]

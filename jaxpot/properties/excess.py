@@ -70,7 +70,7 @@ class Arrangement(Node):
 
 @pytree
 class ExcessEnergy(Node):
-    """What `vacancy_energy` and `surface_energy` return.
+    """Energy of a defect: result of `vacancy_energy` and `surface_energy`.
 
     energy: () eV of a vacancy, eV/A^2 of a surface (divide by `units.J_per_m2`); structure: the relaxed cell with the
     defect; arrangement: how it is made from the crystal; chemical_potential: () eV of the atom that was taken away,
@@ -119,7 +119,7 @@ def excess_energy(
 
 @dataclass(frozen=True)
 class Relaxed:
-    """How atoms come to rest: from one or several starts, and the lowest minimum counts.
+    """Relaxation of the atoms from one or several starts; the lowest minimum counts.
 
     what: in words; starts: displacements (n, 3) A to begin with; rattle: A, standard deviation of further ones, always
     the same: on places of high symmetry forces vanish at saddle points, too.

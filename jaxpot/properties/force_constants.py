@@ -75,7 +75,7 @@ def fold(sites: SiteHessians, masses: Array, cells: AnyArray, index: AnyArray) -
 
 @pytree
 class NearestImages(Node):
-    """Where the atoms of a supercell are as seen from the home cell: pairs belong to their nearest images.
+    """Positions of the atoms of a supercell as seen from the home cell: pairs belong to their nearest images.
 
     cells (nR, 3) integers; index (images, choices) cells of the choices; share (images, choices, n, n): several images
     at the same distance have equal shares.

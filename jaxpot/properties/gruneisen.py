@@ -139,7 +139,7 @@ def strain_derivative(
 
 @jax.jit
 def _response(second, strain):
-    """How the atoms follow a strain, (n, 3) A per unit, and the force constants at equal cells."""
+    """Displacements of the atoms by a strain, (n, 3) A per unit, and the force constants at equal cells."""
     blocks = second.blocks(strain[None])
     return internal_response(blocks.internal, blocks.coupling)[:, 0].reshape(-1, 3), blocks.internal
 

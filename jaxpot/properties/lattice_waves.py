@@ -181,7 +181,7 @@ def _layer_between_cells(layer, graph, state, slopes, count, index):
 
 
 def _passes(potential, graph):
-    """What enters each layer, and the derivative of the energy by what leaves it, of all atoms; no waves yet."""
+    """Inputs of each layer, and the derivative of the energy by its outputs, of all atoms; no waves yet."""
     functions, states = layers(potential), [None]
     for layer in functions[:-1]:
         states.append(graph.on_atoms(layer(*inputs_of(graph, states[-1]))))

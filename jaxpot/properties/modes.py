@@ -96,7 +96,7 @@ def signed_frequency(w2: Array) -> Array:
 
 
 def zero_modes(q_points: AnyArray) -> np.ndarray:
-    """How many modes have zero frequency at each q: the 3 translations at Gamma and its lattice images.
+    """Number of modes of zero frequency at each q: the 3 translations at Gamma and its lattice images.
 
     Args:
         q_points: (nq, 3) fractional wave vectors, concrete.

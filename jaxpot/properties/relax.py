@@ -23,7 +23,7 @@ _SKIN = 0.8  # A
 
 @pytree
 class Relaxation(Node):
-    """What `relax` returns.
+    """Structure at rest: result of `relax`.
 
     structure: the relaxed structure; energy () eV, without the work of the pressure; fmax () the largest
     remaining gradient: of the forces in eV/A and, if the cell was free, of the enthalpy by strain per atom

@@ -219,7 +219,7 @@ class SecondOrder(Node):
 
 @pytree
 class Route(Node):
-    """How second derivatives of a potential are made: lists and topology of one crystal, which serve its strains."""
+    """Maker of second derivatives of a potential: lists and topology of one crystal, which serve its strains."""
 
     listed: Neighbors
     topology: tuple  # one for each part: `cell_index` of local ones and of those of several hops, else None

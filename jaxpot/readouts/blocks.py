@@ -11,7 +11,7 @@ _ELEMENTS = 3 << 16  # of the points of a block: 1.5 MB
 
 
 def block_length(points: Array) -> int:
-    """How many points (M, d) make a block, or 0 where all of them are small enough to be read again and again."""
+    """Number of points (M, d) in a block, or 0 where all of them are small enough to be read again and again."""
     return 0 if points.size < _FEW else max(1, min(len(points), _ELEMENTS // points.shape[1]))
 
 
@@ -22,7 +22,7 @@ def direct(kernel: Kernel, points: Array, coefficients: Array, vectors: Array, w
 
 @jax.custom_jvp
 def by_blocks(kernel: Kernel, points: Array, coefficients: Array, vectors: Array, weights: Array) -> Array:
-    """What `direct` is.
+    """Evaluate `direct` block by block.
 
     Its derivatives by vectors and weights are summed in the same pass: reverse mode on its own would store all
     covariances and come back for the points, at half the speed for 50 atoms and 9000 points.

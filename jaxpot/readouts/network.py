@@ -87,7 +87,7 @@ class MLP(Node):
 
     @property
     def inputs(self) -> int:
-        """How many numbers it takes."""
+        """Number of inputs."""
         return self.kernels[0].shape[0]
 
     def __call__(self, x: Array) -> Array:
@@ -95,11 +95,11 @@ class MLP(Node):
         return self._through(x, len(self.kernels))[0]
 
     def last_inputs(self, x: Array) -> Array:
-        """What the last layer reads, (H,)."""
+        """Inputs of the last layer, (H,)."""
         return self._through(x, len(self.kernels) - 1)
 
     def _through(self, x, count):
-        """What comes out of the first layers."""
+        """Outputs of the first layers."""
         layers = zip(self.kernels[:count], self.biases[:count], self.activations[:count], strict=True)
         for kernel, bias, name in layers:
             x = jnp.matmul(x, kernel, precision="highest") + bias
@@ -139,7 +139,7 @@ class Averaged(Node):
 
     @property
     def inputs(self) -> int:
-        """How many numbers it takes."""
+        """Number of inputs."""
         return self.networks.kernels[0].shape[1]
 
     def __call__(self, x: Array) -> Array:

@@ -77,7 +77,7 @@ class SparseGP(Readout):
         return total(self.kernel, self.points, self.delta**2 * self._weighted(self.weights), vectors, weights)
 
     def features(self, vectors: Array, weights: Array) -> Array:
-        """What E is linear in, (M,) eV^2: E = features @ alpha."""
+        """Features in which E is linear, (M,) eV^2: E = features @ alpha."""
         return self.delta**2 * self._weighted(weights @ self.kernel.matrix(vectors, self.points))
 
     def feature_changes(
@@ -108,7 +108,7 @@ class SparseGP(Readout):
         return self.delta**2 * (weights @ self.kernel.matrix(vectors, vectors) @ weights)
 
     def variance(self, vectors: Array, weights: Array, factor: Array, noise: Number, correlated: bool = True) -> Array:
-        """What the sparse points leave of the variance of E, () eV^2.
+        """Variance of E that the sparse points leave, () eV^2.
 
         sum_ij w_i w_j R_ij, R = delta^2 k(x_i, x_j) + noise^2 [i = j] - sum_st k_is C^-1_st k_jt,
         k_is = c_s delta^2 k(x_i, x_s)

@@ -67,7 +67,7 @@ class Card:
     spreads: dict = field(repr=False, default_factory=dict)
 
     def document(self) -> dict:
-        """What is in `card.json`: plain dicts, lists, strings and finite numbers."""
+        """Contents of `card.json`: plain dicts, lists, strings and finite numbers."""
         return {**self.values, "meta": self.meta}
 
     def figures(self) -> dict:

@@ -32,7 +32,7 @@ def fit_document(
     curve: Sequence = (),
     calibration: Any = None,
 ) -> dict:
-    """What a report says, as plain dicts, lists and numbers for JSON.
+    """Contents of a report, as plain dicts, lists and numbers for JSON.
 
     Args:
         fit: `Fit` or `Trained`.

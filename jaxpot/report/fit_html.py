@@ -50,7 +50,7 @@ def error_table(document: dict) -> str:
 
 
 def settings_table(document: dict) -> str:
-    """How a fit was made, as text."""
+    """Settings of a fit, as text."""
     rows = [(name, f"{value} {unit}".strip()) for name, value, unit in _settings(document)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

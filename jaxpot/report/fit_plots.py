@@ -128,7 +128,7 @@ def plot_training(history: Sequence, best: int) -> Picture:
 
 
 def plot_calibration(levels: ArrayLike, kinds: Mapping) -> Picture:
-    """How many of the labels that were left out lie within central intervals, against how many should.
+    """Plot the share of left-out labels within central intervals against the share that should be.
 
     Args:
         levels: of the intervals, (k,).

@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ContractReport:
-    """What `check` found: `.passed`, `.failures`, `.outcomes`; printed as a table."""
+    """Outcomes of `check`: `.passed`, `.failures`, `.outcomes`; printed as a table."""
 
     model: str
     outcomes: tuple = field(default=())

@@ -2,12 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.splines import coefficients, evaluate, locate, slopes
+from jaxpot.basis.splines import coefficients, interpolated, locate, slopes
 
 
 def curve(table, step, x):
     m, p = locate(x, step, table.shape[-1])
-    return evaluate(coefficients(table, x.dtype), m, p)
+    return interpolated(coefficients(table, x.dtype), m, p)
 
 
 def test_polynomials_up_to_fourth_order_have_exact_slopes_inside():
@@ -46,8 +46,8 @@ def test_stacked_tables_are_indexed_by_table_and_interval():
     tables = jnp.asarray(np.random.default_rng(1).normal(size=(3, 10)))
     m, p = locate(jnp.array(0.37), 0.1, 10)
     for k in range(3):
-        single = evaluate(coefficients(tables[k], tables.dtype), m, p)
-        assert evaluate(coefficients(tables, tables.dtype), m + 10 * k, p) == single
+        single = interpolated(coefficients(tables[k], tables.dtype), m, p)
+        assert interpolated(coefficients(tables, tables.dtype), m + 10 * k, p) == single
 
 
 def test_tabulated_values_have_derivatives():

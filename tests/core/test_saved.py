@@ -17,6 +17,7 @@ from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.networks import from_descriptors as descriptors
 from jaxpot.md import checkpoint as checkpoints
+from jaxpot.potentials.committee import Committee
 from jaxpot.units import fs
 
 SAVED = Path(__file__).parent / "saved"
@@ -175,6 +176,16 @@ def test_a_class_that_no_module_defines_is_named(tmp_path):
     REGISTRY.pop("package:Model")
     with pytest.raises(FormatError, match="holds a package:Model, which no imported module defines: import"):
         load_tree(tmp_path / "x")
+
+
+@pytest.mark.parametrize("mask", [(True,), ("no such array",), (1.5, 2.5)])
+def test_a_committee_whose_mask_does_not_fit_its_potential_is_a_damaged_file(mask, tmp_path):
+    pair = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), jp.potentials.StillingerWeber.silicon())
+    committee = Committee(pair, (True,) * len(jax.tree.leaves(pair)))
+    object.__setattr__(committee, "mask", mask)  # what no constructor lets through
+    save_tree(committee, tmp_path / "damaged")
+    with pytest.raises(FormatError, match="do not fit each other"):
+        load_tree(tmp_path / "damaged")
 
 
 def test_a_class_that_is_not_a_pytree_cannot_be_saved(tmp_path):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot import units
-from jaxpot.basis.cubic_splines import evaluate as evaluate_cubics
+from jaxpot.basis.cubic_splines import cubic_values
 from jaxpot.basis.fades import fade as fade_by_name
 from jaxpot.basis.quintic_splines import QuinticSpline
 from jaxpot.basis.spline_fits import fit_spline, values_and_slopes
@@ -294,7 +294,7 @@ def _tables_of_glue(potential):
         curve = potential.embedding[k]
         last = float(require_concrete(curve.knots, "knots", remedy)[-1])
         x = np.linspace(0.0, last, _POINTS)
-        y, slope = _values_and_slopes(lambda x, curve=curve: evaluate_cubics((curve,), 0, x), x)
+        y, slope = _values_and_slopes(lambda x, curve=curve: cubic_values((curve,), 0, x), x)
         embedding.append(_Table(f"F({name})", "eV", x, y, slope, y - y[0], 1.0, last, x[1]))
     if potential.embedding is not None:
         scale = max(_typical_slope(table) for table in embedding)
@@ -315,7 +315,7 @@ def _tables_of_glue(potential):
                 continue
             end = float(require_concrete(curve.knots, "knots", remedy)[-1])
             x = np.linspace(0.0, end, _POINTS)[:-1]
-            phi, slope = _values_and_slopes(lambda x, curve=curve: evaluate_cubics((curve,), 0, x), x)
+            phi, slope = _values_and_slopes(lambda x, curve=curve: cubic_values((curve,), 0, x), x)
             pair.append(_Table(name, "eV", x, x * phi, phi + x * slope, phi, 1.0, end, x[1], True, True))
     return embedding, density, pair
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxpot.errors import ConvergenceError
 from jaxpot.properties.gruneisen import GruneisenBands, gruneisen
-from jaxpot.report.entries.paths import by_point, spaced, split, wave_vectors
+from jaxpot.report.entries.paths import by_point, path_vectors, spaced, split
 from jaxpot.report.entries.record import Entry, Figure, Property
 from jaxpot.report.entries.thermal import at_room
 from jaxpot.report.plots import plot_gruneisen
@@ -15,7 +15,7 @@ _ON_PATH = 24  # points of the path at which deviations are computed
 
 
 def _compute(study):
-    result = gruneisen(study.potential, study.crystal, wave_vectors(study), differences=True)
+    result = gruneisen(study.potential, study.crystal, path_vectors(study), differences=True)
     if not np.isfinite(np.asarray(result.gamma)).any():
         raise ConvergenceError("no mode of this crystal has one")
     bands, at_points = split(GruneisenBands, study, result, "frequencies", "gamma")

@@ -8,13 +8,13 @@ import numpy as np
 from jaxpot.report.entries.record import Study
 
 
-def wave_vectors(study: Study) -> np.ndarray:
-    """Those of the path, followed by the special points: (nq, 3)."""
+def path_vectors(study: Study) -> np.ndarray:
+    """Wave vectors of the path, followed by the special points: (nq, 3)."""
     return np.concatenate([study.route.q_points, np.array(list(study.special.values()))])
 
 
 def split(bands: type, study: Study, result: Any, *names: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """The parts of a result for `wave_vectors`: `bands` along the path, and {name: values at the special points}."""
+    """The parts of a result for `path_vectors`: `bands` along the path, and {name: values at the special points}."""
     route, count = study.route, len(study.route.q_points)
     values = {name: np.asarray(getattr(result, name)) for name in names}
     along = {name: value[:count] for name, value in values.items()}

@@ -8,7 +8,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.properties.modes import zero_modes
 from jaxpot.properties.phonons import PhononBands, force_constants, phonon_dos, phonons
-from jaxpot.report.entries.paths import by_point, spaced, split, wave_vectors
+from jaxpot.report.entries.paths import by_point, path_vectors, spaced, split
 from jaxpot.report.entries.record import Entry, Figure, Property
 from jaxpot.report.plots import plot_bands, plot_dos
 from jaxpot.report.rows import mode_rows
@@ -18,7 +18,7 @@ EACH = 3  # one in so many frequencies of the density of states
 
 
 def _compute(study):
-    result = phonons(study.potential, study.crystal, wave_vectors(study))
+    result = phonons(study.potential, study.crystal, path_vectors(study))
     bands, at_points = split(PhononBands, study, result, "frequencies")
     constants = force_constants(study.potential, study.crystal)
     study.say("phonons: density of states")

@@ -110,6 +110,7 @@ def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
     (TRUTH, {"frozen": (0,)}, "frozen and curvatures are for networks"),
     (jp.potentials.StillingerWeber.silicon(), {}, "does not know all elements"),
     (MODELS["charges in a crystal"][0](), {}, "prepares a plan"),
+    (TRUTH, {"keep_folds": True}, "members=2 or more"),
 ])
 def test_what_cannot_be_trained_is_refused(start, options, says, data):
     with pytest.raises(DataError, match=says):
@@ -122,3 +123,26 @@ def test_kinds_of_periodicity_are_trained_apart(data):
     mixed = data.with_frames([type(frame)(slab, energy=0.0)])
     with pytest.raises(DataError, match="different periodicity"):
         jp.train(mixed, recipe(), start=TRUTH)
+
+
+def test_what_was_trained_as_a_whole_is_no_start_but_its_members_are(trained, data):
+    with pytest.raises(DataError, match=r"committee\[k\].terms\[0\]"):
+        jp.train(data, recipe(members=3), start=trained)
+    members = [trained.committee[k].terms[0] for k in range(3)]
+    again = jp.train(data, recipe(members=3, epochs=2, rate=1e-5), start=members)
+    assert again.history[0][1] < 0.2 * trained.history[0][1]
+
+
+def test_a_checkpoint_knows_what_is_no_array(data):
+    """Number of hops, cutoffs and functions are static: they stand in the text of a tree, not among its leaves."""
+    from jaxpot.fitting.networks.descent import identity
+
+    shorter = TRUTH.replace(cutoff=0.9 * TRUTH.cutoff)
+    texts = [identity(data, recipe(), None, [model], 0) for model in (TRUTH, disturbed(0), shorter)]
+    assert len(set(texts)) == 3
+    assert identity(data, recipe(), None, [TRUTH], 0) == texts[0]
+
+    def model():
+        return jax.tree_util.Partial(lambda x: x)
+
+    assert identity(data, recipe(), None, [model()], 0) == identity(data, recipe(), None, [model()], 0)
