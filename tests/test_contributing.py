@@ -31,6 +31,7 @@ def module(heading):
     return made
 
 
+@pytest.mark.thorough
 def test_the_potentials_keep_the_contract():
     made = module("A potential")
     crystal = jp.Structure.of(bulk("MgO", "rocksalt", a=4.2))

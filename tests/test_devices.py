@@ -10,6 +10,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from ase.build import bulk
 from jax.sharding import AxisType, PartitionSpec
 
@@ -22,6 +23,7 @@ DEVICES = 3
 POTENTIAL = LennardJones(0.04, 2.2, 3.5, shift="smooth") + Constants({"Si": -1.0})
 
 
+@pytest.mark.thorough
 def test_devices_share_the_atoms():
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
     subprocess.run([sys.executable, __file__], env={**os.environ, "XLA_FLAGS": flags}, check=True, timeout=300)

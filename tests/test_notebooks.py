@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tiers import thorough_but
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -10,7 +11,10 @@ nbclient = pytest.importorskip("nbclient")
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+FIRST = [path for path in NOTEBOOKS if path.stem == "first_steps"]
+
+
+@pytest.mark.parametrize("path", thorough_but(FIRST, NOTEBOOKS), ids=lambda path: path.stem)
 def test_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()

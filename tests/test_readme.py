@@ -36,6 +36,7 @@ def test_the_short_tour_runs(capsys):
     assert abs(float(names["slopes"].lam) - 1.0) < 10.0
 
 
+@pytest.mark.thorough
 def test_the_long_tour_runs():
     names = _defined(TOUR)
     assert jax.tree.structure(names["slopes"]) == jax.tree.structure(names["silicon"])

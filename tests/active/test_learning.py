@@ -51,6 +51,7 @@ def found(few, oracle, cell, tmp_path_factory):
     return learned(few, oracle, cell, folder=folder), folder
 
 
+@pytest.mark.thorough
 def test_it_knows_hot_crystals_better_for_what_it_asked(found, few, oracle, cell):
     result, _ = found
     assert len(result.log) == 4 and len(result.dataset) == 8 and not result.finished
@@ -206,6 +207,7 @@ def searched(few, oracle, pool, tmp_path_factory):
     return jp.learn_from_pool(few, oracle, pool, recipe=RECIPE, budget=3, batch=2, folder=folder), folder
 
 
+@pytest.mark.thorough
 def test_a_pool_is_learned_where_it_is_strange(searched, few, oracle, pool):
     result, folder = searched
     asked = [int(entry["candidate"]) for entry in result.log]

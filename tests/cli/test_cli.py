@@ -199,6 +199,7 @@ def test_cards_of_several_models_stand_side_by_side(run, pair_model):
     assert code == 2 and "Cu" in err and not Path("none").exists()
 
 
+@pytest.mark.thorough
 def test_card_of_an_unstable_crystal_says_what_is_missing(run, pair_model):
     code, out, _ = run("card", pair_model, "--structure", "sc:Cu", "--out", "card", *SMALL)
     assert code == 0
@@ -272,6 +273,7 @@ def test_bars_stand_beside_numbers_and_say_how_far_off_they_are():
     assert table["Bulk modulus"] == "Bulk modulus 98.00 98.00 – GPa"
 
 
+@pytest.mark.thorough
 def test_demo_fits_and_compares(run, tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text(TINY)
     monkeypatch.setattr(demo, "RECIPE", "tiny.toml")

@@ -165,6 +165,7 @@ def test_fit_trains_networks_too(run, files):
     assert code == 2 and "Traceback" not in err and not (files / "net.xml").exists()
 
 
+@pytest.mark.thorough
 def test_networks_are_trained_again_without_each_fold(run, files):
     code, out, err = run("fit", "train.xyz", "--recipe", "networks.toml", "--keep-folds", "--out", "folds.model")
     assert code == 0 and "fold 4 of 4: epoch 3 of 3" in err and "left out" in out

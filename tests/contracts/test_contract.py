@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from models import MODELS, diamond
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.basis.cutoffs import inside
@@ -12,8 +13,14 @@ from jaxpot.core.pytree import pytree, static
 from jaxpot.potentials import Potential
 from jaxpot.testing import CHECKS, ContractError, check
 
+# One row of each kind of energy: pairs, bonds, densities, Gaussian processes, linear models, networks, hops, charges.
+QUICK = (
+    "lj, smooth, two elements", "stillinger-weber", "tersoff, two elements", "eam", "gap, soap", "linear in soap",
+    "network of bonds", "two hops, a molecule", "charges in a crystal",
+)
 
-@pytest.mark.parametrize("name", MODELS)
+
+@pytest.mark.parametrize("name", thorough_but(QUICK, MODELS))
 def test_contract(name):
     make, structure, *options = MODELS[name]
     report = check(make(), structure, **dict(*options))

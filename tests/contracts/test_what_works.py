@@ -7,7 +7,7 @@ from table import KINDS, PAGE, VERBS, outcome, page, read_page
 EXPECTED = read_page()
 # What a change of the package is most likely to break, and compiles in seconds. The others are slow, and run with
 #     pytest -m slow -n 2 --dist loadgroup tests/contracts/test_what_works.py
-QUICK_KINDS = ("pairs", "many-body", "two hops", "charges")
+QUICK_KINDS = ("pairs", "many-body", "charges")  # those that need no fit
 QUICK = {(kind, verb) for kind in QUICK_KINDS for verb in ("evaluate", "virials", "heat_flux", "ase", "save")} | {
     (kind, verb)
     for kind in QUICK_KINDS[:2]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import read
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.errors import DataError, GeometryError, SimulationError
@@ -104,7 +105,7 @@ def ideal_gas(n=20, volume=3000.0):
     return potential, jp.Structure(grid + rng.uniform(0, 0.5, (n, 3)), volume ** (1 / 3) * np.eye(3), [18] * n)
 
 
-@pytest.mark.parametrize("name", ["Langevin", "rescaling"])
+@pytest.mark.parametrize("name", thorough_but(["Langevin"], ["Langevin", "rescaling"]))
 def test_kinetic_energy_has_its_canonical_distribution(name):
     potential, gas = ideal_gas()
     dynamics = ENSEMBLES[name](potential).replace(time_step=20 * fs)

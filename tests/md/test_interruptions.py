@@ -70,6 +70,7 @@ def campaign(tmp_path, kills, steps):
     return killed
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_twice(tmp_path):
     assert campaign(tmp_path, 2, 20_000) == 2
 

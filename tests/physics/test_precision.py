@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 from models import MODELS
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.checks import with_plans
@@ -60,7 +61,7 @@ def test_products_are_found():
     assert not products(jax.jit(jax.numpy.matmul).lower(*np.ones((2, 4, 4))).as_text())
 
 
-@pytest.mark.parametrize("name", INTERACTING)
+@pytest.mark.parametrize("name", thorough_but(["stillinger-weber", "eam", "network of bonds"], INTERACTING))
 def test_row_13_forces_in_single_precision(name):
     """Median relative error of the forces on disturbed crystals: 3e-6 at most, and results are float32.
 

@@ -65,6 +65,7 @@ def test_a_neighbour_that_comes_within_a_short_cutoff():
     assert float(jp.energy(BOTH, moved, skinned)) == pytest.approx(float(jp.energy(BOTH, moved)), abs=1e-12)
 
 
+@pytest.mark.thorough
 def test_terms_about_some_elements():
     """In chunks without an element its term is left out; rows are sorted by element, results by atom."""
     structure = crystal(symbols=["Si", "C", "C", "Si", "O", "C", "Si", "C"])

@@ -190,6 +190,7 @@ def test_a_property_that_is_relaxed_has_a_bar(fitted):
     assert float(volume.std) == pytest.approx(10.0 * np.std(draws), rel=0.35)
 
 
+@pytest.mark.thorough
 def test_it_learns_on_the_fly(data, tmp_path):
     oracle = jp.potentials.StillingerWeber.silicon()
     start = jp.Structure.of(bulk("Si", a=5.431)).repeated((2, 2, 2))

@@ -40,6 +40,7 @@ def differences(around, number):
     return np.sqrt(np.sum(np.square(rows), axis=0))
 
 
+@pytest.mark.thorough
 def test_frequencies_and_grueneisen_parameters(card, around):
     at, gamma = card.spreads["gamma"]
     expected = differences(around, lambda c: np.asarray(c.results["gruneisen"].gamma)[at])

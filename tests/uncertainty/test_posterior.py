@@ -258,6 +258,7 @@ def test_the_plain_reverse_pass_gives_the_same(name, posterior, at_rest, propaga
     np.testing.assert_allclose(found.slopes, propagated[name].slopes, rtol=1e-5, atol=near)
 
 
+@pytest.mark.thorough
 def test_the_slope_of_a_vacancy_is_that_of_vacancies_that_relax_anew(posterior, at_rest):
     def vacancy(potential, crystal, fmax=1e-5):
         return jp.vacancy_energy(potential, crystal, distance=7.0, inward=0.0, rattle=0.0, fmax=fmax)

@@ -10,7 +10,7 @@ import pytest
 import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
 from jaxpot.basis.cutoffs import switch
-from jaxpot.basis.quintic_splines import evaluate
+from jaxpot.basis.quintic_splines import quintic_values
 from jaxpot.core.graph import Environment
 from jaxpot.errors import DataError
 from jaxpot.potentials import EAM, ZBL, FinnisSinclair, Glue, SecondMoment, SplineEAM
@@ -126,7 +126,7 @@ def test_what_is_reported_is_how_the_functions_differ():
     assert len(F.missed) and F.missed.max() < 2.0  # the root has an infinite slope at zero
     spline = found.potential.pair[0]
     r = table.dr * np.arange(500)[-phi.points:]
-    curve = np.asarray(evaluate((spline,), 0, jnp.asarray(r))) / r
+    curve = np.asarray(quintic_values((spline,), 0, jnp.asarray(r))) / r
     assert np.abs(curve - np.asarray(table.pair)[0, :500][-phi.points:] / r).max() == pytest.approx(phi.largest, rel=1e-6)
     text = str(found)
     assert "phi(Cu-Cu)" in text and f"{phi.largest:.1e}" in text
@@ -155,7 +155,7 @@ def test_a_table_that_jumps_at_the_cutoff_is_faded_out():
 
 def test_beyond_the_last_density_the_embedding_becomes_a_straight_line():
     (spline,) = jp.smoothed(copper_tables(500, 8)).potential.embedding
-    slope = jax.vmap(jax.grad(lambda rho: evaluate((spline,), 0, rho)))
+    slope = jax.vmap(jax.grad(lambda rho: quintic_values((spline,), 0, rho)))
     far = np.asarray(slope(jnp.array([150.0, 300.0])))
     assert far[0] == pytest.approx(far[1], rel=1e-12) and far[0] == pytest.approx(-0.5 / 10.0, rel=0.2)
 
@@ -165,7 +165,7 @@ def test_what_is_too_high_is_not_followed():
     phi = found.differences[2]
     assert 1.4 < phi.start < 1.8  # 5 eV there
     r = jnp.linspace(0.2, phi.start, 50)
-    energy = np.asarray(evaluate(found.potential.pair, 0, r) / r)
+    energy = np.asarray(quintic_values(found.potential.pair, 0, r) / r)
     assert (np.diff(energy) < 0.0).all() and energy[0] > 5.0  # still repels
 
 
@@ -176,7 +176,7 @@ def test_glue_becomes_smooth_too():
     found = jp.smoothed(glue, tolerance=1e-6)
     assert isinstance(found.potential, SplineEAM) and found.potential.cutoff == pytest.approx(glue.cutoff)
     cell = jp.Structure(np.array([[0.0, 0, 0], [1.2, 1.2, 1.2]]), 2.4 * (1 - np.eye(3)), ["Si", "C"])
-    before, after = jp.evaluate(glue, cell), jp.evaluate(found.potential, cell)
+    before, after = jp.quintic_values(glue, cell), jp.evaluate(found.potential, cell)
     assert float(after.energy) == pytest.approx(float(before.energy), abs=1e-5)
     assert np.abs(after.stress - before.stress).max() < 1e-4 * np.abs(before.stress).max()
 

@@ -161,6 +161,7 @@ def test_what_cannot_be_fitted_is_refused(recipe):
         jp.fit(bare, recipe)
 
 
+@pytest.mark.thorough
 def test_curvatures_are_followed_where_they_are_certain(short):
     oracle, structure = jp.potentials.StillingerWeber.silicon(), silicon_frames()[0].structure
     strain = np.diag([1.0, 0.0, 0.0])

@@ -61,7 +61,7 @@ def several_kinds(descriptors):
     return terms, frames
 
 
-@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
+@pytest.mark.parametrize("descriptors", [pytest.param(ATOMS, marks=pytest.mark.thorough), BONDS], ids=["atoms", "bonds"])
 def test_what_is_seen_gives_the_numbers_of_the_potential(descriptors):
     terms, structures = several_kinds(descriptors)
     potential = sum(terms[1:], terms[0])
@@ -152,6 +152,7 @@ def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several)
         jp.calibrate(single, data)
 
 
+@pytest.mark.thorough
 def test_bars_of_networks_are_calibrated_on_folds_that_no_network_has_seen(data, tmp_path, monkeypatch):
     recipe = replace(TINY, epochs=2, folds=3)
     path = tmp_path / "training.checkpoint"
@@ -214,7 +215,7 @@ def test_last_layers_that_are_not_linear_have_no_bars(data, several):
         last_layer_posterior(jp.potentials.StillingerWeber.silicon(), data)
 
 
-@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
+@pytest.mark.parametrize("descriptors", [pytest.param(ATOMS, marks=pytest.mark.thorough), BONDS], ids=["atoms", "bonds"])
 def test_products_with_hessians_are_those_of_the_potential(descriptors):
     terms, (_, four, eight) = several_kinds(descriptors)
     structures = [four, four.moved(four.positions[::-1]), eight]  # one size twice: its program is there
