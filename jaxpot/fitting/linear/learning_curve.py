@@ -85,6 +85,7 @@ def learning_curve(
 
 
 def _point(dataset: Dataset, fitted: Fit) -> Point:
+    """Errors of a fit to a data set, on the frames that it was tested on."""
     return Point(len(dataset), cast(Predictions, fitted.test).errors())
 
 

@@ -180,7 +180,7 @@ def posterior(moments: dict[Any, Moments], noise: dict, scales: AnyArray | None 
 
 def weighted(moments: dict[Any, Moments], noise: dict) -> tuple[AnyArray, AnyArray]:
     """Sums over the groups of gram (M, M) and cross (M,), each divided by s_g^2."""
-    gram: Any = 0.0
+    gram: Any = 0.0  # an array, and so is cross, once a group is there
     cross: Any = 0.0
     for group, part in moments.items():
         gram, cross = gram + part.gram / noise[group] ** 2, cross + part.cross / noise[group] ** 2
