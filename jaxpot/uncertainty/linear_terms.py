@@ -78,7 +78,7 @@ def factor_of(readout: Any, jitter: float | None) -> Array:
     with jax.ensure_compile_time_eval():  # a readout that is known is so under jit over the structure, too
         weights = 1.0 if readout.point_weights is None else readout.point_weights
         mean = readout.delta**2 * jnp.mean(weights**2 * readout.kernel.diagonal(readout.points))
-        noise = jnp.sqrt(cast(float, jitter) * mean)  # a fit has given the process one
+        noise = jnp.sqrt(cast(float, jitter) * mean)  # fits give one; None fails here
         return point_factor(readout, noise if is_traced(readout) else float(noise))
 
 
