@@ -30,8 +30,8 @@ def label(structure: StructureLike, source: Any, config_type: str = "default", o
     structure = Structure.of(structure)
     if isinstance(source, Potential):
         found = evaluate(source, structure)
-        energy, forces, stress = float(found.energy), np.asarray(found.forces), np.asarray(found.stress)
-        stress = stress if all(structure.pbc) else None
+        energy, forces = float(found.energy), np.asarray(found.forces)
+        stress = np.asarray(found.stress) if all(structure.pbc) else None
     elif hasattr(source, "get_potential_energy"):
         energy, forces, stress = computed(structure, source)
     else:

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -18,7 +18,9 @@ from jaxpot.errors import DataError, SimulationError
 from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.recipe_files import recipe_of
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.simulation import run
+from jaxpot.md.state import State
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential
@@ -50,7 +52,7 @@ class Learned:
     dataset: Dataset
     log: tuple
     threshold: float | None
-    state: object | None
+    state: State | None
     finished: bool
 
     @property
@@ -60,10 +62,10 @@ class Learned:
 
 
 def learn_on_the_fly(
-    dataset: Dataset, source: Any, start: Any, dynamics: Callable[[Potential], Any], steps: int, *,
-    recipe: Any = "gap", signal: str = "deviation", threshold: float | None = None, budget: int = 50, every: int = 20,
-    baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0, jitter: float = 1e-8,
-    progress: Callable[..., None] | None = None
+    dataset: Dataset, source: Any, start: Any, dynamics: Callable[[Potential], Dynamics], steps: int, *,
+    recipe: Recipe | FilePath = "gap", signal: str = "deviation", threshold: float | None = None, budget: int = 50,
+    every: int = 20, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
+    jitter: float = 1e-8, progress: Callable[..., None] | None = None
 ) -> Learned:
     """Simulate with a fitted potential, and label and learn what it does not know.
 
@@ -126,7 +128,7 @@ def learn_on_the_fly(
     return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
 
 
-def checked_recipe(dataset: Dataset, recipe: Any) -> Recipe:
+def checked_recipe(dataset: Dataset, recipe: Recipe | FilePath) -> Recipe:
     """The recipe to begin with, in Angstrom.
 
     Raises:
@@ -141,7 +143,7 @@ def errors_of(potential: Potential, frame: Frame) -> dict[str, Any]:
     """How far a potential is off in a frame, for the log."""
     found = evaluate(potential, frame.structure)
     return {
-        "energy_error_eV_per_atom": (float(found.energy) - frame.energy) / len(frame),
+        "energy_error_eV_per_atom": (float(found.energy) - cast(float, frame.energy)) / len(frame),
         "force_rmse_eV_per_A": np.sqrt(np.mean((np.asarray(found.forces) - frame.forces) ** 2)),
     }
 
@@ -160,15 +162,15 @@ class _Learner:
     """The moves of a learning run; between two of them all that matters is in a `Walk` and the labels."""
 
     first: Dataset
-    source: object
-    dynamics: object
-    learn: object  # a dataset -> its posterior
+    source: Any
+    dynamics: Callable[[Potential], Dynamics]
+    learn: Callable[[Dataset], Posterior]
     signal: str
     every: int
     record: Record
-    say: object
-    labels: list = None
-    posterior: Posterior = None
+    say: Callable[..., None]
+    labels: list[Label] = field(init=False)
+    posterior: Posterior = field(init=False)
 
     def dataset(self) -> Dataset:
         """All frames so far."""
@@ -221,7 +223,7 @@ class _Learner:
     def answered(self, walk: Walk) -> Walk:
         """With the label that was asked for, and a potential that has learned it."""
         if len(self.labels) == int(walk.labels):
-            asked = walk.asked
+            asked = cast(State, walk.asked)  # there is one, or this is not called
             frame = label(asked.structure, self.source, origin=f"label {len(self.labels)}")
             signal = self._watch(None).numbers(asked.structure).max()
             self.labels.append(Label.of(

@@ -15,13 +15,14 @@ from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.fit import fit_linear
+from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.potentials.base import Potential
 from jaxpot.typing import FilePath, StructureLike
 
 
 def learn_from_pool(
-    dataset: Dataset, source: Any, candidates: Sequence[StructureLike], *, recipe: Any = "gap", budget: int = 50,
-    batch: int = 10, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
+    dataset: Dataset, source: Any, candidates: Sequence[StructureLike], *, recipe: Recipe | FilePath = "gap",
+    budget: int = 50, batch: int = 10, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
     jitter: float = 1e-8, progress: Callable[..., None] | None = None
 ) -> Learned:
     """Label the structures of a pool that would tell the potential most, and learn them.

@@ -8,17 +8,16 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxpot.core.pytree import pytree
+from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.save import load_tree, save_tree, write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, FormatError
 from jaxpot.md.state import State
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.typing import FilePath
+from jaxpot.typing import AnyArray, FilePath
 
 CONFIG_TYPE = "on-the-fly"
 WALK, LABELS, LOG, POSTERIOR = "walk.checkpoint", "labels", "log.jsonl", "model.posterior"
@@ -26,7 +25,7 @@ FRAMES = "labels.xyz"
 
 
 @pytree(name="LearningWalk", former=("jaxpot.active.record:Walk",))
-class Walk:
+class Walk(Node):
     """Progress of a run.
 
     state: to go on from; asked: the state whose structure waits for its label, or None; labels: how many there were
@@ -38,16 +37,16 @@ class Walk:
     asked: State | None
     labels: int
     threshold: float
-    settings: jax.Array
-    ensemble: jax.Array
+    settings: AnyArray
+    ensemble: AnyArray
 
 
 @pytree(former=("jaxpot.active.record:Chosen",))
 class PoolProgress:
     """Progress of a run through a pool: candidates (numbers) in the order asked for, and the digest."""
 
-    candidates: jax.Array
-    settings: jax.Array
+    candidates: AnyArray
+    settings: AnyArray
 
 
 @pytree(name="LearningLabel", former=("jaxpot.active.record:Label",))
@@ -55,9 +54,9 @@ class Label:
     """Labelled frame, and numbers for the log."""
 
     structure: Structure
-    energy: jax.Array
-    forces: jax.Array
-    stress: jax.Array | None
+    energy: AnyArray
+    forces: AnyArray
+    stress: AnyArray | None
     numbers: dict
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
+from typing import Any, cast
 
 from jaxpot import catalog, io, md, units
 from jaxpot.active import learn_from_pool, learn_on_the_fly, random_structures
@@ -14,6 +15,7 @@ from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
 from jaxpot.io import structure_from_spec
+from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
 
 NAME = "learn"
@@ -93,9 +95,10 @@ def run(options: Namespace, console: Console) -> None:
     source = _source(options.source)
     console.progress(f"reading {', '.join(options.train)}")
     dataset = read(options, options.train, atomic_energies(options.e0))
-    common = {
+    common: dict[str, Any] = {
         "recipe": options.recipe, "budget": options.budget, "seed": options.seed, "progress": console.progress,
     }
+    document: dict[str, Any]
     if options.structure is None:
         candidates = _candidates(options)
         folder = output_folder(options.out)
@@ -110,7 +113,7 @@ def run(options: Namespace, console: Console) -> None:
                 dataset, source, structure, lambda potential: _dynamics(options, potential), options.steps,
                 signal=options.signal, threshold=options.threshold, every=options.every, folder=folder, **common,
             )
-        steps = int(found.state.step)
+        steps = int(cast(State, found.state).step)  # dynamics has ended in one
         document = {"steps": steps, "threshold": found.threshold}
         end = "all steps were done" if found.finished else f"the budget was spent at step {steps} of {options.steps}"
         told = "  step {step:.0f}, {temperature_K:.0f} K: forces were off by {force_rmse_eV_per_A:.4f} eV/A\n"

@@ -17,7 +17,7 @@ from jax.custom_batching import custom_vmap
 from jax.scipy.linalg import solve_triangular
 
 from jaxpot.core.precision import product
-from jaxpot.typing import Array
+from jaxpot.typing import AnyArray, Array
 
 
 def _one_at_a_time(function):
@@ -94,7 +94,7 @@ def _linear_solve(matrix, right, solver, transposed):
     return solution[:, 0] if right.ndim == 1 else solution
 
 
-def solve(matrix: Array, right: Array) -> Array:
+def solve(matrix: AnyArray, right: AnyArray) -> Array:
     """The solution x of A x = b by LU decomposition, differentiable in both.
 
     Args:
@@ -104,7 +104,7 @@ def solve(matrix: Array, right: Array) -> Array:
     return _linear_solve(matrix, right, _solve, _solve)
 
 
-def solve_lower(factor: Array, right: Array, transposed: bool = False) -> Array:
+def solve_lower(factor: AnyArray, right: AnyArray, transposed: bool = False) -> Array:
     """The solution x of L x = b, or of L^T x = b, with the lower triangle L of a matrix; differentiable in both.
 
     Args:
@@ -123,7 +123,7 @@ def inverse(matrix: Array) -> Array:
     return solve(matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
 
 
-def cholesky(matrix: Array) -> Array:
+def cholesky(matrix: AnyArray) -> Array:
     """Lower Cholesky factor L of a positive definite matrix A = L L^T, (n, n); NaN where it is not.
 
     The symmetric part of the matrix is taken. Differentiable: dL = L tril(L^-1 dA L^-T), the diagonal halved.

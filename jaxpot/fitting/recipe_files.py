@@ -6,7 +6,7 @@ import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from jaxpot.core.files import file_size
 from jaxpot.data.targets import Sigmas
@@ -15,6 +15,19 @@ from jaxpot.errors import DataError, FormatError
 _LARGEST = 1e6
 _LARGEST_FILE = 1 << 18  # bytes
 _DEEP = re.compile(r"(?:[\w\"'-]+[ \t]*\.[ \t]*){20}")  # keys of keys, for which `tomllib` takes long
+
+
+class AnyRecipe(Protocol):
+    """Recipe of some family."""
+
+    family: ClassVar[str]
+    table: ClassVar[str]
+
+    @classmethod
+    def from_tables(cls, document: dict, file: str, name: str) -> Self: ...
+
+
+R = TypeVar("R", bound=AnyRecipe)
 
 
 def recipes() -> list[str]:
@@ -53,7 +66,7 @@ def recipe_document(name: str | os.PathLike) -> tuple[dict, str, str]:
     return document, file, Path(str(name)).stem
 
 
-def recipe_of(kind: Any, recipe: Any) -> Any:
+def recipe_of(kind: type[R], recipe: Any) -> R:
     """Recipe of one family: as it is, or read by its name or path.
 
     Args:

@@ -1,5 +1,7 @@
 """A local potential made of a descriptor and a readout."""
 
+from typing import TypeGuard
+
 import jax
 import jax.numpy as jnp
 
@@ -83,6 +85,11 @@ class Described(Potential):
         return features, total.at[places].add(slopes)
 
 
-def leaves_residual(term: Potential) -> bool:
+def is_linear(term: Potential) -> TypeGuard[Described]:
+    """Whether the energy of a term is linear in some of its arrays: it is a `Described`, or has a readout like one."""
+    return term.weight_mask() is not None
+
+
+def leaves_residual(term: Potential) -> TypeGuard[Described]:
     """Whether the prior of a term allows more than its features span, as that of a Gaussian process does."""
     return isinstance(term, Described) and term.readout.has_residual

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import Node
+from jaxpot.typing import AnyArray, ArrayField
 
 
 class Readout(Node):
@@ -27,6 +28,8 @@ class Readout(Node):
         has_residual: whether the prior allows more than the features span, as that of a Gaussian process allows more
             than its sparse points; then `prior`, `kernel` and `points` say how much, as in `SparseGP`.
     """
+
+    delta: ArrayField  # of those that can be fitted
 
     smoothness = 99
     double_only = False
@@ -55,7 +58,7 @@ class Readout(Node):
         """Inverse of the prior covariance of the weights, (M, M); None: the unit matrix."""
         return None
 
-    def rescaled(self, weights: jax.Array, scale: float) -> jax.Array:
+    def rescaled(self, weights: AnyArray, scale: float) -> AnyArray:
         """Weights, or columns of their changes, of the same energy when delta is multiplied with `scale`."""
         return weights / scale
 

@@ -129,7 +129,7 @@ def held_out(
         progress: called with a sentence.
     """
     names = ("differences", "epistemic", "noise", "frames")
-    columns = {name: {kind: [] for kind in KINDS} for name in names}
+    columns: dict[str, dict[str, list[np.ndarray]]] = {name: {kind: [] for kind in KINDS} for name in names}
     done, frames = 0, list(dataset)
     potential = parts[0][1].potential
     prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))

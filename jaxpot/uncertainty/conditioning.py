@@ -83,7 +83,7 @@ def condition(
         change, z = np.linalg.norm(moved - z), moved
         if progress:
             progress(f"step {step + 1}: off by {np.abs((reached - target) / sigmas).max():.3g} sigma")
-        if change < 1e-4 * max(1.0, np.linalg.norm(z)):
+        if change < 1e-4 * max(1.0, float(np.linalg.norm(z))):
             return condition_linear(here, slopes, sigmas)
     raise ConvergenceError(f"the property was not reached in {_STEPS} steps: are value and units right?")
 

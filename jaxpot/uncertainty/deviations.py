@@ -96,17 +96,17 @@ def std_many(
         progress: called with (number done, all).
     """
     check_posterior(posterior)
-    structures, potential = [Structure.of(s) for s in structures], posterior.potential
-    for structure in structures:
+    given, potential = [Structure.of(s) for s in structures], posterior.potential
+    for structure in given:
         refuse_single(structure)
         checked_neighbors(potential, structure)
     found = []
     for structure, ready in zip(
-        structures, prepare_frames(structures, potential.cutoff, inner_cutoffs(potential)), strict=True
+        given, prepare_frames(given, potential.cutoff, inner_cutoffs(potential)), strict=True
     ):
         found.append(padded_std(posterior, *ready, len(structure)))
         if progress:
-            progress(len(found), len(structures))
+            progress(len(found), len(given))
     return found
 
 
@@ -125,10 +125,10 @@ def padded_std(posterior: Posterior, structure: Structure, neighbors: Neighbors,
         else:
             row = _rows_of(term, structure, neighbors)
         rows.append(row)
-    parametric, residual = _variances_of(tuple(rows), posterior.factor), None
+    parametric, left = _variances_of(tuple(rows), posterior.factor), None
     if residuals:
-        residual = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residuals)
-    return _deviations(parametric, residual, posterior, structure, n)
+        left = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residuals)
+    return _deviations(parametric, left, posterior, structure, n)
 
 
 def _rows_of(term, structure, neighbors):

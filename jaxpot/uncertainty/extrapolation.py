@@ -49,21 +49,21 @@ class ActiveSet:
         Raises:
             DataError: no term that is linear in weights, or no structures.
         """
-        terms, structures = _terms(potential), [Structure.of(s) for s in structures]
-        if not terms or not structures:
+        terms, given = _terms(potential), [Structure.of(s) for s in structures]
+        if not terms or not given:
             raise DataError(
                 "an active set needs a potential with a term that is linear in its weights (a GAP, a linear model, "
-                f"networks), and structures; got {potential!r} and {len(structures)} structures"
+                f"networks), and structures; got {potential!r} and {len(given)} structures"
             )
         parts, places = [], []
         for k, (structure, neighbors) in enumerate(
-            prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
+            prepare_frames(given, potential.cutoff, inner_cutoffs(potential))
         ):
-            n = len(structures[k])
+            n = len(given[k])
             parts.append(np.asarray(site_features(terms, structure, neighbors))[:n])
             places += [(k, atom) for atom in range(n)]
             if progress and k % 20 == 19:
-                progress(f"environments of {k + 1} of {len(structures)} structures")
+                progress(f"environments of {k + 1} of {len(given)} structures")
         rows = np.concatenate(parts)
         _, size, directions = np.linalg.svd(rows, full_matrices=False)
         basis = directions[size > _RANK * size[0]].T

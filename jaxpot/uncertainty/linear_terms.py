@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +17,18 @@ from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import Potential, summands
-from jaxpot.potentials.described import leaves_residual
+from jaxpot.potentials.described import Described, is_linear, leaves_residual
 from jaxpot.potentials.posterior import Posterior, check_posterior
+from jaxpot.readouts.base import Readout
 from jaxpot.typing import Array, Number
 
 KEPT = "kept for derivatives"
-_factors = weakref.WeakKeyDictionary()  # readout -> {noise: Cholesky factor}; forgotten with the readout
-_inverses = weakref.WeakKeyDictionary()  # readout -> {jitter: inverse of the factor}
+# Readout -> {noise: Cholesky factor}, and -> {jitter: inverse of the factor}; forgotten with the readout.
+_factors: weakref.WeakKeyDictionary[Readout, dict[Number, Array]] = weakref.WeakKeyDictionary()
+_inverses: weakref.WeakKeyDictionary[Readout, dict[float | None, Array]] = weakref.WeakKeyDictionary()
 
 
-def uncertain_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | None:
+def uncertain_terms(posterior: Posterior) -> list[tuple[Described, float | None]] | None:
     """Terms whose weights are all that is uncertain, each with its jitter: pairs, in the order of the parameters.
 
     Returns:
@@ -38,15 +40,14 @@ def uncertain_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | No
         uncertain, mask = mask[:count], mask[count:]
         if not any(uncertain):
             continue
-        weights = term.weight_mask()
-        if weights is None or jax.tree.leaves(weights) != uncertain:
+        if not is_linear(term) or jax.tree.leaves(term.weight_mask()) != uncertain:
             return None
         pairs.append((term, jitters[0]))
         jitters = jitters[sum(uncertain) :]
     return pairs or None
 
 
-def checked_terms(posterior: Posterior, what: str) -> list[tuple[Any, float | None]]:
+def checked_terms(posterior: Posterior, what: str) -> list[tuple[Described, float | None]]:
     """`uncertain_terms` of a posterior.
 
     Args:
@@ -65,23 +66,23 @@ def checked_terms(posterior: Posterior, what: str) -> list[tuple[Any, float | No
     return pairs
 
 
-def whitening(term: Potential, jitter: float | None) -> Array:
+def whitening(term: Described, jitter: float | None) -> Array:
     """Lower factor of the precision of the weights that the residual is measured with, (M, M); the unit matrix for
     terms without one.
     """
     return factor_of(term.readout, jitter) if leaves_residual(term) else jnp.eye(term.n_features)
 
 
-def factor_of(readout: Any, jitter: float) -> Array:
+def factor_of(readout: Any, jitter: float | None) -> Array:
     """Lower Cholesky factor of the covariance of the sparse points, as the fit had it."""
     with jax.ensure_compile_time_eval():  # a readout that is known is so under jit over the structure, too
         weights = 1.0 if readout.point_weights is None else readout.point_weights
         mean = readout.delta**2 * jnp.mean(weights**2 * readout.kernel.diagonal(readout.points))
-        noise = jnp.sqrt(jitter * mean)
+        noise = jnp.sqrt(cast(float, jitter) * mean)  # fits give one; None fails here
         return point_factor(readout, noise if is_traced(readout) else float(noise))
 
 
-def inverse_factor(readout: Any, jitter: float) -> Array:
+def inverse_factor(readout: Any, jitter: float | None) -> Array:
     """The inverse of `factor_of`: products with it are faster than solutions with triangles; kept likewise."""
     factor = factor_of(readout, jitter)
     with jax.ensure_compile_time_eval():

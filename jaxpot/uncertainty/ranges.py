@@ -43,19 +43,20 @@ def extrapolations(potential: Potential, structure: StructureLike) -> list[Extra
         DataError: no network with a range is in the potential.
     """
     check_potential(potential)
-    terms = [term for _, term in addends(potential) if isinstance(term, Described) and isinstance(term.readout, Neural)]
-    terms = [term for term in terms if term.readout.lower is not None and term.readout.upper is not None]
-    if not terms:
+    terms = [term for _, term in addends(potential) if isinstance(term, Described)]
+    pairs = [(term.descriptor, term.readout) for term in terms if isinstance(term.readout, Neural)]
+    pairs = [pair for pair in pairs if pair[1].lower is not None and pair[1].upper is not None]
+    if not pairs:
         raise DataError(f"{potential!r} has no network of which the range of the training data is known")
     _, (_, structure, neighbors) = prepare_padded(potential, structure, None)
     found, centers = [], np.asarray(neighbors.centers)
-    for term in terms:
-        vectors, weights = map(np.asarray, vectors_of(term.descriptor, structure, neighbors))
-        lower, upper = np.array(term.readout.lower), np.array(term.readout.upper)
+    for descriptor, readout in pairs:
+        vectors, weights = map(np.asarray, vectors_of(descriptor, structure, neighbors))
+        lower, upper = np.array(readout.lower), np.array(readout.upper)
         rounding = 1e-12 * (upper - lower)
         beyond = (vectors < lower - rounding) | (vectors > upper + rounding)
         for row, instance, k in np.argwhere(beyond & (weights != 0.0)[:, :, None]).tolist():
-            name = _name(term.descriptor, k)
+            name = _name(descriptor, k)
             value = float(vectors[row, instance, k])
             found.append(Extrapolation(int(centers[row]), name, value, float(lower[k]), float(upper[k])))
     return sorted(found, key=lambda entry: entry.atom)

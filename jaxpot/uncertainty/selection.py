@@ -29,7 +29,8 @@ def observed_frame(posterior: Posterior, structure: StructureLike, sigmas: Any =
     sigmas = posterior.sigmas if sigmas is None else sigmas
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
     rows = design_rows(Sum.or_one(terms), structure, neighbors, False)
-    parts, noise = [], []
+    parts: list[np.ndarray] = []
+    noise: list[np.ndarray | list[float]] = []
     if "energy" in sigmas:
         parts.append(np.asarray(rows.energy)[None])
         noise.append([sigmas["energy"] * np.sqrt(n)])
@@ -64,34 +65,35 @@ def select_frames(
     Raises:
         DataError: nothing to choose from, or more than there are.
     """
-    candidates = [Structure.of(s) for s in candidates]
-    if not 1 <= count <= len(candidates):
-        raise DataError(f"count: expected 1 to {len(candidates)}, the number of candidates, got {count}")
+    given = [Structure.of(s) for s in candidates]
+    if not 1 <= count <= len(given):
+        raise DataError(f"count: expected 1 to {len(given)}, the number of candidates, got {count}")
     slopes, gain = None, _information
     if target is not None:
         slopes, gain = slope_rows(target.slopes), _gain
         slopes = slopes[np.isfinite(slopes).all(1)]
     frames = []
-    for k, structure in enumerate(candidates):
+    for k, structure in enumerate(given):
         rows, noise = observed_frame(posterior, structure)
         frames.append(rows / noise[:, None])
         if progress and k % 10 == 9:
-            progress(f"rows of {k + 1} of {len(candidates)} candidates")
-    chosen, left = [], []
+            progress(f"rows of {k + 1} of {len(given)} candidates")
+    chosen: list[int] = []
+    left: list[float | np.ndarray] = []
     for _ in range(count):
         gains = [-1.0 if k in chosen else gain(rows, slopes) for k, rows in enumerate(frames)]
         best = int(np.argmax(gains))
         chosen.append(best)
         shrunk = shrinking(frames[best])
         frames = [shrunk(rows) for rows in frames]
-        if target is None:
+        if slopes is None:
             left.append(gains[best])
         else:
             slopes = shrunk(slopes)
             left.append(np.sqrt((slopes * slopes).sum(1)))
         if progress:
             progress(f"frame {best} tells {gains[best]:.4g} nats" if target is None
-                     else f"frame {best}: bar {left[-1].max():.4g} left")
+                     else f"frame {best}: bar {np.max(left[-1]):.4g} left")
     return chosen, np.array(left)
 
 

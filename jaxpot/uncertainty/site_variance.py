@@ -13,7 +13,7 @@ from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.described import leaves_residual
+from jaxpot.potentials.described import Described, leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import Array
 from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, of_sites, uncertain_terms, whitening
@@ -38,14 +38,19 @@ class SiteVariance:
         return self.parametric + self.residual
 
 
-def inverses_of(posterior: Posterior) -> tuple:
+def inverses_of(posterior: Posterior) -> tuple[Array | None, ...]:
     """For each linear term the inverse of the factor of the covariance of its sparse points; None without any."""
-    pairs = checked_terms(posterior, "site energies have a variance")
-    return tuple(inverse_factor(t.readout, jitter) if leaves_residual(t) else None for t, jitter in pairs)
+    return tuple(inverse_factor(t.readout, jitter) if leaves_residual(t) else None for t, jitter in _pairs(posterior))
+
+
+def _pairs(posterior: Posterior) -> list[tuple[Described, float | None]]:
+    return checked_terms(posterior, "site energies have a variance")
 
 
 @jax.jit
-def site_variance(posterior: Posterior, inverses: tuple, structure: Structure, neighbors: Neighbors) -> SiteVariance:
+def site_variance(
+    posterior: Posterior, inverses: tuple[Array | None, ...], structure: Structure, neighbors: Neighbors
+) -> SiteVariance:
     """`SiteVariance` of a padded structure; `inverses_of` the posterior."""
 
     def parts(environments):
@@ -122,7 +127,7 @@ class VariancePotential(Potential):
         if is_traced(posterior):  # eigenvectors have no derivatives where eigenvalues are equal
             blocks = [
                 jnp.zeros((term.n_features, 0)) if inverse is None else inverse.T
-                for (term, _), inverse in zip(uncertain_terms(posterior), inverses, strict=True)
+                for (term, _), inverse in zip(_pairs(posterior), inverses, strict=True)
             ]
             root, excess = posterior.inflation * jax.scipy.linalg.block_diag(*blocks), posterior.factor
         else:
@@ -136,8 +141,8 @@ class VariancePotential(Potential):
     def site_energy(self, environment: Environment) -> Array:
         """V_i, () eV^2."""
         alone = jax.tree.map(lambda a: jnp.asarray(a)[None], environment)
-        features, prior = zip(*(_features(term, alone) for term, _ in uncertain_terms(self.posterior)), strict=True)
-        features = jnp.concatenate(features, axis=1)[0]
+        parts, prior = zip(*(_features(term, alone) for term, _ in _pairs(self.posterior)), strict=True)
+        features = jnp.concatenate(parts, axis=1)[0]
         taken = sum(jnp.sum(jnp.square(features[: len(columns)] @ columns)) for columns in self.root)
         left = self.posterior.inflation**2 * sum(prior)[0] - taken + jnp.sum(jnp.square(features @ self.excess))
         return _calibrated(self.posterior, jnp.maximum(left, 0.0))  # rounding alone can make it negative

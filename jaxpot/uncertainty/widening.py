@@ -47,11 +47,10 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
         J. Mach. Learn. Res. 6, 1939 (2005), section 5.
     """
     pairs = uncertain_terms(posterior)
-    if not can_be_widened(posterior):
+    if pairs is None or not can_be_widened(posterior):
         raise DataError("only the weights of Gaussian processes leave a residual; this posterior has other parameters")
-    structures = [Structure.of(s) for s in structures]
-    potential = posterior.potential
-    prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
+    given, potential = [Structure.of(s) for s in structures], posterior.potential
+    prepared = prepare_frames(given, potential.cutoff, inner_cutoffs(potential))
     replaced, rows, further, begin = {}, [], [], 0
     for term, jitter in pairs:
         own = np.asarray(posterior.factor[begin : begin + term.n_features])

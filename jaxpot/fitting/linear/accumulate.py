@@ -12,16 +12,17 @@ from jaxpot.data.frame import Frame
 from jaxpot.data.targets import Sigmas
 from jaxpot.fitting.linear.checkpoint import FitCheckpoint
 from jaxpot.fitting.linear.moments import Accumulator, Moments
-from jaxpot.fitting.linear.rows import design_rows
+from jaxpot.fitting.linear.rows import DesignRows, design_rows
 from jaxpot.fitting.linear.stress_offsets import offset_columns, offset_factor
 from jaxpot.potentials.base import Potential
+from jaxpot.typing import AnyArray
 
 VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 
 
 def accumulate(
     potential: Potential, dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]],
-    targets: tuple[list, list, list], sigmas: Sigmas, factors: Sequence[np.ndarray], groups: np.ndarray | None = None,
+    targets: tuple[list, list, list], sigmas: Sigmas, factors: Sequence[AnyArray], groups: np.ndarray | None = None,
     progress: Callable[[str], None] | None = None, checkpoint: FitCheckpoint | None = None,
     offsets: Sequence[str] = (),
 ) -> dict[tuple, Moments]:
@@ -53,7 +54,9 @@ def accumulate(
     return accumulator.finish()
 
 
-def target_rows(frame: Frame, targets: Sequence, sigmas: Sigmas) -> Iterator[tuple[str, Callable, np.ndarray, float]]:
+def target_rows(
+    frame: Frame, targets: Sequence, sigmas: Sigmas
+) -> Iterator[tuple[str, Callable[[DesignRows], AnyArray], Sequence[float] | np.ndarray, float]]:
     """Iterate over the targets of a frame: kind, a function from its `DesignRows` to (R, M), values (R,), their sigma.
 
     Args:

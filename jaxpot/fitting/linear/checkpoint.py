@@ -92,8 +92,11 @@ class FitCheckpoint:
     def __init__(self, path: str | os.PathLike, fingerprint: dict[str, Any], say: Callable[[str], None]) -> None:
         self.path, self.say = os.fspath(path), say
         self.fingerprint = json.loads(json.dumps(fingerprint))
-        self.frames, self.points, self._groups, self._ours = 0, None, {}, False
-        self.trials, self._trials_path, self._trials_ours = {}, f"{self.path}.trials", False
+        self.frames, self._ours = 0, False
+        self.points: list[np.ndarray] | None = None
+        self._groups: dict[tuple, tuple] = {}
+        self.trials: dict[tuple, Any] = {}
+        self._trials_path, self._trials_ours = f"{self.path}.trials", False
         self._last, self._pause = time.monotonic(), _EVERY
         folder = os.path.dirname(os.path.abspath(self.path))
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):

@@ -21,6 +21,7 @@ from jaxpot.fitting.linear.stress_offsets import offset_factor
 from jaxpot.observables import energy, hessian_vector_product
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import AnyArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def check_curvatures(curvatures: Sequence) -> None:
 
 
 def curvature_moments(
-    potential: Potential, curvatures: Sequence[HessianProduct | StrainCurvature], factors: Sequence[np.ndarray],
+    potential: Potential, curvatures: Sequence[HessianProduct | StrainCurvature], factors: Sequence[AnyArray],
     baseline: Potential | None = None, offsets: Sequence[str] = (),
 ) -> dict[tuple, Moments]:
     """Moments of curvatures as targets, (kind, ALWAYS) -> `Moments`; what the baseline contributes is taken off.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from jaxpot.fitting.linear.weights import common_scale, with_weights
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
+from jaxpot.readouts.sparse_gp import SparseGP
 
 
 def fit_linear(
@@ -92,7 +94,8 @@ def fit_linear(
     potential = unfitted_potential(terms, dataset, prepared, seed, say)
     if kept is not None:
         with_points = zip(terms, linear_terms(potential), strict=True)
-        kept.keep_points([np.asarray(unfitted.readout.points) for term, unfitted in with_points if term.has_points])
+        processes = [cast(SparseGP, unfitted.readout) for term, unfitted in with_points if term.has_points]
+        kept.keep_points([np.asarray(process.points) for process in processes])
     clock.step("sparse points")
 
     folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []

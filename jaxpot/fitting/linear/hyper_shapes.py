@@ -5,6 +5,7 @@ values are those of the potential, first derivatives exact.
 """
 
 from dataclasses import fields, replace
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,8 @@ from jaxpot.kernels.base import Kernel
 from jaxpot.kernels.dot_product import DotProduct
 from jaxpot.kernels.squared_exponential import SquaredExponential
 from jaxpot.potentials.described import Described
+from jaxpot.readouts.sparse_gp import SparseGP
+from jaxpot.typing import Number
 
 
 @pytree
@@ -44,10 +47,10 @@ def _power(product, zeta):
 class WidenedSOAP(SOAP):
     """SOAP with atoms wider by `change`, (), A: right to first order."""
 
-    change: jax.Array = 0.0
+    change: Number = 0.0
 
     @classmethod
-    def of(cls, soap: SOAP, change: jax.Array) -> "WidenedSOAP":
+    def of(cls, soap: SOAP, change: Number) -> "WidenedSOAP":
         """`SOAP` with a change of its atoms' width."""
         return cls(**{field.name: getattr(soap, field.name) for field in fields(soap)}, change=change)
 
@@ -66,7 +69,7 @@ def shapes(term: Described) -> dict[str, int]:
         sizes["atom_sigma"] = 1
     if not term.readout.has_residual:
         return sizes
-    kernel = term.readout.kernel
+    kernel = cast(SparseGP, term.readout).kernel
     if isinstance(kernel, DotProduct):
         sizes["zeta"] = 1
     if isinstance(kernel, SquaredExponential):
@@ -99,13 +102,15 @@ def reshaped(term: Described, logs: dict[str, jax.Array], widening: jax.Array) -
     """
     descriptor, readout = term.descriptor, term.readout
     if "atom_sigma" in logs:
-        change = descriptor.atom_sigma * jnp.expm1(logs["atom_sigma"][0])
-        descriptor = WidenedSOAP.of(descriptor, change)
+        soap = cast(SOAP, descriptor)
+        change = soap.atom_sigma * jnp.expm1(logs["atom_sigma"][0])
+        descriptor = WidenedSOAP.of(soap, change)
         if readout.has_residual:
-            readout = readout.replace(points=readout.points + change * widening)
+            readout = readout.replace(points=cast(SparseGP, readout).points + change * widening)
     if "zeta" in logs:
-        readout = readout.replace(kernel=AnyPower(readout.kernel.zeta * jnp.exp(logs["zeta"][0])))
+        zeta = cast(DotProduct, cast(SparseGP, readout).kernel).zeta
+        readout = readout.replace(kernel=AnyPower(zeta * jnp.exp(logs["zeta"][0])))
     if "theta" in logs:
-        theta = readout.kernel.theta
+        theta = cast(SquaredExponential, cast(SparseGP, readout).kernel).theta
         readout = readout.replace(kernel=SquaredExponential(theta * jnp.exp(logs["theta"]).reshape(theta.shape)))
     return term.replace(descriptor=descriptor, readout=readout)

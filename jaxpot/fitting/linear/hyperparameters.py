@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.moments import Moments, log_evidence, solution, weighted
+from jaxpot.typing import AnyArray
 
 ALWAYS = -1  # the fold of what is never left out
 CHOICES = ("cross-validation", "evidence", "fixed")
@@ -39,17 +40,17 @@ class Chosen:
 
 def total(moments: dict[tuple, Moments], leave: int | None = None) -> dict[str, Moments]:
     """Moments by kind: those of all groups, but one, added."""
-    sums = {}
+    sums: dict[str, Moments] = {}
     for (kind, group), part in moments.items():
         if leave is None or group != leave:
             sums[kind] = sums[kind] + part if kind in sums else part
     return sums
 
 
-def columns(scales: Sequence[float], widths: Sequence[int]) -> jax.Array:
+def columns(scales: Sequence[float] | AnyArray, widths: Sequence[int]) -> jax.Array:
     """Repeat each term's factor for all of its columns. Trailing columns of no term (stress offsets) get 1."""
-    scales = jnp.concatenate([jnp.asarray(scales), jnp.ones(len(widths) - len(scales))])
-    return jnp.repeat(jnp.asarray(scales), np.asarray(widths), total_repeat_length=int(np.sum(widths)))
+    of_blocks = jnp.concatenate([jnp.asarray(scales), jnp.ones(len(widths) - len(scales))])
+    return jnp.repeat(of_blocks, np.asarray(widths), total_repeat_length=int(np.sum(widths)))
 
 
 def by_cross_validation(

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from jaxpot.data.dataset import Dataset
+from jaxpot.data.predictions import Predictions
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
@@ -62,7 +63,7 @@ def learning_curve(
         raise DataError("a learning curve: the environments of the recipe are atoms of frames that parts do not have")
     least = max(_LEAST, recipe.folds if recipe.choice == "cross-validation" else 1)
     say = progress or (lambda text: None)
-    points = [] if whole is None else [Point(len(dataset), whole.test.errors())]
+    points = [] if whole is None else [_point(dataset, whole)]
     subsets = [dataset.split(part, seed)[1] for part in parts if least <= round(part * len(dataset)) < len(dataset)]
     if whole is None:
         subsets.append(dataset)
@@ -77,10 +78,15 @@ def learning_curve(
             subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets,
             **options,
         )
-        points = sorted([*points, Point(len(subset), fitted.test.errors())], key=lambda point: point.frames)
+        points = sorted([*points, _point(subset, fitted)], key=lambda point: point.frames)
         if callback is not None:
             callback(points)
     return points
+
+
+def _point(dataset: Dataset, fitted: Fit) -> Point:
+    """Errors of a fit to a data set, on the frames that it was tested on."""
+    return Point(len(dataset), cast(Predictions, fitted.test).errors())
 
 
 def _named(recipe):

@@ -20,6 +20,7 @@ from scipy.linalg import solve_triangular as triangular
 from jaxpot.core import linalg
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
+from jaxpot.typing import AnyArray, ArrayLike
 
 _BLOCK = 512  # rows that are whitened and multiplied at once
 
@@ -28,11 +29,11 @@ _BLOCK = 512  # rows that are whitened and multiplied at once
 class Moments:
     """Of rows a_i and targets y_i, both divided by sigma_i: sum a a^T (M, M), sum a y (M,), and sums of numbers ()."""
 
-    gram: jax.Array
-    cross: jax.Array
-    square: jax.Array  # sum y^2
-    count: jax.Array
-    log_sigma: jax.Array  # sum log sigma_i
+    gram: AnyArray
+    cross: AnyArray
+    square: AnyArray  # sum y^2
+    count: AnyArray
+    log_sigma: AnyArray  # sum log sigma_i
 
     def __add__(self, other: "Moments") -> "Moments":
         return jax.tree.map(operator.add, self, other)
@@ -40,7 +41,7 @@ class Moments:
     def __sub__(self, other: "Moments") -> "Moments":
         return jax.tree.map(operator.sub, self, other)
 
-    def residual(self, weights: np.ndarray) -> np.ndarray:
+    def residual(self, weights: AnyArray) -> AnyArray:
         """Mean square of (y - a . weights) / sigma, ()."""
         explained = weights @ (self.gram @ weights)
         return (self.square - 2.0 * self.cross @ weights + explained) / np.maximum(self.count, 1.0)
@@ -53,12 +54,13 @@ class Accumulator:
         factors: lower Cholesky factors of the covariances of the terms' sparse points, in the order of the columns.
     """
 
-    def __init__(self, factors: Sequence[np.ndarray]) -> None:
+    def __init__(self, factors: Sequence[AnyArray]) -> None:
         self.factors = tuple(np.asfortranarray(f) for f in factors)
         self.width = sum(len(f) for f in self.factors)
-        self._sums, self._waiting = {}, {}
+        self._sums: dict[Any, tuple] = {}
+        self._waiting: dict[Any, tuple] = {}
 
-    def add(self, group: Any, rows: np.ndarray, targets: np.ndarray, sigmas: np.ndarray | float) -> None:
+    def add(self, group: Any, rows: ArrayLike, targets: ArrayLike, sigmas: ArrayLike) -> None:
         """Rows (R, M), targets (R,), and their standard deviations, one or (R,)."""
         rows, targets = np.asarray(rows), np.asarray(targets)
         sigmas = np.broadcast_to(np.asarray(sigmas, float), targets.shape)
@@ -123,7 +125,7 @@ def _mirrored(gram):
     return gram
 
 
-def whiten(rows: jax.Array, factors: Sequence[np.ndarray]) -> jax.Array:
+def whiten(rows: AnyArray, factors: Sequence[AnyArray]) -> jax.Array:
     """Whitened rows A L^-T, term by term: rows (R, M) and lower factors of (M_t, M_t)."""
     cuts = np.cumsum([len(f) for f in factors])[:-1]
     parts = jnp.split(rows, cuts, axis=1)
@@ -132,7 +134,7 @@ def whiten(rows: jax.Array, factors: Sequence[np.ndarray]) -> jax.Array:
     ], axis=1)
 
 
-def unwhiten(weights: jax.Array, factors: Sequence[np.ndarray]) -> list[jax.Array]:
+def unwhiten(weights: AnyArray, factors: Sequence[AnyArray]) -> list[jax.Array]:
     """Weights of the terms, L^-T w: (M,) to a list of (M_t,)."""
     cuts = np.cumsum([len(f) for f in factors])[:-1]
     return [
@@ -145,14 +147,14 @@ def unwhiten(weights: jax.Array, factors: Sequence[np.ndarray]) -> list[jax.Arra
 class WhitenedPosterior:
     """Whitened weights: mean (M,), and lower Cholesky factor of the inverse of their covariance (M, M)."""
 
-    mean: jax.Array
-    factor: jax.Array
+    mean: AnyArray
+    factor: AnyArray
 
     def covariance(self) -> np.ndarray:
         """Covariance of the whitened weights, (M, M)."""
         return cho_solve((self.factor, True), np.eye(len(self.mean)), check_finite=False)
 
-    def spread(self, factors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def spread(self, factors: Sequence[AnyArray]) -> list[np.ndarray]:
         """C with C C^T the covariance of the weights L^-T w of the terms that come first: a list of (M_t, M)."""
         root = triangular(np.asarray(self.factor), np.eye(len(self.mean)), lower=True, check_finite=False).T
         cuts = np.cumsum([0, *map(len, factors)])
@@ -162,7 +164,7 @@ class WhitenedPosterior:
         ]
 
 
-def posterior(moments: dict[Any, Moments], noise: dict, scales: np.ndarray | None = None) -> WhitenedPosterior:
+def posterior(moments: dict[Any, Moments], noise: dict, scales: AnyArray | None = None) -> WhitenedPosterior:
     """Weights that minimise sum_g sum_i (y_i - a_i . w)^2 / (s_g sigma_i)^2 + sum_t |w_t|^2 / d_t^2.
 
     Args:
@@ -176,15 +178,16 @@ def posterior(moments: dict[Any, Moments], noise: dict, scales: np.ndarray | Non
     return solution(*weighted(moments, noise), scales)
 
 
-def weighted(moments: dict[Any, Moments], noise: dict) -> tuple[np.ndarray, np.ndarray]:
+def weighted(moments: dict[Any, Moments], noise: dict) -> tuple[AnyArray, AnyArray]:
     """Sums over the groups of gram (M, M) and cross (M,), each divided by s_g^2."""
-    gram, cross = 0.0, 0.0
+    gram: Any = 0.0  # an array, and so is cross, once a group is there
+    cross: Any = 0.0
     for group, part in moments.items():
         gram, cross = gram + part.gram / noise[group] ** 2, cross + part.cross / noise[group] ** 2
     return gram, cross
 
 
-def solution(gram: np.ndarray, cross: np.ndarray, scales: np.ndarray | None = None) -> WhitenedPosterior:
+def solution(gram: AnyArray, cross: AnyArray, scales: AnyArray | None = None) -> WhitenedPosterior:
     """`WhitenedPosterior` of sums that `weighted` returns."""
     gram, cross = np.asarray(gram), np.asarray(cross)
     scales = np.ones(len(cross)) if scales is None else np.asarray(scales)
@@ -200,7 +203,7 @@ def solution(gram: np.ndarray, cross: np.ndarray, scales: np.ndarray | None = No
     return WhitenedPosterior(mean + cho_solve((factor, True), rest, check_finite=False), factor)
 
 
-def log_evidence(moments: dict[Any, Moments], noise: dict, scales: jax.Array | None = None) -> jax.Array:
+def log_evidence(moments: dict[Any, Moments], noise: dict, scales: AnyArray | None = None) -> jax.Array:
     """Log marginal likelihood of the targets, (): log N(y | 0, A A^T + Sigma) with whitened, scaled rows A.
 
     -1/2 [log |I + A^T Sigma^-1 A| + y^T Sigma^-1 y - m^T (I + A^T Sigma^-1 A) m + sum log (2 pi sigma^2)]
@@ -222,7 +225,7 @@ def log_evidence(moments: dict[Any, Moments], noise: dict, scales: jax.Array | N
     return -0.5 * total
 
 
-def covariance_factor(covariance: np.ndarray, jitter: float = 1e-10) -> tuple[jax.Array, float]:
+def covariance_factor(covariance: AnyArray, jitter: float = 1e-10) -> tuple[jax.Array, float]:
     """Lower Cholesky factor of a covariance with jitter times its mean variance on the diagonal.
 
     The jitter is raised tenfold until rounding does not hide the smallest pivot.

@@ -18,6 +18,7 @@ from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, cast, summands
+from jaxpot.potentials.described import Described, is_linear
 from jaxpot.potentials.terms import where_described
 
 _CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
@@ -56,7 +57,7 @@ def design_rows(potential: Potential, structure: Structure, neighbors: Neighbors
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, axis=-1), *parts)
 
 
-def linear_terms(potential: Potential) -> list[Potential]:
+def linear_terms(potential: Potential) -> list[Described]:
     """Terms whose weights a fit finds.
 
     Raises:
@@ -64,7 +65,7 @@ def linear_terms(potential: Potential) -> list[Potential]:
     """
     terms = []
     for term in summands(potential):
-        if term.weight_mask() is None:
+        if not is_linear(term):
             raise DataError(
                 f"{term!r} is not linear in its weights: expected a descriptor with a readout that is; what is "
                 "not fitted belongs into the baseline, a factor into delta"

@@ -4,14 +4,17 @@ Plane waves of a fixed cutoff energy give stresses that lack a nearly constant p
 forces of the same frames do not. With an offset p for the group, the target is stress + p I: one more column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError
+
+D = TypeVar("D", Dataset, None)
 
 _PRIOR = 10.0  # eV/A^3, standard deviation of an offset before the data are seen: 1600 GPa, as good as none
 
@@ -27,7 +30,7 @@ def offset_types(wanted: bool | str | Sequence[str], dataset: Dataset, sigmas: S
     if not isinstance(wanted, bool | str | list | tuple | set | frozenset):
         raise DataError(f"stress_offsets: expected names of config types, or True for all, got {wanted!r}")
     have = {frame.config_type for frame in dataset if frame.stress is not None}
-    names = sorted(have) if wanted is True else [wanted] if isinstance(wanted, str) else sorted(set(wanted))
+    names = sorted(have) if isinstance(wanted, bool) else [wanted] if isinstance(wanted, str) else sorted(set(wanted))
     strange = [name for name in names if name not in have]
     if strange or not names:
         raise DataError(
@@ -41,7 +44,7 @@ def offset_types(wanted: bool | str | Sequence[str], dataset: Dataset, sigmas: S
     return tuple(names)
 
 
-def offset_factor(names: Sequence[str]) -> np.ndarray:
+def offset_factor(names: Sized) -> np.ndarray:
     """Cholesky factor of the prior precision of the offsets."""
     return np.eye(len(names)) / _PRIOR
 
@@ -54,7 +57,7 @@ def offset_columns(names: Sequence[str], kind: str, config_type: str, count: int
     return columns
 
 
-def without_offsets(dataset: Dataset | None, offsets: dict[str, float]) -> Dataset | None:
+def without_offsets(dataset: D, offsets: dict[str, float]) -> D:
     """Subtract the offsets, config type -> eV/A^3, from the stresses of a data set."""
     if dataset is None or not offsets:
         return dataset

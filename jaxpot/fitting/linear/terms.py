@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-import jax
 import numpy as np
 
 from jaxpot.core.neighbors import Neighbors
@@ -21,6 +20,7 @@ from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.base import Readout
 from jaxpot.readouts.sparse_gp import SparseGP
+from jaxpot.typing import AnyArray
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class GAPTerm:
         name: for messages.
     """
 
-    has_points: ClassVar[bool] = True
+    has_points: ClassVar[Literal[True]] = True
 
     descriptor: Descriptor
     kernel: Kernel
@@ -68,7 +68,7 @@ class FeatureTerm:
         name: for messages.
     """
 
-    has_points: ClassVar[bool] = False
+    has_points: ClassVar[Literal[False]] = False
 
     descriptor: Descriptor
     kind: type[Readout]
@@ -127,8 +127,8 @@ def sparse_points(
         candidates = np.arange(len(vectors)) if name is None else np.flatnonzero(types == name)
         picked = choose_points(vectors[candidates], count, term.sparse_method, kernel=term.kernel, seed=seed)
         chosen.append(candidates[picked])
-    chosen = different(vectors, np.concatenate(chosen))
-    return vectors[chosen], places[chosen]
+    unlike = different(vectors, np.concatenate(chosen))
+    return vectors[unlike], places[unlike]
 
 
 def _given(term, dataset, prepared):
@@ -153,14 +153,17 @@ def _given(term, dataset, prepared):
 _MOST_VECTORS = 200_000
 
 
-def prior_factors(potential: Potential, jitter: float = 1e-10) -> tuple[list[jax.Array], list[float | None]]:
+def prior_factors(potential: Potential, jitter: float = 1e-10) -> tuple[list[AnyArray], list[float | None]]:
     """Lower Cholesky factors of the prior precisions of the weights of each term, and its jitter or None."""
-    factors, jitters = [], []
+    factors: list[AnyArray] = []
+    jitters: list[float | None] = []
     for term in linear_terms(potential):
-        precision, used = term.readout.weight_precision(), None
-        factor = np.eye(term.n_features)
-        if precision is not None:
+        precision = term.readout.weight_precision()
+        if precision is None:
+            factors.append(np.eye(term.n_features))
+            jitters.append(None)
+        else:
             factor, used = covariance_factor(precision, jitter)
-        factors.append(factor)
-        jitters.append(used)
+            factors.append(factor)
+            jitters.append(used)
     return factors, jitters

@@ -8,11 +8,13 @@ import numpy as np
 from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, unwhiten
 from jaxpot.fitting.linear.rows import linear_terms
 from jaxpot.potentials.base import Potential, Sum, summands, weight_mask
+from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import AnyArray
 
 
 def with_weights(
-    potential: Potential, weights: Sequence[np.ndarray], scales: Sequence[float] | None = None
+    potential: Potential, weights: Sequence[AnyArray], scales: Sequence[float] | None = None
 ) -> Potential:
     """Put other weights into a potential, a list with those of each term.
 
@@ -25,14 +27,14 @@ def with_weights(
     filled = []
     for k, (term, alpha) in enumerate(zip(linear_terms(potential), weights, strict=True)):
         scale, readout = 1.0 if scales is None else scales[k], term.readout
-        weights = readout.rescaled(np.asarray(alpha), scale)
-        readout = readout.replace(weights=weights, delta=float(readout.delta) * scale)
+        own = readout.rescaled(np.asarray(alpha), scale)
+        readout = readout.replace(weights=own, delta=float(readout.delta) * scale)
         filled.append(term.replace(readout=readout))
     return Sum.or_one(filled)
 
 
 def common_scale(
-    moments: dict[str, Moments], noise: dict, weights: np.ndarray, whitened: np.ndarray, columns: int
+    moments: dict[str, Moments], noise: dict, weights: AnyArray, whitened: AnyArray, columns: int
 ) -> float:
     """Factor for all sigmas and deltas that makes the targets most probable, ().
 
@@ -55,8 +57,8 @@ def common_scale(
 
 
 def weight_posterior(
-    fitted: Potential, whitened: WhitenedPosterior, factors: Sequence[np.ndarray], scales: Sequence[float],
-    common: float, sigmas: dict[str, float], jitters: Sequence[float],
+    fitted: Potential, whitened: WhitenedPosterior, factors: Sequence[AnyArray], scales: Sequence[float],
+    common: float, sigmas: dict[str, float], jitters: Sequence[float | None],
 ) -> Posterior:
     """`Posterior` of the weights of a fitted potential.
 
@@ -72,7 +74,7 @@ def weight_posterior(
         common: see `common_scale`.
         sigmas, jitters: see `Posterior`.
     """
-    terms = [term for term in summands(fitted) if term.weight_mask() is not None][: len(factors)]
+    terms = [term for term in summands(fitted) if is_linear(term)][: len(factors)]
     of_terms = whitened.mean[: sum(map(len, factors))]
     spread, mean = [], []
     for term, scale, root, weights in zip(

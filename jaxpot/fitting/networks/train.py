@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 
@@ -76,7 +75,7 @@ def train(
         optimization (2015).
     """
     check_data(dataset, baseline)
-    recipe = cast(NetworkRecipe, recipe_of(NetworkRecipe, recipe))
+    recipe = recipe_of(NetworkRecipe, recipe)
     say, clock = progress or (lambda text: None), Clock()
     _check(dataset, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
