@@ -11,6 +11,7 @@ import numpy as np
 from jaxpot.active.label import label
 from jaxpot.active.record import Label, Record, Walk
 from jaxpot.core.numbers import as_positive, as_whole
+from jaxpot.core.pytree import form_text
 from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.frame import Frame
@@ -76,7 +77,8 @@ def learn_on_the_fly(
     Args:
         dataset: `Dataset` to begin with.
         source: what is taken for the truth: an ASE calculator or a potential.
-        start: `Structure` or `ase.Atoms` to simulate, or the `State` of an earlier run.
+        start: `Structure` or `ase.Atoms` to simulate, or the `State` of an earlier run, whose velocities and fixed
+            atoms stay.
         dynamics: function of a potential that returns an ensemble of `jaxpot.md`, such as
             `lambda p: md.Langevin(p, 1.0 * fs, md.Ramp(300.0, 1500.0, 20000), 0.02 / fs)`.
         steps: how many.
@@ -111,15 +113,15 @@ def learn_on_the_fly(
     threshold = None if threshold is None else as_positive(threshold, "threshold")
     budget, every = as_whole(budget, "budget", 1, 10**6), as_whole(every, "every", 1, 10**9)
     steps, seed = as_whole(steps, "steps", 1, 10**12), as_whole(seed, "seed", 0, 2**31 - 1)
-    start = Structure.of(start)
+    structure, moving = _first(start)
     chosen = (recipe, signal, threshold, budget, every, steps, seed, jitter)
-    settings = digest(dataset.frames, (start, baseline), chosen)
+    settings = digest(dataset.frames, (structure, moving, baseline), chosen)
 
     def learn(data):
         return fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
 
     learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), progress or (lambda text: None))
-    walk = learner.begun(start, threshold, seed, settings)
+    walk = learner.begun(structure, moving, threshold, seed, settings)
     while walk.asked is not None or (int(walk.state.step) < steps and len(learner.labels) < budget):
         walk = learner.explored(walk, steps) if walk.asked is None else learner.answered(walk)
         learner.record.keep_walk(walk)
@@ -150,16 +152,25 @@ def errors_of(potential: Potential, frame: Frame) -> dict[str, Any]:
 
 def digest(frames: Sequence[Frame], others: PyTree, settings: Any) -> np.ndarray:
     """A digest of what a run follows from: frames, trees of arrays, and plain numbers and words."""
-    found = hashlib.sha256(repr((settings, jax.tree.structure(others))).encode())
+    found = hashlib.sha256(repr((settings, form_text(others))).encode())
     for tree in (*((f.structure, f.energy, f.forces, f.stress) for f in frames), others):
         for leaf in jax.tree.leaves(tree):
             found.update(np.ascontiguousarray(leaf).tobytes())
     return np.frombuffer(found.digest(), np.uint8).astype(np.int32)
 
 
+def _first(start):
+    """Structure to begin with, and the options of `Dynamics.init` for the velocities and fixed atoms of a `State`."""
+    if isinstance(start, State):
+        return start.structure, {"velocities": np.asarray(start.velocities), "fixed": ~np.asarray(start.free)}
+    return Structure.of(start), {}
+
+
 @dataclass
 class _Learner:
-    """The moves of a learning run; between two of them all that matters is in a `Walk` and the labels."""
+    """One learning run as a state machine: `explored` simulates until a label is needed, `answered` obtains it and
+    refits. The state between two calls is a `Walk` plus the labels, both on disk.
+    """
 
     first: Dataset
     source: Any
@@ -176,7 +187,9 @@ class _Learner:
         """All frames so far."""
         return self.first.with_frames([x.frame(k) for k, x in enumerate(self.labels)])
 
-    def begun(self, start: Any, threshold: float | None, seed: int, settings: Any) -> Walk:
+    def begun(
+        self, structure: Structure, moving: dict[str, np.ndarray], threshold: float | None, seed: int, settings: Any
+    ) -> Walk:
         """The `Walk` to go on from: that of the folder, or a new one."""
         walk = self.record.kept(Walk, settings)
         if walk is not None:
@@ -187,7 +200,7 @@ class _Learner:
             return walk
         self.labels = []
         self._fit()
-        state = self.dynamics(self.posterior.potential).init(start, key=seed)
+        state = self.dynamics(self.posterior.potential).init(structure, key=seed, **moving)
         threshold = threshold or self._usual()
         self.say(f"a {self.signal} above {threshold:.3g} asks for a label")
         walk = Walk(state, None, 0, threshold, settings, self._ensemble())

@@ -5,6 +5,7 @@ through. Two classes of one package that share a name get different ones by `@py
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self, TypeVar, dataclass_transform, overload
@@ -129,6 +130,11 @@ def _register(name, cls):
 def static_fields(node: Any) -> dict[str, Any]:
     """The static fields of a pytree made here, as a dict."""
     return {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.metadata.get(_STATIC)}
+
+
+def form_text(tree: Any) -> str:
+    """Text of all that is no array in a tree, the same in every process: without the addresses of functions."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(tree)))
 
 
 def field_defaults(cls: type) -> dict[str, Any]:

@@ -133,13 +133,20 @@ def _of_hops(make, potential, structure, neighbors, *arguments):
                 sums, left = accumulator.add(sums, graph, *in_space(graph, site, (*along, by_distance)))
                 return (sums, jax.tree.map(jnp.add, back, step)), left
 
-            start = (accumulator.zero, jax.tree.map(jnp.zeros_like, state))
+            zeros = (accumulator.zero, jax.tree.map(jnp.zeros_like, state))
+            start = zeros if slopes is None else _after(zeros, slopes)
             (sums, back), left = jax.lax.scan(chunk, start, rows)
             return accumulator.total(sums, left), back
 
         sums, slopes = sum_shares(share, rows, potential, structure, neighbors, states[layer], slopes, *arguments)
         whole = sums if whole is None else jax.tree.map(jnp.add, whole, sums)
     return whole
+
+
+def _after(zeros, before):
+    """Zeros that XLA cannot make before `before` is known: made for all layers at once they would be held throughout."""
+    zero = 0.0 * jax.lax.stop_gradient(jax.tree.leaves(before)[0].ravel()[0])
+    return jax.tree.map(lambda a: a + zero.astype(a.dtype), zeros)
 
 
 def _of_graph(make, potential, structure, neighbors, *arguments):

@@ -49,7 +49,10 @@ def mass_weighted(matrices: Array, masses: Array) -> jax.Array:
 
 
 def cell_index(listed: Neighbors) -> tuple[np.ndarray, np.ndarray]:
-    """The lattice vectors R that couple, (nR, 3), and where each pair of a row belongs, (m, K+1, K+1); NumPy."""
+    """Lattice vectors R that couple, (nR, 3), and where each pair of a row belongs, (m, K+1, K+1); NumPy.
+
+    Ascending, and with each R stands -R: cells[-1 - k] = -cells[k], R = 0 in the middle.
+    """
     shifts = require_concrete(listed.shifts, "the neighbour list", "build it outside of jit").astype(np.int64)
     filled = np.arange(listed.capacity) < np.asarray(listed.counts)[:, None]
     shifts = np.where(filled, shifts, 0).transpose(1, 2, 0)  # (m, K, 3)

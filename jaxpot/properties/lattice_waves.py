@@ -16,6 +16,8 @@ References:
     Phys. Rev. B 43, 7231 (1991): responses to monochromatic perturbations in the primitive cell.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -31,12 +33,13 @@ from jaxpot.typing import AnyArray, Array
 
 _BATCH = 2_000_000  # numbers in the states of neighbours of all waves that are computed at once
 _HELD = 1 << 25  # numbers in the second derivatives of all layers that are held: 256 MB
-_DIRECTIONS = 64  # along which second derivatives of a layer are computed at once
+_DIRECTIONS = 128  # along which second derivatives of a layer are computed at once
 _WAVES = 1 << 20  # numbers in the matrices of wave vectors that are multiplied at once
 
 
 def wave_matrices(
-    potential: MessagePassing, structure: Structure, listed: Neighbors, q: Array, cells: AnyArray, index: AnyArray
+    potential: MessagePassing, structure: Structure, listed: Neighbors, q: Array, cells: AnyArray, index: AnyArray,
+    near: AnyArray,
 ) -> Array:
     """Second derivatives d2E / du_a(0) du_b(R) exp(2 pi i q.R), summed over R; (nq, 3n, 3n) complex eV/A^2.
 
@@ -47,6 +50,7 @@ def wave_matrices(
         potential: `MessagePassing`.
         q: (nq, 3) fractional wave vectors.
         cells, index: lattice vectors between the atoms of each row of the list, see `force_constants.cell_index`.
+        near: (nN,) which of the cells neighbours of an atom of the home cell are in, ascending.
     """
     listed = seen_by(potential, listed)
     potential = cast(potential, structure.positions.dtype)
@@ -54,10 +58,10 @@ def wave_matrices(
     states, slopes = _passes(potential, graph)
     numbers = [0 if state is None else sum(leaf[0].size for leaf in jax.tree.leaves(state)) for state in states]
     slots = graph.x.shape[1] + 1
-    directions = sum(slots * (3 + width) for width in numbers)
-    held = len(graph.x) * sum((slots * (3 + width)) ** 2 for width in numbers)
-    if directions < 2 * len(numbers) * 3 * len(structure) * len(q) and held < _HELD:
-        return _of_cells(potential, graph, states, slopes, q, jnp.asarray(cells), jnp.asarray(index))
+    variables = [slots * (3 + width) for width in numbers[:-1]] + [3 * slots + numbers[-1]]
+    held = len(graph.x) * sum(count**2 for count in variables)
+    if sum(variables) < 2 * len(numbers) * 3 * len(structure) * len(q) and held < _HELD:
+        return _of_cells(potential, graph, states, slopes, q, *map(jnp.asarray, (cells, index, near)))
     return _of_waves(potential, graph, states, slopes, q, jnp.asarray(listed.shifts, graph.x.dtype), sum(numbers) + 8)
 
 
@@ -79,105 +83,175 @@ def _of_waves(potential, graph, states, slopes, q, shifts, width):
     return jnp.swapaxes(matrices, -1, -2)  # columns were computed row by row
 
 
-def _of_cells(potential, graph, states, slopes, q, cells, index):
+class _Layer(NamedTuple):
+    """Derivatives of a layer between atoms of cells: of what it leaves by displacements u and by states s that enter
+    it, and of what it adds to the energy (its outputs times dE by these) twice. None where there are none.
+
+    uu (R, 3n, 3n) eV/A^2, us (R, 3n, S), ss (R, S, S), from the home cell to cell R; by_u (N, S', 3n) and by_s
+    (N, S', S), to cells that are near; ss of R = 0 alone, (1, S, S), where a layer reads no neighbour's state.
+    """
+
+    uu: Array
+    us: Array | None
+    ss: Array | None
+    by_u: Array | None
+    by_s: Array | None
+
+
+def _of_cells(potential, graph, states, slopes, q, cells, index, near):
     """Matrix products for each wave vector, of derivatives of the layers that are folded into cells once.
 
-    With Y_k = (1, X_k) the displacements and the changes of the states that enter layer k, A_k(q) its Jacobian and
-    H_k(q) the second derivatives of what it adds to the energy (its outputs times dE by these),
+    With X_k the changes of the states that enter layer k along the displacements,
 
-        X_(k+1) = A_k(q) Y_k,    D(q) = sum_k Y_k^+ H_k(q) Y_k
+        X_(k+1) = A_u(q) + A_s(q) X_k,    D(q) = sum_k H_uu(q) + H_us(q) X_k + (H_us(q) X_k)^+ + X_k^+ H_ss(q) X_k
+
+    Complex matrices are pairs of real ones: those that multiply one above the other, the others side by side.
     """
-    n = graph.n_atoms
+    size, count = 3 * graph.n_atoms, len(cells)
     folded = [
-        _layer_between_cells(layer, graph, state, slope, len(cells), index)
+        _layer_between_cells(layer, graph, state, slope, count, index, near)
         for layer, state, slope in zip(layers(potential), states, slopes, strict=True)
     ]
-    unit = jnp.eye(3 * n, dtype=graph.x.dtype).reshape(n, 3, 3 * n)
+    uu = sum(layer.uu for layer in folded)
+    halves = [None if layer.ss is None else _even_and_odd(layer.ss) for layer in folded]
 
     def one(q):
         angle = 2.0 * jnp.pi * product(cells.astype(graph.x.dtype), q.astype(graph.x.dtype))
-        phases = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        cosine, sine = jnp.cos(angle), jnp.sin(angle)
+        phases = jnp.stack([cosine, sine])
+        phases_near = phases[:, near]
 
-        def times(between, pair):
-            """Matrices between cells (R, n, i, n, j) at q, times a complex matrix, a pair of real ones side by side."""
-            matrix = product(phases, between.reshape(len(cells), -1)).reshape(-1, pair.shape[0])
-            rows = len(matrix) // 2
-            parts = product(matrix, pair)  # real and imaginary part of the matrix, times those of the other
-            real = parts[:rows, : 3 * n] - parts[rows:, 3 * n :]
-            imaginary = parts[:rows, 3 * n :] + parts[rows:, : 3 * n]
-            return jnp.concatenate([real, imaginary], axis=1)
+        def at_q(between, phases=phases):
+            return product(phases, between.reshape(len(between), -1)).reshape(-1, between.shape[2])
 
-        first = jnp.concatenate([unit, jnp.zeros_like(unit)], axis=2)
-        moved, total = first, jnp.zeros((3 * n, 3 * n), phases.dtype) + 0j
-        for jacobian, curvature in folded:
-            pair = moved.reshape(-1, 6 * n)
-            parts = product(pair.T, times(curvature, pair))
-            total = total + (parts[: 3 * n, : 3 * n] + parts[3 * n :, 3 * n :])
-            total = total + 1j * (parts[: 3 * n, 3 * n :] - parts[3 * n :, : 3 * n])
-            if jacobian is not None:
-                moved = jnp.concatenate([first, times(jacobian, pair).reshape(n, -1, 6 * n)], axis=1)
-        return total
+        def curved(half, pair):
+            """H_ss(q) X: its real part is even in R, its imaginary part odd."""
+            even, odd = half
+            if odd is None:
+                return product(even[0], pair)
+            width = even.shape[1]
+            real, imaginary = (
+                product(along[: len(part)], part.reshape(len(part), -1)).reshape(width, width)
+                for along, part in ((cosine, even), (sine, odd))
+            )
+            return product(real, pair) + _times_i(product(imaginary, pair))
 
-    return jax.lax.map(one, q, batch_size=max(1, min(len(q), _WAVES // folded[-1][1][0].size)))
+        pair, mixed, squares = None, 0.0, 0.0
+        for layer, half in zip(folded, halves, strict=True):
+            if half is not None:
+                mixed = mixed + _times(at_q(layer.us), pair)
+                squares = squares + product(pair.T, curved(half, pair))
+            if layer.by_u is not None:
+                moved = _side_by_side(at_q(layer.by_u, phases_near))
+                pair = moved if pair is None else moved + _times(at_q(layer.by_s, phases_near), pair)
+        straight = at_q(uu)
+        real = straight[:size] + mixed[:, :size] + mixed[:, :size].T + squares[:size, :size] + squares[size:, size:]
+        turned = mixed[:, size:] - mixed[:, size:].T + squares[:size, size:] - squares[size:, :size]
+        return real + 1j * (straight[size:] + turned)
+
+    largest = max(layer.ss[0].size for layer in folded[1:])
+    return jax.lax.map(one, q, batch_size=max(1, min(len(q), _WAVES // largest)))
 
 
-def _layer_between_cells(layer, graph, state, slopes, count, index):
-    """Jacobian of a layer and second derivatives of outputs times dE by these, between atoms of cells.
+def _even_and_odd(between):
+    """Parts of Hermitian matrices that multiply cosines and sines, of half of the cells: M(-R) is M(R) transposed."""
+    half = len(between) // 2
+    if half == 0:
+        return between, None
+    ahead, turned = between[:half], jnp.swapaxes(between[:half], 1, 2)
+    return jnp.concatenate([ahead + turned, between[half : half + 1]]), ahead - turned
 
-    Variables of an atom are its displacement and its state: width 3 + S.
 
-    Returns:
-        (count, n, S', n, 3 + S), None for the last layer; (count, n, 3 + S, n, 3 + S).
-    """
+def _times(matrix, pair):
+    """Product of a complex matrix, real part above imaginary part, and a pair side by side."""
+    parts, rows = product(matrix, pair), len(matrix) // 2
+    return parts[:rows] + _times_i(parts[rows:])
+
+
+def _times_i(pair):
+    real, imaginary = jnp.split(pair, 2, axis=1)
+    return jnp.concatenate([-imaginary, real], axis=1)
+
+
+def _side_by_side(matrix):
+    return jnp.concatenate(jnp.split(matrix, 2), axis=1)
+
+
+def _layer_between_cells(layer, graph, state, slopes, count, index, near):
+    """`_Layer` of a layer; the last one, which has no slopes, reads no states of neighbours."""
     seeds, environments, n = _seeds(graph, slopes), graph.environments(), graph.n_atoms
-    unravel, width = None, 0
+    owners = jnp.concatenate([graph.others, graph.centers[:, None]], axis=1)  # (m, K + 1), the centre last
+    filled = jnp.concatenate([graph.filled, jnp.ones((len(owners), 1), bool)], axis=1) & graph.real[:, None]
+    slots, unravel, width = owners.shape[1], None, 0
+    readers, read = owners[:, :0], jnp.zeros((len(owners), 0, 0), graph.x.dtype)  # whose states are read, and these
     if state is not None:
         flat, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(lambda a: a[0], state))
         width = len(flat)
-    flat_states = jnp.zeros((n, 0), graph.x.dtype) if state is None else jax.vmap(
-        lambda one: jax.flatten_util.ravel_pytree(one)[0]
-    )(state)
-    owners = jnp.concatenate([graph.others, graph.centers[:, None]], axis=1)  # (m, K + 1), the centre last
-    filled = jnp.concatenate([graph.filled, jnp.ones((len(owners), 1), bool)], axis=1) & graph.real[:, None]
-    slots = jnp.concatenate([jnp.zeros((*owners.shape, 3), graph.x.dtype), flat_states[owners]], axis=2)
+        flat_states = jax.vmap(lambda one: jax.flatten_util.ravel_pytree(one)[0])(state)
+        readers = owners if slopes is not None else owners[:, -1:]
+        read = flat_states[readers]
+    size = 3 * slots
+    variables = jnp.concatenate([jnp.zeros((len(owners), size), read.dtype), read.reshape(len(read), -1)], axis=1)
+    masks = jnp.concatenate([
+        jnp.repeat(filled, 3, axis=1),
+        jnp.repeat(filled[:, slots - readers.shape[1] :], width, axis=1, total_repeat_length=width * readers.shape[1]),
+    ], axis=1)
 
-    def output(environment, slots):
-        along = slots[:-1, :3] - slots[-1, :3]
+    def output(environment, variables):
+        moved, states = variables[:size].reshape(slots, 3), variables[size:].reshape(readers.shape[1], width)
+        along = moved[:-1] - moved[-1]
         x, y, z = environment.x + along[:, 0], environment.y + along[:, 1], environment.z + along[:, 2]
         environment = environment.replace(x=x, y=y, z=z, distances=jnp.sqrt(x * x + y * y + z * z))
-        state, others = None, None
-        if unravel is not None:
-            state, others = unravel(slots[-1, 3:]), jax.vmap(unravel)(slots[:-1, 3:])
-        one_row = jax.tree.map(lambda a: a[None], (environment, state, others))
+        own = None if unravel is None else unravel(states[-1])
+        others = None if len(states) < slots else jax.vmap(unravel)(states[:-1])
+        one_row = jax.tree.map(lambda a: a[None], (environment, own, others))
         return jax.tree.map(lambda a: a[0], layer(*one_row))
 
     def second(row):
-        environment, slots, seed, mask = row
+        environment, variables, seed, mask = row
 
-        def slope(slots):
-            return jax.vjp(lambda slots: output(environment, slots), slots)[1](seed)[0]
+        def slope(variables):
+            return jax.vjp(lambda v: output(environment, v), variables)[1](seed)[0]
 
-        push = jax.linearize(slope, slots)[1]
-        units = jnp.eye(slots.size, dtype=slots.dtype).reshape(-1, *slots.shape)
-        full = jax.lax.map(push, units, batch_size=_DIRECTIONS).reshape(*slots.shape, *slots.shape)
-        mask = mask[:, None, None, None] & mask[None, None, :, None]
-        return jnp.where(mask, full, 0.0)
+        push = jax.linearize(slope, variables)[1]
+        full = jax.lax.map(push, jnp.eye(len(variables), dtype=variables.dtype), batch_size=_DIRECTIONS)
+        return jnp.where(mask[:, None] & mask, full, 0.0)
 
     def first(row):
-        environment, slots, _, mask = row
-        rows = jax.jacrev(lambda slots: jax.flatten_util.ravel_pytree(output(environment, slots))[0])(slots)
-        return jnp.where(mask[None, :, None], rows, 0.0)  # (S', K + 1, 3 + S)
+        environment, variables, _, mask = row
+        rows = jax.jacrev(lambda v: jax.flatten_util.ravel_pytree(output(environment, v))[0])(variables)
+        return jnp.where(mask, rows, 0.0)
 
-    rows = (environments, slots, seeds, filled)
-    full = jax.lax.map(second, rows).transpose(0, 1, 3, 2, 4)
-    curvature = jnp.zeros((count, n, n, 3 + width, 3 + width), full.dtype)
-    curvature = curvature.at[index, owners[:, :, None], owners[:, None, :]].add(full).swapaxes(2, 3)
-    if slopes is None:
-        return None, curvature
-    slopes_of_rows = jax.lax.map(first, rows).transpose(0, 2, 1, 3)
-    jacobian = jnp.zeros((count, n, n, slopes_of_rows.shape[2], 3 + width), full.dtype)
-    jacobian = jacobian.at[index[:, -1], graph.centers[:, None], owners].add(slopes_of_rows)
-    return jacobian.swapaxes(2, 3), curvature
+    def between(full, index, left, right, count=count):
+        """Blocks (m, slots, a, slots, b) of rows as matrices between all atoms of cells, (R, n a, n b)."""
+        sums = jnp.zeros((count, n, n, full.shape[2], full.shape[4]), full.dtype)
+        sums = sums.at[index, left[:, :, None], right[:, None, :]].add(full.transpose(0, 1, 3, 2, 4))
+        return sums.transpose(0, 1, 3, 2, 4).reshape(count, n * full.shape[2], n * full.shape[4])
+
+    def of_slots(full, rows, columns):
+        return full.reshape(len(full), *rows, *columns)
+
+    rows = (environments, variables, seeds, masks)
+    full = jax.lax.map(second, rows)
+    u, s = (slots, 3), (readers.shape[1], width)
+    uu = between(of_slots(full[:, :size, :size], u, u), index, owners, owners)
+    us = ss = by_u = by_s = None
+    if state is not None:
+        us = between(of_slots(full[:, :size, size:], u, s), index[:, :, slots - s[0] :], owners, readers)
+        of_states = of_slots(full[:, size:, size:], s, s)
+        if s[0] == slots:
+            ss = between(of_states, index, owners, owners)
+        else:  # of one atom each
+            ss = jnp.zeros((n, n, width, width), full.dtype)
+            ss = ss.at[graph.centers, graph.centers].add(of_states[:, 0, :, 0])
+            ss = ss.transpose(0, 2, 1, 3).reshape(1, n * width, n * width)
+    if slopes is not None:
+        along = jax.lax.map(first, rows)[:, None]  # (m, 1, S', variables): what the centre hands on
+        where = jnp.searchsorted(near, index[:, -1:]), owners[:, -1:], owners, len(near)
+        by_u = between(along[..., :size].reshape(*along.shape[:3], *u), *where)
+        if state is not None:
+            by_s = between(along[..., size:].reshape(*along.shape[:3], *s), *where)
+    return _Layer(uu, us, ss, by_u, by_s)
 
 
 def _passes(potential, graph):

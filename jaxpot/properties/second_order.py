@@ -103,11 +103,12 @@ class Waves(OfEnergy):
     hops: MessagePassing
     cells: jax.Array
     index: jax.Array
+    near: jax.Array  # which cells the neighbours of an atom are in
     repeats: tuple = static()  # of the mesh of wave vectors that force constants need
 
     def matrices(self, structure: Structure, q: Array) -> jax.Array:
         return self.factor * lattice_waves.wave_matrices(
-            self.hops, structure, self.listed, q, self.cells, self.index
+            self.hops, structure, self.listed, q, self.cells, self.index, self.near
         )
 
     def force_constants(self, structure: Structure) -> ForceConstants:
@@ -222,7 +223,7 @@ class Route(Node):
     """Maker of second derivatives of a potential: lists and topology of one crystal, which serve its strains."""
 
     listed: Neighbors
-    topology: tuple  # one for each part: `cell_index` of local ones and of those of several hops, else None
+    topology: tuple  # one for each part: `cell_index` of local ones; of several hops, and which are near; else None
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
     repeats: tuple = static()  # one for each part
 
@@ -239,8 +240,7 @@ class Route(Node):
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *topology))
             elif isinstance(term, MessagePassing):
-                cells, index = topology
-                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, cells, index, repeats))
+                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, *topology, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
@@ -296,11 +296,15 @@ def _needs_supercell(term):
 
 
 def _topology(whole, listed):
-    return tuple(
-        cell_index(seen_by(part.potential, listed.of_addend(part.place)))
-        if part.potential.local or isinstance(part.potential, MessagePassing) else None
-        for part in whole
-    )
+    return tuple(_cells_of(part.potential, listed.of_addend(part.place)) for part in whole)
+
+
+def _cells_of(term, listed):
+    hops = isinstance(term, MessagePassing)
+    if not (term.local or hops):
+        return None
+    cells, index = cell_index(seen_by(term, listed))
+    return (cells, index, np.unique(index[:, -1]).astype(np.int32)) if hops else (cells, index)
 
 
 def second_order(potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None) -> SecondOrder:

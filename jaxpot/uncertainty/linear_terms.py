@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxpot.typing import Array, Number
 
 KEPT = "kept for derivatives"
 # Readout -> {noise: Cholesky factor}, and -> {jitter: inverse of the factor}; forgotten with the readout.
+_JITTER = 1e-8  # of a posterior that no fit has made: that of `fit` by default
 _factors: weakref.WeakKeyDictionary[Readout, dict[Number, Array]] = weakref.WeakKeyDictionary()
 _inverses: weakref.WeakKeyDictionary[Readout, dict[float | None, Array]] = weakref.WeakKeyDictionary()
 
@@ -78,7 +79,7 @@ def factor_of(readout: Any, jitter: float | None) -> Array:
     with jax.ensure_compile_time_eval():  # a readout that is known is so under jit over the structure, too
         weights = 1.0 if readout.point_weights is None else readout.point_weights
         mean = readout.delta**2 * jnp.mean(weights**2 * readout.kernel.diagonal(readout.points))
-        noise = jnp.sqrt(cast(float, jitter) * mean)  # fits give one; None fails here
+        noise = jnp.sqrt((_JITTER if jitter is None else jitter) * mean)
         return point_factor(readout, noise if is_traced(readout) else float(noise))
 
 

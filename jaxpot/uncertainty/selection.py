@@ -27,6 +27,11 @@ def observed_frame(posterior: Posterior, structure: StructureLike, sigmas: Any =
     """
     terms = [term for term, _ in checked_terms(posterior, "frames are weighed")]
     sigmas = posterior.sigmas if sigmas is None else sigmas
+    if not {"energy", "forces"} & set(sigmas):
+        raise DataError(
+            "frames are weighed against the noise of their labels, which this posterior does not know: "
+            "posterior.replace(sigmas={\"energy\": 0.001, \"forces\": 0.05}) gives it, in eV/atom and eV/A"
+        )
     n, (_, structure, neighbors) = prepare_padded(posterior.potential, structure, None)
     rows = design_rows(Sum.or_one(terms), structure, neighbors, False)
     parts: list[np.ndarray] = []

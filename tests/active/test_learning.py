@@ -93,6 +93,19 @@ def test_the_potential_in_the_folder_is_the_last_one(found):
     np.testing.assert_array_equal(kept.potential.terms[1].readout.weights, result.potential.terms[1].readout.weights)
 
 
+def test_it_goes_on_from_the_state_of_another_run(few, oracle, cell):
+    """With its velocities and its atoms that do not move; digests do not fail on the key of its random numbers."""
+    begin = warming(oracle).init(cell, 300.0, key=3, fixed=[0, 5])
+    end = jp.md.run(warming(oracle), begin, 20).state
+    result = jp.learn_on_the_fly(few, oracle, end, warming, 20, recipe=RECIPE, threshold=1e3)
+    assert result.finished and not result.log
+    fixed = ~np.asarray(end.free)
+    np.testing.assert_array_equal(result.state.free, end.free)
+    np.testing.assert_array_equal(result.state.structure.positions[fixed], end.structure.positions[fixed])
+    short = jp.learn_on_the_fly(few, oracle, end, lambda p: jp.md.NVE(p, 1e-9 * fs), 1, recipe=RECIPE, threshold=1e3)
+    np.testing.assert_allclose(short.state.velocities, end.velocities, rtol=1e-6, atol=1e-9)
+
+
 class Failing(Calculator):
     """A calculator that fails at one label, as those of quantum mechanics do; otherwise the oracle, bit by bit."""
 
@@ -270,6 +283,7 @@ def test_what_is_refused(few, oracle, cell, found, tmp_path):
         learned(few, oracle, cell, folder=tmp_path)
 
 
+@pytest.mark.thorough
 def test_quantum_mechanics_may_be_asked(tmp_path):
     tblite = pytest.importorskip("tblite.ase", reason="tblite has no wheel for every machine")
     edge = 2.2 / np.sqrt(8.0)

@@ -199,6 +199,7 @@ def test_frames_that_are_trained_on_and_tested_are_noticed(run):
     assert code == 0 and "6 test frames are in the training data, too, the first is train.xyz, frame 0" in err
 
 
+@pytest.mark.thorough
 def test_learning_curve(run, files):
     write(files / "more.xyz", frames(range(20, 26)))
     code, _, err = run(

@@ -66,7 +66,9 @@ SALT = rocksalt(5.2, ["Si", "C"]).replace(atom_data={"charges": [1.0, -1.0]})
 # The cutoff is between two shells of neighbours: derivatives by strain of a GAP jump where one crosses it.
 PAIRS = {"descriptor": "distance_2b", "cutoff": 4.1, "theta": 0.6, "sparse_points": 10, "sparse_method": "uniform"}
 DENSITIES = {"descriptor": "soap", "cutoff": 4.0, "n_max": 3, "l_max": 2, "atom_sigma": 0.7, "sparse_points": 12}
-COMPONENTS = {"descriptor": "soap", "readout": "linear", "cutoff": 4.1, "n_max": 6, "l_max": 4, "atom_sigma": 0.5}
+COMPONENTS = {
+    "descriptor": "soap", "readout": "linear", "cutoff": 4.1, "n_max": 8, "l_max": 4, "atom_sigma": 0.4, "delta": 30.0
+}
 NETWORK = jp.NetworkRecipe(
     cutoff=1.8, radial=4, angular=0, hidden=(8,), epochs=200, batch=8, validation=0.2, rate=0.01, members=1
 )
@@ -154,10 +156,10 @@ KINDS = {
         Kind("many-body", diamond(5.43, ["Si", "Si"]), StillingerWeber.silicon(), StillingerWeber.silicon(),
              {"free": ["epsilon", "lam"], "starts": 1, "refined": 1}, {"epsilon": 0.02, "sigma": 0.003}, ("epsilon", "lam")),
         Kind("GAP", fcc(3.6, "Cu"), COPPER, gap(PAIRS, DENSITIES), {}, {}, ("terms[1].readout.delta",)),
-        Kind("linear", fcc(3.6, "Cu"), COPPER, gap(COMPONENTS), {}, {}, ("terms[0].readout.delta",)),
+        Kind("linear", fcc(3.6, "Cu"), COPPER, gap(COMPONENTS), {}, {}, ("terms[1].readout.delta",)),
         Kind("network", fcc(3.6, "Cu"), COPPER, NETWORK, {}, {}, ("terms[0].readout.scale",)),
         Kind("two hops", fcc(3.5, "Cu"), hopping(), TRAINED_HOPS, {"start": [near(hopping(), 1), near(hopping(), 2)]}, {},
-             ("terms[0].depth",)),
+             ("terms[0].potential.depth",)),
         Kind("charges", SALT, IONS, IONS, {"free": ["terms[1].A"], "starts": 1, "refined": 1},
              {"terms[0].factor": 0.01, "terms[1].A": 5.0}, ("terms[1].A",)),
         Kind("GAP + two hops", fcc(3.6, "Cu"), COPPER + HOPS, gap(PAIRS, DENSITIES), {"baseline": HOPS}, {},

@@ -29,8 +29,8 @@ def forget_programs(request):
 def _cells():
     for kind in KINDS:
         for verb in VERBS:
-            slow = [] if (kind, verb) in QUICK else [pytest.mark.slow]
-            marks = [pytest.mark.xdist_group(kind), *slow]
+            tier = [] if kind == "pairs" else [pytest.mark.thorough]
+            marks = [pytest.mark.xdist_group(kind), *(tier if (kind, verb) in QUICK else [pytest.mark.slow])]
             yield pytest.param(kind, verb, marks=marks, id=f"{kind}, {verb}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.basis.cubic_splines import CubicSpline
@@ -103,7 +104,10 @@ def assert_same_energies(first, second, structure):
     np.testing.assert_allclose(jp.site_energies(second, structure), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["core", "unlike", "with_LJ", "with_SW", "with_Tersoff"])
+PARTS = ["core", "unlike", "with_LJ", "with_SW", "with_Tersoff"]
+
+
+@pytest.mark.parametrize("name", thorough_but(["core", "with_LJ"], PARTS))
 def test_parts_and_clusters_that_were_read_are_written_again(name, tmp_path):
     potential = jp.load(FILES / f"{name}.xml")
     jp.save(potential, tmp_path / "gap.xml")
@@ -121,7 +125,7 @@ def test_what_was_read_is_written_again(name, tmp_path):
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-15 * max(1.0, np.abs(one).max()))
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", thorough_but(["scaled, and any element", "two species", "clusters"], MADE))
 def test_what_was_made_is_written(name, tmp_path):
     jp.save(MADE[name], tmp_path / "gap.xml")
     assert_same_energies(MADE[name], jp.load(tmp_path / "gap.xml"), structure_for(MADE[name]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.errors import DataError, FormatError, JaxpotError
@@ -23,7 +24,7 @@ SIDE = next(FILES.glob("plain.xml.sparseX*"))
 PUBLISHED = Path(os.environ.get("JAXPOT_DATA", "")) / "mlearn"
 
 
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("name", thorough_but(["plain", "clusters", "core", "with_LJ"], REFERENCE))
 def test_numbers_of_quip(name):
     potential = jp.load(FILES / f"{name}.xml")
     for expected in REFERENCE[name]:
@@ -46,7 +47,8 @@ def published(element):
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    "element", ["example", "Si", *(pytest.param(e, marks=pytest.mark.slow) for e in ("Mo", "Ge", "Li", "Cu"))]
+    "element",
+    [*thorough_but(["example"], ["example", "Si"]), *(pytest.param(e, marks=pytest.mark.slow) for e in ("Mo", "Ge", "Li", "Cu"))],
 )
 def test_numbers_of_quip_for_published_models(element):
     xml, reference = published(element)

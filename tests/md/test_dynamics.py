@@ -283,6 +283,7 @@ def test_single_precision_loses_no_step_of_atoms(silicon):
     np.testing.assert_allclose(state.structure.positions, expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.thorough
 def test_single_precision_stays_single(dynamics, crystal):
     def rounded(tree):
         return jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, tree)

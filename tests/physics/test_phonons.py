@@ -105,6 +105,7 @@ def test_imaginary_modes_are_refused():
         jp.harmonic(potential, stretched, [300.0], mesh=(4, 4, 4))
 
 
+@pytest.mark.thorough
 def test_thermal_expansion_by_three_routes():
     potential, structure = relaxed("silicon")
     temperatures = [50.0, 299.0, 300.0, 301.0]

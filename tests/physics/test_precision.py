@@ -21,6 +21,7 @@ from jaxpot.checks import with_plans
 from jaxpot.core.neighbors import neighbors
 
 SINGLE = [name for name, (make, *_) in MODELS.items() if not make().double_only]
+STANDING_FOR_ALL = ["stillinger-weber", "eam", "network of bonds", "linear in soap"]
 INTERACTING = [name for name in SINGLE if name != "constants"]
 SKIN = 0.3
 _PRODUCT = re.compile(r"stablehlo\.(?:dot_general|dot|convolution)\b.*")
@@ -39,7 +40,7 @@ def products(text):
     return [line for line in lines if "f32" in line and line.count("HIGHEST") < 2]
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", thorough_but(STANDING_FOR_ALL, SINGLE))
 def test_row_13_no_product_of_low_precision(name):
     make, structure, *_ = MODELS[name]
     potential = make()
@@ -61,7 +62,7 @@ def test_products_are_found():
     assert not products(jax.jit(jax.numpy.matmul).lower(*np.ones((2, 4, 4))).as_text())
 
 
-@pytest.mark.parametrize("name", thorough_but(["stillinger-weber", "eam", "network of bonds"], INTERACTING))
+@pytest.mark.parametrize("name", thorough_but(STANDING_FOR_ALL, INTERACTING))
 def test_row_13_forces_in_single_precision(name):
     """Median relative error of the forces on disturbed crystals: 3e-6 at most, and results are float32.
 

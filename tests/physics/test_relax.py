@@ -86,6 +86,7 @@ def derivatives(name, properties):
     return found, (4 * narrow - wide) / 3, scale
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["silicon", pytest.param("wurtzite", marks=pytest.mark.slow)])
 def test_derivatives_of_elastic_constants_and_frequencies_include_the_relaxation(name):
     found, expected, scale = derivatives(name, lambda p, s: [

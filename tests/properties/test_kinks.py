@@ -63,6 +63,7 @@ def test_under_jit_over_the_potential():
     np.testing.assert_allclose(near, [[5.43, 5.4]])
 
 
+@pytest.mark.thorough
 def test_grueneisen_by_differences_are_the_derivatives():
     """Where nothing jumps, fourth-order differences are as good as third derivatives."""
     smooth = SILICON

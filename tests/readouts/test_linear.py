@@ -211,6 +211,7 @@ def test_it_learns_on_the_fly(data, tmp_path):
         assert jp.load(tmp_path / signal / "model.posterior").parameters == ("terms[1].readout.weights",)
 
 
+@pytest.mark.thorough
 def test_evidence_has_a_gradient(data):
     evidence = jp.fitting.evidence(data, MIXED)
     assert set(evidence.gradient) == {

@@ -469,3 +469,17 @@ def test_former_names_are_deprecated():
     for former, name in (("learn", "condition"), ("observe", "condition_linear")):
         with pytest.warns(DeprecationWarning, match=f"jp.{name} now"):
             assert getattr(jp, former) is getattr(jp, name)
+
+
+def test_deviations_of_weights_that_no_fit_has_given(found, disturbed):
+    """The bar of the weights is that of draws; the residual is that of the fit, whose jitter is the default."""
+    name = "terms[2].readout.weights"
+    given = jp.Posterior.of(found.potential, {name: 0.01})
+    bars = jp.std(given, disturbed)
+    slopes = jax.grad(lambda p: jp.energy(p, disturbed))(found.potential).terms[2].readout.weights
+    assert float(bars.parametric.energy) == pytest.approx(0.01 * float(np.linalg.norm(slopes)), rel=1e-6)
+    assert np.isfinite(bars.epistemic.forces).all() and bars.epistemic.energy > bars.parametric.energy
+    with pytest.raises(DataError, match=r"replace\(sigmas="):
+        jp.select_frames(given, None, [disturbed], 1)
+    numbers, told = jp.select_frames(given.replace(sigmas={"forces": 0.05}), None, [disturbed], 1)
+    assert numbers == [0] and told[0] > 0.0

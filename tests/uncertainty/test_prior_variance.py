@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from ase import Atoms
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.descriptors import Pair, Triangle
@@ -26,7 +27,7 @@ def structure(name="plain"):
     return jp.Structure(first["positions"], first["cell"], first["symbols"])
 
 
-@pytest.mark.parametrize("name", VARIANCE)
+@pytest.mark.parametrize("name", thorough_but(["plain"], VARIANCE))
 def test_numbers_of_quip(name):
     potential, crystal = jp.load(FILES / f"{name}.xml"), structure(name)
     listed = jp.neighbors(crystal, potential.cutoff)
@@ -89,6 +90,7 @@ def test_terms_scale_with_the_square_of_their_factor():
     assert both.terms.shape == (2, 3) and (both.sites > both.terms).all()
 
 
+@pytest.mark.thorough
 def test_many_vectors_an_atom_are_taken_in_batches(monkeypatch):
     expected = jp.variance(jp.load(FILES / "two.xml"), structure("two")).sites
     monkeypatch.setattr("jaxpot.uncertainty.prior_variance._BATCH", 1)

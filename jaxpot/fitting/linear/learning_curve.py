@@ -63,6 +63,8 @@ def learning_curve(
         raise DataError("a learning curve: the environments of the recipe are atoms of frames that parts do not have")
     least = max(_LEAST, recipe.folds if recipe.choice == "cross-validation" else 1)
     say = progress or (lambda text: None)
+    if whole is not None and whole.test is None:
+        raise DataError("whole: this fit was tested on nothing: fit with the same test=, or leave it out")
     points = [] if whole is None else [_point(dataset, whole)]
     subsets = [dataset.split(part, seed)[1] for part in parts if least <= round(part * len(dataset)) < len(dataset)]
     if whole is None:
@@ -73,7 +75,8 @@ def learning_curve(
         say(f"learning curve: {len(subset)} of {len(dataset)} frames")
         offsets = stress_offsets
         if not isinstance(offsets, bool):
-            offsets = [name for name in offsets if name in subset.config_types]
+            names = [offsets] if isinstance(offsets, str) else offsets
+            offsets = [name for name in names if name in subset.config_types]
         fitted = fit_linear(
             subset, recipe, test=test, seed=seed, progress=progress, predictions=False, stress_offsets=offsets,
             **options,

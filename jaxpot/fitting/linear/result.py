@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 
@@ -54,7 +53,9 @@ class Fit:
     @cached_property
     def posterior(self) -> Posterior:
         """Distribution of potentials that the data leave: `Posterior` of all weights. Made when asked for."""
-        return self._posterior(cast(Solved, self.solved).whole)  # it was fitted here
+        if self.solved is None:
+            raise DataError("this fit has no posterior: what it was made of has not been kept")
+        return self._posterior(self.solved.whole)
 
     def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
         """Pairs (numbers of the frames of a fold, `Posterior` of the fit to all others), for `jp.calibrate`.

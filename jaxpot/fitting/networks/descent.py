@@ -3,7 +3,6 @@
 import hashlib
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxpot.core.devices import AXIS, sharing
-from jaxpot.core.pytree import Node, pytree, static
+from jaxpot.core.pytree import Node, form_text, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
 from jaxpot.data.dataset import Dataset
@@ -156,8 +155,7 @@ def identity(
 ) -> str:
     """Digest of all that a descent follows from: a checkpoint of the same one goes on, any other is refused."""
     digest = hashlib.sha256()
-    # What is no array (cutoffs, numbers of hops), without the addresses of functions, which change with the process.
-    forms = [re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(tree))) for tree in (baseline, models)]
+    forms = [form_text(tree) for tree in (baseline, models)]  # cutoffs, numbers of hops
     digest.update(repr((recipe, seed, tuple(frozen), sharing(), sorted(versions().items()), forms)).encode())
     trees = [baseline, models, [(c.structure, c.vector, c.product, c.sigma) for c in curvatures]]
     for frame in dataset:

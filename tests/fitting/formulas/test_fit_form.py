@@ -47,6 +47,7 @@ def problem_of(potential, data, free, bounds=None, sigmas=None, targets=(), loos
     return Problem(parameters, labels, targets)
 
 
+@pytest.mark.thorough
 def test_stillinger_weber_comes_back_from_far_away(silicon):
     names = ["sigma", "a", "lam", "gamma", "A", "B", "cos_theta0"]
     bounds = {name: (float(getattr(SILICON, name)) / 1.5, float(getattr(SILICON, name)) * 1.5) for name in names}

@@ -136,6 +136,7 @@ def test_bars_of_networks_are_the_spread_of_their_members(data, several):
     assert float(found.std) == pytest.approx(np.std(single, ddof=1), rel=1e-8)
 
 
+@pytest.mark.thorough
 def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several):
     assert len(several.validation) == 3
     with pytest.raises(DataError, match="four frames"):
@@ -240,6 +241,7 @@ def test_products_with_hessians_are_those_of_the_potential(descriptors):
     assert np.abs(made[0].products).max() > 0.1 and not made[2].weights.any()
 
 
+@pytest.mark.thorough
 def test_products_with_hessians_can_be_trained_on(data):
     oracle = jp.potentials.StillingerWeber.silicon()
     rng = np.random.default_rng(0)
