@@ -188,7 +188,7 @@ class _Learner:
         return self.first.with_frames([x.frame(k) for k, x in enumerate(self.labels)])
 
     def begun(
-        self, structure: Structure, moving: dict[str, np.ndarray], threshold: float | None, seed: int, settings: Any
+        self, structure: Structure, moving: dict[str, Any], threshold: float | None, seed: int, settings: Any
     ) -> Walk:
         """The `Walk` to go on from: that of the folder, or a new one."""
         walk = self.record.kept(Walk, settings)

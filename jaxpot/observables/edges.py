@@ -144,7 +144,7 @@ def _of_hops(make, potential, structure, neighbors, *arguments):
 
 
 def _after(zeros, before):
-    """Zeros that XLA cannot make before `before` is known: made for all layers at once they would be held throughout."""
+    """Zeros that XLA cannot make until `before` is known: those of all layers, made at once, would stay in memory."""
     zero = 0.0 * jax.lax.stop_gradient(jax.tree.leaves(before)[0].ravel()[0])
     return jax.tree.map(lambda a: a + zero.astype(a.dtype), zeros)
 

@@ -240,7 +240,8 @@ class Route(Node):
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *topology))
             elif isinstance(term, MessagePassing):
-                pieces.append(Waves(part.whole, listed, jnp.asarray(part.factor), term, *topology, repeats))
+                factor, (cells, index, near) = jnp.asarray(part.factor), topology
+                pieces.append(Waves(part.whole, listed, factor, term, cells, index, near, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
