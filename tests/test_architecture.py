@@ -53,6 +53,25 @@ DOORS = {
     "optax": ("fitting/networks/descent.py",),
 }
 EVERYWHERE = {"jax", "jaxlib", "numpy"}
+# Files above the potentials that ask which model they have before them, and why the models cannot be asked instead.
+ASKS_FOR_THE_MODEL = {
+    "observables/edges.py": "models of several hops are computed hop by hop, and every other in one piece",
+    "observables/energies.py": "as edges.py",
+    "observables/heat_flux.py": "as edges.py; the refusal of all others",
+    "observables/evaluation.py": "a committee stands in the place of a potential",
+    "properties/second_order.py": "lattice waves go through hops, Hessian products through everything",
+    "properties/kinks.py": "tables of LAMMPS and QUIP have kinks, whose places the formats know",
+    "fitting/formulas/parameters.py": "parameters of a sum are those of its addends",
+    "fitting/formulas/smoothing.py": "tables of one form are replaced by splines of another",
+    "fitting/linear/hyper_shapes.py": "derivatives by the shapes of SOAP and of kernels have a formula each",
+    "fitting/networks/committees.py": "networks are averaged layer by layer",
+    "fitting/networks/from_descriptors.py": "networks are trained on descriptors that are computed once",
+    "fitting/networks/last_layer.py": "the last layer of a network is linear, those before it are not",
+    "report/fit.py": "a report of networks says how large they are",
+    "uncertainty/extrapolation.py": "an active set is of the features of sites, for which a descriptor is needed",
+    "uncertainty/ranges.py": "networks know the ranges that they were trained in",
+}
+RIDDLES = ("What ", "That ", "Those ", "It ", "Its ", "Which ", "How ", "Whose ", "This ", "These ", "Where ", "As ")
 # What executes or unpickles, starts programs, or reaches the network; and the one file that may.
 FORBIDDEN_MODULES = {
     **dict.fromkeys(("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy"), ()),
@@ -142,6 +161,36 @@ def test_a_private_name_stays_in_its_file(path):
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "jaxpot":
             private = {alias.name for alias in node.names if alias.name.startswith("_") and alias.name != "__version__"}
             assert not private, f"{name_of(path)}:{node.lineno} imports {', '.join(private)}: give it a public name"
+
+
+def models():
+    """Names of the classes that models are made of; any potential, and posteriors of it, may be asked for anywhere."""
+    rooms = ("descriptors", "kernels", "readouts", "potentials")
+    trees = [ast.parse(path.read_text()) for room in rooms for path in (ROOT / room).rglob("*.py")]
+    return {n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ClassDef)} - {"Potential", "Posterior"}
+
+
+def test_who_asks_for_the_model_has_a_reason():
+    """A new kind of model must not need an edit above the potentials: they ask what it can do."""
+    names, asking = models(), set()
+    for path in SOURCES:
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if FLOOR.get(room, 0) <= FLOOR["potentials"] or room in ("formats", "interop", "testing", "cli"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "isinstance":
+                if names & {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}:
+                    asking.add(name_of(path))
+    assert asking == set(ASKS_FOR_THE_MODEL)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_first_lines_stand_alone(path):
+    """A verb or a noun, no pronoun that refers to the name of the function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            text = ast.get_docstring(node) or ""
+            assert not text.startswith(RIDDLES), f"{name_of(path)}:{node.lineno} {node.name}: {text.splitlines()[0]}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

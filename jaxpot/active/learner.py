@@ -37,7 +37,7 @@ _FAR = 5.0  # thresholds; beyond, a run goes on from the last state that was kno
 
 @dataclass(frozen=True)
 class Learned:
-    """What `learn_on_the_fly` and `learn_from_pool` return.
+    """Outcome of learning: result of `learn_on_the_fly` and `learn_from_pool`.
 
     Attributes:
         posterior: of the last fit.
@@ -58,7 +58,7 @@ class Learned:
 
     @property
     def potential(self) -> Potential:
-        """That of the last fit."""
+        """Potential of the last fit."""
         return self.posterior.potential
 
 
@@ -142,7 +142,7 @@ def checked_recipe(dataset: Dataset, recipe: Recipe | FilePath) -> Recipe:
 
 
 def errors_of(potential: Potential, frame: Frame) -> dict[str, Any]:
-    """How far a potential is off in a frame, for the log."""
+    """Errors of a potential in a frame, for the log."""
     found = evaluate(potential, frame.structure)
     return {
         "energy_error_eV_per_atom": (float(found.energy) - cast(float, frame.energy)) / len(frame),

@@ -61,7 +61,7 @@ class Label:
 
     @classmethod
     def of(cls, frame: Frame, **numbers: Any) -> "Label":
-        """That of a `Frame`."""
+        """Label of a `Frame`."""
         stress = None if frame.stress is None else np.asarray(frame.stress)
         return cls(
             frame.structure, np.asarray(frame.energy), np.asarray(frame.forces), stress,
@@ -159,5 +159,5 @@ class Record:
         return [load_tree(os.path.join(folder, n)) for n in sorted(os.listdir(folder)) if n.endswith(".frame")]
 
     def posterior(self) -> Posterior:
-        """That of the last fit."""
+        """Posterior of the last fit."""
         return load_tree(self._path(POSTERIOR))

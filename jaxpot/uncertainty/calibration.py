@@ -189,7 +189,7 @@ def calibration_of(found: HeldOut) -> Calibration:
 
 
 def _factor_of(ratios):
-    """What bars have to be multiplied with so that 90 % intervals cover 90 % of errors to come, these given over bars.
+    """Factor of bars with which 90 % intervals cover 90 % of errors to come; errors are given over bars.
 
     The next error is as likely to come before, between or after n known ones: the ceil(0.9 (n + 1))th of them.
     """

@@ -27,7 +27,7 @@ _FEW = 8  # directions that are propagated one by one: for a committee of 4 twic
 
 @pytree
 class Deviations:
-    """What `std` returns: an `Evaluation` of standard deviations for each part, and for their sums.
+    """Standard deviations, an `Evaluation` for each part and for their sums: result of `std`.
 
     parametric: of the parameters, given the data. residual: of what the sparse points cannot represent, the prior's
     where data are far (zero where features represent all that the prior allows). noise: of labels about the

@@ -121,7 +121,7 @@ def _distances(terms, structure, neighbors):
 
 
 def _max_volume(rows):
-    """Which r of the rows (N, r) span nearly the largest volume: none of the others would enlarge it by 2 %."""
+    """Indices of r of the rows (N, r) that span nearly the largest volume: no other would enlarge it by 2 %."""
     left, chosen = rows.copy(), []
     for _ in range(rows.shape[1]):
         k = int(np.argmax((left * left).sum(1)))

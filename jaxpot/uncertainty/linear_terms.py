@@ -133,8 +133,8 @@ def refuse_single(structure: Structure) -> None:
         raise PrecisionError("the variance is a small difference of large numbers: it needs a structure in float64")
 
 
-def of_sites(function: Callable, potential: Potential, structure: Structure, neighbors: Neighbors) -> Array:
-    """function(environments of a chunk) -> (rows, k), of all atoms: (n, k); NaN where the list does not hold."""
+def map_sites(function: Callable, potential: Potential, structure: Structure, neighbors: Neighbors) -> Array:
+    """Map a function of one chunk's environments, (rows, k), over all atoms: (n, k); NaN if the list is outgrown."""
 
     def block(graph, per_chunk):
         # What a chunk names so is kept for derivatives; the rest is computed again.

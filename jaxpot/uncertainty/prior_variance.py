@@ -15,7 +15,7 @@ from jaxpot.potentials.base import Potential, addends
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import StructureLike
-from jaxpot.uncertainty.linear_terms import of_sites, point_factor, refuse_single
+from jaxpot.uncertainty.linear_terms import map_sites, point_factor, refuse_single
 from jaxpot.uncertainty.site_variance import SiteVariance, inverses_of, site_variance
 
 _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at once: 16 MB an array
@@ -23,7 +23,7 @@ _BATCH = 1 << 21  # covariances between the vectors of one atom that are held at
 
 @pytree
 class Variance:
-    """What `variance` returns: `sites` (n,) eV^2, and the part of each Gaussian process `terms` (T, n) eV^2."""
+    """Variances of site energies, result of `variance`: `sites` (n,) eV^2, and of each process `terms` (T, n) eV^2."""
 
     sites: jax.Array
     terms: jax.Array
@@ -138,7 +138,7 @@ def _variance(potential, terms, factors, noise, structure, neighbors, correlated
             for (scale, term), factor in zip(terms, factors, strict=True)
         ], axis=1)
 
-    found = of_sites(chunk, potential, structure, neighbors)
+    found = map_sites(chunk, potential, structure, neighbors)
     return Variance(found.sum(1), found.T)
 
 

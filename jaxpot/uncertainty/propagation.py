@@ -130,7 +130,7 @@ def _jacobian(posterior, function, *args):
 
 
 def shape_response(posterior: Posterior, structure: Structure) -> np.ndarray:
-    """How the coordinates that keep a crystal's symmetry follow the parameters, dx/dtheta: (strains + moves, P)."""
+    """Derivatives dx/dtheta of the coordinates that keep a crystal's symmetry: (strains + moves, P)."""
     strains, moves = map(jnp.asarray, symmetric_coordinates(structure))
     potential = posterior.potential
     expand = expander(potential, structure)

@@ -40,7 +40,7 @@ def rows_and_residuals(
         Two `Evaluation`s of padded arrays: rows, with the weights behind, and variances, eV^2 and so on.
     """
     readout, instances = term.readout, _instances(term, structure, neighbors)
-    every = _every(instances, *_groups(instances))
+    every = _merged(instances, *_groups(instances))
     energy, sites = _energies(readout, instances, every, neighbors.centers, structure)
     forces = _forces(readout, instances, _movers(instances, len(structure)))
     stress = _stresses(readout, every, structure)
@@ -110,7 +110,7 @@ def _instances(term, structure, neighbors):
 
 
 def _movers(instances, n):
-    """Which entries of the slopes belong to each atom, (n, E) with -1 behind them."""
+    """For each atom the rows of `slopes` that are derivatives by its position, padded with -1: (n, E)."""
     entries = np.flatnonzero(np.asarray(instances.moves))
     atoms = np.asarray(instances.atoms)[entries]
     order = np.argsort(atoms, kind="stable")
@@ -122,7 +122,7 @@ def _movers(instances, n):
 
 
 def _groups(instances):
-    """Which instances there are, and which of them are equal: entries and their groups (I,), one of each group (G,).
+    """Entries of the instances and their groups of equal ones (I,), and one entry of each group (G,).
 
     Pairs are seen from both their atoms, at distances that are equal to the last bit; a crystal has many more.
     """
@@ -139,8 +139,8 @@ def _groups(instances):
 
 
 @jax.jit
-def _every(instances, entries, groups, first):
-    """All instances, those that are equal as one: vectors, weights, and their derivatives by strains."""
+def _merged(instances, entries, groups, first):
+    """Instances with equal vectors merged: distinct vectors, summed weights, and their derivatives by strain."""
     there = entries >= 0
     weights = jnp.where(there, instances.weights[entries], 0.0)
     slopes = jnp.where(there[:, None], weights[:, None] * instances.strains[:, entries], 0.0)
@@ -209,7 +209,7 @@ def _stresses(readout, every, structure):
 
 
 def _slopes(readout, vectors, weights, slopes, weight_slopes):
-    """What functionals make of the features: rows, (q, M). Arguments as of `_curvature`."""
+    """Rows (q, M) of functionals of the features. Arguments as of `_curvature`."""
     return jax.vmap(lambda dx, dw: jax.jvp(readout.features, (vectors, weights), (dx, dw))[1])(slopes, weight_slopes)
 
 

@@ -103,7 +103,7 @@ def select_frames(
 
 
 def _information(rows, _):
-    """What rows z with unit noise tell of z, in nats."""
+    """Information about z in rows with unit noise, in nats."""
     return 0.5 * float(np.linalg.slogdet(np.eye(len(rows)) + rows @ rows.T)[1])
 
 

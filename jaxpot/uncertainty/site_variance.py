@@ -16,14 +16,14 @@ from jaxpot.potentials.base import Potential
 from jaxpot.potentials.described import Described, leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import Array
-from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, of_sites, uncertain_terms, whitening
+from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, map_sites, uncertain_terms, whitening
 
 _BLOCKS = 5  # columns of a triangular matrix are cut so: 3/5 of its products remain
 
 
 @pytree
 class SiteVariance:
-    """What `variance` of a posterior returns, eV^2, (n,) each, times the square of the calibrated factor for energies.
+    """Variances of site energies of a posterior, eV^2, (n,) each, times the square of the calibrated factor.
 
     parametric: of the weights, given the data. residual: what the sparse points leave of the prior of Gaussian
     processes.
@@ -64,7 +64,7 @@ def site_variance(
         spread = checkpoint_name(jnp.concatenate(rows, axis=1) @ posterior.factor, KEPT)
         return jnp.stack([jnp.sum(spread * spread, axis=1), posterior.inflation**2 * residual], axis=1)
 
-    found = _calibrated(posterior, of_sites(parts, posterior.potential, structure, neighbors))
+    found = _calibrated(posterior, map_sites(parts, posterior.potential, structure, neighbors))
     return SiteVariance(*found.T)
 
 
@@ -118,7 +118,7 @@ class VariancePotential(Potential):
 
     @classmethod
     def of(cls, posterior: Posterior) -> "VariancePotential":
-        """That of a posterior: eigenvalues of an M x M matrix, once.
+        """Variance of a posterior: eigenvalues of an M x M matrix, once.
 
         Raises:
             DataError: no posterior, or one of something that the energy is not linear in.

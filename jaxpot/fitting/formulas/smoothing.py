@@ -280,7 +280,7 @@ def _tables_of_eam(potential):
 
 
 def _tables_of_glue(potential):
-    """Its functions at many points, as tables."""
+    """Functions of a glue at many points, as tables."""
     names = [symbol(number) for number in potential.species]
     remedy = "make it smooth outside of jit"
     pairs = {frozenset(pair): spline for pair, spline in zip(potential.pair_elements, potential.pairs, strict=True)}
