@@ -125,7 +125,7 @@ def learn_on_the_fly(
     while walk.asked is not None or (int(walk.state.step) < steps and len(learner.labels) < budget):
         walk = learner.explored(walk, steps) if walk.asked is None else learner.answered(walk)
         learner.record.keep_walk(walk)
-    log = tuple(found.entry() for found in learner.labels)
+    log = tuple(label.entry() for label in learner.labels)
     finished = int(walk.state.step) >= steps
     return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
 

@@ -61,9 +61,9 @@ def learn_from_pool(
 
     def learn(labels):
         data = dataset.with_frames([label.frame(k) for k, label in enumerate(labels)])
-        found = fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
-        record.keep_posterior(found)
-        return data, found
+        fitted = fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+        record.keep_posterior(fitted)
+        return data, fitted
 
     labels = asked[: max(len(chosen) - 1, 0) // batch * batch]  # what the last batch was chosen with
     data, posterior = learn(labels)
@@ -85,4 +85,4 @@ def learn_from_pool(
             record.keep_label(labels)
             say(f"label {len(labels)}: forces were off by {labels[-1].entry()['force_rmse_eV_per_A']:.4f} eV/A")
         data, posterior = learn(labels)
-    return Learned(posterior, data, tuple(found.entry() for found in labels), None, None, not left)
+    return Learned(posterior, data, tuple(one.entry() for one in labels), None, None, not left)

@@ -48,12 +48,12 @@ def real_harmonics(l_max: int, x: Array, y: Array, z: Array) -> list[Array]:
     cosines, sines = (
         jnp.matmul(jnp.stack(part[: l_max + 1], axis=-1), unit, precision="highest") for part in (real, imaginary)
     )
-    found = [parts[0]]
+    rows = [parts[0]]
     for n in range(1, l_max + 1):
         part = parts[n]  # (K, n + 1)
         negative = part[..., 1:] * sines[..., 1 : n + 1]
-        found.append(jnp.concatenate([negative, part * cosines[..., : n + 1]], axis=-1))
-    return found
+        rows.append(jnp.concatenate([negative, part * cosines[..., : n + 1]], axis=-1))
+    return rows
 
 
 @lru_cache(maxsize=32)

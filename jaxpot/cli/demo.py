@@ -65,14 +65,14 @@ def run(options: Namespace, console: Console) -> None:
     folders = {name: output_folder(root / name) for name in ("oracle", "gap")}
     oracle = cast(Potential, catalog.load(ORACLE))
     crystal = start(CRYSTAL, oracle, console)
-    found, posterior, report = _fit(oracle, crystal, root, console)
+    outcome, posterior, report = _fit(oracle, crystal, root, console)
     console.text(f"{error_table(report)}\n")
     about = {
         "oracle": describe(ORACLE, oracle),
         "gap": {"name": "gap.xml", "source": f"{FRAMES} frames drawn from {ORACLE}, recipe {RECIPE}"},
     }
     documents = {}
-    for name, potential, bars in (("oracle", oracle, None), ("gap", found.potential, posterior)):
+    for name, potential, bars in (("oracle", oracle, None), ("gap", outcome.potential, posterior)):
         card = property_card(
             potential,
             crystal.strained(0.01 * np.eye(3)),  # off the oracle's minimum: each finds its own
@@ -95,7 +95,7 @@ def run(options: Namespace, console: Console) -> None:
         "Silicon: the oracle and the GAP fitted to it", {heads[name]: card for name, card in documents.items()},
         off=(heads["oracle"], heads["gap"]),
     ))
-    simulated = _simulate(oracle, found.potential, posterior, crystal, console)
+    simulated = _simulate(oracle, outcome.potential, posterior, crystal, console)
     console.text("\n" + simulated.pop("text"))
     console.text(
         f"\nWritten: {root}{os.sep}gap.xml, gap.posterior and the report fit.html; oracle{os.sep}card.html and "
@@ -135,20 +135,20 @@ def _simulate(oracle, gap, posterior, crystal, console):
     state = md.run(dynamics, state, STEPS, [thermo, looks], progress=console.progress).state
     off, bars = np.concatenate(looks.rows[1:], axis=1)
     share = float(np.mean(np.abs(off) < 2.0 * bars))
-    found = {
+    figures = {
         "steps": STEPS, "temperature_K": float(thermo.table["temperature_K"].mean()),
         "conserved_change_eV_per_atom": (float(dynamics.conserved(state)) - start) / len(cell),
         "force_rmse_eV_per_A": float(np.sqrt(np.mean(off**2))), "force_std_eV_per_A": float(np.sqrt(np.mean(bars**2))),
         "within_two_sigma": share, "inside_its_bars": share >= INSIDE,
     }
     text = (
-        f"{STEPS / 1000:g} ps with the GAP at {found['temperature_K']:.0f} K: forces were off by "
-        f"{found['force_rmse_eV_per_A']:.4f} eV/A, their bars say {found['force_std_eV_per_A']:.4f}; "
+        f"{STEPS / 1000:g} ps with the GAP at {figures['temperature_K']:.0f} K: forces were off by "
+        f"{figures['force_rmse_eV_per_A']:.4f} eV/A, their bars say {figures['force_std_eV_per_A']:.4f}; "
         f"{100.0 * share:.0f} % within two standard deviations: "
         f"{'it stayed inside its bars' if share >= INSIDE else 'it LEFT its bars'}.\nThe conserved quantity changed by "
-        f"{1e6 * found['conserved_change_eV_per_atom']:+.1f} ueV/atom."
+        f"{1e6 * figures['conserved_change_eV_per_atom']:+.1f} ueV/atom."
     )
-    return found | {"text": text}
+    return figures | {"text": text}
 
 
 class _Looks(md.Observer):

@@ -104,45 +104,45 @@ def run(options: Namespace, console: Console) -> Any:
     }
     try:
         if isinstance(recipe, NetworkRecipe):
-            found = _trained(options, recipe, train, test, baseline, say, out)
-            bars = found.posterior is not None and not options.no_posterior
-            folds = bars and (options.keep_folds or len(found.validation) >= _FEWEST)
+            fitted = _trained(options, recipe, train, test, baseline, say, out)
+            bars = fitted.posterior is not None and not options.no_posterior
+            folds = bars and (options.keep_folds or len(fitted.validation) >= _FEWEST)
         else:
             bars = not options.no_posterior
             folds = bars and len(train) >= max(recipe.folds, _FEWEST)
-            found = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)
+            fitted = fit(train, recipe, test=test, checkpoint=out["partial"], keep_folds=folds, **settings)
     except KeyboardInterrupt:
         if out["partial"].exists():
             console.note(f"jaxpot: what was done is in {out['partial']}; the same command goes on from there")
         raise
-    catalog.save(found.potential, out["model"])
+    catalog.save(fitted.potential, out["model"])
     if bars:
-        catalog.save(found.posterior, out["posterior"])
+        catalog.save(fitted.posterior, out["posterior"])
     calibration = None
 
     def report(curve=()):
         document = fit_document(
-            found, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(),
+            fitted, summary=summary, baseline=options.baseline, seed=options.seed, peak_memory=peak_memory(),
             curve=curve, calibration=calibration,
         )
         names = ("model", *(("posterior",) if bars else ()), "html", "json")
         document["files"] = {name: str(out[name]) for name in names}
-        write_text(out["html"], fit_html(found, document))
+        write_text(out["html"], fit_html(fitted, document))
         write_text(out["json"], to_json(document) + "\n")
         return document
 
     document = report()
     if folds:
         # All of the above is written: an interruption here loses the calibration only.
-        calibration = calibrate(found, train, say)
-        catalog.save(calibration.apply(found.posterior), out["posterior"])
+        calibration = calibrate(fitted, train, say)
+        catalog.save(calibration.apply(fitted.posterior), out["posterior"])
         document = report()
     elif bars:
         console.note(f"note: {len(train)} frames are too few to calibrate the error bars")
     if options.learning_curve:
         # The report is written again after each part: whatever ends this early, what is done can be read.
         try:
-            curve = learning_curve(train, recipe, test, whole=found, callback=report, **settings)
+            curve = learning_curve(train, recipe, test, whole=fitted, callback=report, **settings)
         except KeyboardInterrupt:
             console.note(f"jaxpot: {out['model']} is written, and {out['html']} with what there is of the curve")
             raise

@@ -102,28 +102,28 @@ def run(options: Namespace, console: Console) -> None:
     if options.structure is None:
         candidates = _candidates(options)
         folder = output_folder(options.out)
-        found = learn_from_pool(dataset, source, candidates, batch=options.batch, folder=folder, **common)
+        learned = learn_from_pool(dataset, source, candidates, batch=options.batch, folder=folder, **common)
         end, document = f"of {len(candidates)} structures", {"candidates": len(candidates)}
         told = "  structure {candidate:.0f}: forces were off by {force_rmse_eV_per_A:.4f} eV/A\n"
     else:
         structure = _start(options.structure, source, console).repeated(options.supercell)
         folder = output_folder(options.out)
         with keeping_last_state(folder, options.time_step_fs):
-            found = learn_on_the_fly(
+            learned = learn_on_the_fly(
                 dataset, source, structure, lambda potential: _dynamics(options, potential), options.steps,
                 signal=options.signal, threshold=options.threshold, every=options.every, folder=folder, **common,
             )
-        steps = int(cast(State, found.state).step)  # dynamics has ended in one
-        document = {"steps": steps, "threshold": found.threshold}
-        end = "all steps were done" if found.finished else f"the budget was spent at step {steps} of {options.steps}"
+        steps = int(cast(State, learned.state).step)  # dynamics has ended in one
+        document = {"steps": steps, "threshold": learned.threshold}
+        end = "all steps were done" if learned.finished else f"the budget was spent at step {steps} of {options.steps}"
         told = "  step {step:.0f}, {temperature_K:.0f} K: forces were off by {force_rmse_eV_per_A:.4f} eV/A\n"
     # Frames and log are made with the first label.
     written = [folder / name for name in (POSTERIOR, FRAMES, LOG) if (folder / name).exists()]
     console.text(
-        f"{len(found.log)} labels, {end}\n" + "".join(told.format(**entry) for entry in found.log)
+        f"{len(learned.log)} labels, {end}\n" + "".join(told.format(**entry) for entry in learned.log)
         + "Written: " + ", ".join(map(str, written))
     )
-    console.result({"labels": len(found.log), "finished": found.finished, **document, "log": list(found.log)})
+    console.result({"labels": len(learned.log), "finished": learned.finished, **document, "log": list(learned.log)})
 
 
 def _dynamics(options, potential):

@@ -57,7 +57,7 @@ def run(options: Namespace, console: Console) -> int:
             console.progress(f"step {step}: {value:.8f} eV, largest gradient {residual:.2e} eV/A")
 
     console.progress(f"relaxing {len(structure)} atoms" + (" and the cell" if options.cell else ""))
-    found = relax(
+    relaxed = relax(
         potential,
         structure,
         cell=options.cell,
@@ -67,23 +67,23 @@ def run(options: Namespace, console: Console) -> int:
         symmetry=not options.no_symmetry,
         callback=report,
     )
-    write_structure(out, found.structure)
-    total = float(energy(potential, found.structure))
-    state = "converged" if found.converged else "NOT CONVERGED"
+    write_structure(out, relaxed.structure)
+    total = float(energy(potential, relaxed.structure))
+    state = "converged" if relaxed.converged else "NOT CONVERGED"
     console.text(
-        f"{state} after {found.steps} evaluations: energy {total:.8f} eV "
-        f"({total / len(structure):.8f} eV/atom), largest gradient {found.fmax:.2e} eV/A\nWritten: {out}"
+        f"{state} after {relaxed.steps} evaluations: energy {total:.8f} eV "
+        f"({total / len(structure):.8f} eV/atom), largest gradient {relaxed.fmax:.2e} eV/A\nWritten: {out}"
     )
     console.result(
         {
-            "converged": found.converged,
-            "steps": found.steps,
-            "fmax_eV_per_A": found.fmax,
+            "converged": relaxed.converged,
+            "steps": relaxed.steps,
+            "fmax_eV_per_A": relaxed.fmax,
             "energy_eV": total,
-            "cell_A": np.asarray(found.structure.cell).tolist(),
-            "positions_A": np.asarray(found.structure.positions).tolist(),
-            "symbols": found.structure.symbols,
+            "cell_A": np.asarray(relaxed.structure.cell).tolist(),
+            "positions_A": np.asarray(relaxed.structure.positions).tolist(),
+            "symbols": relaxed.structure.symbols,
             "file": str(out),
         }
     )
-    return 0 if found.converged else 1
+    return 0 if relaxed.converged else 1

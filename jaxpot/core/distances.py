@@ -72,8 +72,8 @@ def closest_pair(structure: Structure, listed: Neighbors | None = None) -> Close
     shifts = np.moveaxis(np.asarray(listed.shifts[:, rows, :places]), 0, -1)
     vectors = listed.positions[others] + shifts @ listed.cell - listed.positions[centers][:, None]
     distances, radii = np.linalg.norm(vectors, axis=2), RADII[numbers[centers]][:, None] + RADII[numbers[others]]
-    there = np.arange(places) < listed.counts[rows][:, None]
-    known = there & (RADII[numbers[centers]] > 0.0)[:, None] & (RADII[numbers[others]] > 0.0)
+    filled = np.arange(places) < listed.counts[rows][:, None]
+    known = filled & (RADII[numbers[centers]] > 0.0)[:, None] & (RADII[numbers[others]] > 0.0)
     shares = np.where(known, distances / np.where(known, radii, 1.0), np.inf)
     row, place = np.unravel_index(shares.argmin(), shares.shape)
     if not shares[row, place] < CLOSE:

@@ -81,8 +81,8 @@ def _read(path):
     if cutoff > n_r * dr * (1.0 + 1e-9) and any(tables[name][-1] for name in "Zf"):
         end = f"{(n_r - 1) * dr:.6g} A and not with zero"
         raise lines.error(f"the cutoff ({cutoff} A) lies beyond the tables, which end at {end}", "cutoff", line=3)
-    found = {name: np.array(table) for name, table in tables.items()}
-    return {"number": number, "drho": drho, "dr": dr, "cutoff": cutoff, **found}
+    functions = {name: np.array(table) for name, table in tables.items()}
+    return {"number": number, "drho": drho, "dr": dr, "cutoff": cutoff, **functions}
 
 
 def _resampled(table, step, count, new_step):

@@ -116,7 +116,7 @@ def _two_units(words, where):
 
 def _ranges(path, settings):
     """Element -> (d, 4): minimum, maximum, mean and sigma of each function in the training data."""
-    lines, found = Lines(path), {z: {} for z in settings.elements}
+    lines, statistics = Lines(path), {z: {} for z in settings.elements}
     while lines.more():
         words = lines.next("scaling")
         if len(words) == 2:  # smallest and largest energy, at the end of some files
@@ -126,20 +126,20 @@ def _ranges(path, settings):
         element = settings.elements[lines.count(words[0], "element", 1, len(settings.elements)) - 1]
         count = len(settings.functions[element])
         index = lines.count(words[1], "index", 1, count)
-        if index in found[element]:
+        if index in statistics[element]:
             raise lines.error(f"function {index} of {symbol(element)} was given before", "index")
         lower, upper, mean, sigma = (lines.number(word, "scaling") for word in (*words[2:], "0")[:4])
         if lower > upper:
             raise lines.error(f"expected min <= max, got {lower:g} and {upper:g}", f"index {index}")
-        found[element][index] = (lower, upper, mean, sigma)
-    for element, rows in found.items():
+        statistics[element][index] = (lower, upper, mean, sigma)
+    for element, rows in statistics.items():
         count = len(settings.functions[element])
         if len(rows) != count:
             raise lines.error(
                 f"{len(rows)} functions of {symbol(element)}, but {count} in {SETTINGS}: the files belong to different "
                 "potentials", "scaling",
             )
-    return {z: np.array([rows[k] for k in sorted(rows)]) for z, rows in found.items()}
+    return {z: np.array([rows[k] for k in sorted(rows)]) for z, rows in statistics.items()}
 
 
 def _network(path, settings, element):

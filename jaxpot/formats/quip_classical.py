@@ -228,16 +228,16 @@ def _stillinger_weber(reader, known):
     triplets = {}
     for element in reader.children(reader.section, "per_triplet_data"):
         centre, j, k = _of(reader, element, species, "atnum_c", "atnum_j", "atnum_k")
-        found = tuple(reader.number(element, name) for name in ("lambda", "gamma", "eps"))
+        parameters = tuple(reader.number(element, name) for name in ("lambda", "gamma", "eps"))
         for key in ((centre, j, k), (centre, k, j)):
-            if triplets.setdefault(key, found) != found:
+            if triplets.setdefault(key, parameters) != parameters:
                 raise reader.error(f"{'-'.join(SYMBOLS[z] for z in key)} is given twice, with other numbers", element)
     # gamma belongs to a triplet here, and to a pair in `StillingerWeber`: triplets of one centre with different
     # gammas go to different terms, of which the first has the pairs.
     gammas = [sorted({g for (c, _, _), (_, g, _) in triplets.items() if c == z}) for z in species]
     terms = []
     for k in range(max(1, *map(len, gammas))):
-        gamma = [found[min(k, len(found) - 1)] if found else 1.0 for found in gammas]
+        gamma = [parameters[min(k, len(parameters) - 1)] if parameters else 1.0 for parameters in gammas]
         strength = np.zeros((len(species),) * 3)
         for key, (lam, g, energy) in triplets.items():
             place = tuple(species.index(z) for z in key)

@@ -134,14 +134,14 @@ def _coordinate(factor, term):
         points = descriptor.expand(points)
     dimension = points.shape[1]
     kind, theta = _kernel(kernel, descriptor, dimension)
-    own = np.ones(len(points)) if readout.point_weights is None else np.asarray(readout.point_weights)
+    factors = np.ones(len(points)) if readout.point_weights is None else np.asarray(readout.point_weights)
     # delta^2 alpha is multiplied by the factor, the variance delta^2 by its square.
     words, elements = write(descriptor)
     return _Coordinate(
         " ".join(f"{key}={value}" if key else value for key, value in words.items()),
         (("signal_variance", digits(abs(factor) * float(readout.delta))), *kind),
         theta,
-        tuple(zip(map(digits, np.asarray(readout.weights) / factor), map(digits, own), strict=True)),
+        tuple(zip(map(digits, np.asarray(readout.weights) / factor), map(digits, factors), strict=True)),
         "".join(f" {digits(x)}\n" for x in points.ravel()).encode(),
         frozenset(elements),
         dimension,
@@ -263,8 +263,8 @@ def _xml(label, version, e0, isolated, coordinates, sides, parts):
         ElementTree.SubElement(node, "descriptor").text = coordinate.descriptor
         for i, permutation in enumerate(coordinate.permutations, 1):
             ElementTree.SubElement(node, "permutation", i=str(i)).text = " ".join(str(k + 1) for k in permutation)
-        for i, (alpha, own) in enumerate(coordinate.weights, 1):
-            ElementTree.SubElement(node, "sparseX", i=str(i), alpha=alpha, sparseCutoff=own)
+        for i, (alpha, factor) in enumerate(coordinate.weights, 1):
+            ElementTree.SubElement(node, "sparseX", i=str(i), alpha=alpha, sparseCutoff=factor)
     if not all(coordinate.elements for coordinate in coordinates):
         # Where descriptors name no elements, these are looked for in the training set: here, one frame of names.
         atoms = "".join(f"{symbol(z)} 0 0 0\n" for z in sorted(e0))

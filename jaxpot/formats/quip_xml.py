@@ -73,9 +73,9 @@ def _species(document, given):
     general = False
     for coordinate in document.coordinates:
         _, options = descriptor_words(document, coordinate)
-        found = {z for key in ("Z", "Z1", "Z2", "species_Z") for z in options.elements(key, "0")} - {0}
-        general = general or not found
-        named |= found
+        elements = {z for key in ("Z", "Z1", "Z2", "species_Z") for z in options.elements(key, "0")} - {0}
+        general = general or not elements
+        named |= elements
     if general or not named:
         named |= document.trained_on.numbers
     if given is not None:

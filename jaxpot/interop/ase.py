@@ -176,8 +176,8 @@ class JaxpotCalculator(Calculator):
             xx, xy, xz, _, yy, yz, _, _, zz = np.asarray(result.stress).ravel().tolist()
             self.results["stress"] = np.array([xx, yy, zz, yz, xz, xy])
         if _VARIANCE in properties:
-            found = variance(self.potential, structure, self._listed, correlated=False)
-            self.results[_VARIANCE] = np.array(found.sites)[:n]
+            variances = variance(self.potential, structure, self._listed, correlated=False)
+            self.results[_VARIANCE] = np.array(variances.sites)[:n]
         if self.posterior is not None and set(_BARS) & set(properties):
             bars = std(self.posterior, self.atoms).epistemic
             for name, (kind, shape) in _BARS.items():

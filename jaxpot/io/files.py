@@ -82,33 +82,33 @@ def read_atoms(path: FilePath, index: str | int | slice | None = ":") -> list[At
     try:
         kind, count = format_of(path), None
         if kind == "cif":
-            found = _read_cif(path, index)
+            frames = _read_cif(path, index)
         else:
             count = scan(path) if kind == "extxyz" else None
-            found = ase.io.read(os.fspath(path), index=index, format=kind, do_not_split_by_at_sign=True)
+            frames = ase.io.read(os.fspath(path), index=index, format=kind, do_not_split_by_at_sign=True)
     except JaxpotError:
         raise
     except UnknownFileTypeError as error:
         if _is_empty(path):
             raise FormatError("the file is empty; expected structures (xyz, cif, POSCAR, ...)", file=path) from error
-        found, count = _by_pymatgen(path, index), None
+        frames, count = _by_pymatgen(path, index), None
     except StopIteration as error:
         raise FormatError(f"there is no structure of index {index!r} in it", file=path) from error
     except _READER_ERRORS as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         message = f"ASE cannot read it ({reason}); is it damaged or incomplete?"
         raise FormatError(message, file=path) from error
-    found = found if isinstance(found, list) else [found]
-    if not found:
+    frames = frames if isinstance(frames, list) else [frames]
+    if not frames:
         raise FormatError("no structures in it; is it empty or incomplete?", file=path)
-    if count not in (None, len(found)) and index == ":":
-        raise FormatError(f"ASE reads {len(found)} frames, but there are {count}", file=path)
-    for k, atoms in enumerate(found):
+    if count not in (None, len(frames)) and index == ":":
+        raise FormatError(f"ASE reads {len(frames)} frames, but there are {count}", file=path)
+    for k, atoms in enumerate(frames):
         if not len(atoms) or atoms.numbers.min() < 0 or atoms.numbers.max() >= len(SYMBOLS):
             what = f"an atomic number of {atoms.numbers.max()}" if len(atoms) else "no atoms"
             raise FormatError(f"there is {what} in it; is it damaged?", file=path, field=f"structure {k}")
         _refuse_partial(atoms, path, k)
-    return found
+    return frames
 
 
 def _read_cif(path, index):

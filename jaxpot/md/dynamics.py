@@ -89,7 +89,7 @@ class Dynamics(Node):
         n = len(structure)
         free = _free(fixed, n)
         self.check_free(free)
-        key, own = jax.random.split(as_key(key))
+        key, key_of_velocities = jax.random.split(as_key(key))
         require_concrete(jax.random.key_data(key), "the key of random numbers", _OUTSIDE)
         if velocities is None:
             start = temperature if temperature is not None else value_at(getattr(self, "temperature", None), 0)
@@ -99,14 +99,14 @@ class Dynamics(Node):
                 raise DataError(f"temperature: expected a number of kelvin that is not negative, got {start}")
             if start > 0.0:
                 _refuse_lonely(free)
-            velocities = maxwell(structure, float(start), own, free)
+            velocities = maxwell(structure, float(start), key_of_velocities, free)
         if np.shape(velocities) != (n, 3):
             raise DataError(f"velocities: expected shape ({n}, 3), got {np.shape(velocities)}")
         velocities = jnp.where(free[:, None], jnp.asarray(velocities, structure.positions.dtype), 0.0)
-        found = evaluate(self.potential, structure)
+        result = evaluate(self.potential, structure)
         zero = jnp.zeros((), structure.positions.dtype)
         state = State(
-            structure, velocities, jnp.asarray(found.forces), found.energy, found.stress, jnp.asarray(free),
+            structure, velocities, jnp.asarray(result.forces), result.energy, result.stress, jnp.asarray(free),
             jax.random.key_data(key), jnp.zeros((), jnp.int32), zero, {}, nothing_lost(structure.positions),
         )
         return state.replace(extra=self.start(state))

@@ -65,8 +65,8 @@ def advance(dynamics: Dynamics, state: State, lists: Lists, target: Array) -> Pr
             return state, reason, ~held
 
         none = jnp.zeros((), bool)
-        found, reason, outgrown = jax.lax.while_loop(unbroken, step, (now.state, reason, none))
-        return Progress(found, lists, reason), outgrown, jnp.where(prunable, now.state.step, pruned_at)
+        last, reason, outgrown = jax.lax.while_loop(unbroken, step, (now.state, reason, none))
+        return Progress(last, lists, reason), outgrown, jnp.where(prunable, now.state.step, pruned_at)
 
     start = Progress(state, lists, jnp.asarray(GOING)), jnp.zeros((), bool), jnp.full_like(state.step, -1)
     return jax.lax.while_loop(going, until_outgrown, start)[0]

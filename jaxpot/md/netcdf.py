@@ -174,11 +174,11 @@ def head_bytes(structure: Structure) -> bytes:
     shared = _shared(structure)
     contents = [_padded(array.tobytes()) for _, array in shared.values()]
     variables = [
-        _Variable(name, own, "", _kind(array.dtype), len(content))
-        for (name, (own, array)), content in zip(shared.items(), contents, strict=True)
+        _Variable(name, axes, "", _kind(array.dtype), len(content))
+        for (name, (axes, array)), content in zip(shared.items(), contents, strict=True)
     ] + [
-        _Variable(name, ("frame", *own), unit, _kind(_layout(n)[name].base), _layout(n)[name].itemsize)
-        for name, (own, unit) in _FRAME.items()
+        _Variable(name, ("frame", *axes), unit, _kind(_layout(n)[name].base), _layout(n)[name].itemsize)
+        for name, (axes, unit) in _FRAME.items()
     ]
     start = (
         b"CDF\2" + _whole(0)

@@ -113,35 +113,35 @@ def run(
     if kept is None:
         state = dynamics.adopt(start) if isinstance(start, State) else dynamics.init(start, temperature, key)
         target = int(state.step) + steps
-        made = neighbour_lists.build(dynamics.potential, state.structure, *skins)
+        lists = neighbour_lists.build(dynamics.potential, state.structure, *skins)
         _begin(dynamics, state, observers, None if checkpoint is None else (checkpoint, run_is))
     else:
         state, target = kept.state, int(kept.target)
-        made = kept.lists(dynamics.potential)
+        lists = kept.lists(dynamics.potential)
         for observer, mark in zip(observers, kept.marks, strict=True):
             observer.go_on(mark)
-    state, made = jax.device_put((state, made))
+    state, lists = jax.device_put((state, lists))
     step = int(state.step)
     clock = _Clock(step, target, float(dynamics.time_step), progress)
     keep = None
     if checkpoint is not None:
         keep = _Keeper(checkpoint, observers, target, run_is)
         if kept is None:
-            keep.write(state, made)  # from now on there are files that belong to this run
+            keep.write(state, lists)  # from now on there are files that belong to this run
     settled, stopped = True, None  # observers have seen the state
     try:
         while step < target and stopped is None:
             upto = min([target, clock.limit(), *(_next(observer, step) for observer in observers)])
-            found = _steps(dynamics, state, made, upto, skins)
-            settled, step, (state, made) = False, upto, found
+            stretch = _steps(dynamics, state, lists, upto, skins)
+            settled, step, (state, lists) = False, upto, stretch
             stopped = _look(observers, dynamics, state, step)
             settled = True
             clock.tick(state, step)
             if keep is not None:
-                keep.now_and_then(state, made)
+                keep.now_and_then(state, lists)
     except BaseException:
         if keep is not None and settled:
-            keep.write(state, made)
+            keep.write(state, lists)
         raise
     if keep is not None:
         keep.remove()

@@ -142,26 +142,26 @@ class Relaxed:
             ConvergenceError: no start leads to a minimum.
         """
         shaken = self.rattle * np.random.default_rng(0).normal(size=ideal.positions.shape)
-        found, reasons = [], []
+        minima, reasons = [], []
         for start in self.starts:
-            there = ideal.moved(to_device(np.asarray(ideal.positions) + np.asarray(start) + shaken))
+            begin = ideal.moved(to_device(np.asarray(ideal.positions) + np.asarray(start) + shaken))
             try:
                 end = relax(
-                    potential, there, fmax=self.fmax, steps=self.steps, symmetry=False, callback=self.callback
+                    potential, begin, fmax=self.fmax, steps=self.steps, symmetry=False, callback=self.callback
                 )
             except ConvergenceError as error:
                 reasons.append(str(error))
                 continue
             if end.converged:
-                found.append(end)
+                minima.append(end)
             else:
                 reasons.append(f"after {end.steps} steps the largest force is {end.fmax:.3g} eV/A, above {self.fmax:g}")
-        if not found:
+        if not minima:
             raise ConvergenceError(
                 f"{self.what} did not come to rest ({'; '.join(reasons)}): more steps or a larger fmax may help, "
                 "unless the potential does not hold it together"
             )
-        return min(found, key=lambda end: float(end.energy))
+        return min(minima, key=lambda end: float(end.energy))
 
 
 def _excess(potential, crystal, arrangement, chemical_potential, value=None):

@@ -202,9 +202,9 @@ def _layer_between_cells(layer, graph, state, slopes, count, index, near):
         along = moved[:-1] - moved[-1]
         x, y, z = environment.x + along[:, 0], environment.y + along[:, 1], environment.z + along[:, 2]
         environment = environment.replace(x=x, y=y, z=z, distances=jnp.sqrt(x * x + y * y + z * z))
-        own = None if unravel is None else unravel(states[-1])
+        of_centre = None if unravel is None else unravel(states[-1])
         others = None if len(states) < slots else jax.vmap(unravel)(states[:-1])
-        one_row = jax.tree.map(lambda a: a[None], (environment, own, others))
+        one_row = jax.tree.map(lambda a: a[None], (environment, of_centre, others))
         return jax.tree.map(lambda a: a[0], layer(*one_row))
 
     def second(row):

@@ -43,19 +43,19 @@ def plot_forces(train: Predictions | None, test: Predictions | None = None) -> P
     Returns:
         A figure; None if no frame has forces.
     """
-    found = _values(train, test, "forces", 1.0)
-    if not found:
+    pairs = _values(train, test, "forces", 1.0)
+    if not pairs:
         return None
-    figure = Picture(3.2 * (len(found) + 1), 3.4)
-    *panels, last = figure.subplots(1, len(found) + 1)
-    low, high = _range([values for pair in found.values() for values in pair])
-    for axes, (name, (labels, predicted)) in zip(panels, found.items(), strict=True):
+    figure = Picture(3.2 * (len(pairs) + 1), 3.4)
+    *panels, last = figure.subplots(1, len(pairs) + 1)
+    low, high = _range([values for pair in pairs.values() for values in pair])
+    for axes, (name, (labels, predicted)) in zip(panels, pairs.items(), strict=True):
         prepare(axes, f"Forces, {name}", "Label (eV/Å)", "Fit (eV/Å)")
         _square(axes, low, high)
         _dots_or_counts(axes, name, labels, predicted, (low, high))
         note(axes, f"MAE {_short(np.abs(predicted - labels).mean())} eV/Å", x=0.97, y=0.04, va="bottom")
     prepare(last, "Force errors", "Fit − label (eV/Å)", "Share of components per eV/Å")
-    errors = {name: predicted - labels for name, (labels, predicted) in found.items()}
+    errors = {name: predicted - labels for name, (labels, predicted) in pairs.items()}
     # The last part in a thousand would stretch the axis: the outermost bins take it in.
     reach = max(float(np.quantile(np.abs(e), 0.999)) for e in errors.values()) or 1e-12
     few = min(len(e) for e in errors.values())
@@ -149,20 +149,20 @@ def plot_calibration(levels: ArrayLike, kinds: Mapping) -> Picture:
 
 
 def _pair(train, test, kind, title, unit, scale, error_unit, error_scale):
-    found = _values(train, test, kind, scale)
-    if not found:
+    pairs = _values(train, test, kind, scale)
+    if not pairs:
         return None
     figure = Picture(7.6, 3.6)
     left, right = figure.subplots(1, 2)
-    low, high = _range([values for pair in found.values() for values in pair])
+    low, high = _range([values for pair in pairs.values() for values in pair])
     prepare(left, title, f"Label ({unit})", f"Fit ({unit})")
     prepare(right, "Errors", f"Label ({unit})", f"Fit − label ({error_unit})")
     _square(left, low, high)
     right.axhline(0.0, color=SOFT, linewidth=0.8, zorder=1.5)
     for name, color, marker in _SETS:
-        if name not in found:
+        if name not in pairs:
             continue
-        labels, predicted = found[name]
+        labels, predicted = pairs[name]
         errors = error_scale * (predicted - labels)
         style = _style(len(labels), color, marker)
         # Of all nine components of a stress, as in the table; each is drawn once.
@@ -170,11 +170,11 @@ def _pair(train, test, kind, title, unit, scale, error_unit, error_scale):
         words = f"{name}: MAE {_short(np.abs(every).mean() * scale * error_scale)} {error_unit}"
         left.scatter(labels, predicted, label=words, **style)
         right.scatter(labels, errors, **style)
-    few = sum(len(labels) for labels, _ in found.values()) < 300  # of more, none is far from the line by itself
+    few = sum(len(labels) for labels, _ in pairs.values()) < 300  # of more, none is far from the line by itself
     legend(left, loc="best" if few else "upper left", handletextpad=0.2, borderaxespad=0.1)
     right.set_box_aspect(1)
     right.set_xlim(low, high)
-    largest = max(float(np.abs(predicted - labels).max()) for labels, predicted in found.values())
+    largest = max(float(np.abs(predicted - labels).max()) for labels, predicted in pairs.values())
     reach = 1.1 * error_scale * largest or 1e-12
     right.set_ylim(-reach, reach)
     for axis in (right.xaxis, right.yaxis):

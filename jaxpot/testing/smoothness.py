@@ -48,9 +48,9 @@ def smoothness(s: Subject) -> Iterator[tuple]:
             at_cutoff = np.abs(above - below)[order, 0]
             if not at_cutoff <= worst:
                 worst, where = at_cutoff, label
-            found, at = _jumps(scan, min(0.8 * s.nearest, 0.6 * cutoff), cutoff + 0.1, order, s.jump)
-            if not found <= jump:
-                jump, place = found, f"at r = {at:.6f} A, {label}"
+            largest, at = _jumps(scan, min(0.8 * s.nearest, 0.6 * cutoff), cutoff + 0.1, order, s.jump)
+            if not largest <= jump:
+                jump, place = largest, f"at r = {at:.6f} A, {label}"
         declared = f"declared smoothness {smooth}"
         kind = f"{names[order]} ({units[order]})"
         yield (

@@ -53,24 +53,24 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
     prepared = prepare_frames(given, potential.cutoff, inner_cutoffs(potential))
     replaced, rows, further, begin = {}, [], [], 0
     for term, jitter in pairs:
-        own = np.asarray(posterior.factor[begin : begin + term.n_features])
+        of_weights = np.asarray(posterior.factor[begin : begin + term.n_features])
         begin += term.n_features
         if not leaves_residual(term):
-            rows.append((own, np.zeros((len(own), 0)), np.zeros((0, 0))))
+            rows.append((of_weights, np.zeros((len(of_weights), 0)), np.zeros((0, 0))))
             further.append(0)
             continue
         vectors, _ = descriptor_vectors(term.descriptor, prepared, max(1, _MOST // len(prepared)), seed)
         points, on_old, on_new = _new_points(term.readout, np.asarray(factor_of(term.readout, jitter)), vectors, count)
         replaced[id(term)] = _with_points(term, points)
-        rows.append((own, on_old, on_new))
+        rows.append((of_weights, on_old, on_new))
         further.append(len(points))
     cuts, width = np.cumsum([0, *further]), posterior.factor.shape[1]
     factor = []
-    for (own, on_old, on_new), start, end in zip(rows, cuts[:-1], cuts[1:], strict=True):
-        block = np.zeros((len(own) + end - start, width + cuts[-1]))
-        block[: len(own), :width] = own
-        block[: len(own), width + start : width + end] = float(posterior.inflation) * on_old
-        block[len(own) :, width + start : width + end] = float(posterior.inflation) * on_new
+    for (of_weights, on_old, on_new), start, end in zip(rows, cuts[:-1], cuts[1:], strict=True):
+        block = np.zeros((len(of_weights) + end - start, width + cuts[-1]))
+        block[: len(of_weights), :width] = of_weights
+        block[: len(of_weights), width + start : width + end] = float(posterior.inflation) * on_old
+        block[len(of_weights) :, width + start : width + end] = float(posterior.inflation) * on_new
         factor.append(block)
     parts = [replaced.get(id(term), term) for term in summands(potential)]
     return posterior.replace(
