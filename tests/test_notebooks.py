@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tiers import thorough_but
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -11,10 +10,8 @@ nbclient = pytest.importorskip("nbclient")
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
-FIRST = [path for path in NOTEBOOKS if path.stem == "first_steps"]
-
-
-@pytest.mark.parametrize("path", thorough_but(FIRST, NOTEBOOKS), ids=lambda path: path.stem)
+@pytest.mark.thorough
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()

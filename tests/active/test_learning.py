@@ -201,6 +201,7 @@ def test_random_structures_keep_their_distance():
         jp.random_structures(["Si"] * 6, 5.0, 1, 2.5)
 
 
+@pytest.mark.thorough
 def test_of_a_pool_the_strange_ones_are_chosen_and_none_twice(found, few, cell):
     result, _ = found
     strange = jp.random_structures(["Si"] * 8, 20.0, 2, 2.0, seed=1)
@@ -234,6 +235,7 @@ def test_a_pool_is_learned_where_it_is_strange(searched, few, oracle, pool):
     assert left < 0.5 * wrong
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(at, searched, few, oracle, pool, tmp_path):
     given = {"recipe": RECIPE, "budget": 3, "batch": 2, "folder": tmp_path}

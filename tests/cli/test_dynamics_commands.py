@@ -80,6 +80,7 @@ def test_md_of_one_atom_says_that_it_has_no_temperature(ensemble, run):
     assert code == 2 and "one atom has no temperature" in err and "--supercell 4 4 4" in err and "time step" not in err
 
 
+@pytest.mark.thorough
 def test_learn_names_the_files_that_it_has_written(run, data, tmp_path):
     code, out, _ = run(
         "learn", "train.xyz", "--source", "sw-silicon", "--structure", SILICON, "--supercell", 2, 2, 2, "--temperature",
@@ -90,6 +91,7 @@ def test_learn_names_the_files_that_it_has_written(run, data, tmp_path):
     assert not (tmp_path / "quiet" / "labels.xyz").exists()
 
 
+@pytest.mark.thorough
 def test_learn_asks_and_learns(run, data, tmp_path):
     command = (
         "learn", "train.xyz", "--source", "sw-silicon", "--structure", SILICON, "--supercell", 2, 2, 2, "--temperature",
@@ -106,6 +108,7 @@ def test_learn_asks_and_learns(run, data, tmp_path):
     assert "Written: learned/model.posterior, learned/labels.xyz, learned/log.jsonl" in out
 
 
+@pytest.mark.thorough
 def test_learn_searches_random_crystals_and_pools(run, data, tmp_path):
     common = ("learn", "train.xyz", "--source", "sw-silicon", "--recipe", "small.toml", "--e0", "Si=0", "--budget", 1)
     code, out, _ = run(*common, "--random", "Si4", "--volume", 20, "--count", 3, "--out", "searched", "--json")

@@ -137,6 +137,7 @@ def test_fit_writes_the_model_and_its_report(run, files):
     assert "not fitted" not in page
 
 
+@pytest.mark.thorough
 def test_fit_trains_networks_too(run, files):
     write(files / "eight.xyz", frames(range(8)))
     command = ("fit", "eight.xyz", "--test", "test.xyz", "--recipe", "networks.toml", "--e0", "Si=0", "--out", "net.model")

@@ -78,6 +78,7 @@ def test_lists_and_single_files_that_are_not_meant(tmp_path):
         read_meam(written(tmp_path, ENTRY + "\n" + ENTRY.replace("Cu", "CuX")), species=("Cu", "CuX"))
 
 
+@pytest.mark.thorough
 def test_isolated_atoms_have_no_energy_and_finite_derivatives():
     potential = read_meam(LIBRARY, FILES / "three_kinds.meam", ("AlX", "Fe", "H"))
     structure = jp.Structure([[0.0, 0.0, 0.0], [20.0, 0.0, 0.0]], np.zeros((3, 3)), ["Fe", "H"], pbc=False)

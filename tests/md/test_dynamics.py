@@ -148,6 +148,7 @@ def test_fixed_atoms_stay_and_others_have_the_temperature(silicon, crystal):
     assert float(found.degrees_of_freedom) == 18.0
 
 
+@pytest.mark.thorough
 def test_temperatures_follow_a_ramp(silicon, crystal):
     dynamics = jp.md.VelocityRescaling(silicon, 1.0 * fs, jp.md.Ramp(100.0, 900.0, 400), 10 * fs)
     thermo = jp.md.Thermo(every=1)
@@ -187,6 +188,7 @@ def test_the_stress_is_there_where_somebody_looks(dynamics, crystal):
     assert np.isfinite(thermo.table["pressure_GPa"]).all()
 
 
+@pytest.mark.thorough
 def test_a_wide_list_says_nothing_of_shorter_cutoffs(silicon):
     """Terms of different range: how many pairs the shorter one has changes with every list, programs must not."""
     gas = bulk("Si", a=6.5, cubic=True)

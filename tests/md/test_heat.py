@@ -70,6 +70,7 @@ def test_the_flux_is_the_derivative_of_the_moment_by_newtons_equations(name):
     assert min(np.abs(convective).max(), np.abs(potential_part).max()) > 0.05 * scale  # neither would do alone
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_the_flux_is_how_the_moment_changes_along_a_trajectory(name):
     """Steps to and fro, of two lengths: the error of both is quadratic and cancels."""

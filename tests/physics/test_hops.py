@@ -151,6 +151,7 @@ def test_elastic_constants_equal_finite_strains_of_relaxed_ions(crystal):
         assert np.abs(slope - found[:, column]).max() < 1e-6 * np.abs(found).max()
 
 
+@pytest.mark.thorough
 def test_gruneisen_parameters_equal_differences_of_relaxed_cells(crystal):
     potential, structure = crystal
     logs = []
@@ -214,6 +215,7 @@ def test_waves_between_those_of_a_supercell_carry_a_warning():
         jp.phonons(potential, structure, GENERIC)
 
 
+@pytest.mark.thorough
 def test_supercells_have_an_old_place(crystal):
     with pytest.deprecated_call():
         jp.phonons(*crystal, GENERIC[:1], supercell=(2, 2, 2))

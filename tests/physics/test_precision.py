@@ -107,6 +107,7 @@ for make, element in (
 """
 
 
+@pytest.mark.thorough
 def test_row_13_the_switch_changes_no_digits():
     """Single precision that is asked for gives the same bits whether or not double precision is switched on."""
     outputs = []

@@ -35,6 +35,7 @@ def crystal(seed=0, symbols=None):
     return jp.Structure.of(atoms)
 
 
+@pytest.mark.thorough
 def test_short_terms_on_the_first_places():
     structure = crystal()
     assert inner_cutoffs(BOTH) == (3.0,) and inner_cutoffs(LONG) == ()  # Stillinger-Weber's range is a parameter

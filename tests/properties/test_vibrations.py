@@ -154,6 +154,7 @@ def test_oscillators_are_those_of_ase_and_saddle_points_are_refused(copper, tetr
     assert saddle.zero_point_energy == pytest.approx(0.5 * float(saddle.energies[1:].sum()), rel=1e-12)
 
 
+@pytest.mark.thorough
 def test_derivatives_and_bars_of_degenerate_modes():
     """A tetrahedron of one pair potential has modes that are twofold and threefold degenerate; it breathes with r0."""
     start = cluster(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]) * 2.3 / np.sqrt(2.0), "Si")

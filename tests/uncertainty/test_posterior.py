@@ -273,6 +273,7 @@ def test_the_slope_of_a_vacancy_is_that_of_vacancies_that_relax_anew(posterior, 
     assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(np.linalg.norm(slopes), rel=0.02)
 
 
+@pytest.mark.thorough
 def test_draws_scatter_as_the_linearisation_says(posterior, at_rest, propagated):
     # Small steps along one direction of z: no chance in it.
     direction = np.random.default_rng(2).normal(size=posterior.factor.shape[1])
@@ -346,6 +347,7 @@ def test_few_errors_calibrate_for_errors_to_come():
     assert np.mean(inside) == pytest.approx(19 / 21, abs=0.02)
 
 
+@pytest.mark.thorough
 def test_calibrated_bars_cover_frames_of_another_draw(found, train, oracle, crystal):
     posterior = jp.calibrate(found, train).apply(found.posterior)
     assert float(posterior.property_factor) > 0.0

@@ -121,6 +121,7 @@ def test_gradient_of_correlated_vectors():
     assert float(jax.grad(total)(0.01)) == pytest.approx(float(total(0.01 + 1e-5) - total(0.01 - 1e-5)) / 2e-5, rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_ase():
     first = REFERENCE["two"][0]
     atoms = Atoms(first["symbols"], first["positions"], cell=first["cell"], pbc=True)

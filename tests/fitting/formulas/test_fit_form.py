@@ -214,6 +214,7 @@ def test_constants_are_found_where_data_tell_nothing_of_atoms(argon):
     assert given.e0 == {18: -3.0} and given.cost < 1e-12
 
 
+@pytest.mark.thorough
 def test_properties_alone_determine_a_potential():
     def properties(potential):
         crystal = jp.relax(potential, bulk("Ar", a=5.2), cell=True).structure

@@ -76,6 +76,7 @@ def test_elastic_constants_of_third_order_are_those_of_the_function_behind_the_t
     assert after[1] * gain < before[1]
 
 
+@pytest.mark.thorough
 def test_grueneisen_parameters_are_those_of_the_function_behind_the_table():
     crystal = jp.Structure(np.zeros((1, 3)), A0 / 2 * (1 - np.eye(3)), ["Cu"])
     q = np.array([[0.5, 0.5, 0.0], [0.25, 0.1, 0.0]])

@@ -99,6 +99,7 @@ def test_frames_share_few_shapes_and_keep_their_neighbours(potential):
         assert jp.energy(potential, padded, listed) == pytest.approx(float(expected), rel=1e-12)
 
 
+@pytest.mark.thorough
 def test_curvatures_are_those_of_the_potential(potential, prepared):
     a, b = np.diag([1.0, 0.0, 0.0]), np.array([[0.0, 0.3, 0.0], [0.3, 0.5, 0.0], [0.0, 0.0, -0.2]])
     structure, weights = carbide(), weights_of(potential)

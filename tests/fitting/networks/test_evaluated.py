@@ -82,6 +82,7 @@ def test_members_are_a_committee_with_bars(trained, data):
     assert len(trained.left_out()) == 1
 
 
+@pytest.mark.thorough
 def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
     from jaxpot.fitting.networks import descent
 

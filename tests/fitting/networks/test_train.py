@@ -61,7 +61,8 @@ def several_kinds(descriptors):
     return terms, frames
 
 
-@pytest.mark.parametrize("descriptors", [pytest.param(ATOMS, marks=pytest.mark.thorough), BONDS], ids=["atoms", "bonds"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
 def test_what_is_seen_gives_the_numbers_of_the_potential(descriptors):
     terms, structures = several_kinds(descriptors)
     potential = sum(terms[1:], terms[0])
@@ -185,6 +186,7 @@ def test_bars_of_networks_are_calibrated_on_folds_that_no_network_has_seen(data,
         train(data[:2], recipe, keep_folds=True)
 
 
+@pytest.mark.thorough
 def test_bars_of_a_single_network_are_those_of_its_last_layer(data, trained):
     """The precision less that of the data, by derivatives of what is predicted, is a multiple of the unit matrix."""
     posterior = trained.posterior
@@ -216,7 +218,8 @@ def test_last_layers_that_are_not_linear_have_no_bars(data, several):
         last_layer_posterior(jp.potentials.StillingerWeber.silicon(), data)
 
 
-@pytest.mark.parametrize("descriptors", [pytest.param(ATOMS, marks=pytest.mark.thorough), BONDS], ids=["atoms", "bonds"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
 def test_products_with_hessians_are_those_of_the_potential(descriptors):
     terms, (_, four, eight) = several_kinds(descriptors)
     structures = [four, four.moved(four.positions[::-1]), eight]  # one size twice: its program is there
@@ -324,6 +327,7 @@ def test_several_members_go_on_each_from_its_own(data):
         train(data, two, start=several, frozen=(7,))
 
 
+@pytest.mark.thorough
 def test_networks_of_bonds_are_trained(data):
     recipe = replace(TINY, reads="bonds", radial=4, epochs=60, rate=0.02)
     found = train(data, recipe, seed=1)
