@@ -20,6 +20,13 @@ if _kept is not None:
     os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(_kept), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
+def pytest_configure(config):
+    """Compile without LLVM's optimisations, which take longer here than all that they save; slow tests run long."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if config.option.markexpr != "slow" and "xla_backend_optimization_level" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
+
+
 def pytest_collection_modifyitems(items):
     if not os.environ.get("JAXPOT_DATA"):
         skip = pytest.mark.skip(reason="needs JAXPOT_DATA, the folder of published data")
