@@ -47,7 +47,10 @@ def test_a_file_of_an_earlier_version_gives_the_energy_that_it_gave(name):
     loaded, expected = jp.load(SAVED / name), REFERENCE["energies"][name]
     potential = loaded.potential if isinstance(loaded, jp.Posterior) else loaded
     energy = float(jp.energy(potential, structure_of(expected["structure"])))
-    assert energy == pytest.approx(expected["energy"], rel=1e-13, abs=1e-13)
+    # Covariances of a GAP are multiplied with weights that add up to 140,000, of both signs: how they are rounded
+    # depends on how XLA compiles.
+    digits = 1e-12 if name.startswith("gap") else 1e-13
+    assert energy == pytest.approx(expected["energy"], rel=digits, abs=1e-13)
 
 
 def test_a_committee_of_an_earlier_version_gives_the_energies_that_it_gave():
