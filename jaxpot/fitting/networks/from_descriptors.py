@@ -163,7 +163,7 @@ def _check_frozen(frozen, readouts):
 
 
 def _moving(network, frozen):
-    """1 for the layers that are trained, 0 for the others, as a tree of numbers."""
+    """Tree of numbers like a network: 1 for the layers that are trained, 0 for the others."""
     layers = [0.0 if k in frozen else 1.0 for k in range(len(network.kernels))]
     return jax.tree.unflatten(jax.tree.structure(network), layers + layers)  # kernels, then biases
 
