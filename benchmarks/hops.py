@@ -2,7 +2,7 @@
 
 waves     D(q) at 100 wave vectors of a crystal of two atoms, all columns, by lattice waves, in units of one evaluation
           of the forces of its 5 x 5 x 5 supercell; and D(q) against the Hessian of a supercell.
-memory    temporary memory of one evaluation (as XLA plans it) of 10,000 atoms by the number of hops.
+memory    memory of one evaluation (as XLA plans it) of 10,000 atoms by the number of hops: what is temporary, and all.
 sum       temporary memory of a GAP, of an Ewald sum, and of their sum, at 3,456 atoms.
 
 The models are those of the contract (`tests/models.py`); the Ewald sum is a toy, here with an accuracy of 1e-2.
@@ -82,29 +82,34 @@ def waves(rounds):
     return rows
 
 
-def temporary(potential, structure):
-    """Bytes that one evaluation needs beside its arguments and results."""
+def planned(potential, structure):
+    """Bytes of one evaluation as XLA plans it: beside its arguments and results, and with them."""
     ready = prepare(potential, structure)
-    return jax.jit(jp.evaluate).lower(*ready).compile().memory_analysis().temp_size_in_bytes
+    plan = jax.jit(jp.evaluate).lower(*ready).compile().memory_analysis()
+    temporary = plan.temp_size_in_bytes
+    return temporary, temporary + plan.argument_size_in_bytes + plan.output_size_in_bytes
 
 
 def memory(rounds):
-    """Temporary memory by the number of hops."""
+    """Memory by the number of hops."""
     crystal = close_packed()
     repeats = (18, 18, -(-ATOMS // (2 * 18 * 18)))
     big = crystal.repeated(repeats)
-    sizes = {hops: temporary(hopping(hops, 16), big) for hops in (1, 2, 3, 5)}
-    for hops, size in sizes.items():
-        print(f"{len(big)} atoms, {hops} hops: {size / 1e6:.1f} MB, {size / sizes[1]:.2f} of one hop")
-    return {str(hops): size for hops, size in sizes.items()}
+    sizes = {hops: planned(hopping(hops, 16), big) for hops in (1, 2, 3, 5)}
+    for hops, (temporary, whole) in sizes.items():
+        print(
+            f"{len(big)} atoms, {hops} hops: {temporary / 1e6:.1f} MB, {temporary / sizes[1][0]:.2f} of one hop; with "
+            f"structure, list and results {whole / 1e6:.1f} MB, {whole / sizes[1][1]:.2f}"
+        )
+    return {str(hops): {"temporary": temporary, "whole": whole} for hops, (temporary, whole) in sizes.items()}
 
 
 def of_sum(rounds):
     """Temporary memory of parts and of their sum."""
     crystal = diamond(4.6, ["Si", "C"]).replace(atom_data={"charges": [1.0, -1.0]}).repeated((12, 12, 12))
     parts = {"GAP": small_gap(), "Ewald": RoughEwald(np.array(1.0))}
-    sizes = {name: temporary(part, crystal) for name, part in parts.items()}
-    sizes["sum"] = temporary(parts["GAP"] + parts["Ewald"], crystal)
+    sizes = {name: planned(part, crystal)[0] for name, part in parts.items()}
+    sizes["sum"] = planned(parts["GAP"] + parts["Ewald"], crystal)[0]
     share = sizes["sum"] / (sizes["GAP"] + sizes["Ewald"])
     print(f"{len(crystal)} atoms: " + ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in sizes.items()) + f": {share:.3f}")
     return sizes | {"share": share}

@@ -25,10 +25,7 @@ POTENTIAL = LennardJones(0.04, 2.2, 3.5, shift="smooth") + Constants({"Si": -1.0
 
 @pytest.mark.thorough
 def test_devices_share_the_atoms():
-    # Without LLVM's optimisations and the newer fusion emitters, jaxlib 0.10.1 trains wrongly on an explicit mesh (energies
-    # are off by a factor); with either of them, or on an implicit mesh, it does not.
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=3"
-    flags += f" --xla_force_host_platform_device_count={DEVICES}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
     subprocess.run([sys.executable, __file__], env={**os.environ, "XLA_FLAGS": flags}, check=True, timeout=300)
 
 
@@ -133,11 +130,15 @@ def check_training():
         products = [jp.HessianProduct(data[0].structure, vector, product, 1.0)]
         return jp.train(data, recipe, seed=1, curvatures=products)
 
+    def predicted(result):
+        """What training determines: weights of inputs that hardly vary in the data follow from rounding."""
+        return [jp.evaluate(result.potential, frame.structure) for frame in data[:4]]
+
     one = trained()
     for kind in (AxisType.Auto, AxisType.Explicit):
         with jax.set_mesh(mesh(kind)):
             shared = trained()
-        assert differ(one.potential, shared.potential) < 1e-4  # single precision
+        assert differ(predicted(one), predicted(shared)) < 1e-4  # single precision
         np.testing.assert_allclose(one.history, shared.history, rtol=1e-4)
 
 

@@ -69,9 +69,12 @@ def closest_pair(structure: Structure, listed: Neighbors | None = None) -> Close
     if not rows.any():
         return None
     centers, others = listed.centers[rows], listed.others[rows, :places]
-    shifts = np.moveaxis(np.asarray(listed.shifts[:, rows, :places]), 0, -1)
+    shifts = np.asarray(listed.shifts)[:, rows, :places].transpose(1, 2, 0)
     vectors = listed.positions[others] + shifts @ listed.cell - listed.positions[centers][:, None]
-    distances, radii = np.linalg.norm(vectors, axis=2), RADII[numbers[centers]][:, None] + RADII[numbers[others]]
+    squares = (vectors**2).sum(2)
+    if squares[:, 0].min() >= (CLOSE * 2.0 * RADII[numbers].max()) ** 2:
+        return None  # as in nearly every structure
+    distances, radii = np.sqrt(squares), RADII[numbers[centers]][:, None] + RADII[numbers[others]]
     filled = np.arange(places) < listed.counts[rows][:, None]
     known = filled & (RADII[numbers[centers]] > 0.0)[:, None] & (RADII[numbers[others]] > 0.0)
     shares = np.where(known, distances / np.where(known, radii, 1.0), np.inf)

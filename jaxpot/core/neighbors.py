@@ -263,6 +263,8 @@ def periodic_cell(cell: AnyArray, pbc: ArrayLike) -> np.ndarray:
 def _pseudo_inverse(cell, pbc):
     inverse = np.zeros((3, 3))
     periodic = np.asarray(pbc)
+    if periodic.all():
+        return np.linalg.inv(cell)  # a fifth of the time of the other
     if periodic.any():
         inverse[:, periodic] = np.linalg.pinv(np.asarray(cell)[periodic])
     return inverse

@@ -58,7 +58,10 @@ def cell_index(listed: Neighbors) -> tuple[np.ndarray, np.ndarray]:
     shifts = np.where(filled, shifts, 0).transpose(1, 2, 0)  # (m, K, 3)
     shifts = np.concatenate([shifts, np.zeros_like(shifts[:, :1])], axis=1)  # the centre, last
     between = shifts[:, None, :, :] - shifts[:, :, None, :]  # R of l as seen from k
-    cells, index = np.unique(between.reshape(-1, 3), axis=0, return_inverse=True)
+    furthest = np.abs(between).max(initial=0)
+    base = 2 * furthest + 1  # of numbers that sort as the three integers do: one is told from another in less time
+    keys, index = np.unique((between + furthest) @ [base * base, base, 1], return_inverse=True)
+    cells = np.stack([keys // base**2, keys // base % base, keys % base], axis=1) - furthest
     return cells.astype(np.int32), index.reshape(between.shape[:3]).astype(np.int32)
 
 

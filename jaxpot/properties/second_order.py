@@ -225,7 +225,7 @@ class Route(Node):
     listed: Neighbors
     topology: tuple  # one for each part: `cell_index` of local ones; of several hops, and which are near; else None
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
-    repeats: tuple = static()  # one for each part
+    repeats: tuple = static()  # one for each part; None for local ones, unless asked for
 
     def at(self, potential: Potential, structure: Structure) -> SecondOrder:
         """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
@@ -269,7 +269,7 @@ def route(
     skin = _skin(potential) if skin is None else skin
     structure, listed = crystal(potential, structure, skin=skin, what=what)
     whole = parts(potential)
-    repeats = [asked or _thick_enough(structure, part.potential) for part in whole]
+    repeats = [asked or (None if t.local else _thick_enough(structure, t)) for t in (part.potential for part in whole)]
     supercells = tuple(
         _supercell(part.whole, structure, size, skin) if asked or _needs_supercell(part.potential) else None
         for part, size in zip(whole, repeats, strict=True)

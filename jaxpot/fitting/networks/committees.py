@@ -22,6 +22,7 @@ from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.network import MLP, Averaged
 from jaxpot.readouts.neural import Neural
 
+_HARDLY = 1e-6  # of the largest spread: inputs that vary less are left as they are
 _LEAST = 1e-6  # variances of directions below this part of the largest are not made equal
 _FURTHEST = 6.0  # the largest component of an input that networks of the training set read
 
@@ -44,7 +45,9 @@ def first_readouts(
         if not len(vectors):
             raise DataError(f"{descriptor!r} sees nothing in any frame: a longer cutoff, or other data")
         spread = vectors.std(0)
-        flat = spread <= 1e-10 * np.abs(vectors).max(0)
+        # Constants; and functions that see next to nothing, as of a pair just inside the cutoff: scaled they would be
+        # rounding to networks of the training set, and anything to atoms a little further in.
+        flat = spread <= np.maximum(1e-10 * np.abs(vectors).max(0), _HARDLY * spread.max())
         factor = 1.0 / np.where(flat, 1.0, spread)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), k), recipe.members)
         make = partial(

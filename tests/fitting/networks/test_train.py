@@ -61,6 +61,17 @@ def several_kinds(descriptors):
     return terms, frames
 
 
+def test_inputs_that_see_next_to_nothing_are_not_scaled_up():
+    """Angular functions of dimers see a third atom just inside the cutoff, once: it says nothing that can be learnt."""
+    rng, frames = np.random.default_rng(0), []
+    for k in range(8):
+        places = np.array([[0.0, 0.0, 0.0], [1.2 + 0.05 * k, 0.0, 0.0], [0.0, TINY.cutoff - 1e-6 if k == 3 else 9.0, 0.0]])
+        frames.append(jp.Frame(jp.Structure(places, np.eye(3), ["Si"] * 3, pbc=False), -1.0, rng.normal(size=(3, 3))))
+    fitted = train(jp.Dataset.of(frames), replace(TINY, epochs=2), seed=1)
+    readout = next(t.readout for t in fitted.potential.terms if isinstance(t, Described))
+    assert np.max(readout.factor) < 1e7
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
 def test_what_is_seen_gives_the_numbers_of_the_potential(descriptors):
