@@ -1,0 +1,257 @@
+"""Do error bars hold where the data end?
+
+Recipes are fitted to a part of mlearn's data and shown the rest, train and test sets together: groups of frames that
+nothing in the fit resembles. Groups are told by what is in a frame, since some of the names are exchanged:
+
+    bulk        crystals below 2,000 K, by the name of the run, which AIMD of crystals has right
+    strained    crystals at rest, in strained cells
+    hot         crystals above 2,000 K
+    vacancies   cells of a crystal that lack one atom; molten ones apart
+    surfaces    cells with a gap of more than 5 A
+    melt        cells whose shells of neighbours run into one another
+
+For each group: coverage of central intervals, sharpness (mean half-width of the 90 % interval over the 90 % quantile of
+errors), CRPS, negative log likelihood; and AUROC, how surely the bar per atom tells a frame of the group from frames of
+the groups fitted to that took no part in the fit (0.5: not at all).
+
+    python benchmarks/out_of_distribution.py run [Ni Si ...] --out FOLDER
+        [--family gap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk strained]
+    python benchmarks/out_of_distribution.py page --out FOLDER         # one page and one picture of all that was run
+
+Frames that are held out of the groups fitted to: every fifth, and the test set's.
+"""
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import numpy as np
+
+import jaxpot as jp
+from jaxpot.cli.compiler import compile_sooner
+from jaxpot.core.neighbors import find_pairs
+from jaxpot.uncertainty.calibration import normal_quantile, score
+
+ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
+FAMILIES = ("gap", "behler-parrinello", "bond-networks")
+GROUPS = ("bulk", "strained", "hot", "vacancies", "molten vacancies", "surfaces", "melt")
+SHELLS = {"Li": 14, "Mo": 14, "Ge": 4, "Si": 4, "Cu": 12, "Ni": 12}  # neighbours that are nearer than all others
+LACKING = (53, 63, 107)  # atoms of the cells of 54, 64, 108 with a vacancy
+MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these neighbours, mean over atoms
+VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
+HELD = 5  # every fifth frame is held out
+
+
+def group_of(frame, element):
+    """Group of a frame, by what is in it."""
+    structure = frame.structure
+    positions, cell, n = structure.positions, structure.cell, len(structure)
+    inverse = np.linalg.inv(cell)
+    fractions = np.sort((positions @ inverse) % 1.0, axis=0)
+    gaps = np.concatenate([np.diff(fractions, axis=0), [1.0 + fractions[0] - fractions[-1]]])
+    if (gaps.max(0) / np.linalg.norm(inverse, axis=0)).max() > VACUUM:
+        return "surfaces"
+    centers, _, _, distances = find_pairs(positions, cell, structure.pbc, 6.0)
+    rows = np.stack([np.sort(distances[centers == k])[: SHELLS[element] + 1] for k in range(n)])
+    molten = np.mean(rows[:, -1] / rows[:, -2] - 1.0) < MOLTEN[SHELLS[element]]
+    if n in LACKING:
+        return "molten vacancies" if molten else "vacancies"
+    if rows.std(0).max() < AT_REST * rows.mean():
+        return "strained"
+    run = re.search(r"(\d+)K", frame.config_type)
+    if run and float(run[1]) > HOT and not molten:
+        return "hot"
+    return "melt" if molten else "bulk"
+
+
+def frames_by_group(element):
+    """(frames of the training set, of the test set) of each group; labels and names as they are."""
+    groups = {name: ([], []) for name in GROUPS}
+    for place, split in enumerate(("train", "test")):
+        for frame in jp.datasets.mlearn(element, split):
+            groups[group_of(frame, element)][place].append(frame)
+    return groups
+
+
+def calibrated(family, data, progress):
+    """Calibrated posterior of a family's fit, and the seconds that fit and calibration took."""
+    start = time.perf_counter()
+    if family == "gap":
+        fit = jp.fit(data, "gap", predictions=False, keep_folds=True, progress=progress)
+    else:
+        fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
+    fitted = time.perf_counter() - start
+    posterior = jp.calibrate(fit, data).apply(fit.posterior)
+    return posterior, {"fit": fitted, "calibration": time.perf_counter() - start - fitted}
+
+
+def compared(posterior, frames):
+    """Errors and bars of the frames of a group: kind -> (differences, bars); and the bars per atom of each frame."""
+    structures = [frame.structure for frame in frames]
+    values, bars = jp.evaluate_many(posterior.potential, structures), jp.std_many(posterior, structures)
+    upper, columns = np.triu_indices(3), {"energy": ([], []), "forces": ([], []), "stress": ([], [])}
+    per_atom = {"energy": [], "forces": []}
+    for frame, value, bar in zip(frames, values, bars, strict=True):
+        n, total = len(frame), bar.total
+        rows = {"energy": (value.energy - frame.energy, total.energy)}
+        rows = {kind: [np.ravel(a) / n for a in pair] for kind, pair in rows.items()}
+        rows["forces"] = [np.ravel(value.forces - frame.forces), np.ravel(total.forces)]
+        if frame.stress is not None and "stress" in posterior.sigmas:
+            rows["stress"] = [np.asarray(value.stress - frame.stress)[upper], np.asarray(total.stress)[upper]]
+        for kind, pair in rows.items():
+            for column, array in zip(columns[kind], pair, strict=True):
+                column.append(array)
+        per_atom["energy"].append(float(total.energy) / n)
+        per_atom["forces"].append(float(np.sqrt(np.mean(np.square(total.forces)))))
+    joined = {kind: tuple(map(np.concatenate, pair)) for kind, pair in columns.items() if pair[0]}
+    return joined, {kind: np.array(values) for kind, values in per_atom.items()}
+
+
+def auroc(inside, outside):
+    """Probability that a number of `outside` is larger than one of `inside`, ties counted by half."""
+    difference = outside[:, None] - inside[None, :]
+    return float(np.mean((difference > 0.0) + 0.5 * (difference == 0.0)))
+
+
+def scores(pairs):
+    """Scores of each kind of label of a group."""
+    table = {}
+    for kind, (differences, bars) in pairs.items():
+        row = score(differences, bars)
+        width, worst = normal_quantile(0.9) * bars.mean(), np.quantile(np.abs(differences), 0.9)
+        table[kind] = {
+            "count": len(differences), "coverage": {f"{level:g}": share for level, share in row["coverage"].items()},
+            "crps": row["crps"], "nll": row["nll"], "half_width": float(width), "error": float(worst),
+            "sharpness": float(width / worst), "mae": float(np.abs(differences).mean()),
+        }
+    return table
+
+
+def run(element, family, fitted_to, progress=None):
+    """Scores of all groups for a fit to some of them, as a tree for JSON."""
+    groups = frames_by_group(element)
+    used, held = [], []
+    for name in fitted_to:
+        train, test = groups[name]
+        used += [frame for k, frame in enumerate(train) if k % HELD != HELD - 1]
+        held += train[HELD - 1 :: HELD] + test
+    posterior, seconds = calibrated(family, jp.Dataset.of(used), progress)
+    parts = {"held out": held} | {name: train + test for name, (train, test) in groups.items() if name not in fitted_to}
+    rows, familiar = {}, None
+    for name, frames in parts.items():
+        if not frames:
+            continue
+        pairs, per_atom = compared(posterior, frames)
+        familiar = per_atom if familiar is None else familiar
+        rows[name] = {"frames": len(frames), "scores": scores(pairs)}
+        if name != "held out":
+            rows[name]["auroc"] = {kind: auroc(familiar[kind], bars) for kind, bars in per_atom.items()}
+    return {
+        "element": element, "family": family, "fitted_to": list(fitted_to), "frames": len(used), "seconds": seconds,
+        "groups": rows,
+    }
+
+
+def line(name, row):
+    """A row of the table: a group's frames, coverage, sharpness, AUROC."""
+    cells = [f"{name} ({row['frames']})"]
+    for kind in ("energy", "forces"):
+        told = row["scores"].get(kind)
+        if told is None:
+            cells += ["-"] * 4
+            continue
+        coverage = " / ".join(f"{100 * told['coverage'][level]:.0f}" for level in ("0.5", "0.9", "0.95"))
+        area = f"{row['auroc'][kind]:.2f}" if "auroc" in row else ""
+        scale = 1e3 if kind == "energy" else 1.0
+        error, half_width = scale * told["error"], scale * told["half_width"]
+        cells += [coverage, f"{error:.3g} ({half_width:.3g})", f"{told['sharpness']:.2g}", area]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = (
+    "| group (frames) | energies inside 50 / 90 / 95 % | 90 % of errors below (mean half-width of the 90 % interval), "
+    "meV/atom | sharpness | AUROC | forces inside 50 / 90 / 95 % | 90 % of errors below (half-width), eV/A | "
+    "sharpness | AUROC |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def page(folder):
+    """Page and picture of all results in a folder."""
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    lines = ["# Error bars where the data end", ""]
+    for result in results:
+        seconds = result["seconds"]
+        lines += [
+            f"## {result['element']}, {result['family']}, fitted to {result['frames']} frames: "
+            f"{', '.join(result['fitted_to'])}", "",
+            f"Fit {seconds['fit']:.0f} s, calibration {seconds['calibration']:.0f} s.", "", HEAD,
+            *(line(name, row) for name, row in result["groups"].items()), "",
+        ]
+    (folder / "page.md").write_text("\n".join(lines), encoding="utf-8")
+    picture(results, folder / "page.png")
+
+
+def picture(results, path):
+    """Coverage of 90 % intervals and sharpness of every group: a panel for each kind of label and family."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    families = sorted({r["family"] for r in results})
+    names = [name for name in ("held out", *GROUPS) if any(name in r["groups"] for r in results)]
+    figure, axes = plt.subplots(2, len(families), figsize=(1.5 + 5.0 * len(families), 7.0), squeeze=False, sharey=True)
+    for column, family in enumerate(families):
+        for row, kind in enumerate(("energy", "forces")):
+            axis = axes[row, column]
+            axis.axhspan(80, 100, color="0.92", zorder=0)
+            axis.axhline(90, color="0.5", lw=1, zorder=1)
+            for result in (r for r in results if r["family"] == family):
+                places = [k for k, name in enumerate(names) if name in result["groups"]]
+                shares = [100 * result["groups"][names[k]]["scores"][kind]["coverage"]["0.9"] for k in places]
+                shift = 0.1 * (ELEMENTS.index(result["element"]) - 2.5)
+                axis.plot(np.array(places) + shift, shares, "o", ms=6, label=result["element"])
+            axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
+            axis.set_ylim(-3, 103)
+            axis.set_title(f"{family}: {'energies' if kind == 'energy' else 'forces'}", fontsize=10)
+            if not column:
+                axis.set_ylabel("% inside the 90 % interval")
+    axes[0, 0].legend(fontsize=8, ncol=3, loc="lower left")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "page"))
+    parser.add_argument("elements", nargs="*", default=list(ELEMENTS))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--family", nargs="+", choices=FAMILIES, default=["gap"])
+    parser.add_argument("--fitted-to", nargs="+", choices=GROUPS, default=["bulk", "strained"])
+    parser.add_argument("--without", choices=GROUPS, help="fit to all groups but this one")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    compile_sooner()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "page":
+        page(options.out)
+        return
+    fitted_to = options.fitted_to if options.without is None else [g for g in GROUPS if g != options.without]
+    progress = (lambda text: print(f"  {text}", flush=True)) if options.verbose else None
+    for element in options.elements:
+        for family in options.family:
+            result = run(element, family, fitted_to, progress)
+            name = f"{element}-{family}-{'bulk' if options.without is None else 'without-' + options.without}.json"
+            (options.out / name.replace(" ", "-")).write_text(json.dumps(result, indent=1))
+            print(f"{element}, {family}: {result['seconds']}\n{HEAD}")
+            print("\n".join(line(name, row) for name, row in result["groups"].items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
