@@ -208,14 +208,23 @@ def _layer_between_cells(layer, graph, state, slopes, count, index, near):
         return jax.tree.map(lambda a: a[0], layer(*one_row))
 
     def second(row):
+        """By displacements and all variables, and by states twice: those do not go through the geometry again."""
         environment, variables, seed, mask = row
+        moved, states = variables[:size], variables[size:]
 
-        def slope(variables):
-            return jax.vjp(lambda v: output(environment, v), variables)[1](seed)[0]
+        def slopes_of(moved, states):
+            return jax.vjp(lambda u, s: output(environment, jnp.concatenate([u, s])), moved, states)[1](seed)
 
-        push = jax.linearize(slope, variables)[1]
-        full = jax.lax.map(push, jnp.eye(len(variables), dtype=variables.dtype), batch_size=_DIRECTIONS)
-        return jnp.where(mask[:, None] & mask, full, 0.0)
+        def along_each(function, primal):
+            push = jax.linearize(function, primal)[1]
+            return jax.lax.map(push, jnp.eye(len(primal), dtype=primal.dtype), batch_size=_DIRECTIONS)
+
+        by_moved = along_each(lambda moved: jnp.concatenate(slopes_of(moved, states)), moved)
+        by_moved = jnp.where(mask[:size, None] & mask, by_moved, 0.0)
+        if not len(states):
+            return by_moved, jnp.zeros((0, 0), moved.dtype)
+        by_states = along_each(lambda states: slopes_of(moved, states)[1], states)
+        return by_moved, jnp.where(mask[size:, None] & mask[size:], by_states, 0.0)
 
     def first(row):
         environment, variables, _, mask = row
@@ -232,17 +241,17 @@ def _layer_between_cells(layer, graph, state, slopes, count, index, near):
         return full.reshape(len(full), *rows, *columns)
 
     rows = (environments, variables, seeds, masks)
-    full = jax.lax.map(second, rows)
+    by_moved, by_states = jax.lax.map(second, rows)
     u, s = (slots, 3), (readers.shape[1], width)
-    uu = between(of_slots(full[:, :size, :size], u, u), index, owners, owners)
+    uu = between(of_slots(by_moved[..., :size], u, u), index, owners, owners)
     us = ss = by_u = by_s = None
     if state is not None:
-        us = between(of_slots(full[:, :size, size:], u, s), index[:, :, slots - s[0] :], owners, readers)
-        of_states = of_slots(full[:, size:, size:], s, s)
+        us = between(of_slots(by_moved[..., size:], u, s), index[:, :, slots - s[0] :], owners, readers)
+        of_states = of_slots(by_states, s, s)
         if s[0] == slots:
             ss = between(of_states, index, owners, owners)
         else:  # of one atom each
-            ss = jnp.zeros((n, n, width, width), full.dtype)
+            ss = jnp.zeros((n, n, width, width), by_states.dtype)
             ss = ss.at[graph.centers, graph.centers].add(of_states[:, 0, :, 0])
             ss = ss.transpose(0, 2, 1, 3).reshape(1, n * width, n * width)
     if slopes is not None:
