@@ -33,7 +33,7 @@ from jaxpot.typing import AnyArray, Array
 
 _BATCH = 2_000_000  # numbers in the states of neighbours of all waves that are computed at once
 _HELD = 1 << 25  # numbers in the second derivatives of all layers that are held: 256 MB
-_DIRECTIONS = 128  # along which second derivatives of a layer are computed at once
+_DIRECTIONS = 32  # along which second derivatives of a layer are computed at once: more leave the cache
 _WAVES = 1 << 20  # numbers in the matrices of wave vectors that are multiplied at once
 
 
