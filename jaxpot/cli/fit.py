@@ -25,7 +25,7 @@ from jaxpot.report.fit_html import error_table, settings_table
 from jaxpot.uncertainty import calibrate
 
 NAME = "fit"
-HELP = "fit a Gaussian approximation potential or neural networks to data, with a report of the errors"
+HELP = "fit a Gaussian approximation potential, a linear one or neural networks to data, with a report of the errors"
 EPILOG = """MODEL is written in jaxpot's own format, or for QUIP if it ends in .xml; every command takes it. Beside
 it comes the report, with the endings .html (open it in a browser) and .json in place of MODEL's own, and, ending in
 .posterior, the same potential with what is uncertain of it: commands that take that show error bars. About once
