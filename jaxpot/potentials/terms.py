@@ -23,8 +23,8 @@ def inner_cutoffs(potential: Potential) -> tuple[float, ...]:
     """Cutoffs that rows are sorted by, in A: those that terms ask for, and those of terms that reach much less far."""
     terms = [term for _, term in addends(potential)]
     asked = {cutoff for term in terms for cutoff in term.shorter}
-    of_terms = {term.cutoff for term in terms if _has_fixed_cutoff(term)}
-    return tuple(sorted(asked | {c for c in of_terms if 0.0 < c <= _WORTHWHILE * potential.cutoff}))
+    near = [term for term in terms if 0.0 < term.cutoff <= _WORTHWHILE * potential.cutoff]
+    return tuple(sorted(asked | {term.cutoff for term in near if _has_fixed_cutoff(term)}))
 
 
 def chunk_energies(potential: Potential, environments: Environment, neighbors: Neighbors) -> Array:
