@@ -127,8 +127,8 @@ def cold_fit(tree, mlearn, frames, folder):
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def told(name, rounds):
-    """A line: the median time, and ratios with the range of the middle half of the rounds."""
+def report(name, rounds):
+    """Print a line: the median time, and ratios with the range of the middle half of the rounds."""
     now = [row[2] / statistics.median(row[:2]) for row in rounds]
     itself = [row[1] / row[0] for row in rounds]
     text = [f"{name:32s} {1e3 * statistics.median(row[2] for row in rounds):9.2f} ms"]
@@ -163,12 +163,12 @@ def main():
             for process in served:
                 process.ask(name)
             rounds = [[process.ask() for process in served] for _ in range(options.rounds)]
-            told(name, rounds)
+            report(name, rounds)
         for process in served:
             process.process.stdin.close()
         if options.only in "cold fit":
             frames = mlearn / "Si" / "train.xyz"
-            told("cold fit", [[cold_fit(t, mlearn, frames, scratch) for t in trees] for _ in range(3)])
+            report("cold fit", [[cold_fit(t, mlearn, frames, scratch) for t in trees] for _ in range(3)])
 
 
 if __name__ == "__main__":

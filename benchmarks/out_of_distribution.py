@@ -99,9 +99,10 @@ def compared(posterior, frames):
     per_atom = {"energy": [], "forces": []}
     for frame, value, bar in zip(frames, values, bars, strict=True):
         n, total = len(frame), bar.total
-        rows = {"energy": (value.energy - frame.energy, total.energy)}
-        rows = {kind: [np.ravel(a) / n for a in pair] for kind, pair in rows.items()}
-        rows["forces"] = [np.ravel(value.forces - frame.forces), np.ravel(total.forces)]
+        rows = {
+            "energy": [np.ravel(value.energy - frame.energy) / n, np.ravel(total.energy) / n],
+            "forces": [np.ravel(value.forces - frame.forces), np.ravel(total.forces)],
+        }
         if frame.stress is not None and "stress" in posterior.sigmas:
             rows["stress"] = [np.asarray(value.stress - frame.stress)[upper], np.asarray(total.stress)[upper]]
         for kind, pair in rows.items():
@@ -184,6 +185,8 @@ HEAD = (
 def page(folder):
     """Page and picture of all results in a folder."""
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    if not results:
+        raise SystemExit(f"{folder}: no results; make them with `run` first")
     lines = ["# Error bars where the data end", ""]
     for result in results:
         seconds = result["seconds"]

@@ -13,6 +13,7 @@ from jaxpot.core.structure import Structure
 from jaxpot.properties.site_hessians import SiteHessians
 from jaxpot.typing import AnyArray, Array, ArrayLike
 
+_FAR = 1_000_000  # cells; the number that stands for three integers up to this is below 2^63
 
 @pytree
 class ForceConstants(Node):
@@ -58,10 +59,13 @@ def cell_index(listed: Neighbors) -> tuple[np.ndarray, np.ndarray]:
     shifts = np.where(filled, shifts, 0).transpose(1, 2, 0)  # (m, K, 3)
     shifts = np.concatenate([shifts, np.zeros_like(shifts[:, :1])], axis=1)  # the centre, last
     between = shifts[:, None, :, :] - shifts[:, :, None, :]  # R of l as seen from k
-    furthest = np.abs(between).max(initial=0)
-    base = 2 * furthest + 1  # of numbers that sort as the three integers do: one is told from another in less time
-    keys, index = np.unique((between + furthest) @ [base * base, base, 1], return_inverse=True)
-    cells = np.stack([keys // base**2, keys // base % base, keys % base], axis=1) - furthest
+    furthest = int(np.abs(between).max(initial=0))
+    if furthest > _FAR:
+        cells, index = np.unique(between.reshape(-1, 3), axis=0, return_inverse=True)
+    else:  # one number for three integers sorts as they do, and in a third of the time
+        base = 2 * furthest + 1
+        keys, index = np.unique((between + furthest) @ [base * base, base, 1], return_inverse=True)
+        cells = np.stack([keys // base**2, keys // base % base, keys % base], axis=1) - furthest
     return cells.astype(np.int32), index.reshape(between.shape[:3]).astype(np.int32)
 
 

@@ -208,7 +208,7 @@ def _layer_between_cells(layer, graph, state, slopes, count, index, near):
         return jax.tree.map(lambda a: a[0], layer(*one_row))
 
     def second(row):
-        """By displacements and all variables, and by states twice: those do not go through the geometry again."""
+        """Second derivatives of a row: by displacements and all variables; by states twice, geometry apart."""
         environment, variables, seed, mask = row
         moved, states = variables[:size], variables[size:]
 

@@ -269,7 +269,7 @@ def route(
     skin = _skin(potential) if skin is None else skin
     structure, listed = crystal(potential, structure, skin=skin, what=what)
     whole = parts(potential)
-    repeats = [asked or (None if t.local else _thick_enough(structure, t)) for t in (part.potential for part in whole)]
+    repeats = [asked or _thick_enough(structure, part.potential) for part in whole]
     supercells = tuple(
         _supercell(part.whole, structure, size, skin) if asked or _needs_supercell(part.potential) else None
         for part, size in zip(whole, repeats, strict=True)
@@ -342,7 +342,11 @@ def _thickness(structure, repeats):
 
 
 def _thick_enough(structure, term):
-    """The smallest repeats of a supercell twice as thick as a term reaches, or as its cutoff where that is infinite."""
+    """The smallest repeats of a supercell twice as thick as a term reaches, or as its cutoff where that is infinite;
+    None for a local term, which needs no supercell.
+    """
+    if term.local:
+        return None
     reach = term.reach if math.isfinite(term.reach) else term.cutoff
     repeats = np.maximum(np.ceil(2.0 * reach / _heights(structure)).astype(int), 1)
     atoms = len(structure) * int(repeats.prod())

@@ -1,5 +1,7 @@
 """Dynamical matrices, Grueneisen parameters and thermodynamics, each by a second route."""
 
+import warnings
+
 import jax
 import numpy as np
 import pytest
@@ -165,6 +167,18 @@ def test_slopes_along_a_wave_vector_made_of_traced_and_plain_numbers():
     one, two = (jp.phonons(potential, structure, [0.3 + h, 0.1, 0.2]).frequencies for h in (-1e-5, 1e-5))
     slopes = jax.jacfwd(lambda x: jp.phonons(potential, structure, [x, 0.1, 0.2]).frequencies)(0.3)
     np.testing.assert_allclose(slopes, (two - one) / 2e-5, rtol=1e-7)
+
+
+def test_an_atom_in_a_cell_far_away_is_that_of_the_home_cell():
+    potential, structure = relaxed("silicon")
+    q = [[0.1, 0.2, 0.3], [0.5, 0.0, 0.5]]
+    expected = jp.phonons(potential, structure, q).frequencies
+    for cells in ([900_000, -400_000, 0], [-3_000_000, 1_500_000, 2_900_000]):  # on both sides of what fits a number
+        away = structure.moved(structure.positions + np.outer([0, 1], np.array(cells) @ np.asarray(structure.cell)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JaxpotWarning)  # positions have lost digits, and forces with them
+            far = jp.phonons(potential, away, q).frequencies
+        np.testing.assert_allclose(far, expected, rtol=1e-5)
 
 
 def test_wrong_arguments():

@@ -22,7 +22,7 @@ from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.network import MLP, Averaged
 from jaxpot.readouts.neural import Neural
 
-_HARDLY = 1e-6  # of the largest spread: inputs that vary less are left as they are
+_LEAST_SPREAD = 1e-6  # of the largest: inputs that vary less are left as they are
 _LEAST = 1e-6  # variances of directions below this part of the largest are not made equal
 _FURTHEST = 6.0  # the largest component of an input that networks of the training set read
 
@@ -47,7 +47,7 @@ def first_readouts(
         spread = vectors.std(0)
         # Constants; and functions that see next to nothing, as of a pair just inside the cutoff: scaled they would be
         # rounding to networks of the training set, and anything to atoms a little further in.
-        flat = spread <= np.maximum(1e-10 * np.abs(vectors).max(0), _HARDLY * spread.max())
+        flat = spread <= np.maximum(1e-10 * np.abs(vectors).max(0), _LEAST_SPREAD * spread.max())
         factor = 1.0 / np.where(flat, 1.0, spread)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), k), recipe.members)
         make = partial(
