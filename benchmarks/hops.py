@@ -3,11 +3,13 @@
 waves     D(q) at 100 wave vectors of a crystal of two atoms, all columns, by lattice waves, in units of one evaluation
           of the forces of its 5 x 5 x 5 supercell; and D(q) against the Hessian of a supercell.
 memory    memory of one evaluation (as XLA plans it) of 10,000 atoms by the number of hops: what is temporary, and all.
+responses Grueneisen parameters beside differences, alpha(T) by both routes, relaxed C_ij beside finite strain, and the
+          bar of C44 by `propagate`, relaxation included, beside re-relaxed crystals: relative differences, two hops.
 sum       temporary memory of a GAP, of an Ewald sum, and of their sum, at 3,456 atoms.
 
 The models are those of the contract (`tests/models.py`); the Ewald sum is a toy, here with an accuracy of 1e-2.
 
-    taskset -c 0 python benchmarks/hops.py [waves] [memory] [sum] [--rounds 7] [--json FILE]
+    taskset -c 0 python benchmarks/hops.py [waves] [memory] [responses] [sum] [--rounds 7] [--json FILE]
 """
 
 import argparse
@@ -25,11 +27,12 @@ jax.config.update("jax_enable_x64", True)
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from models import Ewald, close_packed, diamond, hopping, small_gap
+from models import Ewald, close_packed, diamond, fcc, hopping, small_gap
 
 import jaxpot as jp
 from jaxpot.checks import prepare
 from jaxpot.core.pytree import pytree
+from jaxpot.potentials.base import parameter_names
 
 SIZE, VECTORS, ATOMS = 5, 100, 10_000
 
@@ -104,6 +107,46 @@ def memory(rounds):
     return {str(hops): {"temporary": temporary, "whole": whole} for hops, (temporary, whole) in sizes.items()}
 
 
+def responses(rounds):
+    """Relative differences between two routes to properties of a model of two hops."""
+    q = np.array([[0.5, 0.0, 0.5], [0.27, 0.1, 0.0]])
+    potential = hopping()
+    cubic = jp.relax(potential, fcc(3.5, "Cu"), cell=True).structure
+    crystal = jp.relax(potential, close_packed(), cell=True, fmax=1e-10).structure
+
+    def largest(one, other):
+        return float(np.abs(np.asarray(one) - np.asarray(other)).max() / np.abs(np.asarray(other)).max())
+
+    gamma = [jp.gruneisen(potential, cubic, q, differences=flag).gamma for flag in (False, True)]
+    alpha = [
+        jp.thermal_expansion(potential, cubic, [300.0], mesh=(3, 3, 3), method=method, differences=True).alpha
+        for method in ("free_energy", "gruneisen")
+    ]
+
+    def c44(potential):
+        relaxed = jp.relax(potential, crystal, cell=True, fmax=1e-10).structure
+        return float(jp.elastic_constants(potential, relaxed).c44)
+
+    stresses = []
+    for step in (-2e-4, -1e-4, 1e-4, 2e-4):
+        strained = crystal.strained(np.diag([step, 0.0, 0.0]))
+        relaxed = jp.relax(potential, strained, fmax=1e-10).structure
+        stresses.append(np.diag(np.asarray(jp.stress(potential, relaxed))))
+    slope = (8.0 * (stresses[2] - stresses[1]) - (stresses[3] - stresses[0])) / 12e-4
+    posterior = jp.Posterior.of(potential, {parameter_names(potential)[0]: 1e-3})
+    bar = jp.propagate(posterior, lambda p, x: jp.elastic_constants(p, x).c44, crystal)
+    along, step = np.eye(posterior.factor.shape[1]), 0.05
+    moved = [(c44(posterior.at(step * z)) - c44(posterior.at(-step * z))) / (2.0 * step) for z in along]
+    table = {
+        "Grueneisen parameters": largest(*gamma), "alpha(300 K)": largest(*alpha),
+        "C11, C12, C13": largest(np.asarray(jp.elastic_constants(potential, crystal).voigt)[:3, 0], slope),
+        "bar of C44": abs(float(bar.std) / float(np.linalg.norm(moved)) - 1.0),
+    }
+    for name, difference in table.items():
+        print(f"{name}: {difference:.1e}", flush=True)
+    return table
+
+
 def of_sum(rounds):
     """Temporary memory of parts and of their sum."""
     crystal = diamond(4.6, ["Si", "C"]).replace(atom_data={"charges": [1.0, -1.0]}).repeated((12, 12, 12))
@@ -115,7 +158,7 @@ def of_sum(rounds):
     return sizes | {"share": share}
 
 
-QUESTIONS = {"waves": waves, "memory": memory, "sum": of_sum}
+QUESTIONS = {"waves": waves, "memory": memory, "responses": responses, "sum": of_sum}
 
 
 def main():
