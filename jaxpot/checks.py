@@ -18,7 +18,7 @@ from jaxpot.core.neighbors import Neighbors, find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import CapacityError, DataError, GeometryError, JaxpotWarning, PrecisionError
-from jaxpot.potentials.base import WHY_DOUBLE, Potential, addends, has_plan
+from jaxpot.potentials.base import WHY_DOUBLE, Potential, has_plan, terms_of
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 
@@ -63,13 +63,13 @@ def checked_neighbors(
 
 def with_plans(potential: Potential, structure: Structure, listed: Neighbors) -> Neighbors:
     """The list with what the addends of a potential prepare beside it (`Potential.plan`)."""
-    plans = tuple(term.plan(structure) for _, term in addends(potential))
+    plans = tuple(term.plan(structure) for term in terms_of(potential))
     return listed.replace(plans=plans) if any(plan is not None for plan in plans) else listed
 
 
 def _with_missing_plans(potential, structure, listed):
     """The list with plans, where it has been made without the potential, as `jp.neighbors` makes it."""
-    if listed.plans or not any(has_plan(term) for _, term in addends(potential)):
+    if listed.plans or not any(has_plan(term) for term in terms_of(potential)):
         return listed
     known = jax.tree.map(concrete, structure)
     if len(jax.tree.leaves(known)) < len(jax.tree.leaves(structure)):  # a value that is not known became None

@@ -7,7 +7,7 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.errors import DataError
 from jaxpot.observables.edges import atom_virials, parts, sum_over_edges
 from jaxpot.observables.rows import nan_if_any, poison, stripped
-from jaxpot.potentials.base import Potential, addends
+from jaxpot.potentials.base import Potential, terms_of
 from jaxpot.typing import AnyArray, StructureLike
 
 
@@ -19,7 +19,7 @@ def virials(potential: Potential, structure: StructureLike, neighbors: Neighbors
 
 @jax.jit
 def _virials(potential, structure, neighbors):
-    others = [term for _, term in addends(potential) if not (term.local or term.edges_only)]
+    others = [term for term in terms_of(potential) if not (term.local or term.edges_only)]
     if others:
         raise DataError(
             "virials of single atoms are defined for energies of the vectors between neighbours; "

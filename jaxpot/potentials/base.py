@@ -293,6 +293,13 @@ def addends(potential: Potential) -> tuple[tuple[Any, Potential], ...]:
     return ((1.0, potential),)
 
 
+def terms_of(potential: Potential) -> tuple[Potential, ...]:
+    """The terms of `addends` without their factors, which cost a program of the device where they are arrays."""
+    if isinstance(potential, Sum):
+        return tuple(term for part in potential.terms for term in terms_of(part))
+    return terms_of(potential.potential) if isinstance(potential, Scaled) else (potential,)
+
+
 def has_plan(term: Potential) -> bool:
     """Whether a term prepares something beside neighbour lists (`Potential.plan`)."""
     while isinstance(term, Wrapped):

@@ -8,7 +8,7 @@ from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, addends
+from jaxpot.potentials.base import Potential, terms_of
 from jaxpot.potentials.parameters import pick, species_numbers
 from jaxpot.typing import Array, ArrayField
 
@@ -57,4 +57,4 @@ class Constants(Potential):
 
 def knows_isolated_atoms(potential: Potential) -> bool:
     """Whether the energy of an isolated atom means something: no reference energies from least squares are in it."""
-    return all(term.isolated for _, term in addends(potential) if isinstance(term, Constants))
+    return all(term.isolated for term in terms_of(potential) if isinstance(term, Constants))

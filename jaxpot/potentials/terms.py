@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.graph import Environment
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.potentials.base import Potential, Sum, addends
+from jaxpot.potentials.base import Potential, Sum, addends, terms_of
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import Described
 from jaxpot.typing import Array, PyTree
@@ -21,7 +21,7 @@ from jaxpot.typing import Array, PyTree
 
 def inner_cutoffs(potential: Potential) -> tuple[float, ...]:
     """Cutoffs that rows are sorted by, in A: those that terms ask for, and those of terms that reach much less far."""
-    terms = [term for _, term in addends(potential)]
+    terms = list(terms_of(potential))
     asked = {cutoff for term in terms for cutoff in term.shorter}
     near = [term for term in terms if 0.0 < term.cutoff <= _WORTHWHILE * potential.cutoff]
     return tuple(sorted(asked | {term.cutoff for term in near if _has_fixed_cutoff(term)}))

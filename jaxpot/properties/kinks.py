@@ -9,7 +9,7 @@ from jaxpot.checks import checked_neighbors
 from jaxpot.core.graph import connect
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotWarning
-from jaxpot.potentials.base import Potential, addends
+from jaxpot.potentials.base import Potential, terms_of
 from jaxpot.potentials.eam import EAM
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.meam import MEAM
@@ -39,7 +39,7 @@ def warn_of_kinks(potential: Potential, structure: Structure, strain: float, con
 
 def how_to_smooth(potential: Potential) -> str:
     """Words that say how to make the tables of a potential smooth; "" where `smoothed` does not apply."""
-    terms = [term for _, term in addends(potential)]
+    terms = list(terms_of(potential))
     if any(isinstance(term, MEAM) for term in terms) or not any(isinstance(term, EAM | Glue) for term in terms):
         return ""
     return "jp.smoothed(potential), on the command line --smooth, replaces its tables by smooth curves"

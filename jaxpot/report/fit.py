@@ -10,7 +10,7 @@ from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.versions import versions
 from jaxpot.fitting.networks.result import Trained
-from jaxpot.potentials.base import addends
+from jaxpot.potentials.base import terms_of
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.readouts.neural import Neural
 from jaxpot.report import fit_plots
@@ -171,7 +171,7 @@ def _finite(value):
 def _terms(fit):
     """The fitted terms; those of a baseline come after them in the sum."""
     if isinstance(fit, Trained):
-        terms = [term for _, term in addends(fit.potential) if isinstance(getattr(term, "readout", None), Neural)]
+        terms = [term for term in terms_of(fit.potential) if isinstance(getattr(term, "readout", None), Neural)]
         return [
             {
                 "descriptor": type(term.descriptor).__name__, "elements": _elements(term.descriptor),
@@ -180,7 +180,7 @@ def _terms(fit):
             }
             for term in terms
         ]
-    linear = [term for _, term in addends(fit.potential) if term.weight_mask() is not None]
+    linear = [term for term in terms_of(fit.potential) if term.weight_mask() is not None]
     return [
         {
             "descriptor": type(term.descriptor).__name__,

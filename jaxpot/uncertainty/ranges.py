@@ -7,7 +7,7 @@ import numpy as np
 from jaxpot.checks import check_potential, prepare_padded
 from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, addends
+from jaxpot.potentials.base import Potential, terms_of
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.neural import Neural
 from jaxpot.typing import StructureLike
@@ -43,7 +43,7 @@ def extrapolations(potential: Potential, structure: StructureLike) -> list[Extra
         DataError: no network with a range is in the potential.
     """
     check_potential(potential)
-    terms = [term for _, term in addends(potential) if isinstance(term, Described)]
+    terms = [term for term in terms_of(potential) if isinstance(term, Described)]
     pairs = [(term.descriptor, term.readout) for term in terms if isinstance(term.readout, Neural)]
     pairs = [pair for pair in pairs if pair[1].lower is not None and pair[1].upper is not None]
     if not pairs:

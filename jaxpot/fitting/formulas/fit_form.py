@@ -22,7 +22,7 @@ from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
 from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
 from jaxpot.observables import energy
-from jaxpot.potentials.base import Potential, addends, has_plan
+from jaxpot.potentials.base import Potential, has_plan, terms_of
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.terms import inner_cutoffs
 
@@ -177,7 +177,7 @@ def _warn_of_free_atoms(potential, data):
 
 def _check(potential, data, targets, test):
     check_potential(potential)
-    others = [term for _, term in addends(potential) if not term.local]
+    others = [term for term in terms_of(potential) if not term.local]
     if others:
         training = "" if has_plan(others[0]) else "train them (jp.train(data, recipe, start=...)), "
         raise DataError(

@@ -20,7 +20,7 @@ from jaxpot.core.precision import require_concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.observables import evaluate as evaluate_potential
-from jaxpot.potentials.base import Potential, Scaled, Sum, addends
+from jaxpot.potentials.base import Potential, Scaled, Sum, terms_of
 from jaxpot.potentials.eam import EAM
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.meam import MEAM
@@ -139,7 +139,7 @@ def smoothed(
         as_positive(tolerance, "tolerance", "a positive energy in eV"),
         as_positive(highest, "highest", "a positive energy in eV"), as_length(fade, "fade"),
     )
-    terms = [term for _, term in addends(potential)]
+    terms = list(terms_of(potential))
     if any(isinstance(term, MEAM) for term in terms):
         raise DataError(
             "a MEAM cannot be made smooth: its pair energies are tables, but its screening is a formula and has one "

@@ -27,7 +27,7 @@ from jaxpot.fitting.networks.precomputed import Batch
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Training
 from jaxpot.observables import evaluate
-from jaxpot.potentials.base import Potential, Sum, addends, has_plan, summands
+from jaxpot.potentials.base import Potential, Sum, has_plan, summands, terms_of
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.posterior import Posterior
@@ -94,7 +94,7 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
         )
     if members[0].species is not None and not set(dataset.species) <= set(members[0].species):
         raise DataError(f"start: {members[0]!r} does not know all elements of the data, {tuple(dataset.species)}")
-    if any(has_plan(term) for _, term in addends(members[0])):
+    if any(has_plan(term) for term in terms_of(members[0])):
         raise DataError(
             f"start: {members[0]!r} prepares a plan for each structure, which batches do not have: give that part as "
             "the baseline, or minimise a cost of your own (jax.grad of jp.evaluate)"
