@@ -87,8 +87,11 @@ def calibrated(family, data, progress):
     else:
         fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
-    posterior = jp.calibrate(fit, data).apply(fit.posterior)
-    return posterior, {"fit": fitted, "calibration": time.perf_counter() - start - fitted}
+    calibration = jp.calibrate(fit, data)
+    if progress:
+        progress(str(calibration))
+    seconds = {"fit": fitted, "calibration": time.perf_counter() - start - fitted}
+    return calibration.apply(fit.posterior), {"epistemic": calibration.epistemic} | seconds
 
 
 def compared(posterior, frames):
@@ -193,7 +196,8 @@ def page(folder):
         lines += [
             f"## {result['element']}, {result['family']}, fitted to {result['frames']} frames: "
             f"{', '.join(result['fitted_to'])}", "",
-            f"Fit {seconds['fit']:.0f} s, calibration {seconds['calibration']:.0f} s.", "", HEAD,
+            f"Epistemic factor {seconds['epistemic']:.2f}. Fit {seconds['fit']:.0f} s, calibration "
+            f"{seconds['calibration']:.0f} s.", "", HEAD,
             *(line(name, row) for name, row in result["groups"].items()), "",
         ]
     (folder / "page.md").write_text("\n".join(lines), encoding="utf-8")

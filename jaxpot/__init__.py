@@ -79,6 +79,7 @@ from jaxpot.uncertainty import (
     select_frames,
     std,
     std_many,
+    unfamiliar_atoms,
     variance,
     widened,
     widened_near,
@@ -97,8 +98,8 @@ __all__ = [
     "mixed_precision", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials",
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
     "relax", "save", "second_order", "select_batch", "select_frames", "site_energies", "smoothed", "static", "std",
-    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train", "units",
-    "vacancy_energy", "variance", "vibrations", "virials", "widened", "widened_near",
+    "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train",
+    "unfamiliar_atoms", "units", "vacancy_energy", "variance", "vibrations", "virials", "widened", "widened_near",
 ]
 
 _FORMER = {"learn": "condition", "observe": "condition_linear"}  # for one version

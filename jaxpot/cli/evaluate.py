@@ -15,12 +15,14 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, FormatError, JaxpotError, JaxpotWarning
 from jaxpot.observables import evaluate_many
 from jaxpot.uncertainty import std_many
+from jaxpot.uncertainty.familiarity import beyond, has_limit
 
 NAME = "evaluate"
 HELP = "energy, forces and stress of every structure in a file"
 EPILOG = """FILE.json holds {"frames": [{"energy", "forces", "stress"}, ...]} in eV, eV/A and eV/A^3
 (+1/V dE/dstrain, 3x3; null where a structure is not periodic along all axes), in full double
-precision. Of a .posterior, which jaxpot fit writes, a frame has "sd", too: the standard deviation of each number.
+precision. Of a .posterior, which jaxpot fit writes, a frame has "sd", too: the standard deviation of each number,
+and "unfamiliar": the atoms in surroundings that the fit has seen nothing like.
 Where the structures carry energies, forces or stresses, the errors against them are printed.
 
 examples:
@@ -28,6 +30,7 @@ examples:
   jaxpot evaluate Cu_mishin1.eam.alloy trajectory.traj --out frames.json --json
 """
 _BATCH = 200  # frames between two lines of progress
+_NAMED = 3  # structures whose unfamiliar atoms are counted one by one
 
 
 def arguments(parser: CommandParser) -> None:
@@ -59,9 +62,13 @@ def run(options: Namespace, console: Console) -> None:
 
         for entry, bars in zip(document["frames"], std_many(posterior, frames, say), strict=True):
             entry["sd"] = _plain(bars.epistemic)
+            if has_limit(posterior):
+                entry["unfamiliar"] = beyond(posterior, bars).tolist()
     errors = _errors([io.labels(item) for item in atoms], results)
     write_text(out, to_json(document, indent=None) + "\n")
     console.text(_summary(results, errors))
+    if posterior is not None and has_limit(posterior):
+        console.text(_familiarity([entry["unfamiliar"] for entry in document["frames"]], results))
     console.text(f"Written: {out}")
     console.result(document | {"errors": errors, "file": str(out)}, indent=None)
 
@@ -133,6 +140,20 @@ def _errors(labels, results):
                 "frames": counts[key],
             }
     return errors
+
+
+def _familiarity(unfamiliar, results):
+    """Sentence on atoms in surroundings that the fit has seen nothing like; the structures with most of them."""
+    count, atoms = sum(map(len, unfamiliar)), sum(len(result.forces) for result in results)
+    if not count:
+        return "all atoms are in surroundings like those of the training set"
+    shares = [len(numbers) / max(len(result.forces), 1) for numbers, result in zip(unfamiliar, results, strict=True)]
+    worst = [k for k in np.argsort(shares)[::-1][:_NAMED].tolist() if shares[k] > 0.0]
+    named = ", ".join(f"structure {k} ({len(unfamiliar[k])} of {len(results[k].forces)})" for k in worst)
+    return (
+        f"{count} of {atoms} atoms are in unfamiliar surroundings, where site energies are less certain than those of "
+        f"99 % of the atoms of the training set: most in {named}"
+    )
 
 
 def _summary(results, errors):

@@ -127,10 +127,10 @@ def _errors(table):
 
 def _error_bars(calibration):
     return {
-        "property_factor": calibration.misspecification, "text": str(calibration),
+        "property_factor": calibration.epistemic, "text": str(calibration),
         "kinds": {
             kind: {
-                "epistemic_factor": calibration.epistemic[kind], "noise_factor": calibration.noise[kind],
+                "epistemic_factor": calibration.epistemic, "noise_factor": calibration.noise[kind],
                 "count": calibration.count[kind],
                 **{
                     when: row | {"coverage": {f"{level:g}": share for level, share in row["coverage"].items()}}
@@ -139,6 +139,7 @@ def _error_bars(calibration):
             }
             for kind, found in calibration.scores.items()
         },
+        "clusters": list(calibration.clusters),
     }
 
 

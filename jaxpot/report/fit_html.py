@@ -156,6 +156,7 @@ def fit_page(document: dict, pictures: Sequence[tuple[str, str]] = ()) -> str:
     parts.append("</table>")
     if document["error_bars"] is not None:
         parts += ["<h2>Error bars</h2>", f"<pre>{escape(document['error_bars']['text'])}</pre>"]
+        parts += _clusters_html(document["error_bars"]["clusters"])
     if document["data"] is not None:
         parts += ["<h2>Training data</h2>", _data_html(document["data"])]
         parts.append(
@@ -206,6 +207,38 @@ def _error_cells(found):
         f'<td>{_digits(found["mae"])}</td><td class="quiet">{escape(_interval(found, " – "))}</td>'
         f'<td>{_digits(found["rmse"])}</td>'
     )
+
+
+def _clusters_html(clusters):
+    """Table of the groups of frames that were left out as a whole, in a list; an empty one without any."""
+    if not clusters:
+        return []
+    kinds = [kind for kind in _CLUSTERED if any(kind in row for row in clusters)]
+    head, second = '<th class="left" rowspan="2">Frames left out together</th>', ""
+    for kind in kinds:
+        head += f'<th class="group" colspan="3">{_CLUSTERED[kind]}</th>'
+        second += "<th>inside 90 %</th><th>half-width</th><th>90 % of errors</th>"
+    lines = []
+    for row in clusters:
+        names = ", ".join(row["config_types"]) or "frames"
+        cells = f'<td class="left">{row["frames"]}: {escape(names)}</td>'
+        for kind in kinds:
+            told = row.get(kind)
+            cells += '<td colspan="3" class="quiet">no labels</td>' if told is None else (
+                f'<td>{100 * told["coverage"]:.0f} %</td><td class="quiet">± {_digits(told["half_width"])}</td>'
+                f'<td>{_digits(told["error"])}</td>'
+            )
+        lines.append(f'<tr class="part">{cells}</tr>')
+    note = (
+        '<p class="about">Frames that look alike were left out of the fit as a whole. Inside 90 %: part of their '
+        "labels in the 90 % interval; half-width: mean of these intervals; 90 % of errors are smaller than the last "
+        "number.</p>"
+    )
+    table = f'<table class="data"><tr>{head}</tr><tr>{second}</tr>{"".join(lines)}</table>'
+    return [f'<h3>Groups left out</h3><div class="wide">{table}</div>{note}']
+
+
+_CLUSTERED = {"energy": "Energy of a frame (eV)", "forces": "Forces (eV/Å)", "stress": "Stress (eV/Å³)"}
 
 
 def _data_html(data):

@@ -1,14 +1,18 @@
 """Are the error bars right? Predictions of frames that a fit has not seen, with their bars, against the labels."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.numbers import as_whole
+from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
@@ -19,10 +23,12 @@ from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import AnyArray
 from jaxpot.uncertainty.deviations import padded_std
+from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
 
 LEVELS = (0.5, 0.9, 0.95)
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
 _MOST = 20_000  # components that factors are chosen by
+_SHARE = 20  # of the frames that are looked at, in each cluster
 _FLOOR = 1e-6  # of the largest bar: smaller ones count as this
 _SYMMETRY = 1e-4  # of the largest bar: forces with smaller ones are zero but for the digits of the positions
 
@@ -36,6 +42,7 @@ class HeldOut:
         epistemic, noise: kind -> standard deviations, (N,), as `std` gives them.
         frames: kind -> which frame each belongs to, (N,).
         atoms: number of atoms of each frame.
+        sites: epistemic standard deviations of the site energies of all these frames, (sum n,) eV.
     """
 
     differences: dict
@@ -43,6 +50,7 @@ class HeldOut:
     noise: dict
     frames: dict
     atoms: np.ndarray
+    sites: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -50,47 +58,63 @@ class Calibration:
     """Factors that make bars right on frames that were left out, and how right they are.
 
     Attributes:
-        epistemic, noise: kind -> factor of these parts of the bar of a label: by maximum likelihood, and then both so
-            that the central 90 % interval covers 90 %.
-        misspecification: the factor with which the epistemic part alone would cover 90 % of the errors of forces (of
-            energies where there are none): a potential whose form is wrong errs by more than its parameters are
-            uncertain. Bars of properties are multiplied with it.
+        epistemic: factor of the epistemic part of all bars, of labels, site energies, draws and properties: one number,
+            since they follow from one covariance.
+        noise: kind -> factor of the noise of a label, with which the central 90 % interval covers 90 %.
         scores: kind -> {"before" and "after": {"coverage": {level: fraction}, "curve": fractions at the levels `CURVE`,
             "crps", "nll"}}. Those after are of each half of the frames with factors from the other half.
         count: kind -> number of components.
+        clusters: of each cluster of frames that look alike, left out as a whole: {"frames": number, "config_types":
+            the most frequent names, kind: {"coverage": fraction in 90 % intervals, "half_width": mean of these,
+            "error": that 90 % of the errors are below}}.
+        site_limit: eV, standard deviation that 99 % of the site energies of frames left out stay below, see
+            `unfamiliar_atoms`; None: not known.
     """
 
-    epistemic: dict
+    epistemic: float
     noise: dict
-    misspecification: float
     scores: dict
     count: dict
+    clusters: tuple = ()
+    site_limit: float | None = None
 
     def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
-        factors = {kind: jnp.array([self.epistemic[kind], self.noise[kind]]) for kind in self.epistemic}
-        return posterior.replace(calibration=factors | {"property": jnp.asarray(self.misspecification)})
+        factors = {kind: jnp.array([self.epistemic, self.noise.get(kind, 1.0)]) for kind in KINDS}
+        ranges = {} if self.site_limit is None else {LIMIT: np.array([0.0, self.site_limit])}
+        return posterior.replace(
+            calibration=factors | {"property": jnp.asarray(self.epistemic)}, ranges=posterior.ranges | ranges
+        )
 
     def __str__(self) -> str:
-        lines = [f"calibration on frames left out; errors of properties times {self.misspecification:.3g}"]
-        for kind, found in self.scores.items():
-            lines.append(
-                f"  {kind}: epistemic part times {self.epistemic[kind]:.3g}, noise times {self.noise[kind]:.3g}"
-            )
-            for when, row in found.items():
+        lines = [f"calibration on frames left out; epistemic parts of all bars times {self.epistemic:.3g}"]
+        for kind, scores in self.scores.items():
+            lines.append(f"  {kind}: noise times {self.noise[kind]:.3g}")
+            for when, row in scores.items():
                 inside = ", ".join(f"{100 * share:.0f} % in {100 * at:g} %" for at, share in row["coverage"].items())
                 lines.append(f"    {when:<6}  {inside}; CRPS {row['crps']:.3g}, NLL {row['nll']:.3g}")
+        for k, cluster in enumerate(self.clusters, 1):
+            shares = ", ".join(
+                f"{100 * cluster[kind]['coverage']:.0f} % of {kind}" for kind in self.scores if kind in cluster
+            )
+            lines.append(
+                f"  left out together, cluster {k} ({cluster['frames']} frames, {', '.join(cluster['config_types'])}): "
+                f"{shares} inside 90 % intervals"
+            )
         return "\n".join(lines)
 
 
 def calibrate(
     fit: Any, dataset: Dataset, progress: Callable[..., None] | None = None, most: int = 300, seed: int = 0
 ) -> Calibration:
-    """Compare bars with errors, on frames of the training set that were left out of the fit, fold by fold.
+    """Compare bars with errors, on frames of the training set that were left out of the fit.
 
-    The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2;
-    a and b of each kind maximise the likelihood of all its components. A last factor for both makes 90 % intervals
-    cover 90 %: errors of potentials have heavier tails.
+    The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2.
+    a is one number for all kinds: bars of energies, forces and properties are those of one covariance. It is what
+    clusters of frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors
+    of frames that the fit has to extrapolate to. (Without clusters: what forces of frames left out by chance ask for,
+    by maximum likelihood with their noise beside it.) b, of each kind, is what intervals need beside it to cover 90 %
+    of frames left out by chance.
 
     Args:
         fit: `Fit` made with `keep_folds=True`.
@@ -112,14 +136,26 @@ def calibrate(
         J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), algorithm 2 (which of few errors the last factor is).
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
-    parts, most = fit.left_out(), as_whole(most, "most", 4, 10**9)
+    most, data = as_whole(most, "most", 4, 10**9), without_offsets(dataset, fit.stress_offsets)
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:most]
-    parts = [(np.intersect1d(members, chosen), posterior) for members, posterior in parts]
-    return calibration_of(held_out(parts, without_offsets(dataset, fit.stress_offsets), progress))
+
+    def chosen_of(parts):
+        return [(np.intersect1d(members, chosen), posterior) for members, posterior in parts]
+
+    structures, potential = [frame.structure for frame in data], fit.posterior.potential
+    prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
+    by_chance = held_out(chosen_of(fit.left_out()), data, progress, prepared)
+    share = max(1, most // _SHARE)
+    clusters = [
+        held_out([(np.random.default_rng(seed).permutation(members)[:share], posterior)], data, progress, prepared)
+        for members, posterior in fit.clusters_left_out()
+    ]
+    return calibration_of(by_chance, clusters, [frame.config_type for frame in dataset])
 
 
 def held_out(
-    parts: Sequence[tuple[Any, Posterior]], dataset: Dataset, progress: Callable[..., None] | None = None
+    parts: Sequence[tuple[Any, Posterior]], dataset: Dataset, progress: Callable[..., None] | None = None,
+    prepared: Sequence[tuple[Structure, Neighbors]] | None = None,
 ) -> HeldOut:
     """Predictions and bars of frames, each by a posterior that has not seen it.
 
@@ -127,15 +163,19 @@ def held_out(
         parts: pairs (numbers of the frames, `Posterior`).
         dataset: `Dataset`, its stresses without offsets.
         progress: called with a sentence.
+        prepared: all frames as `prepare_frames` gives them.
     """
     names = ("differences", "epistemic", "noise", "frames")
     columns: dict[str, dict[str, list[np.ndarray]]] = {name: {kind: [] for kind in KINDS} for name in names}
-    done, frames = 0, list(dataset)
+    done, frames, sites = 0, list(dataset), [np.zeros(0)]
     potential = parts[0][1].potential
-    prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
+    if prepared is None:
+        prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
     for members, posterior in parts:
         for k in np.asarray(members).tolist():
-            for kind, *own in _compared(frames[k], posterior, *prepared[k]):
+            bars = padded_std(posterior, *prepared[k], len(frames[k]))
+            sites.append(np.asarray(bars.epistemic.energies))
+            for kind, *own in _compared(frames[k], posterior, bars, *prepared[k]):
                 for name, array in zip(names, (*own, np.full(len(own[0]), k)), strict=True):
                     columns[name][kind].append(array)
             done += 1
@@ -145,14 +185,14 @@ def held_out(
         name: {kind: np.concatenate(found) for kind, found in column.items() if found}
         for name, column in columns.items()
     }
-    return HeldOut(**joined, atoms=np.array([len(frame) for frame in frames]))
+    return HeldOut(**joined, atoms=np.array([len(frame) for frame in frames]), sites=np.concatenate(sites))
 
 
-def _compared(frame, posterior, structure, neighbors):
+def _compared(frame, posterior, bars, structure, neighbors):
     """Kind, differences, epistemic and noise deviations of one frame, (N,) each."""
     found, n = evaluate(posterior.potential, structure, neighbors), len(frame)
     found = found.replace(forces=np.asarray(found.forces)[:n])
-    bars, upper = padded_std(posterior, structure, neighbors, n), np.triu_indices(3)
+    upper = np.triu_indices(3)
     labels = {
         "energy": (frame.energy, lambda e: np.array([float(e.energy)])),
         "forces": (frame.forces, lambda e: np.asarray(e.forces).ravel()),
@@ -165,27 +205,72 @@ def _compared(frame, posterior, structure, neighbors):
             yield kind, of(found) - own, of(bars.epistemic), of(bars.noise)
 
 
-def calibration_of(found: HeldOut) -> Calibration:
-    """`Calibration` of `HeldOut`."""
-    if not found.differences or len(np.unique(next(iter(found.frames.values())))) < 4:
+def calibration_of(
+    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = ()
+) -> Calibration:
+    """`Calibration` of frames left out by chance, and of clusters left out as a whole."""
+    if not by_chance.differences or len(np.unique(next(iter(by_chance.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
-    epistemic, noise, scores, count = {}, {}, {}, {}
-    for kind, difference in found.differences.items():
-        parts, frames = (found.epistemic[kind], found.noise[kind]), found.frames[kind]
-        epistemic[kind], noise[kind] = _factors(difference, *parts)
-        count[kind] = len(difference)
+    main = "forces" if "forces" in by_chance.differences else "energy"
+    a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
+    if clusters:
+        noise = {
+            kind: _noise_factor(difference, a * by_chance.epistemic[kind], by_chance.noise[kind])
+            for kind, difference in by_chance.differences.items()
+        }
+        a = _of_clusters(clusters, noise) or a
+    noise, scores, count = {}, {}, {}
+    for kind, difference in by_chance.differences.items():
+        parts, frames = (a * by_chance.epistemic[kind], by_chance.noise[kind]), by_chance.frames[kind]
+        noise[kind], count[kind] = _noise_factor(difference, *parts), len(difference)
         present, index = np.unique(frames, return_inverse=True)
         half = np.random.default_rng(0).permutation(len(present))[index] % 2 == 0  # data often come in turns
         bars = np.empty(len(difference))
-        for own in (half, ~half):
-            a, b = _factors(difference[~own], *(p[~own] for p in parts))
-            bars[own] = np.hypot(a * parts[0][own], b * parts[1][own])
-        scores[kind] = {"before": score(difference, np.hypot(*parts)), "after": score(difference, bars)}
-    main = "forces" if "forces" in found.differences else "energy"
-    bars = found.epistemic[main]
-    told = bars > _SYMMETRY * bars.max()
-    ratio = np.abs(found.differences[main][told]) / bars[told]
-    return Calibration(epistemic, noise, _factor_of(ratio), scores, count)
+        for part in (half, ~half):
+            b = _noise_factor(difference[~part], *(p[~part] for p in parts))
+            bars[part] = np.hypot(parts[0][part], b * parts[1][part])
+        before = np.hypot(by_chance.epistemic[kind], by_chance.noise[kind])
+        scores[kind] = {"before": score(difference, before), "after": score(difference, bars)}
+    rows = tuple(_row_of_cluster(cluster, a, noise, config_types) for cluster in clusters)
+    limit = float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None
+    return Calibration(a, noise, scores, count, rows, limit)
+
+
+def _of_clusters(clusters, noise):
+    """Factor of epistemic parts that covers 90 % of errors of clusters, each cluster and kind counting alike.
+
+    Args:
+        clusters: `HeldOut` of each.
+        noise: kind -> factor of the noise.
+    """
+    ratios, weights = [], []
+    for cluster in clusters:
+        for kind in set(cluster.differences) - {"stress"}:
+            bars, sigmas = cluster.epistemic[kind], noise[kind] * cluster.noise[kind]
+            known = bars > _SYMMETRY * bars.max(initial=0.0)  # the others are zero by symmetry
+            squares = (cluster.differences[kind][known] / normal_quantile(0.9)) ** 2 - sigmas[known] ** 2
+            ratios.append(np.sqrt(np.maximum(squares, 0.0)) / bars[known])
+            weights.append(np.full(known.sum(), 1.0 / max(known.sum(), 1)))
+    joined, weight = np.concatenate(ratios), np.concatenate(weights)
+    if not len(joined):
+        return 0.0
+    order = np.argsort(joined)
+    reached = np.cumsum(weight[order]) >= 0.9 * weight.sum() * (1.0 - 1e-12)
+    return float(joined[order][reached.argmax()])
+
+
+def _row_of_cluster(cluster, a, noise, config_types):
+    """What `Calibration.clusters` says of a cluster."""
+    frames = np.unique(np.concatenate(list(cluster.frames.values())))
+    names = Counter(config_types[k] for k in frames if config_types[k]).most_common(3)
+    row: dict[str, Any] = {"frames": len(frames), "config_types": [name for name, _ in names]}
+    for kind, difference in cluster.differences.items():
+        half_widths = normal_quantile(0.9) * np.hypot(a * cluster.epistemic[kind], noise[kind] * cluster.noise[kind])
+        row[kind] = {
+            "coverage": float(np.mean(np.abs(difference) <= half_widths)), "half_width": float(half_widths.mean()),
+            "error": float(np.quantile(np.abs(difference), 0.9)),
+        }
+    return row
 
 
 def _factor_of(ratios):
@@ -213,30 +298,39 @@ def score(differences: AnyArray, deviations: AnyArray) -> dict[str, Any]:
     }
 
 
-def _factors(differences, epistemic, noise):
-    """Factors of both parts."""
-    keep = np.linspace(0, len(differences) - 1, min(len(differences), _MOST)).astype(int)
-    square, first, second = differences[keep] ** 2, _positive(epistemic[keep]) ** 2, noise[keep] ** 2
-    if not second.any():
-        a, b = float(np.sqrt(np.mean(square / first))), 1.0
-    else:
+def _epistemic_factor(differences, epistemic, noise):
+    """Factor of the epistemic part: by maximum likelihood beside one of the noise, and then that 90 % are covered."""
+    known = np.flatnonzero(epistemic > _SYMMETRY * epistemic.max(initial=0.0))  # the others are zero by symmetry
+    if not len(known):
+        return 1.0
+    keep = known[np.linspace(0, len(known) - 1, min(len(known), _MOST)).astype(int)]
+    square, first, second = differences[keep] ** 2, epistemic[keep] ** 2, noise[keep] ** 2
+    if second.any():
         centre, width = np.zeros(2), 6.0
         for _ in range(6):
             grid = np.linspace(-width, width, 13)
-            best = min(
-                ((_cost(square, first, second, centre + (x, y)), x, y) for x in grid for y in grid), key=lambda t: t[0]
-            )
-            centre, width = centre + best[1:], width / 4.0
+            trials = [centre + (x, y) for x in grid for y in grid]
+            centre, width = min(trials, key=partial(_cost, square, first, second)), width / 4.0
         a, b = np.exp(centre).tolist()
-    bars = _positive(np.hypot(a * epistemic, b * noise))
-    interval = _factor_of(np.abs(differences) / bars)
-    return a * interval, b * interval
+    else:
+        a, b = float(np.sqrt(np.mean(square / first))), 0.0
+    return a * _factor_of(np.abs(differences[known]) / np.hypot(a * epistemic[known], b * noise[known]))
 
 
 def _cost(square, first, second, logs):
-    a, b = np.exp(2.0 * np.asarray(logs))
+    a, b = np.exp(2.0 * logs)
     variance = a * first + b * second
     return float(np.mean(square / variance + np.log(variance)))
+
+
+def _noise_factor(differences, epistemic, noise):
+    """Factor of the noise with which 90 % intervals cover 90 %; 1 where there is no noise, 0 where none is needed."""
+    if not noise.any():
+        return 1.0
+    square, count = (np.abs(differences) / normal_quantile(0.9)) ** 2 - _positive(epistemic) ** 2, len(differences)
+    needed = np.sort(square / np.maximum(noise, 1e-300) ** 2)
+    place = min(math.ceil(0.9 * (count + 1)), count)
+    return math.sqrt(max(float(needed[place - 1]), 0.0))
 
 
 def _positive(deviations):

@@ -384,8 +384,8 @@ def propagate(kind):
 def calibrate(kind):
     fit = jp.fit(kind.dataset, kind.recipe, **kind.options) if kind.deviations else kind.fitted
     found = jp.calibrate(fit, kind.dataset)
-    assert all(factor > 0.0 for factor in (found.misspecification, *found.epistemic.values()))
-    assert found.apply(kind.posterior).property_factor == found.misspecification
+    assert found.epistemic > 0.0 and all(factor >= 0.0 for factor in found.noise.values())
+    assert found.apply(kind.posterior).property_factor == found.epistemic
 
 
 @verb("extrapolation grades: `jp.ActiveSet`")

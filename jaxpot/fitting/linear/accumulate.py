@@ -22,11 +22,12 @@ VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 
 def accumulate(
     potential: Potential, dataset: Dataset, prepared: Sequence[tuple[Structure, Neighbors]],
-    targets: tuple[list, list, list], sigmas: Sigmas, factors: Sequence[AnyArray], groups: np.ndarray | None = None,
+    targets: tuple[list, list, list], sigmas: Sigmas, factors: Sequence[AnyArray],
+    groups: Sequence[tuple[int, ...]] | None = None,
     progress: Callable[[str], None] | None = None, checkpoint: FitCheckpoint | None = None,
     offsets: Sequence[str] = (),
 ) -> dict[tuple, Moments]:
-    """Moments of all rows. `groups` names the group of a frame (a fold, say): keys are (kind, group).
+    """Moments of all rows: (kind, group) -> `Moments`, a frame's rows counting in each of its `groups` (a fold, say).
 
     The last columns are those of `offsets`, config types whose stresses have one.
     """
@@ -36,14 +37,14 @@ def accumulate(
     for k, (frame, (structure, neighbors)) in enumerate(zip(dataset, prepared, strict=True)):
         if k < done:
             continue
-        group = None if groups is None else groups[k]
         rows = design_rows(potential, structure, neighbors, sigmas.stress is not None)
         for kind, select, values, sigma in target_rows(frame, [column[k] for column in targets], sigmas):
             columns = np.asarray(select(rows))
             if offsets:
                 further = offset_columns(offsets, kind, frame.config_type, len(columns))
                 columns = np.concatenate([columns, further], axis=1)
-            accumulator.add((kind, group), columns, values, sigma)
+            for group in (None,) if groups is None else groups[k]:
+                accumulator.add((kind, group), columns, values, sigma)
         if progress and time.monotonic() - last > 5.0:
             last = time.monotonic()
             progress(f"rows of {k + 1} of {len(dataset)} frames")

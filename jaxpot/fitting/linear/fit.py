@@ -10,6 +10,7 @@ import numpy as np
 from jaxpot.core.elements import name_species
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.data.atomic_energies import tells_of_atoms
+from jaxpot.data.clusters import frame_clusters
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.padded_frames import Prepared
 from jaxpot.data.predictions import predict
@@ -20,6 +21,7 @@ from jaxpot.fitting.linear import hyperparameters
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.checkpoint import FitCheckpoint, fingerprint
 from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, check_curvatures, curvature_moments
+from jaxpot.fitting.linear.label_noise import label_noise, without
 from jaxpot.fitting.linear.moments import posterior, unwhiten
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit, Solved
@@ -31,6 +33,8 @@ from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import Constants
 from jaxpot.readouts.sparse_gp import SparseGP
+
+_CLUSTERS = 1000  # groups of moments from here on are those of clusters; folds come before
 
 
 def fit_linear(
@@ -60,7 +64,8 @@ def fit_linear(
         checkpoint: path of a file that is written about once a minute. The same call finds it after an interruption,
             goes on from there and gives the same result; in the end it is removed. That of another fit is replaced,
             with a warning.
-        keep_folds: keep the fits to all folds but one, too, for a calibration of error bars.
+        keep_folds: keep the fits to all folds but one, too, and to all clusters of frames that look alike but one,
+            for a calibration of error bars.
 
     Returns:
         `Fit`.
@@ -85,7 +90,7 @@ def fit_linear(
     terms = recipe.linear_terms(dataset)
     kept = None
     if checkpoint is not None:
-        settings = {"seed": seed, "jitter": jitter, "offsets": offsets}
+        settings = {"seed": seed, "jitter": jitter, "offsets": offsets, "keep_folds": keep_folds}
         kept = FitCheckpoint(checkpoint, fingerprint(dataset, recipe, baseline, **settings), say)
         terms = kept.given_points(terms)
     say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
@@ -99,11 +104,13 @@ def fit_linear(
     clock.step("sparse points")
 
     folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []
+    clusters = frame_clusters(dataset) if keep_folds else []
     factors, jitters = prior_factors(potential, jitter)
     moments = accumulate(
         potential, dataset, prepared, fit_targets(dataset, baseline), recipe.sigmas, factors,
-        _fold_of_frames(folds, len(dataset)), say, kept, offsets,
+        _groups_of_frames(folds, clusters, len(dataset)), say, kept, offsets,
     )
+    of_clusters = {key: moments.pop(key) for key in list(moments) if clusters and key[1] >= _CLUSTERS}
     clock.step("rows")
     if curvatures:
         say(f"rows of {len(curvatures)} curvatures")
@@ -115,9 +122,10 @@ def fit_linear(
 
     noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
     scales = (1.0,) * len(terms) if choice is None else choice.scales
+    left_out = [(moments, k, members) for k, members in enumerate(folds if keep_folds else ())]
+    left_out += [(of_clusters, _CLUSTERS + k, members) for k, members in enumerate(clusters)]
     solved, weights = _solve(
-        moments, columns, noise, scales, folds if keep_folds else (), recipe.choice == "cross-validation",
-        dataset.ranges(),
+        moments, columns, noise, scales, left_out, recipe.choice == "cross-validation", dataset.ranges(), say,
     )
     pressures = dict(zip(offsets, weights.pop().tolist(), strict=True)) if offsets else {}
     fitted = _with_the_rest(with_weights(potential, weights, solved.scales), dataset, baseline)
@@ -158,35 +166,37 @@ class _Columns:
         return [len(factor) for factor in self.priors]
 
 
-def _fold_of_frames(folds, count):
-    """Number of the fold of each frame, (count,); None without folds."""
+def _groups_of_frames(folds, clusters, count):
+    """Numbers of the groups of each frame, its fold and its cluster; None without folds."""
     if not folds:
         return None
-    groups = np.zeros(count, int)
-    for k, members in enumerate(folds):
-        groups[members] = k
+    groups: list[tuple[int, ...]] = [()] * count
+    for first, parts in ((0, folds), (_CLUSTERS, clusters)):
+        for k, members in enumerate(parts, first):
+            for frame in members.tolist():
+                groups[frame] += (k,)
     return groups
 
 
-def _solve(moments, columns, noise, scales, folds, up_to_a_factor, ranges):
-    """`Solved`, and the weights of each block of columns; empties `moments`, which may fill most of the memory.
+def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, say):
+    """`Solved`, and the weights of each block of columns; empties moments, which may fill most of the memory.
 
     Args:
         moments: (kind, fold) -> `Moments`.
         noise: kind -> factor for the sigmas of its rows.
         scales: factor for the delta of each term.
-        folds: frames of each fold whose fit to all others is kept.
+        left_out: triples (moments, group, frames) of each fold and each cluster: the fit to all others is kept.
         up_to_a_factor: noise and scales are known but for a common factor, as a cross-validation leaves them.
         ranges: of the data.
+        say: called with a sentence.
     """
     column = hyperparameters.columns(scales, columns.widths)
-    whole, parts = hyperparameters.total(moments), []
-    for k, members in enumerate(folds):
-        # Gigabytes, with many folds and sparse points: those of a fold go as its fit comes.
-        held = {kind: moments.pop((kind, k)) for kind in whole if (kind, k) in moments}
-        others = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
-        parts.append((members, posterior(others, noise, column)))
+    whole = hyperparameters.total(moments)
+    # Gigabytes, with many folds and sparse points: those of a fold go when the fits without it have been made.
+    held = [{kind: source.pop((kind, group)) for kind in whole if (kind, group) in source}
+            for source, group, _ in left_out]
     moments.clear()
+    fits = [without(whole, part, noise, column) for part in held]
     whitened = posterior(whole, noise, column)
     # Cross-validation chooses ratios of sigmas and deltas; what they are in eV is what makes the data most probable.
     common = 1.0
@@ -194,8 +204,20 @@ def _solve(moments, columns, noise, scales, folds, up_to_a_factor, ranges):
         width = sum(len(factor) for factor in columns.factors)
         common = common_scale(whole, noise, column * whitened.mean, whitened.mean, width)
     weights = [np.asarray(w) for w in unwhiten(column * whitened.mean, columns.priors)]
-    scales = tuple(scale * common for scale in scales)
-    return Solved(whitened, columns.factors, scales, common, tuple(parts), ranges), weights
+    if left_out:
+        factors = label_noise(whole, list(zip(held, fits, strict=True)), noise, column, say)
+        sigmas = {kind: factors[kind] * noise[kind] for kind in whole}
+        whitened = whitened.replace(factor=without(whole, {}, sigmas, column).factor)
+        while held:
+            k, part = len(held) - 1, held.pop()
+            fits[k] = fits[k].replace(factor=without(whole, part, sigmas, column).factor)
+    parts: tuple[list, list] = ([], [])
+    for fit, (_, group, members) in zip(fits, left_out, strict=True):
+        parts[group >= _CLUSTERS].append((members, fit))
+    solved = Solved(
+        whitened, columns.factors, tuple(scale * common for scale in scales), common, *map(tuple, parts), ranges
+    )
+    return solved, weights
 
 
 def _with_the_rest(fitted, dataset, baseline):

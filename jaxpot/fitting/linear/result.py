@@ -67,6 +67,11 @@ class Fit:
             raise DataError("no fits to all folds but one were kept: give keep_folds=True to fit")
         return [(members, self._posterior(whitened)) for members, whitened in self.solved.folds]
 
+    def clusters_left_out(self) -> list[tuple[np.ndarray, Posterior]]:
+        """Likewise, of the fits without a cluster of frames that look alike (`frame_clusters`)."""
+        kept = () if self.solved is None else self.solved.clusters
+        return [(members, self._posterior(whitened)) for members, whitened in kept]
+
     def _posterior(self, whitened):
         solved = self.solved
         spread = weight_posterior(
@@ -85,6 +90,7 @@ class Solved:
         scales: factor of the delta of each term, `common` included.
         common: factor of all sigmas and deltas, see `common_scale`.
         folds: pairs (numbers of the frames of a fold, the weights of the fit to all others).
+        clusters: likewise, of the clusters of `frame_clusters`.
         ranges: of the data, see `Dataset.ranges`.
     """
 
@@ -93,4 +99,5 @@ class Solved:
     scales: tuple
     common: float
     folds: tuple
+    clusters: tuple
     ranges: dict

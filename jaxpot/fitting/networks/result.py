@@ -53,6 +53,7 @@ class Trained:
         sigmas: kind of label -> what errors were divided by in the loss.
         e0, e0_origin: of the data set.
         folds: pairs (numbers of the frames of a part of the data, `Posterior` of networks trained on the other parts).
+        clusters: likewise, of clusters of frames that look alike (`frame_clusters`).
     """
 
     potential: Potential
@@ -69,6 +70,7 @@ class Trained:
     e0: dict
     e0_origin: str
     folds: tuple = field(default=(), repr=False)
+    clusters: tuple = field(default=(), repr=False)
 
     stress_offsets: ClassVar[dict] = {}  # none are found
 
@@ -85,3 +87,7 @@ class Trained:
         if self.posterior is None or not self.validation:
             raise DataError("a calibration needs error bars, and frames that were not trained on (validation)")
         return [(np.array(self.validation), self.posterior)]
+
+    def clusters_left_out(self) -> list[tuple[np.ndarray, Posterior]]:
+        """Likewise, of networks trained without a cluster of frames that look alike; none unless folds were kept."""
+        return list(self.clusters)

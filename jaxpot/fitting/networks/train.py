@@ -10,6 +10,7 @@ import numpy as np
 from jaxpot.core.elements import name_species
 from jaxpot.core.numbers import as_whole
 from jaxpot.data.bond_length import bond_length
+from jaxpot.data.clusters import frame_clusters
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.predictions import KINDS, predict
 from jaxpot.data.targets import check_data, fit_targets
@@ -24,6 +25,8 @@ from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Trained
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
+
+_CLUSTERS = 2  # that are left out: each takes another training
 
 
 def train(
@@ -59,9 +62,9 @@ def train(
         checkpoint: path of a file that is written about once a minute: the same call goes on from there after an
             interruption, to the same result to the last bit. In the end it is removed. Folds have files of their own,
             `.fold1` and so on behind this name.
-        keep_folds: train again as often as the recipe has folds, each time without one of them, for a calibration of
-            error bars on all frames (`jp.calibrate`). Without, the validation frames have to do. What `start` was
-            trained on is not left out.
+        keep_folds: train again as often as the recipe has folds, each time without one of them, and twice without a
+            half of the frames that look alike (`frame_clusters`), for a calibration of error bars on all frames
+            (`jp.calibrate`). Without, the validation frames have to do. What `start` was trained on is not left out.
 
     Returns:
         `Trained`.
@@ -79,7 +82,8 @@ def train(
     say, clock = progress or (lambda text: None), Clock()
     _check(dataset, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
-    parts = _folds(dataset, recipe, seed) if keep_folds else ()
+    folds = _folds(dataset, recipe, seed) if keep_folds else []
+    parts = folds + (_clusters(dataset) if keep_folds else [])
     if isinstance(start, Trained):
         start = start.potential
         if not has_networks(start):
@@ -106,7 +110,7 @@ def train(
     files, kept = [checkpoint], []
     for k, (members, rest) in enumerate(parts, 1):
         files.append(None if checkpoint is None else f"{os.fspath(checkpoint)}.fold{k}")
-        begin = f"fold {k} of {len(parts)}: "
+        begin = f"fold {k} of {len(folds)}: " if k <= len(folds) else f"without cluster {k - len(folds)}: "
         try:
             of_fold = run(
                 rest, test=None, predictions=False, checkpoint=files[-1], clock=Clock(),
@@ -120,20 +124,31 @@ def train(
         clock.step("folds")
     for file in files:
         discard(file)
-    return replace(trained, folds=tuple(kept))
+    return replace(trained, folds=tuple(kept[: len(folds)]), clusters=tuple(kept[len(folds) :]))
 
 
 def _folds(dataset, recipe, seed):
     """Pairs (numbers of the frames of a fold, the data without them), if there is enough to train on without."""
     if len(dataset) < recipe.folds:
         raise DataError(f"keep_folds: {recipe.folds} folds of {len(dataset)} frames: give the recipe fewer")
-    folds = dataset.folds(recipe.folds, seed)
-    parts = [(members, dataset[np.setdiff1d(np.arange(len(dataset)), members)]) for members in folds]
+    parts = _without(dataset, dataset.folds(recipe.folds, seed))
     for _, rest in parts:
         missing = set(dataset.species) - set(rest.species)
         if missing:
             raise DataError(f"keep_folds: {name_species(missing)} is in one fold only: more such frames are needed")
     return parts
+
+
+def _clusters(dataset):
+    """Likewise, of clusters of frames that look alike, those without which all elements are still in the data."""
+    parts = _without(dataset, frame_clusters(dataset, _CLUSTERS))
+    return [(members, rest) for members, rest in parts if rest is not None and rest.species == dataset.species]
+
+
+def _without(dataset, parts):
+    """Pairs (numbers of frames, the data without them; None where nothing is left)."""
+    numbers = np.arange(len(dataset))
+    return [(part, dataset[np.setdiff1d(numbers, part)] if len(part) < len(dataset) else None) for part in parts]
 
 
 def _check(dataset, test, curvatures):
