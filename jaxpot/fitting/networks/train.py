@@ -142,13 +142,12 @@ def _folds(dataset, recipe, seed):
 def _clusters(dataset):
     """Likewise, of clusters of frames that look alike, those without which all elements are still in the data."""
     parts = _without(dataset, frame_clusters(dataset, _CLUSTERS))
-    return [(members, rest) for members, rest in parts if rest is not None and rest.species == dataset.species]
+    return [(members, rest) for members, rest in parts if rest.species == dataset.species]
 
 
 def _without(dataset, parts):
-    """Pairs (numbers of frames, the data without them; None where nothing is left)."""
-    numbers = np.arange(len(dataset))
-    return [(part, dataset[np.setdiff1d(numbers, part)] if len(part) < len(dataset) else None) for part in parts]
+    """Pairs (numbers of frames, the data without them)."""
+    return [(members, dataset[np.setdiff1d(np.arange(len(dataset)), members)]) for members in parts]
 
 
 def _check(dataset, test, curvatures):
