@@ -16,9 +16,13 @@ the groups fitted to that took no part in the fit (0.5: not at all).
 
     python benchmarks/out_of_distribution.py run [Ni Si ...] --out FOLDER
         [--family gap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk strained]
+    python benchmarks/out_of_distribution.py properties [Ni Si ...] --out FOLDER    # vacancies, surfaces, C44 far away
     python benchmarks/out_of_distribution.py page --out FOLDER         # one page and one picture of all that was run
 
 Frames that are held out of the groups fitted to: every fifth, and the test set's.
+
+`properties` compares energies of a vacancy, as cut and relaxed, and of two surfaces, and C44 with atoms held at a
+volume 10 % larger and smaller, with those of the same recipe fitted to all of the data: by how many bars are they off?
 """
 
 import argparse
@@ -32,11 +36,13 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import numpy as np
+from ase.build import bulk
 
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
 from jaxpot.uncertainty.calibration import normal_quantile, score
+from jaxpot.uncertainty.widening import can_be_widened
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
 FAMILIES = ("gap", "behler-parrinello", "bond-networks")
@@ -45,6 +51,8 @@ SHELLS = {"Li": 14, "Mo": 14, "Ge": 4, "Si": 4, "Cu": 12, "Ni": 12}  # neighbour
 LACKING = (53, 63, 107)  # atoms of the cells of 54, 64, 108 with a vacancy
 MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these neighbours, mean over atoms
 VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
+FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), (1, 1, 0))}  # by `SHELLS`
+SHEAR = 0.01
 HELD = 5  # every fifth frame is held out
 
 
@@ -162,6 +170,86 @@ def run(element, family, fitted_to, progress=None):
     }
 
 
+def crystal_of(potential, element):
+    """The primitive crystal at rest."""
+    return jp.relax(potential, bulk(element), cell=True).structure
+
+
+def stiffness(potential, crystal, volume):
+    """C44 at another volume, eV/A^3, atoms held: the second derivative of the energy by a shear, by differences."""
+    grown = crystal.strained((volume ** (1.0 / 3.0) - 1.0) * np.eye(3))
+    shear = np.zeros((3, 3))
+    shear[1, 2] = shear[2, 1] = 0.5 * SHEAR
+    energies = [jp.energy(potential, grown.strained(sign * shear)) for sign in (-1.0, 0.0, 1.0)]
+    return (energies[0] - 2.0 * energies[1] + energies[2]) / (SHEAR**2 * grown.volume)
+
+
+def properties_of(potential, element):
+    """Name -> (value, function of a potential that varies as the property does, structures it is of)."""
+    crystal = crystal_of(potential, element)
+    arranged = {
+        "vacancy, as cut": lambda: jp.vacancy_energy(potential, crystal, distance=10.0, relaxed=False),
+        "vacancy": lambda: jp.vacancy_energy(potential, crystal, distance=10.0, fmax=1e-3),
+        **{
+            f"surface {''.join(map(str, face))}": lambda face=face: jp.surface_energy(
+                potential, crystal, face, thickness=12.0, relaxed=False
+            )
+            for face in FACES[SHELLS[element]]
+        },
+    }
+    table = {}
+    for name, make in arranged.items():
+        try:
+            excess = make()
+        except jp.JaxpotError as error:  # a potential that has seen no vacancy may not hold one together
+            print(f"{element}: no {name}: {error}", flush=True)
+            continue
+        unit = 1.0 if "vacancy" in name else jp.units.J_per_m2
+        table[name] = (
+            float(excess.energy) / unit, lambda p, excess=excess, unit=unit: excess.at(p, crystal) / unit,
+            [excess.structure],
+        )
+    for volume in (0.9, 1.1):
+        def c44(p, volume=volume):
+            return stiffness(p, crystal, volume) / jp.units.GPa
+
+        grown = crystal.strained((volume ** (1.0 / 3.0) - 1.0) * np.eye(3))
+        table[f"C44 at {volume:g} V"] = (float(c44(potential)), c44, [grown, grown.strained(0.01 * np.eye(3))])
+    return table
+
+
+def properties(element, family, fitted_to, progress=None):
+    """Values, bars and what a fit to all data gives, as a tree for JSON."""
+    groups = frames_by_group(element)
+    used = [f for name in fitted_to for k, f in enumerate(groups[name][0]) if k % HELD != HELD - 1]
+    posterior, seconds = calibrated(family, jp.Dataset.of(used), progress)
+    everything = jp.Dataset.of([frame for pair in groups.values() for part in pair for frame in part])
+    fit = jp.fit if family == "gap" else jp.train
+    reference = properties_of(fit(everything, family, predictions=False, progress=progress).potential, element)
+    own = properties_of(posterior.potential, element)
+    if can_be_widened(posterior):
+        posterior = jp.widened(posterior, [s for _, _, structures in own.values() for s in structures])
+    rows = {}
+    for name in own.keys() & reference.keys():
+        value, function, _ = own[name]
+        bar = float(jp.propagate(posterior, function).std)
+        rows[name] = {"value": value, "bar": bar, "all data": reference[name][0]}
+    return {
+        "element": element, "family": family, "fitted_to": list(fitted_to), "frames": len(used), "seconds": seconds,
+        "properties": {name: rows[name] for name in own if name in rows},
+        "missing": sorted(own.keys() ^ reference.keys()),
+    }
+
+
+def property_lines(result):
+    """Table of `properties`."""
+    yield "| property | fitted to the groups | to all data | off by bars |\n|---|---|---|---|"
+    for name, row in result["properties"].items():
+        off = (row["value"] - row["all data"]) / row["bar"]
+        unit = "eV" if "vacancy" in name else "J/m^2" if "surface" in name else "GPa"
+        yield f"| {name} ({unit}) | {row['value']:.3f} +- {row['bar']:.3f} | {row['all data']:.3f} | {off:+.1f} |"
+
+
 def line(name, row):
     """A row of the table: a group's frames, coverage, sharpness, AUROC."""
     cells = [f"{name} ({row['frames']})"]
@@ -187,7 +275,8 @@ HEAD = (
 
 def page(folder):
     """Page and picture of all results in a folder."""
-    results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    read = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    results = [result for result in read if "groups" in result]
     if not results:
         raise SystemExit(f"{folder}: no results; make them with `run` first")
     lines = ["# Error bars where the data end", ""]
@@ -200,6 +289,8 @@ def page(folder):
             f"{seconds['calibration']:.0f} s.", "", HEAD,
             *(line(name, row) for name, row in result["groups"].items()), "",
         ]
+    for result in (result for result in read if "properties" in result):
+        lines += [f"## {result['element']}, {result['family']}: properties", "", *property_lines(result), ""]
     (folder / "page.md").write_text("\n".join(lines), encoding="utf-8")
     picture(results, folder / "page.png")
 
@@ -236,7 +327,7 @@ def picture(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "page"))
+    parser.add_argument("what", choices=("run", "properties", "page"))
     parser.add_argument("elements", nargs="*", default=list(ELEMENTS))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--family", nargs="+", choices=FAMILIES, default=["gap"])
@@ -253,6 +344,11 @@ def main():
     progress = (lambda text: print(f"  {text}", flush=True)) if options.verbose else None
     for element in options.elements:
         for family in options.family:
+            if options.what == "properties":
+                result = properties(element, family, fitted_to, progress)
+                (options.out / f"{element}-{family}-properties.json").write_text(json.dumps(result, indent=1))
+                print(f"{element}, {family}\n" + "\n".join(property_lines(result)), flush=True)
+                continue
             result = run(element, family, fitted_to, progress)
             name = f"{element}-{family}-{'bulk' if options.without is None else 'without-' + options.without}.json"
             (options.out / name.replace(" ", "-")).write_text(json.dumps(result, indent=1))

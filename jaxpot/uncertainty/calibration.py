@@ -173,9 +173,10 @@ def held_out(
         prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
     for members, posterior in parts:
         for k in np.asarray(members).tolist():
-            bars = padded_std(posterior, *prepared[k], len(frames[k]))
+            structure, neighbors = prepared[k]
+            bars = padded_std(posterior, structure, neighbors, len(frames[k]))
             sites.append(np.asarray(bars.epistemic.energies))
-            for kind, *own in _compared(frames[k], posterior, bars, *prepared[k]):
+            for kind, *own in _compared(frames[k], posterior, bars, structure, neighbors):
                 for name, array in zip(names, (*own, np.full(len(own[0]), k)), strict=True):
                     columns[name][kind].append(array)
             done += 1
