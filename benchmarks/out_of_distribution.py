@@ -27,6 +27,7 @@ volume 10 % larger and smaller, with those of the same recipe fitted to all of t
 
 import argparse
 import json
+import pickle
 import re
 import time
 from pathlib import Path
@@ -41,7 +42,7 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
-from jaxpot.uncertainty.calibration import normal_quantile, score
+from jaxpot.uncertainty.calibration import calibration_of, frames_left_out, normal_quantile, score
 from jaxpot.uncertainty.widening import can_be_widened
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
@@ -88,26 +89,32 @@ def frames_by_group(element):
 
 
 def calibrated(family, data, progress):
-    """Calibrated posterior of a family's fit, and the seconds that fit and calibration took."""
+    """Calibrated posterior of a family's fit, the seconds that fit and calibration took, and what was left out."""
     start = time.perf_counter()
     if family == "gap":
         fit = jp.fit(data, "gap", predictions=False, keep_folds=True, progress=progress)
     else:
         fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
-    calibration = jp.calibrate(fit, data)
+    left_out = frames_left_out(fit, data)
+    calibration = calibration_of(*left_out, [frame.config_type for frame in data])
     if progress:
         progress(str(calibration))
     seconds = {"fit": fitted, "calibration": time.perf_counter() - start - fitted}
-    return calibration.apply(fit.posterior), {"epistemic": calibration.epistemic} | seconds
+    return calibration.apply(fit.posterior), {"epistemic": calibration.epistemic} | seconds, left_out
 
 
 def compared(posterior, frames):
-    """Errors and bars of the frames of a group: kind -> (differences, bars); and the bars per atom of each frame."""
+    """Errors and bars of the frames of a group: kind -> (differences, bars); the bars per atom of each frame; parts.
+
+    Parts are differences, epistemic and noise deviations as computed, without the calibration's factors, of each frame:
+    what another calibration would be tried on.
+    """
     structures = [frame.structure for frame in frames]
     values, bars = jp.evaluate_many(posterior.potential, structures), jp.std_many(posterior, structures)
     upper, columns = np.triu_indices(3), {"energy": ([], []), "forces": ([], []), "stress": ([], [])}
-    per_atom = {"energy": [], "forces": []}
+    per_atom, raw = {"energy": [], "forces": []}, []
+    factors = {kind: np.asarray(pair) for kind, pair in posterior.calibration.items() if kind != "property"}
     for frame, value, bar in zip(frames, values, bars, strict=True):
         n, total = len(frame), bar.total
         rows = {
@@ -119,10 +126,17 @@ def compared(posterior, frames):
         for kind, pair in rows.items():
             for column, array in zip(columns[kind], pair, strict=True):
                 column.append(array)
+        raw.append({
+            kind: (
+                difference, np.ravel(getattr(bar.epistemic, kind)) / factors[kind][0] / (n if kind == "energy" else 1),
+                np.full(difference.shape, float(posterior.sigmas[kind]) / (np.sqrt(n) if kind == "energy" else 1.0)),
+            )
+            for kind, (difference, _) in rows.items() if kind != "stress"
+        } | {"sites": np.asarray(bar.epistemic.energies) / factors["energy"][0]})
         per_atom["energy"].append(float(total.energy) / n)
         per_atom["forces"].append(float(np.sqrt(np.mean(np.square(total.forces)))))
     joined = {kind: tuple(map(np.concatenate, pair)) for kind, pair in columns.items() if pair[0]}
-    return joined, {kind: np.array(values) for kind, values in per_atom.items()}
+    return joined, {kind: np.array(values) for kind, values in per_atom.items()}, raw
 
 
 def auroc(inside, outside):
@@ -146,20 +160,20 @@ def scores(pairs):
 
 
 def run(element, family, fitted_to, progress=None):
-    """Scores of all groups for a fit to some of them, as a tree for JSON."""
+    """Scores of all groups for a fit to some of them, as a tree for JSON; and what they are of, to try others on."""
     groups = frames_by_group(element)
     used, held = [], []
     for name in fitted_to:
         train, test = groups[name]
         used += [frame for k, frame in enumerate(train) if k % HELD != HELD - 1]
         held += train[HELD - 1 :: HELD] + test
-    posterior, seconds = calibrated(family, jp.Dataset.of(used), progress)
+    posterior, seconds, left_out = calibrated(family, jp.Dataset.of(used), progress)
     parts = {"held out": held} | {name: train + test for name, (train, test) in groups.items() if name not in fitted_to}
-    rows, familiar = {}, None
+    rows, familiar, raw = {}, None, {"left out": left_out}
     for name, frames in parts.items():
         if not frames:
             continue
-        pairs, per_atom = compared(posterior, frames)
+        pairs, per_atom, raw[name] = compared(posterior, frames)
         familiar = per_atom if familiar is None else familiar
         rows[name] = {"frames": len(frames), "scores": scores(pairs)}
         if name != "held out":
@@ -167,7 +181,7 @@ def run(element, family, fitted_to, progress=None):
     return {
         "element": element, "family": family, "fitted_to": list(fitted_to), "frames": len(used), "seconds": seconds,
         "groups": rows,
-    }
+    }, raw
 
 
 def crystal_of(potential, element):
@@ -222,7 +236,7 @@ def properties(element, family, fitted_to, progress=None):
     """Values, bars and what a fit to all data gives, as a tree for JSON."""
     groups = frames_by_group(element)
     used = [f for name in fitted_to for k, f in enumerate(groups[name][0]) if k % HELD != HELD - 1]
-    posterior, seconds = calibrated(family, jp.Dataset.of(used), progress)
+    posterior, seconds, _ = calibrated(family, jp.Dataset.of(used), progress)
     everything = jp.Dataset.of([frame for pair in groups.values() for part in pair for frame in part])
     fit = jp.fit if family == "gap" else jp.train
     reference = properties_of(fit(everything, family, predictions=False, progress=progress).potential, element)
@@ -349,9 +363,11 @@ def main():
                 (options.out / f"{element}-{family}-properties.json").write_text(json.dumps(result, indent=1))
                 print(f"{element}, {family}\n" + "\n".join(property_lines(result)), flush=True)
                 continue
-            result = run(element, family, fitted_to, progress)
+            result, raw = run(element, family, fitted_to, progress)
             name = f"{element}-{family}-{'bulk' if options.without is None else 'without-' + options.without}.json"
-            (options.out / name.replace(" ", "-")).write_text(json.dumps(result, indent=1))
+            path = options.out / name.replace(" ", "-")
+            path.write_text(json.dumps(result, indent=1))
+            path.with_suffix(".pickle").write_bytes(pickle.dumps(raw))
             print(f"{element}, {family}: {result['seconds']}\n{HEAD}")
             print("\n".join(line(name, row) for name, row in result["groups"].items()), flush=True)
 

@@ -136,21 +136,24 @@ def calibrate(
         J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), algorithm 2 (which of few errors the last factor is).
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
+    return calibration_of(*frames_left_out(fit, dataset, progress, most, seed), [f.config_type for f in dataset])
+
+
+def frames_left_out(
+    fit: Any, dataset: Dataset, progress: Callable[..., None] | None = None, most: int = 300, seed: int = 0
+) -> tuple[HeldOut, list[HeldOut]]:
+    """Frames left out by chance, and those of each cluster left out as a whole; arguments as of `calibrate`."""
     most, data = as_whole(most, "most", 4, 10**9), without_offsets(dataset, fit.stress_offsets)
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:most]
-
-    def chosen_of(parts):
-        return [(np.intersect1d(members, chosen), posterior) for members, posterior in parts]
-
-    structures, potential = [frame.structure for frame in data], fit.posterior.potential
+    parts = [(np.intersect1d(members, chosen), posterior) for members, posterior in fit.left_out()]
+    structures, potential = [frame.structure for frame in data], parts[0][1].potential
     prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
-    by_chance = held_out(chosen_of(fit.left_out()), data, progress, prepared)
     share = max(1, most // _SHARE)
     clusters = [
         held_out([(np.random.default_rng(seed).permutation(members)[:share], posterior)], data, progress, prepared)
         for members, posterior in fit.clusters_left_out()
     ]
-    return calibration_of(by_chance, clusters, [frame.config_type for frame in dataset])
+    return held_out(parts, data, progress, prepared), clusters
 
 
 def held_out(
@@ -261,7 +264,7 @@ def _of_clusters(clusters, noise):
 
 
 def _row_of_cluster(cluster, a, noise, config_types):
-    """What `Calibration.clusters` says of a cluster."""
+    """Row of `Calibration.clusters`."""
     frames = np.unique(np.concatenate(list(cluster.frames.values())))
     names = Counter(config_types[k] for k in frames if config_types[k]).most_common(3)
     row: dict[str, Any] = {"frames": len(frames), "config_types": [name for name, _ in names]}

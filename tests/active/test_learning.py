@@ -175,7 +175,8 @@ def test_an_observer_ends_a_run(found, cell):
     table = watch.table
     assert table["step"].tolist() == [0, 10] and (table["largest"] > 1e-9).all()
     expected = np.sqrt(np.asarray(jp.variance(result.posterior, run.state.structure).sites))
-    assert table["largest"][-1] == pytest.approx(expected.max(), rel=1e-6) and table["atom"][-1] == expected.argmax()
+    # A small difference of covariances, by two factorisations of a matrix as near singular as rounding allows.
+    assert table["largest"][-1] == pytest.approx(expected.max(), rel=1e-5) and table["atom"][-1] == expected.argmax()
 
 
 def test_labels_of_potentials_and_calculators(oracle, cell):

@@ -8,7 +8,6 @@ covariance of such a fit says that they are not known.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.linalg import solve_triangular as triangular
 
 from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, solution, weighted
 from jaxpot.typing import AnyArray
@@ -53,8 +52,7 @@ def label_noise(
     def spreads(sigmas):
         """For each part, kind -> mean variance of the potential, in units of the sigma given."""
         for held, _ in parts:
-            draws = triangular(without(whole, held, sigmas, column).factor, probes, lower=True, trans=1)
-            draws = column[:, None] * draws
+            draws = column[:, None] * without(whole, held, sigmas, column).moved(probes)
             yield {k: np.sum(draws * (p.gram @ draws)) / (_PROBES * float(p.count)) for k, p in held.items()}
 
     pairs = [(squares, spread) for squares, spread in zip(errors, spreads(noise), strict=True) if "forces" in squares]

@@ -154,6 +154,10 @@ class WhitenedPosterior:
         """Covariance of the whitened weights, (M, M)."""
         return cho_solve((self.factor, True), np.eye(len(self.mean)), check_finite=False)
 
+    def moved(self, z: AnyArray) -> np.ndarray:
+        """By how much the whitened weights of standard normal z, (M, any), are off the mean."""
+        return triangular(self.factor, z, lower=True, trans=1, check_finite=False)
+
     def spread(self, factors: Sequence[AnyArray]) -> list[np.ndarray]:
         """C with C C^T the covariance of the weights L^-T w of the terms that come first: a list of (M_t, M)."""
         root = triangular(np.asarray(self.factor), np.eye(len(self.mean)), lower=True, check_finite=False).T
