@@ -14,6 +14,7 @@ from jaxpot.typing import AnyArray
 
 _PROBES = 64  # draws that mean variances are estimated by
 _WORTHWHILE = 0.01  # of the cost: below that a trial is no better
+_ROUNDING = 1e-3  # of the prior's precision
 _FARTHEST = 10  # powers of two from the start
 
 
@@ -60,6 +61,9 @@ def label_noise(
 
     def cost(kind, factor):
         sigmas, total = {k: noise[k] * (factor if k == kind else f) for k, f in factors.items()}, 0.0
+        largest = sum(np.diagonal(part.gram) / sigmas[k] ** 2 for k, part in whole.items()) * column**2
+        if np.finfo(float).eps * largest.max() > _ROUNDING:  # rounding would hide the prior beside such labels
+            return np.inf
         for squares, spread in zip(errors, spreads(sigmas), strict=True):
             if kind in squares:
                 variance = square * (spread[kind] + sigmas[kind] ** 2)
