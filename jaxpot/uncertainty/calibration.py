@@ -222,7 +222,8 @@ def calibration_of(
             kind: _noise_factor(difference, a * by_chance.epistemic[kind], by_chance.noise[kind])
             for kind, difference in by_chance.differences.items()
         }
-        a = _of_clusters(clusters, noise) or a
+        usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in by_chance.differences}
+        a = _of_clusters(clusters, noise, usual) or a
     noise, scores, count = {}, {}, {}
     for kind, difference in by_chance.differences.items():
         parts, frames = (a * by_chance.epistemic[kind], by_chance.noise[kind]), by_chance.frames[kind]
@@ -240,27 +241,37 @@ def calibration_of(
     return Calibration(a, noise, scores, count, rows, limit)
 
 
-def _of_clusters(clusters, noise):
+def _of_clusters(clusters, noise, usual):
     """Factor of epistemic parts that covers 90 % of errors of clusters, each cluster and kind counting alike.
+
+    Labels count whose bars are as large as usual: those that the fit has to extrapolate to, not forces that are nearly
+    zero by symmetry.
 
     Args:
         clusters: `HeldOut` of each.
         noise: kind -> factor of the noise.
+        usual: kind -> median deviation of frames left out by chance, as `_per_atom` gives them.
     """
     ratios, weights = [], []
     for cluster in clusters:
         for kind in set(cluster.differences) - {"stress"}:
-            bars, sigmas = cluster.epistemic[kind], noise[kind] * cluster.noise[kind]
-            known = bars > _SYMMETRY * bars.max(initial=0.0)  # the others are zero by symmetry
-            squares = (cluster.differences[kind][known] / normal_quantile(0.9)) ** 2 - sigmas[known] ** 2
-            ratios.append(np.sqrt(np.maximum(squares, 0.0)) / bars[known])
-            weights.append(np.full(known.sum(), 1.0 / max(known.sum(), 1)))
+            far = _per_atom(cluster, kind) >= usual[kind]
+            bars, sigmas = cluster.epistemic[kind][far], noise[kind] * cluster.noise[kind][far]
+            squares = (cluster.differences[kind][far] / normal_quantile(0.9)) ** 2 - sigmas**2
+            ratios.append(np.sqrt(np.maximum(squares, 0.0)) / np.maximum(bars, 1e-300))
+            weights.append(np.full(len(bars), 1.0 / max(len(bars), 1)))
     joined, weight = np.concatenate(ratios), np.concatenate(weights)
     if not len(joined):
         return 0.0
     order = np.argsort(joined)
     reached = np.cumsum(weight[order]) >= 0.9 * weight.sum() * (1.0 - 1e-12)
     return float(joined[order][reached.argmax()])
+
+
+def _per_atom(held, kind):
+    """Epistemic deviations of a kind; those of energies for one atom, so that frames of all sizes can be compared."""
+    bars = held.epistemic[kind]
+    return bars / held.atoms[held.frames[kind]] if kind == "energy" else bars
 
 
 def _row_of_cluster(cluster, a, noise, config_types):

@@ -298,7 +298,7 @@ def test_quantum_mechanics_may_be_asked(tmp_path):
     start = jp.Dataset.of(frames, e0={"P": frames[0].energy / 4 + 1.0}, require=("energy", "forces"))
     recipe = jp.fitting.Recipe((SOAP | {"sparse_points": 24}, PAIR), Sigmas(0.001, 0.02), choice="fixed", units="A")
     result = jp.learn_on_the_fly(
-        start, source, p4, lambda p: jp.md.Langevin(p, 1.0 * fs, jp.md.Ramp(100.0, 1200.0, 1000), 0.02 / fs), 1000,
+        start, source, p4, lambda p: jp.md.Langevin(p, 1.0 * fs, jp.md.Ramp(100.0, 2000.0, 1000), 0.02 / fs), 1000,
         recipe=recipe, budget=6, folder=tmp_path,
     )
     assert 1 <= len(result.log) <= 6

@@ -363,6 +363,12 @@ def test_a_cluster_left_out_widens_all_epistemic_bars():
     assert all(set(row) == wanted and row["config_types"] == ["bulk"] for row in apart.clusters)
     assert apart.clusters[0]["energy"]["coverage"] > 0.99 > 0.9 > apart.clusters[1]["energy"]["coverage"] > 0.75
     assert "left out together, cluster 2 (50 frames, bulk)" in str(apart)
+    # Forces that are nearly zero by symmetry, and their errors, do not count.
+    tiny = HeldOut(
+        near.differences | {"forces": np.full(400, 0.01)}, ones | {"forces": np.full(400, 1e-6)}, noise, near.frames,
+        near.atoms,
+    )
+    assert calibration_of(by_chance, [near, tiny], names).epistemic == pytest.approx(1.0, rel=0.1)
 
 
 def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, posterior, disturbed, crystal):
