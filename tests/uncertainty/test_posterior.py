@@ -341,34 +341,38 @@ def test_the_calibration_covers_what_it_should():
     assert after["nll"] < before["nll"] and after["crps"] < before["crps"]
 
 
-def test_a_cluster_left_out_widens_all_epistemic_bars():
+def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     rng = np.random.default_rng(0)
     ones = {kind: np.ones(400) for kind in ("energy", "forces")}
     noise = {kind: np.full(400, 1e-3) for kind in ones}
 
-    def held(scale):
-        errors = {"energy": scale * rng.normal(size=400), "forces": scale * rng.normal(size=400)}
-        return HeldOut(errors, ones, noise, dict.fromkeys(ones, np.arange(400) // 8), np.full(50, 8))
+    def held(scale, bars=1.0):
+        errors = {kind: scale * rng.normal(size=400) for kind in ones}
+        widths = {kind: bars * one for kind, one in ones.items()}
+        return HeldOut(errors, widths, noise, dict.fromkeys(ones, np.arange(400) // 8), np.full(50, 8))
 
-    by_chance, near, far = held(1.0), held(1.0), held(4.0)
-    assert calibration_of(by_chance).epistemic == pytest.approx(1.0, rel=0.1)
-    names = ["bulk"] * 50
-    alike = calibration_of(by_chance, [near, near], names)
-    assert alike.epistemic == pytest.approx(1.0, rel=0.1)
-    apart = calibration_of(by_chance, [near, far], names)
-    # Nine tenths of all errors, half of which are four times as large: 1.28 of the larger ones' deviations.
-    assert apart.epistemic == pytest.approx(4.0 * 1.2816 / 1.6449, rel=0.1)
-    assert set(apart.noise.values()) == {0.0}  # bars cover by themselves
+    # Errors of four bars where the fit interpolates, of 20 bars at 10 where it extrapolates: two bars.
+    by_chance, far, names = held(4.0), held(20.0, bars=10.0), ["bulk"] * 50
+    found = calibration_of(by_chance, [far, far], names)
+    assert found.epistemic == pytest.approx(2.0, rel=0.1)
+    for kind in ones:  # the rest is noise, and frames left out by chance are covered
+        assert 1e-3 * found.noise[kind] == pytest.approx(np.sqrt(4.0**2 - 2.0**2), rel=0.15)  # of 400 errors
+        assert found.scores[kind]["after"]["coverage"][0.9] == pytest.approx(0.9, abs=0.03)
     wanted = {"frames", "config_types", "energy", "forces"}
-    assert all(set(row) == wanted and row["config_types"] == ["bulk"] for row in apart.clusters)
-    assert apart.clusters[0]["energy"]["coverage"] > 0.99 > 0.9 > apart.clusters[1]["energy"]["coverage"] > 0.75
-    assert "left out together, cluster 2 (50 frames, bulk)" in str(apart)
+    assert all(set(row) == wanted and row["config_types"] == ["bulk"] for row in found.clusters)
+    assert all(row[kind]["coverage"] == pytest.approx(0.91, abs=0.04) for row in found.clusters for kind in ones)
+    assert "left out together, cluster 2 (50 frames, bulk)" in str(found)
+    # Nine tenths of all errors of clusters, half of which are half as large: 1.28 of the larger ones' deviations.
+    apart = calibration_of(by_chance, [far, held(10.0, bars=10.0)], names)
+    assert apart.epistemic == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
+    # What has to be wider than errors of frames left out by chance allow is not widened.
+    assert calibration_of(by_chance, [held(80.0, bars=10.0)], names).epistemic == pytest.approx(4.0, rel=0.1)
     # Forces that are nearly zero by symmetry, and their errors, do not count.
     tiny = HeldOut(
-        near.differences | {"forces": np.full(400, 0.01)}, ones | {"forces": np.full(400, 1e-6)}, noise, near.frames,
-        near.atoms,
+        far.differences | {"forces": np.full(400, 0.01)}, far.epistemic | {"forces": np.full(400, 1e-6)}, noise,
+        far.frames, far.atoms,
     )
-    assert calibration_of(by_chance, [near, tiny], names).epistemic == pytest.approx(1.0, rel=0.1)
+    assert calibration_of(by_chance, [far, tiny], names).epistemic == pytest.approx(2.0, rel=0.1)
 
 
 def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, posterior, disturbed, crystal):
