@@ -33,7 +33,8 @@ class Posterior(Node):
         inflation: () what the residual of the prior is multiplied with, see `scaled`.
         calibration: what frames that were left out say of the bars (`jp.calibrate`): kind of label -> (2,), factors of
             its epistemic part and of its noise; "property" -> (), factor of draws and of bars of properties.
-        ranges: what the training data cover: "volume_per_atom" -> (2,) A^3, the least and the most of their crystals.
+        ranges: what the training data cover: "volume_per_atom" -> (2,) A^3, the least and the most of their crystals;
+            "site_deviation" -> (2,) eV, of familiar atoms (`jp.unfamiliar_atoms`), once calibrated.
         mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is uncertain.
         jitters: for each of the uncertain arrays that are the weights of a Gaussian process, the part of the mean
             variance of its sparse points that the fit has added to their covariance; None for others.

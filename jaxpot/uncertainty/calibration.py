@@ -144,9 +144,9 @@ def frames_left_out(
     fit: Any, dataset: Dataset, progress: Callable[..., None] | None = None, most: int = 300, seed: int = 0
 ) -> tuple[HeldOut, list[HeldOut]]:
     """Frames left out by chance, and those of each cluster left out as a whole; arguments as of `calibrate`."""
-    most, data = as_whole(most, "most", 4, 10**9), without_offsets(dataset, fit.stress_offsets)
-    chosen = np.random.default_rng(seed).permutation(len(dataset))[:most]
-    parts = [(np.intersect1d(members, chosen), posterior) for members, posterior in fit.left_out()]
+    folds, most = fit.left_out(), as_whole(most, "most", 4, 10**9)  # the first says why a fit has none
+    data, chosen = without_offsets(dataset, fit.stress_offsets), np.random.default_rng(seed).permutation(len(dataset))
+    parts = [(np.intersect1d(members, chosen[:most]), posterior) for members, posterior in folds]
     structures, potential = [frame.structure for frame in data], parts[0][1].potential
     prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
     share = max(1, most // _SHARE)
@@ -218,6 +218,8 @@ def calibration_of(
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
     main = "forces" if "forces" in by_chance.differences else "energy"
     a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
+    # Clusters without a label of those that frames left out by chance have tell nothing.
+    clusters = [cluster for cluster in clusters if set(cluster.differences) & set(by_chance.differences)]
     if clusters:
         noise = {
             kind: _noise_factor(difference, a * by_chance.epistemic[kind], by_chance.noise[kind])
@@ -262,15 +264,15 @@ def _of_clusters(clusters, noise, usual):
     """
     ratios, weights = [], []
     for cluster in clusters:
-        for kind in set(cluster.differences) - {"stress"}:
+        for kind in (set(cluster.differences) & set(usual)) - {"stress"}:
             far = _per_atom(cluster, kind) >= usual[kind]
             bars, sigmas = cluster.epistemic[kind][far], noise[kind] * cluster.noise[kind][far]
             squares = (cluster.differences[kind][far] / normal_quantile(0.9)) ** 2 - sigmas**2
             ratios.append(np.sqrt(np.maximum(squares, 0.0)) / np.maximum(bars, 1e-300))
             weights.append(np.full(len(bars), 1.0 / max(len(bars), 1)))
-    joined, weight = np.concatenate(ratios), np.concatenate(weights)
-    if not len(joined):
+    if not sum(map(len, ratios)):
         return 0.0
+    joined, weight = np.concatenate(ratios), np.concatenate(weights)
     order = np.argsort(joined)
     reached = np.cumsum(weight[order]) >= 0.9 * weight.sum() * (1.0 - 1e-12)
     return float(joined[order][reached.argmax()])
@@ -287,7 +289,8 @@ def _row_of_cluster(cluster, a, noise, config_types):
     frames = np.unique(np.concatenate(list(cluster.frames.values())))
     names = Counter(config_types[k] for k in frames if config_types[k]).most_common(3)
     row: dict[str, Any] = {"frames": len(frames), "config_types": [name for name, _ in names]}
-    for kind, difference in cluster.differences.items():
+    for kind in set(cluster.differences) & set(noise):
+        difference = cluster.differences[kind]
         half_widths = normal_quantile(0.9) * np.hypot(a * cluster.epistemic[kind], noise[kind] * cluster.noise[kind])
         row[kind] = {
             "coverage": float(np.mean(np.abs(difference) <= half_widths)), "half_width": float(half_widths.mean()),

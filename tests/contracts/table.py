@@ -385,7 +385,9 @@ def calibrate(kind):
     fit = jp.fit(kind.dataset, kind.recipe, **kind.options) if kind.deviations else kind.fitted
     found = jp.calibrate(fit, kind.dataset)
     assert found.epistemic > 0.0 and all(factor >= 0.0 for factor in found.noise.values())
-    assert found.apply(kind.posterior).property_factor == found.epistemic
+    calibrated = found.apply(kind.posterior)
+    assert calibrated.property_factor == found.epistemic
+    assert set(jp.unfamiliar_atoms(calibrated, kind.crystal)) <= set(range(len(kind.crystal)))
 
 
 @verb("extrapolation grades: `jp.ActiveSet`")

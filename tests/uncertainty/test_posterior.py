@@ -367,6 +367,11 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     assert apart.epistemic == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
     # What has to be wider than errors of frames left out by chance allow is not widened.
     assert calibration_of(by_chance, [held(80.0, bars=10.0)], names).epistemic == pytest.approx(4.0, rel=0.1)
+    # Nor do clusters without labels, or with labels of stresses alone.
+    empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
+    stresses = HeldOut(*({"stress": far.differences["energy"]} for _ in range(3)), {"stress": np.arange(400) // 8}, far.atoms)
+    assert calibration_of(by_chance, [empty, stresses, far], names).epistemic == pytest.approx(2.0, rel=0.1)
+    assert calibration_of(by_chance, [empty, stresses], names) == calibration_of(by_chance)
     # Forces that are nearly zero by symmetry, and their errors, do not count.
     tiny = HeldOut(
         far.differences | {"forces": np.full(400, 0.01)}, far.epistemic | {"forces": np.full(400, 1e-6)}, noise,
