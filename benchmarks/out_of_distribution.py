@@ -17,6 +17,7 @@ the groups fitted to that took no part in the fit (0.5: not at all).
     python benchmarks/out_of_distribution.py run [Ni Si ...] --out FOLDER
         [--family gap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk strained]
     python benchmarks/out_of_distribution.py properties [Ni Si ...] --out FOLDER    # vacancies, surfaces, C44 far away
+    python benchmarks/out_of_distribution.py rescore --out FOLDER      # with another calibration: nothing is fitted
     python benchmarks/out_of_distribution.py page --out FOLDER         # one page and one picture of all that was run
 
 Frames that are held out of the groups fitted to: every fifth, and the test set's.
@@ -42,7 +43,7 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
-from jaxpot.uncertainty.calibration import calibration_of, frames_left_out, normal_quantile, score
+from jaxpot.uncertainty.calibration import calibration_of, frames_left_out, held_out, normal_quantile, score
 from jaxpot.uncertainty.widening import can_be_widened
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
@@ -54,6 +55,7 @@ MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these ne
 VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
 FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), (1, 1, 0))}  # by `SHELLS`
 SHEAR = 0.01
+FACTORS = ("epistemic", "far", "usual", "largest_force")
 HELD = 5  # every fifth frame is held out
 
 
@@ -89,7 +91,7 @@ def frames_by_group(element):
 
 
 def calibrated(family, data, progress):
-    """Calibrated posterior of a family's fit, the seconds that fit and calibration took, and what was left out."""
+    """A family's fit, its calibration, the seconds that they took, and what was left out."""
     start = time.perf_counter()
     if family == "gap":
         fit = jp.fit(data, "gap", predictions=False, keep_folds=True, progress=progress)
@@ -100,43 +102,20 @@ def calibrated(family, data, progress):
     calibration = calibration_of(*left_out, [frame.config_type for frame in data])
     if progress:
         progress(str(calibration))
-    seconds = {"fit": fitted, "calibration": time.perf_counter() - start - fitted}
-    return calibration.apply(fit.posterior), {"epistemic": calibration.epistemic} | seconds, left_out
+    return fit, calibration, {"fit": fitted, "calibration": time.perf_counter() - start - fitted}, left_out
 
 
-def compared(posterior, frames):
-    """Errors and bars of the frames of a group: kind -> (differences, bars); the bars per atom of each frame; parts.
-
-    Parts are differences, epistemic and noise deviations as computed, without the calibration's factors, of each frame:
-    what another calibration would be tried on.
+def compared(held, calibration):
+    """Errors and bars of the frames of a group, energies per atom: kind -> (differences, bars); and the bars of each
+    frame: that of its energy per atom, the root mean square of those of its forces.
     """
-    structures = [frame.structure for frame in frames]
-    values, bars = jp.evaluate_many(posterior.potential, structures), jp.std_many(posterior, structures)
-    upper, columns = np.triu_indices(3), {"energy": ([], []), "forces": ([], []), "stress": ([], [])}
-    per_atom, raw = {"energy": [], "forces": []}, []
-    factors = {kind: np.asarray(pair) for kind, pair in posterior.calibration.items() if kind != "property"}
-    for frame, value, bar in zip(frames, values, bars, strict=True):
-        n, total = len(frame), bar.total
-        rows = {
-            "energy": [np.ravel(value.energy - frame.energy) / n, np.ravel(total.energy) / n],
-            "forces": [np.ravel(value.forces - frame.forces), np.ravel(total.forces)],
-        }
-        if frame.stress is not None and "stress" in posterior.sigmas:
-            rows["stress"] = [np.asarray(value.stress - frame.stress)[upper], np.asarray(total.stress)[upper]]
-        for kind, pair in rows.items():
-            for column, array in zip(columns[kind], pair, strict=True):
-                column.append(array)
-        raw.append({
-            kind: (
-                difference, np.ravel(getattr(bar.epistemic, kind)) / factors[kind][0] / (n if kind == "energy" else 1),
-                np.full(difference.shape, float(posterior.sigmas[kind]) / (np.sqrt(n) if kind == "energy" else 1.0)),
-            )
-            for kind, (difference, _) in rows.items() if kind != "stress"
-        } | {"sites": np.asarray(bar.epistemic.energies) / factors["energy"][0]})
-        per_atom["energy"].append(float(total.energy) / n)
-        per_atom["forces"].append(float(np.sqrt(np.mean(np.square(total.forces)))))
-    joined = {kind: tuple(map(np.concatenate, pair)) for kind, pair in columns.items() if pair[0]}
-    return joined, {kind: np.array(values) for kind, values in per_atom.items()}, raw
+    pairs = {}
+    for kind, differences in held.differences.items():
+        bars = np.hypot(held.inflated(kind, calibration.inflation), calibration.noise[kind] * held.noise[kind])
+        per = held.atoms[held.frames[kind]] if kind == "energy" else 1.0
+        pairs[kind] = differences / per, bars / per
+    squares, counts = (np.bincount(held.frames["forces"], w) for w in (pairs["forces"][1] ** 2, None))
+    return pairs, {"energy": pairs["energy"][1], "forces": np.sqrt(squares / counts)}
 
 
 def auroc(inside, outside):
@@ -167,21 +146,49 @@ def run(element, family, fitted_to, progress=None):
         train, test = groups[name]
         used += [frame for k, frame in enumerate(train) if k % HELD != HELD - 1]
         held += train[HELD - 1 :: HELD] + test
-    posterior, seconds, left_out = calibrated(family, jp.Dataset.of(used), progress)
+    fit, calibration, seconds, left_out = calibrated(family, jp.Dataset.of(used), progress)
     parts = {"held out": held} | {name: train + test for name, (train, test) in groups.items() if name not in fitted_to}
-    rows, familiar, raw = {}, None, {"left out": left_out}
-    for name, frames in parts.items():
-        if not frames:
-            continue
-        pairs, per_atom, raw[name] = compared(posterior, frames)
-        familiar = per_atom if familiar is None else familiar
-        rows[name] = {"frames": len(frames), "scores": scores(pairs)}
-        if name != "held out":
-            rows[name]["auroc"] = {kind: auroc(familiar[kind], bars) for kind, bars in per_atom.items()}
-    return {
+    raw = {
+        name: held_out([(np.arange(len(frames)), fit.posterior)], jp.Dataset.of(frames))
+        for name, frames in parts.items() if frames
+    }
+    raw["left out"] = left_out
+    result = {
         "element": element, "family": family, "fitted_to": list(fitted_to), "frames": len(used), "seconds": seconds,
-        "groups": rows,
-    }, raw
+    }
+    return result | scored(raw, calibration), raw
+
+
+def scored(raw, calibration):
+    """Scores of the groups under a calibration, and its factors."""
+    rows, familiar = {}, None
+    for name, group in raw.items():
+        if name == "left out":
+            continue
+        pairs, per_frame = compared(group, calibration)
+        familiar = per_frame if familiar is None else familiar
+        rows[name] = {"frames": len(per_frame["energy"]), "scores": scores(pairs)}
+        if name != "held out":
+            rows[name]["auroc"] = {kind: auroc(familiar[kind], bars) for kind, bars in per_frame.items()}
+    return {"factors": {name: getattr(calibration, name) for name in FACTORS}, "groups": rows}
+
+
+def rescore(folder):
+    """Scores of all that was run, under the calibration as it is now: from errors and bars, nothing is fitted."""
+    for path in sorted(folder.glob("*.pickle")):
+        raw = pickle.loads(path.read_bytes())
+        by_chance, clusters = raw["left out"]
+        calibration = calibration_of(by_chance, clusters, [""] * len(by_chance.atoms))
+        file = path.with_suffix(".json")
+        result = json.loads(file.read_text()) | scored(raw, calibration)
+        file.write_text(json.dumps(result, indent=1))
+        report(result)
+
+
+def report(result):
+    """Print the table of a result."""
+    print(f"{result['element']}, {result['family']}: {result['factors']}, {result['seconds']}\n{HEAD}")
+    print("\n".join(line(name, row) for name, row in result["groups"].items()), flush=True)
 
 
 def crystal_of(potential, element):
@@ -236,10 +243,11 @@ def properties(element, family, fitted_to, progress=None):
     """Values, bars and what a fit to all data gives, as a tree for JSON."""
     groups = frames_by_group(element)
     used = [f for name in fitted_to for k, f in enumerate(groups[name][0]) if k % HELD != HELD - 1]
-    posterior, seconds, _ = calibrated(family, jp.Dataset.of(used), progress)
+    fit, calibration, seconds, _ = calibrated(family, jp.Dataset.of(used), progress)
+    posterior = calibration.apply(fit.posterior)
     everything = jp.Dataset.of([frame for pair in groups.values() for part in pair for frame in part])
-    fit = jp.fit if family == "gap" else jp.train
-    reference = properties_of(fit(everything, family, predictions=False, progress=progress).potential, element)
+    make = jp.fit if family == "gap" else jp.train
+    reference = properties_of(make(everything, family, predictions=False, progress=progress).potential, element)
     own = properties_of(posterior.potential, element)
     if can_be_widened(posterior):
         posterior = jp.widened(posterior, [s for _, _, structures in own.values() for s in structures])
@@ -299,8 +307,9 @@ def page(folder):
         lines += [
             f"## {result['element']}, {result['family']}, fitted to {result['frames']} frames: "
             f"{', '.join(result['fitted_to'])}", "",
-            f"Epistemic factor {seconds['epistemic']:.2f}. Fit {seconds['fit']:.0f} s, calibration "
-            f"{seconds['calibration']:.0f} s.", "", HEAD,
+            f"Epistemic factor {result['factors']['epistemic']:.2f}, of forces away from the data times "
+            f"{result['factors']['far']:.2f}. "
+            f"Fit {seconds['fit']:.0f} s, calibration {seconds['calibration']:.0f} s.", "", HEAD,
             *(line(name, row) for name, row in result["groups"].items()), "",
         ]
     for result in (result for result in read if "properties" in result):
@@ -341,7 +350,7 @@ def picture(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "properties", "page"))
+    parser.add_argument("what", choices=("run", "rescore", "properties", "page"))
     parser.add_argument("elements", nargs="*", default=list(ELEMENTS))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--family", nargs="+", choices=FAMILIES, default=["gap"])
@@ -351,8 +360,8 @@ def main():
     options = parser.parse_args()
     compile_sooner()
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.what == "page":
-        page(options.out)
+    if options.what in ("page", "rescore"):
+        {"page": page, "rescore": rescore}[options.what](options.out)
         return
     fitted_to = options.fitted_to if options.without is None else [g for g in GROUPS if g != options.without]
     progress = (lambda text: print(f"  {text}", flush=True)) if options.verbose else None
@@ -368,8 +377,7 @@ def main():
             path = options.out / name.replace(" ", "-")
             path.write_text(json.dumps(result, indent=1))
             path.with_suffix(".pickle").write_bytes(pickle.dumps(raw))
-            print(f"{element}, {family}: {result['seconds']}\n{HEAD}")
-            print("\n".join(line(name, row) for name, row in result["groups"].items()), flush=True)
+            report(result)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -24,10 +24,13 @@ from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import AnyArray
 from jaxpot.uncertainty.deviations import padded_std
 from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
+from jaxpot.uncertainty.inflation import Inflation, largest_of
 
 LEVELS = (0.5, 0.9, 0.95)
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
 _MOST = 20_000  # components that factors are chosen by
+_USUAL = 0.95  # of the frames that are left out by chance have an energy as certain as usual
+_LARGEST = 0.99  # of the components of the forces are below the largest bar of one
 _SHARE = 20  # of the frames that are looked at, in each cluster
 _FLOOR = 1e-6  # of the largest bar: smaller ones count as this
 _SYMMETRY = 1e-4  # of the largest bar: forces with smaller ones are zero but for the digits of the positions
@@ -43,6 +46,9 @@ class HeldOut:
         frames: kind -> which frame each belongs to, (N,).
         atoms: number of atoms of each frame.
         sites: epistemic standard deviations of the site energies of all these frames, (sum n,) eV.
+        whole: epistemic standard deviation of the energy, and the sum of those of the site energies, of each frame of
+            the data set, (F, 2) eV; zero of frames that were not looked at.
+        labels: kind -> labels, (N,).
     """
 
     differences: dict
@@ -51,6 +57,16 @@ class HeldOut:
     frames: dict
     atoms: np.ndarray
     sites: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    whole: np.ndarray | None = None
+    labels: dict = field(default_factory=dict)
+
+    def inflated(self, kind: str, inflation: Inflation) -> np.ndarray:
+        """Epistemic deviations of a kind, widened."""
+        frames, bars = self.frames[kind], self.epistemic[kind]
+        energies, sums = np.zeros((2, len(self.atoms))) if self.whole is None else self.whole.T
+        if kind == "energy":
+            return inflation.energy(bars, sums[frames], self.atoms[frames])
+        return inflation.others(kind, bars, inflation.away(energies, self.atoms)[frames])
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,9 @@ class Calibration:
             "error": that 90 % of the errors are below}}.
         site_limit: eV, standard deviation that 99 % of the site energies of frames left out stay below, see
             `unfamiliar_atoms`; None: not known.
+        far, usual, largest_force: of frames away from the data, see `Inflation`: what bars of their forces are
+            multiplied with beside `epistemic`, the deviation of energies (eV/atom, as computed) that 95 % of frames
+            left out by chance stay below, and the largest bar of a force (eV/A).
     """
 
     epistemic: float
@@ -77,17 +96,29 @@ class Calibration:
     count: dict
     clusters: tuple = ()
     site_limit: float | None = None
+    far: float = 1.0
+    usual: float = np.inf
+    largest_force: float = np.inf
+
+    @property
+    def inflation(self) -> Inflation:
+        """All that epistemic deviations are widened by."""
+        return Inflation(dict.fromkeys(KINDS, self.epistemic), self.far, self.usual, largest_of(self.largest_force))
 
     def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
         factors = {kind: jnp.array([self.epistemic, self.noise.get(kind, 1.0)]) for kind in KINDS}
         ranges = {} if self.site_limit is None else {LIMIT: np.array([0.0, self.site_limit])}
-        return posterior.replace(
-            calibration=factors | {"property": jnp.asarray(self.epistemic)}, ranges=posterior.ranges | ranges
-        )
+        factors |= {"property": jnp.asarray(self.epistemic)} | self.inflation.entries()
+        return posterior.replace(calibration=factors, ranges=posterior.ranges | ranges)
 
     def __str__(self) -> str:
         lines = [f"calibration on frames left out; epistemic parts of all bars times {self.epistemic:.3g}"]
+        if np.isfinite(self.usual):
+            lines.append(
+                f"  away from the data (energies less certain than {1e3 * self.epistemic * self.usual:.3g} meV/atom) "
+                f"those of forces times {self.epistemic * self.far:.3g}, of energies half of the sum over atoms or more"
+            )
         for kind, scores in self.scores.items():
             lines.append(f"  {kind}: noise times {self.noise[kind]:.3g}")
             for when, row in scores.items():
@@ -114,8 +145,9 @@ def calibrate(
     clusters of frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors
     of frames that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
-    by maximum likelihood with their noise beside it.) b, of each kind, is what intervals need beside it to cover 90 %
-    of frames left out by chance.
+    by maximum likelihood with their noise beside it.) Forces of frames away from the data have all that the clusters
+    ask for, and energies there allow for errors that are alike: see `Inflation`. b, of each kind, is what intervals
+    need beside all that to cover 90 % of frames left out by chance.
 
     Args:
         fit: `Fit` made with `keep_folds=True`.
@@ -169,9 +201,10 @@ def held_out(
         progress: called with a sentence.
         prepared: all frames as `prepare_frames` gives them.
     """
-    names = ("differences", "epistemic", "noise", "frames")
+    names = ("differences", "labels", "epistemic", "noise", "frames")
     columns: dict[str, dict[str, list[np.ndarray]]] = {name: {kind: [] for kind in KINDS} for name in names}
     done, frames, sites = 0, list(dataset), [np.zeros(0)]
+    whole = np.zeros((len(frames), 2))
     potential = parts[0][1].potential
     if prepared is None:
         prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
@@ -180,6 +213,7 @@ def held_out(
             structure, neighbors = prepared[k]
             bars = padded_std(posterior, structure, neighbors, len(frames[k]))
             sites.append(np.asarray(bars.epistemic.energies))
+            whole[k] = bars.epistemic.energy, sites[-1].sum()
             for kind, *own in _compared(frames[k], posterior, bars, structure, neighbors):
                 for name, array in zip(names, (*own, np.full(len(own[0]), k)), strict=True):
                     columns[name][kind].append(array)
@@ -190,11 +224,12 @@ def held_out(
         name: {kind: np.concatenate(found) for kind, found in column.items() if found}
         for name, column in columns.items()
     }
-    return HeldOut(**joined, atoms=np.array([len(frame) for frame in frames]), sites=np.concatenate(sites))
+    atoms = np.array([len(frame) for frame in frames])
+    return HeldOut(**joined, atoms=atoms, sites=np.concatenate(sites), whole=whole)
 
 
 def _compared(frame, posterior, bars, structure, neighbors):
-    """Kind, differences, epistemic and noise deviations of one frame, (N,) each."""
+    """Kind, differences, labels, epistemic and noise deviations of one frame, (N,) each."""
     found, n = evaluate(posterior.potential, structure, neighbors), len(frame)
     found = found.replace(forces=np.asarray(found.forces)[:n])
     upper = np.triu_indices(3)
@@ -207,7 +242,7 @@ def _compared(frame, posterior, bars, structure, neighbors):
         # Kinds that were not fitted have no noise, and no bar of a label.
         if label is not None and kind in posterior.sigmas:
             own = np.asarray(label)[upper] if kind == "stress" else np.ravel(label)
-            yield kind, of(found) - own, of(bars.epistemic), of(bars.noise)
+            yield kind, of(found) - own, own, of(bars.epistemic), of(bars.noise)
 
 
 def calibration_of(
@@ -218,30 +253,52 @@ def calibration_of(
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
     main = "forces" if "forces" in by_chance.differences else "energy"
     a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
+    far, kinds = 1.0, list(by_chance.differences)
     # Clusters without a label of those that frames left out by chance have tell nothing.
-    clusters = [cluster for cluster in clusters if set(cluster.differences) & set(by_chance.differences)]
+    clusters = [cluster for cluster in clusters if set(cluster.differences) & set(kinds)]
     if clusters:
-        noise = {
-            kind: _noise_factor(difference, a * by_chance.epistemic[kind], by_chance.noise[kind])
-            for kind, difference in by_chance.differences.items()
-        }
-        usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in by_chance.differences}
-        a = min(_of_clusters(clusters, noise, usual) or a, max(_alone(by_chance, kind) for kind in noise))
-    noise, scores, count = {}, {}, {}
-    for kind, difference in by_chance.differences.items():
-        parts, frames = (a * by_chance.epistemic[kind], by_chance.noise[kind]), by_chance.frames[kind]
-        noise[kind], count[kind] = _noise_factor(difference, *parts), len(difference)
-        present, index = np.unique(frames, return_inverse=True)
-        half = np.random.default_rng(0).permutation(len(present))[index] % 2 == 0  # data often come in turns
-        bars = np.empty(len(difference))
-        for part in (half, ~half):
-            b = _noise_factor(difference[~part], *(p[~part] for p in parts))
-            bars[part] = np.hypot(parts[0][part], b * parts[1][part])
-        before = np.hypot(by_chance.epistemic[kind], by_chance.noise[kind])
-        scores[kind] = {"before": score(difference, before), "after": score(difference, bars)}
-    rows = tuple(_row_of_cluster(cluster, a, noise, config_types) for cluster in clusters)
-    limit = float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None
-    return Calibration(a, noise, scores, count, rows, limit)
+        noise = {kind: _noise_of(by_chance, kind, a * by_chance.epistemic[kind]) for kind in kinds}
+        usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
+        wanted = _of_clusters(clusters, noise, usual) or a
+        a = min(wanted, max(_alone(by_chance, kind) for kind in kinds))
+        far = wanted / a if a > 0.0 else 1.0
+    largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
+    found = Calibration(
+        a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
+        float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
+        float(np.quantile(largest, _LARGEST)) if largest.any() else np.inf,
+    )
+    inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in kinds}
+    noise = {kind: _noise_of(by_chance, kind, inflated[kind]) for kind in kinds}
+    return replace(
+        found, noise=noise, scores={kind: _scores(by_chance, kind, inflated[kind]) for kind in kinds},
+        clusters=tuple(_row_of_cluster(cluster, found.inflation, noise, config_types) for cluster in clusters),
+    )
+
+
+def _usual(held):
+    """eV/atom, deviation of energies that 95 % of the frames that were looked at stay below."""
+    if held.whole is None or not held.whole.any():
+        return np.inf
+    frames = np.unique(np.concatenate(list(held.frames.values())))
+    return float(np.quantile(held.whole[frames, 0] / held.atoms[frames], _USUAL))
+
+
+def _noise_of(held, kind, epistemic):
+    """`_noise_factor` of a kind."""
+    return _noise_factor(held.differences[kind], epistemic, held.noise[kind])
+
+
+def _scores(held, kind, epistemic):
+    """Scores before and after, those after of each half of the frames with factors of noise from the other half."""
+    difference, noise = held.differences[kind], held.noise[kind]
+    present, index = np.unique(held.frames[kind], return_inverse=True)
+    half = np.random.default_rng(0).permutation(len(present))[index] % 2 == 0  # data often come in turns
+    bars = np.empty(len(difference))
+    for part in (half, ~half):
+        b = _noise_factor(difference[~part], epistemic[~part], noise[~part])
+        bars[part] = np.hypot(epistemic[part], b * noise[part])
+    return {"before": score(difference, np.hypot(held.epistemic[kind], noise)), "after": score(difference, bars)}
 
 
 def _alone(held, kind):
@@ -284,14 +341,16 @@ def _per_atom(held, kind):
     return bars / held.atoms[held.frames[kind]] if kind == "energy" else bars
 
 
-def _row_of_cluster(cluster, a, noise, config_types):
+def _row_of_cluster(cluster, inflation, noise, config_types):
     """Row of `Calibration.clusters`."""
     frames = np.unique(np.concatenate(list(cluster.frames.values())))
     names = Counter(config_types[k] for k in frames if config_types[k]).most_common(3)
     row: dict[str, Any] = {"frames": len(frames), "config_types": [name for name, _ in names]}
     for kind in set(cluster.differences) & set(noise):
         difference = cluster.differences[kind]
-        half_widths = normal_quantile(0.9) * np.hypot(a * cluster.epistemic[kind], noise[kind] * cluster.noise[kind])
+        half_widths = normal_quantile(0.9) * np.hypot(
+            cluster.inflated(kind, inflation), noise[kind] * cluster.noise[kind]
+        )
         row[kind] = {
             "coverage": float(np.mean(np.abs(difference) <= half_widths)), "half_width": float(half_widths.mean()),
             "error": float(np.quantile(np.abs(difference), 0.9)),

@@ -18,6 +18,7 @@ from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
+from jaxpot.uncertainty.inflation import Inflation
 from jaxpot.uncertainty.linear_terms import inverse_factor, refuse_single, site_features, uncertain_terms
 from jaxpot.uncertainty.residual import rows_and_residuals
 from jaxpot.uncertainty.widening import can_be_widened
@@ -32,7 +33,7 @@ class Deviations:
     parametric: of the parameters, given the data. residual: of what the sparse points cannot represent, the prior's
     where data are far (zero where features represent all that the prior allows). noise: of labels about the
     potential, as the fit took it where a frame gives none of its own: sqrt(N) sigma for the energy of N atoms (zero for
-    kinds that were not fitted). Each times the factor of the posterior's calibration, if it has one.
+    kinds that were not fitted). With the factors of the posterior's calibration, if it has one: see `Inflation`.
     """
 
     parametric: Evaluation
@@ -150,17 +151,30 @@ def _deviations(parametric, residual, posterior, structure, n):
         n * sigma["energy"], np.full(n, sigma["energy"]), np.full((n, 3), sigma["forces"]),
         np.full((3, 3), sigma["stress"] if all(structure.pbc) else np.nan),
     )
-    epistemic, aleatoric = (
-        Evaluation(factors["energy"], factors["energy"], factors["forces"], factors["stress"])
-        for factors in (
-            {kind: float(np.asarray(posterior.calibration.get(kind, (1.0, 1.0)))[k]) for kind in KINDS} for k in (0, 1)
-        )
-    )
+    labels = {kind: float(np.asarray(posterior.calibration.get(kind, (1.0, 1.0)))[1]) for kind in KINDS}
+    aleatoric = Evaluation(labels["energy"], labels["energy"], labels["forces"], labels["stress"])
+    bars = jax.tree.map(lambda *parts: np.sqrt(sum(parts)), parametric, residual)
+    epistemic = _factors(Inflation.of(posterior), bars)
 
     def scaled(variances, factors):
         return jax.tree.map(lambda v, f: f * np.sqrt(v), variances, factors)
 
     return Deviations(scaled(parametric, epistemic), scaled(residual, epistemic), scaled(noise, aleatoric))
+
+
+def _factors(inflation, bars):
+    """What epistemic deviations are multiplied with, an `Evaluation`."""
+    n = len(bars.energies)
+    away = float(inflation.away(bars.energy, n))
+
+    def ratio(inflated, bar):
+        return inflated / np.where(bar > 0.0, bar, 1.0)
+
+    return Evaluation(
+        float(ratio(inflation.energy(bars.energy, bars.energies.sum(), n), bars.energy)),
+        inflation.factors.get("energy", 1.0), ratio(inflation.others("forces", bars.forces, away), bars.forces),
+        ratio(inflation.others("stress", bars.stress, away), bars.stress),
+    )
 
 
 def _together(*parts):

@@ -335,6 +335,7 @@ def test_the_calibration_covers_what_it_should():
     of = lambda array: {"forces": array}  # noqa: E731
     found = calibration_of(HeldOut(of(errors), of(epistemic), of(noise), of(frames), np.full(400, 4)))
     assert abs(found.epistemic - 2.0) < 0.15 and abs(found.noise["forces"] - 1.5) < 0.15
+    assert found.far == 1.0 and found.usual == found.largest_force == np.inf  # nothing is told of whole frames
     after = found.scores["forces"]["after"]
     assert all(abs(share - level) < 0.02 for level, share in after["coverage"].items())
     before = found.scores["forces"]["before"]
@@ -365,8 +366,10 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     # Nine tenths of all errors of clusters, half of which are half as large: 1.28 of the larger ones' deviations.
     apart = calibration_of(by_chance, [far, held(10.0, bars=10.0)], names)
     assert apart.epistemic == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
-    # What has to be wider than errors of frames left out by chance allow is not widened.
-    assert calibration_of(by_chance, [held(80.0, bars=10.0)], names).epistemic == pytest.approx(4.0, rel=0.1)
+    # What has to be wider than errors of frames left out by chance allow is so away from the data only.
+    limited = calibration_of(by_chance, [held(80.0, bars=10.0)], names)
+    assert limited.epistemic == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
+    assert found.far == 1.0
     # Nor do clusters without labels, or with labels of stresses alone.
     empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
     stresses = HeldOut(*({"stress": far.differences["energy"]} for _ in range(3)), {"stress": np.arange(400) // 8}, far.atoms)
@@ -378,6 +381,32 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
         far.frames, far.atoms,
     )
     assert calibration_of(by_chance, [far, tiny], names).epistemic == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_calibration_tells_what_is_away_from_the_data():
+    rng = np.random.default_rng(0)
+    frames, ones = np.repeat(np.arange(50), 8), np.ones(400)
+    whole = np.stack([np.linspace(0.1, 5.0, 50) * 8.0, np.full(50, 100.0)], axis=1)
+    labels = rng.normal(size=400)
+
+    def held(scale, numbers):
+        return HeldOut(
+            {"forces": scale * rng.normal(size=400)}, {"forces": ones}, {"forces": 1e-3 * ones}, {"forces": numbers},
+            np.full(70, 8), np.full(400, 0.5), np.concatenate([whole, np.repeat([[400.0, 500.0]], 20, axis=0)]),
+            {"forces": labels},
+        )
+
+    cluster = held(6.0, 50 + np.arange(400) // 20)
+    found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70)
+    assert found.usual == pytest.approx(np.quantile(whole[:, 0] / 8.0, 0.95))  # eV/atom; of these frames alone
+    assert found.epistemic == pytest.approx(2.0, rel=0.1) and found.far == pytest.approx(3.0, rel=0.15)
+    assert found.largest_force == pytest.approx(np.quantile(np.abs(labels), 0.99))
+    assert found.site_limit == pytest.approx(0.5 * found.epistemic)
+    # The cluster's 50 eV/atom are ten times what is usual: its bars are nearly as large as a bar can be.
+    width = found.epistemic * found.far
+    width /= np.hypot(1.0, width / found.largest_force)
+    assert found.clusters[0]["forces"]["half_width"] == pytest.approx(1.645 * width, rel=0.01)
+    assert "away from the data" in str(found)
 
 
 def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, posterior, disturbed, crystal):
@@ -397,10 +426,40 @@ def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, p
     )
     np.testing.assert_allclose(by_forces.slopes, by_energy.slopes, atol=1e-6 * np.abs(by_energy.slopes).max())
     calibrated = jp.calibrate(found, train).apply(posterior)
-    before, after = jp.std(posterior, disturbed), jp.std(calibrated, disturbed)
+    usual = calibrated.calibration["away"][1]
+    bars = [(jp.std(posterior, frame.structure), jp.std(calibrated, frame.structure)) for frame in train[:3]]
+    inside = [(b.epistemic, a.epistemic) for b, a in bars if b.epistemic.energy < usual * len(b.epistemic.energies)]
+    before, after = inside[0]
     for kind in ("energy", "energies", "forces", "stress"):
-        ratio = getattr(after.epistemic, kind) / getattr(before.epistemic, kind)
-        np.testing.assert_allclose(ratio, float(calibrated.property_factor), rtol=1e-10)
+        ratio = getattr(after, kind) / getattr(before, kind)
+        np.testing.assert_allclose(ratio, float(calibrated.property_factor), rtol=1e-4)
+
+
+def test_bars_away_from_the_data(posterior, disturbed):
+    """Errors of atoms are alike there, those of forces larger, and none is larger than forces are."""
+    plain = jp.std(posterior, disturbed).epistemic
+    n, total = len(plain.energies), plain.energies.sum()
+    factors = {kind: np.array([2.0, 1.0]) for kind in ("energy", "forces", "stress")}
+
+    def bars(far, usual, largest):
+        away = {"away": np.array([far, usual, largest])}
+        return jp.std(posterior.replace(calibration=factors | away), disturbed).epistemic
+
+    inside = bars(3.0, plain.energy / n, np.inf)
+    np.testing.assert_allclose(inside.energy, 2.0 * plain.energy, rtol=1e-12)
+    np.testing.assert_allclose(inside.forces, 2.0 * plain.forces, rtol=1e-12)
+    half = bars(3.0, np.sqrt(0.5) * plain.energy / n, np.inf)  # phi = 1/2
+    between = np.sqrt(plain.energy**2 + 0.125 * (total**2 - plain.energy**2))
+    assert total > 1.05 * plain.energy
+    np.testing.assert_allclose(half.energy, 2.0 * between, rtol=1e-12)
+    np.testing.assert_allclose(half.energies, 2.0 * plain.energies, rtol=1e-12)
+    np.testing.assert_allclose(half.forces, 2.0 * np.sqrt(5.0) * plain.forces, rtol=1e-12)
+    np.testing.assert_allclose(half.stress, 2.0 * np.sqrt(5.0) * plain.stress, rtol=1e-12)
+    largest = float(plain.forces.max())
+    limited, wide = bars(3.0, 0.0, largest), 6.0 * plain.forces
+    np.testing.assert_allclose(limited.forces, wide * largest / np.hypot(wide, largest), rtol=1e-12)
+    assert limited.forces.max() < largest and limited.energy < 0.3 * largest * n
+    np.testing.assert_allclose(limited.stress, 6.0 * plain.stress, rtol=1e-12)
 
 
 def test_atoms_in_unfamiliar_surroundings_are_named(found, train, posterior, crystal):

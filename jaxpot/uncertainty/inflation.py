@@ -1,0 +1,91 @@
+"""By how much the bars of a posterior are widened: near the data, and away from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxpot.data.predictions import KINDS
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import AnyArray
+
+_ALIKE = 0.25  # correlation of the errors of the atoms of an unfamiliar frame beyond what the posterior says
+_REACH = 0.3  # A: the largest bar of an energy per atom is that of a force times this
+_AWAY = "away"  # of `Posterior.calibration`
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """Factors and limits of epistemic deviations, as a calibration finds them.
+
+    A frame of N atoms whose energy has the deviation s_E before any factor is away from the data by
+
+        phi = max(0, 1 - (N u / s_E)^2),
+
+    0 for the frames that a fit interpolates to, and nearly 1 where s_E is several times what is usual. With s_i those
+    of its site energies and s_F that of a force, the deviations are
+
+        energy:   a [s_E^2 + phi r ((sum_i s_i)^2 - s_E^2)]^(1/2)
+        forces:   a [1 + phi (f^2 - 1)]^(1/2) s_F          (stresses likewise)
+        x -> x / (1 + (x / largest)^2)^(1/2)               (energies per atom, and forces)
+
+    Errors of the atoms of an unfamiliar frame are alike: a model that is wrong about one is wrong about all. The
+    posterior, which takes its misfit for independent noise of the labels, makes too little of that; sum_i s_i is the
+    deviation of atoms whose errors are the same, and r = 1/4 is how far to go there (chosen on Li, Ge, Si and Cu of
+    mlearn's data, fitted to bulk crystals and shown vacancies, surfaces and melts). No error is much larger than what
+    it is an error of.
+
+    Attributes:
+        factors: kind -> a.
+        far: f, at least 1.
+        usual: u, eV/atom, what 95 % of frames left out by chance stay below; infinite: nothing is away from the data.
+        largest: kind ("energy", per atom, and "forces") -> largest deviation.
+
+    References:
+        D. Perez et al., arXiv:2502.07104 (2025) (misfit is no noise); V. Vovk et al., Algorithmic Learning in a Random
+        World (2005), chapter 2 (intervals scaled by a measure of how strange an object is).
+    """
+
+    factors: Mapping = field(default_factory=dict)
+    far: float = 1.0
+    usual: float = np.inf
+    largest: Mapping = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, posterior: Posterior) -> "Inflation":
+        """What a posterior was calibrated with; all factors 1 if it was not."""
+        factors = {k: float(np.asarray(posterior.calibration[k])[0]) for k in KINDS if k in posterior.calibration}
+        if _AWAY not in posterior.calibration:
+            return cls(factors)
+        far, usual, most = np.asarray(posterior.calibration[_AWAY]).tolist()
+        return cls(factors, far, usual, largest_of(most))
+
+    def entries(self) -> dict[str, AnyArray]:
+        """Of `Posterior.calibration`, beside the factors; `of` reads them."""
+        return {_AWAY: np.array([self.far, self.usual, self.largest.get("forces", np.inf)])}
+
+    def away(self, energy: AnyArray, atoms: AnyArray) -> np.ndarray:
+        """phi of frames with these deviations of their energies."""
+        per_atom = np.asarray(energy) / atoms
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(per_atom > self.usual, 1.0 - (self.usual / per_atom) ** 2, 0.0)
+
+    def energy(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
+        """Deviations of energies of whole frames, (N,) eV; of_sites: sums of those of their site energies."""
+        away = self.away(deviations, atoms)
+        alike = np.maximum(np.square(of_sites) - np.square(deviations), 0.0)  # rounding
+        return self._limited("energy", np.sqrt(np.square(deviations) + away * _ALIKE * alike) / atoms) * atoms
+
+    def others(self, kind: str, deviations: AnyArray, away: AnyArray) -> np.ndarray:
+        """Deviations of forces, or of stresses, of frames that are away from the data by phi."""
+        return self._limited(kind, np.asarray(deviations) * np.sqrt(1.0 + away * (self.far**2 - 1.0)))
+
+    def _limited(self, kind, deviations):
+        scaled = self.factors.get(kind, 1.0) * deviations
+        return scaled / np.sqrt(1.0 + np.square(scaled / self.largest.get(kind, np.inf)))
+
+
+def largest_of(forces: float) -> dict[str, Any]:
+    """`Inflation.largest` for the largest bar of a force."""
+    return {"energy": _REACH * forces, "forces": forces}
