@@ -22,8 +22,9 @@ the groups fitted to that took no part in the fit (0.5: not at all).
 
 Frames that are held out of the groups fitted to: every fifth, and the test set's.
 
-`properties` compares energies of a vacancy, as cut and relaxed, and of two surfaces, and C44 with atoms held at a
-volume 10 % larger and smaller, with those of the same recipe fitted to all of the data: by how many bars are they off?
+`properties`, after `run`, compares energies of a vacancy, as cut and relaxed, and of two surfaces, and C44 with atoms
+held at a volume 10 % larger and smaller, with those of the same recipe fitted to all of the data: by how many bars are
+they off?
 """
 
 import argparse
@@ -139,7 +140,9 @@ def scores(pairs):
 
 
 def run(element, family, fitted_to, progress=None):
-    """Scores of all groups for a fit to some of them, as a tree for JSON; and what they are of, to try others on."""
+    """Scores of all groups for a fit to some of them, as a tree for JSON; what they are of, to try others on; and the
+    calibrated posterior.
+    """
     groups = frames_by_group(element)
     used, held = [], []
     for name in fitted_to:
@@ -156,7 +159,7 @@ def run(element, family, fitted_to, progress=None):
     result = {
         "element": element, "family": family, "fitted_to": list(fitted_to), "frames": len(used), "seconds": seconds,
     }
-    return result | scored(raw, calibration), raw
+    return result | scored(raw, calibration), raw, calibration.apply(fit.posterior)
 
 
 def scored(raw, calibration):
@@ -239,12 +242,15 @@ def properties_of(potential, element):
     return table
 
 
-def properties(element, family, fitted_to, progress=None):
-    """Values, bars and what a fit to all data gives, as a tree for JSON."""
+def properties(element, family, posterior, progress=None):
+    """Values, bars and what a fit to all data gives, as a tree for JSON.
+
+    Args:
+        element, family: of `run`.
+        posterior: what `run` has saved.
+        progress: called with a sentence.
+    """
     groups = frames_by_group(element)
-    used = [f for name in fitted_to for k, f in enumerate(groups[name][0]) if k % HELD != HELD - 1]
-    fit, calibration, seconds, _ = calibrated(family, jp.Dataset.of(used), progress)
-    posterior = calibration.apply(fit.posterior)
     everything = jp.Dataset.of([frame for pair in groups.values() for part in pair for frame in part])
     make = jp.fit if family == "gap" else jp.train
     reference = properties_of(make(everything, family, predictions=False, progress=progress).potential, element)
@@ -257,7 +263,7 @@ def properties(element, family, fitted_to, progress=None):
         bar = float(jp.propagate(posterior, function).std)
         rows[name] = {"value": value, "bar": bar, "all data": reference[name][0]}
     return {
-        "element": element, "family": family, "fitted_to": list(fitted_to), "frames": len(used), "seconds": seconds,
+        "element": element, "family": family,
         "properties": {name: rows[name] for name in own if name in rows},
         "missing": sorted(own.keys() ^ reference.keys()),
     }
@@ -367,16 +373,19 @@ def main():
     progress = (lambda text: print(f"  {text}", flush=True)) if options.verbose else None
     for element in options.elements:
         for family in options.family:
+            name = f"{element}-{family}-{'bulk' if options.without is None else 'without-' + options.without}.json"
+            path = options.out / name.replace(" ", "-")
             if options.what == "properties":
-                result = properties(element, family, fitted_to, progress)
+                if not path.with_suffix(".posterior").exists():
+                    raise SystemExit(f"{path.with_suffix('.posterior')}: make it with `run` first")
+                result = properties(element, family, jp.load(path.with_suffix(".posterior")), progress)
                 (options.out / f"{element}-{family}-properties.json").write_text(json.dumps(result, indent=1))
                 print(f"{element}, {family}\n" + "\n".join(property_lines(result)), flush=True)
                 continue
-            result, raw = run(element, family, fitted_to, progress)
-            name = f"{element}-{family}-{'bulk' if options.without is None else 'without-' + options.without}.json"
-            path = options.out / name.replace(" ", "-")
+            result, raw, posterior = run(element, family, fitted_to, progress)
             path.write_text(json.dumps(result, indent=1))
             path.with_suffix(".pickle").write_bytes(pickle.dumps(raw))
+            jp.save(posterior, path.with_suffix(".posterior"))
             report(result)
 
 

@@ -205,12 +205,7 @@ def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, sa
         common = common_scale(whole, noise, column * whitened.mean, whitened.mean, width)
     weights = [np.asarray(w) for w in unwhiten(column * whitened.mean, columns.priors)]
     if left_out:
-        factors = label_noise(whole, list(zip(held, fits, strict=True)), noise, column, say)
-        sigmas = {kind: factors[kind] * noise[kind] for kind in whole}
-        whitened = whitened.replace(factor=without(whole, {}, sigmas, column).factor)
-        while held:
-            k, part = len(held) - 1, held.pop()
-            fits[k] = fits[k].replace(factor=without(whole, part, sigmas, column).factor)
+        whitened, fits = _with_label_noise(whitened, fits, whole, held, noise, column, say)
     parts: tuple[list, list] = ([], [])
     for fit, (_, group, members) in zip(fits, left_out, strict=True):
         parts[group >= _CLUSTERS].append((members, fit))
@@ -218,6 +213,17 @@ def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, sa
         whitened, columns.factors, tuple(scale * common for scale in scales), common, *map(tuple, parts), ranges
     )
     return solved, weights
+
+
+def _with_label_noise(whitened, fits, whole, held, noise, column, say):
+    """The fit to all rows, and those without what is held, with covariances of `label_noise`; empties held."""
+    factors = label_noise(whole, list(zip(held, fits, strict=True)), noise, column, say)
+    sigmas = {kind: factors[kind] * noise[kind] for kind in whole}
+    fits = list(fits)
+    while held:
+        k, part = len(held) - 1, held.pop()
+        fits[k] = fits[k].replace(factor=without(whole, part, sigmas, column).factor)
+    return whitened.replace(factor=without(whole, {}, sigmas, column).factor), fits
 
 
 def _with_the_rest(fitted, dataset, baseline):
