@@ -107,7 +107,7 @@ class Calibration:
 
     def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
-        factors = {kind: jnp.array([self.epistemic, self.noise.get(kind, 1.0)]) for kind in KINDS}
+        factors: dict[str, Any] = {k: jnp.array([self.epistemic, self.noise.get(k, 1.0)]) for k in KINDS}
         ranges = {} if self.site_limit is None else {LIMIT: np.array([0.0, self.site_limit])}
         factors |= {"property": jnp.asarray(self.epistemic)} | self.inflation.entries()
         return posterior.replace(calibration=factors, ranges=posterior.ranges | ranges)
