@@ -85,9 +85,9 @@ class Calibration:
             "error": that 90 % of the errors are below}}.
         site_limit: eV, standard deviation that 99 % of the site energies of frames left out stay below, see
             `unfamiliar_atoms`; None: not known.
-        far, usual, largest_force: of frames away from the data, see `Inflation`: what bars of their forces are
-            multiplied with beside `epistemic`, the deviation of energies (eV/atom, as computed) that 95 % of frames
-            left out by chance stay below, and the largest bar of a force (eV/A).
+        far, usual, largest_force: of frames away from the data, see `Inflation`: what their bars are multiplied with
+            beside `epistemic`, the deviation of energies (eV/atom, as computed) that 95 % of frames left out by chance
+            stay below, and the largest bar of a force (eV/A).
     """
 
     epistemic: float
@@ -117,7 +117,7 @@ class Calibration:
         if np.isfinite(self.usual):
             lines.append(
                 f"  away from the data (energies less certain than {1e3 * self.epistemic * self.usual:.3g} meV/atom) "
-                f"those of forces times {self.epistemic * self.far:.3g}, of energies half of the sum over atoms or more"
+                f"times {self.epistemic * self.far:.3g}, and those of energies half of the sum over atoms or more"
             )
         for kind, scores in self.scores.items():
             lines.append(f"  {kind}: noise times {self.noise[kind]:.3g}")
@@ -145,9 +145,9 @@ def calibrate(
     clusters of frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors
     of frames that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
-    by maximum likelihood with their noise beside it.) Forces of frames away from the data have all that the clusters
-    ask for, and energies there allow for errors that are alike: see `Inflation`. b, of each kind, is what intervals
-    need beside all that to cover 90 % of frames left out by chance.
+    by maximum likelihood with their noise beside it.) Frames away from the data have all that the clusters ask for, and
+    their energies allow for errors of atoms that are alike: see `Inflation`. b, of each kind, is what intervals need
+    beside all that to cover 90 % of frames left out by chance.
 
     Args:
         fit: `Fit` made with `keep_folds=True`.

@@ -26,9 +26,9 @@ class Inflation:
     0 for the frames that a fit interpolates to, and nearly 1 where s_E is several times what is usual. With s_i those
     of its site energies and s_F that of a force, the deviations are
 
-        energy:   a [s_E^2 + phi r ((sum_i s_i)^2 - s_E^2)]^(1/2)
-        forces:   a [1 + phi (f^2 - 1)]^(1/2) s_F          (stresses likewise)
-        x -> x / (1 + (x / largest)^2)^(1/2)               (energies per atom, and forces)
+        energy:   a [g s_E^2 + phi r ((sum_i s_i)^2 - s_E^2)]^(1/2),   g = 1 + phi (f^2 - 1)
+        forces:   a g^(1/2) s_F                                        (stresses likewise)
+        x -> x / (1 + (x / largest)^2)^(1/2)                           (energies per atom, and forces)
 
     Errors of the atoms of an unfamiliar frame are alike: a model that is wrong about one is wrong about all. The
     posterior, which takes its misfit for independent noise of the labels, makes too little of that; sum_i s_i is the
@@ -74,12 +74,16 @@ class Inflation:
     def energy(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
         """Deviations of energies of whole frames, (N,) eV; of_sites: sums of those of their site energies."""
         away = self.away(deviations, atoms)
-        alike = np.maximum(np.square(of_sites) - np.square(deviations), 0.0)  # rounding
-        return self._limited("energy", np.sqrt(np.square(deviations) + away * _ALIKE * alike) / atoms) * atoms
+        squares = np.square(deviations)
+        alike = np.maximum(np.square(of_sites) - squares, 0.0)  # rounding
+        return self._limited("energy", np.sqrt(self._growth(away) * squares + away * _ALIKE * alike) / atoms) * atoms
 
     def others(self, kind: str, deviations: AnyArray, away: AnyArray) -> np.ndarray:
         """Deviations of forces, or of stresses, of frames that are away from the data by phi."""
-        return self._limited(kind, np.asarray(deviations) * np.sqrt(1.0 + away * (self.far**2 - 1.0)))
+        return self._limited(kind, np.asarray(deviations) * np.sqrt(self._growth(away)))
+
+    def _growth(self, away):
+        return 1.0 + away * (self.far**2 - 1.0)
 
     def _limited(self, kind, deviations):
         scaled = self.factors.get(kind, 1.0) * deviations

@@ -436,7 +436,7 @@ def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, p
 
 
 def test_bars_away_from_the_data(posterior, disturbed):
-    """Errors of atoms are alike there, those of forces larger, and none is larger than forces are."""
+    """Errors are larger there, those of atoms alike, and none is larger than forces are."""
     plain = jp.std(posterior, disturbed).epistemic
     n, total = len(plain.energies), plain.energies.sum()
     factors = {kind: np.array([2.0, 1.0]) for kind in ("energy", "forces", "stress")}
@@ -449,7 +449,7 @@ def test_bars_away_from_the_data(posterior, disturbed):
     np.testing.assert_allclose(inside.energy, 2.0 * plain.energy, rtol=1e-12)
     np.testing.assert_allclose(inside.forces, 2.0 * plain.forces, rtol=1e-12)
     half = bars(3.0, np.sqrt(0.5) * plain.energy / n, np.inf)  # phi = 1/2
-    between = np.sqrt(plain.energy**2 + 0.125 * (total**2 - plain.energy**2))
+    between = np.sqrt(5.0 * plain.energy**2 + 0.125 * (total**2 - plain.energy**2))
     assert total > 1.05 * plain.energy
     np.testing.assert_allclose(half.energy, 2.0 * between, rtol=1e-12)
     np.testing.assert_allclose(half.energies, 2.0 * plain.energies, rtol=1e-12)
