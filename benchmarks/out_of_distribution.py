@@ -45,6 +45,7 @@ import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
 from jaxpot.uncertainty.calibration import calibration_of, frames_left_out, held_out, normal_quantile, score
+from jaxpot.uncertainty.inflation import ALIKE
 from jaxpot.uncertainty.widening import can_be_widened
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
@@ -100,7 +101,7 @@ def calibrated(family, data, progress):
         fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
     left_out = frames_left_out(fit, data)
-    calibration = calibration_of(*left_out, [frame.config_type for frame in data])
+    calibration = calibration_of(*left_out, [frame.config_type for frame in data], ALIKE if family == "gap" else 0.0)
     if progress:
         progress(str(calibration))
     return fit, calibration, {"fit": fitted, "calibration": time.perf_counter() - start - fitted}, left_out
@@ -181,9 +182,10 @@ def rescore(folder):
     for path in sorted(folder.glob("*.pickle")):
         raw = pickle.loads(path.read_bytes())
         by_chance, clusters = raw["left out"]
-        calibration = calibration_of(by_chance, clusters, [""] * len(by_chance.atoms))
         file = path.with_suffix(".json")
-        result = json.loads(file.read_text()) | scored(raw, calibration)
+        result = json.loads(file.read_text())
+        alike = ALIKE if result["family"] == "gap" else 0.0
+        result |= scored(raw, calibration_of(by_chance, clusters, [""] * len(by_chance.atoms), alike))
         file.write_text(json.dumps(result, indent=1))
         report(result)
 

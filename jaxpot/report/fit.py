@@ -128,6 +128,10 @@ def _errors(table):
 def _error_bars(calibration):
     return {
         "property_factor": calibration.epistemic, "text": str(calibration),
+        "away": {
+            name: number if np.isfinite(number) else None
+            for name in ("far", "usual", "largest_force", "alike") for number in (getattr(calibration, name),)
+        },
         "kinds": {
             kind: {
                 "epistemic_factor": calibration.epistemic, "noise_factor": calibration.noise[kind],

@@ -24,7 +24,7 @@ from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import AnyArray
 from jaxpot.uncertainty.deviations import padded_std
 from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
-from jaxpot.uncertainty.inflation import Inflation, largest_of
+from jaxpot.uncertainty.inflation import ALIKE, Inflation, largest_of
 
 LEVELS = (0.5, 0.9, 0.95)
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
@@ -88,6 +88,7 @@ class Calibration:
         far, usual, largest_force: of frames away from the data, see `Inflation`: what their bars are multiplied with
             beside `epistemic`, the deviation of energies (eV/atom, as computed) that 95 % of frames left out by chance
             stay below, and the largest bar of a force (eV/A).
+        alike: correlation of the errors of atoms there beyond that of the posterior.
     """
 
     epistemic: float
@@ -99,11 +100,13 @@ class Calibration:
     far: float = 1.0
     usual: float = np.inf
     largest_force: float = np.inf
+    alike: float = 0.0
 
     @property
     def inflation(self) -> Inflation:
         """All that epistemic deviations are widened by."""
-        return Inflation(dict.fromkeys(KINDS, self.epistemic), self.far, self.usual, largest_of(self.largest_force))
+        factors, largest = dict.fromkeys(KINDS, self.epistemic), largest_of(self.largest_force)
+        return Inflation(factors, self.far, self.usual, largest, self.alike)
 
     def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
@@ -117,7 +120,8 @@ class Calibration:
         if np.isfinite(self.usual):
             lines.append(
                 f"  away from the data (energies less certain than {1e3 * self.epistemic * self.usual:.3g} meV/atom) "
-                f"times {self.epistemic * self.far:.3g}, and those of energies half of the sum over atoms or more"
+                f"times {self.epistemic * self.far:.3g}"
+                + (f", and errors of atoms with a correlation of {self.alike:g} or more" if self.alike else "")
             )
         for kind, scores in self.scores.items():
             lines.append(f"  {kind}: noise times {self.noise[kind]:.3g}")
@@ -169,7 +173,8 @@ def calibrate(
         J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), algorithm 2 (which of few errors the last factor is).
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
-    return calibration_of(*frames_left_out(fit, dataset, progress, most, seed), [f.config_type for f in dataset])
+    left_out = frames_left_out(fit, dataset, progress, most, seed)
+    return calibration_of(*left_out, [f.config_type for f in dataset], ALIKE if fit.misfit_as_noise else 0.0)
 
 
 def frames_left_out(
@@ -246,9 +251,9 @@ def _compared(frame, posterior, bars, structure, neighbors):
 
 
 def calibration_of(
-    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = ()
+    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), alike: float = 0.0
 ) -> Calibration:
-    """`Calibration` of frames left out by chance, and of clusters left out as a whole."""
+    """`Calibration` of frames left out by chance, and of clusters left out as a whole; alike: see `Inflation`."""
     if not by_chance.differences or len(np.unique(next(iter(by_chance.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
     main = "forces" if "forces" in by_chance.differences else "energy"
@@ -266,7 +271,7 @@ def calibration_of(
     found = Calibration(
         a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
         float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
-        float(np.quantile(largest, _LARGEST)) if largest.any() else np.inf,
+        float(np.quantile(largest, _LARGEST)) if largest.any() else np.inf, alike,
     )
     inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in kinds}
     noise = {kind: _noise_of(by_chance, kind, inflated[kind]) for kind in kinds}

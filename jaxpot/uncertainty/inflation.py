@@ -10,7 +10,7 @@ from jaxpot.data.predictions import KINDS
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import AnyArray
 
-_ALIKE = 0.25  # correlation of the errors of the atoms of an unfamiliar frame beyond what the posterior says
+ALIKE = 0.25  # correlation of the errors of the atoms of an unfamiliar frame, where a posterior takes misfit for noise
 _REACH = 0.3  # A: the largest bar of an energy per atom is that of a force times this
 _AWAY = "away"  # of `Posterior.calibration`
 
@@ -30,17 +30,18 @@ class Inflation:
         forces:   a g^(1/2) s_F                                        (stresses likewise)
         x -> x / (1 + (x / largest)^2)^(1/2)                           (energies per atom, and forces)
 
-    Errors of the atoms of an unfamiliar frame are alike: a model that is wrong about one is wrong about all. The
-    posterior, which takes its misfit for independent noise of the labels, makes too little of that; sum_i s_i is the
-    deviation of atoms whose errors are the same, and r = 1/4 is how far to go there (chosen on Li, Ge, Si and Cu of
-    mlearn's data, fitted to bulk crystals and shown vacancies, surfaces and melts). No error is much larger than what
-    it is an error of.
+    Errors of the atoms of an unfamiliar frame are alike: a model that is wrong about one is wrong about all. Posteriors
+    that take their misfit for independent noise of the labels make too little of that; sum_i s_i is the deviation of
+    atoms whose errors are the same, and r = 1/4 is how far to go there (chosen on Li, Ge, Si and Cu of mlearn's data,
+    fitted to bulk crystals and shown vacancies, surfaces and melts). The members of a committee are wrong together:
+    r = 0. No error is much larger than what it is an error of.
 
     Attributes:
         factors: kind -> a.
         far: f, at least 1.
         usual: u, eV/atom, what 95 % of frames left out by chance stay below; infinite: nothing is away from the data.
         largest: kind ("energy", per atom, and "forces") -> largest deviation.
+        alike: r.
 
     References:
         D. Perez et al., arXiv:2502.07104 (2025) (misfit is no noise); V. Vovk et al., Algorithmic Learning in a Random
@@ -51,6 +52,7 @@ class Inflation:
     far: float = 1.0
     usual: float = np.inf
     largest: Mapping = field(default_factory=dict)
+    alike: float = 0.0
 
     @classmethod
     def of(cls, posterior: Posterior) -> "Inflation":
@@ -58,12 +60,12 @@ class Inflation:
         factors = {k: float(np.asarray(posterior.calibration[k])[0]) for k in KINDS if k in posterior.calibration}
         if _AWAY not in posterior.calibration:
             return cls(factors)
-        far, usual, most = np.asarray(posterior.calibration[_AWAY]).tolist()
-        return cls(factors, far, usual, largest_of(most))
+        far, usual, most, alike = np.asarray(posterior.calibration[_AWAY]).tolist()
+        return cls(factors, far, usual, largest_of(most), alike)
 
     def entries(self) -> dict[str, AnyArray]:
         """Of `Posterior.calibration`, beside the factors; `of` reads them."""
-        return {_AWAY: np.array([self.far, self.usual, self.largest.get("forces", np.inf)])}
+        return {_AWAY: np.array([self.far, self.usual, self.largest.get("forces", np.inf), self.alike])}
 
     def away(self, energy: AnyArray, atoms: AnyArray) -> np.ndarray:
         """phi of frames with these deviations of their energies."""
@@ -75,8 +77,8 @@ class Inflation:
         """Deviations of energies of whole frames, (N,) eV; of_sites: sums of those of their site energies."""
         away = self.away(deviations, atoms)
         squares = np.square(deviations)
-        alike = np.maximum(np.square(of_sites) - squares, 0.0)  # rounding
-        return self._limited("energy", np.sqrt(self._growth(away) * squares + away * _ALIKE * alike) / atoms) * atoms
+        alike = away * self.alike * np.maximum(np.square(of_sites) - squares, 0.0)  # rounding
+        return self._limited("energy", np.sqrt(self._growth(away) * squares + alike) / atoms) * atoms
 
     def others(self, kind: str, deviations: AnyArray, away: AnyArray) -> np.ndarray:
         """Deviations of forces, or of stresses, of frames that are away from the data by phi."""

@@ -138,7 +138,9 @@ def test_groups_left_out_are_a_table(fit):
         dict.fromkeys(kinds, 8), (row, row | {"forces": {"coverage": 0.5, "half_width": 0.01, "error": 0.02}}), 0.1,
     )
     document = fit_document(fit, calibration=calibration)
-    assert json.loads(json.dumps(document, allow_nan=False))["error_bars"]["clusters"][1]["forces"]["coverage"] == 0.5
+    bars = json.loads(json.dumps(document, allow_nan=False))["error_bars"]
+    assert bars["away"] == {"far": 1.0, "usual": None, "largest_force": None, "alike": 0.0}
+    assert bars["clusters"][1]["forces"]["coverage"] == 0.5
     page = fit_html(fit, document)
     parser = Balanced()
     parser.feed(page)

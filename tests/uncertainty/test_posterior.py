@@ -442,7 +442,7 @@ def test_bars_away_from_the_data(posterior, disturbed):
     factors = {kind: np.array([2.0, 1.0]) for kind in ("energy", "forces", "stress")}
 
     def bars(far, usual, largest):
-        away = {"away": np.array([far, usual, largest])}
+        away = {"away": np.array([far, usual, largest, 0.25])}
         return jp.std(posterior.replace(calibration=factors | away), disturbed).epistemic
 
     inside = bars(3.0, plain.energy / n, np.inf)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class Fit:
     test: Predictions | None
     seconds: dict
     solved: "Solved | None" = field(default=None, repr=False)
+
+    misfit_as_noise: ClassVar[bool] = True  # bars take what the model cannot fit for noise of the labels
 
     @cached_property
     def posterior(self) -> Posterior:

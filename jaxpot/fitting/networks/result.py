@@ -74,6 +74,11 @@ class Trained:
 
     stress_offsets: ClassVar[dict] = {}  # none are found
 
+    @property
+    def misfit_as_noise(self) -> bool:
+        """Whether bars take what the networks cannot fit for noise of the labels: of a single one, not of several."""
+        return self.recipe.members == 1
+
     def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
         """Pairs (numbers of frames, a `Posterior` that was not trained on them), for `jp.calibrate`.
 
