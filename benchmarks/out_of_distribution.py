@@ -46,7 +46,7 @@ from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
 from jaxpot.uncertainty.calibration import calibration_of, frames_left_out, held_out, normal_quantile, score
 from jaxpot.uncertainty.inflation import ALIKE
-from jaxpot.uncertainty.widening import can_be_widened
+from jaxpot.uncertainty.linear_terms import can_be_widened
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
 FAMILIES = ("gap", "behler-parrinello", "bond-networks")
@@ -257,12 +257,11 @@ def properties(element, family, posterior, progress=None):
     make = jp.fit if family == "gap" else jp.train
     reference = properties_of(make(everything, family, predictions=False, progress=progress).potential, element)
     own = properties_of(posterior.potential, element)
-    if can_be_widened(posterior):
-        posterior = jp.widened(posterior, [s for _, _, structures in own.values() for s in structures])
     rows = {}
     for name in own.keys() & reference.keys():
-        value, function, _ = own[name]
-        bar = float(jp.propagate(posterior, function).std)
+        value, function, structures = own[name]
+        near = jp.widened(posterior, structures) if can_be_widened(posterior) else posterior
+        bar = float(jp.propagate(near, function).std)
         rows[name] = {"value": value, "bar": bar, "all data": reference[name][0]}
     return {
         "element": element, "family": family,

@@ -12,8 +12,9 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import StructureLike
+from jaxpot.uncertainty.linear_terms import can_be_widened
 from jaxpot.uncertainty.selection import select_frames
-from jaxpot.uncertainty.widening import can_be_widened, widened
+from jaxpot.uncertainty.widening import widened
 
 _CELLS, _PLACES = 200, 100  # tried for each structure, and for each atom
 _FLAT = 0.4  # of the volume of a cell with right angles

@@ -5,8 +5,9 @@ from typing import Any
 
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.report.entries.record import Property, Study, Uncertain
+from jaxpot.uncertainty.linear_terms import can_be_widened
 from jaxpot.uncertainty.propagation import shape_response
-from jaxpot.uncertainty.widening import can_be_widened, widened, widened_near
+from jaxpot.uncertainty.widening import widened, widened_near
 
 
 def card_spreads(

@@ -19,9 +19,14 @@ from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.inflation import Inflation
-from jaxpot.uncertainty.linear_terms import inverse_factor, refuse_single, site_features, uncertain_terms
+from jaxpot.uncertainty.linear_terms import (
+    can_be_widened,
+    inverse_factor,
+    refuse_single,
+    site_features,
+    uncertain_terms,
+)
 from jaxpot.uncertainty.residual import rows_and_residuals
-from jaxpot.uncertainty.widening import can_be_widened
 
 _FEW = 8  # directions that are propagated one by one: for a committee of 4 twice as fast as rows of the design matrix
 

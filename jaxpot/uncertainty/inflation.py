@@ -73,19 +73,28 @@ class Inflation:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(per_atom > self.usual, 1.0 - (self.usual / per_atom) ** 2, 0.0)
 
+    def variance(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
+        """Variances of energies of whole frames over a^2, without a limit, (N,) eV^2.
+
+        Args:
+            deviations: of the energies.
+            of_sites: sums of those of the site energies.
+            atoms: their numbers.
+        """
+        away, squares = self.away(deviations, atoms), np.square(deviations)
+        return self.growth(away) * squares + away * self.alike * np.maximum(np.square(of_sites) - squares, 0.0)
+
     def energy(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
-        """Deviations of energies of whole frames, (N,) eV; of_sites: sums of those of their site energies."""
-        away = self.away(deviations, atoms)
-        squares = np.square(deviations)
-        alike = away * self.alike * np.maximum(np.square(of_sites) - squares, 0.0)  # rounding
-        return self._limited("energy", np.sqrt(self._growth(away) * squares + alike) / atoms) * atoms
+        """Deviations of energies of whole frames, (N,) eV; arguments as of `variance`."""
+        return self._limited("energy", np.sqrt(self.variance(deviations, of_sites, atoms)) / atoms) * atoms
 
     def others(self, kind: str, deviations: AnyArray, away: AnyArray) -> np.ndarray:
         """Deviations of forces, or of stresses, of frames that are away from the data by phi."""
-        return self._limited(kind, np.asarray(deviations) * np.sqrt(self._growth(away)))
+        return self._limited(kind, np.asarray(deviations) * np.sqrt(self.growth(away)))
 
-    def _growth(self, away):
-        return 1.0 + away * (self.far**2 - 1.0)
+    def growth(self, away: AnyArray) -> np.ndarray:
+        """g of frames that are away from the data by phi."""
+        return 1.0 + np.asarray(away) * (self.far**2 - 1.0)
 
     def _limited(self, kind, deviations):
         scaled = self.factors.get(kind, 1.0) * deviations

@@ -50,6 +50,11 @@ def uncertain_terms(posterior: Posterior) -> list[tuple[Described, float | None]
     return pairs or None
 
 
+def can_be_widened(posterior: Posterior) -> bool:
+    """Whether a posterior is one of weights that leave a part of their prior, which `widened` can bring in."""
+    return any(leaves_residual(term) for term, _ in uncertain_terms(posterior) or ())
+
+
 def checked_terms(posterior: Posterior, what: str) -> list[tuple[Described, float | None]]:
     """`uncertain_terms` of a posterior.
 

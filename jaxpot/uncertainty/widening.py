@@ -15,9 +15,13 @@ from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
-from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
+from jaxpot.uncertainty.deviations import padded_std
+from jaxpot.uncertainty.inflation import Inflation
+from jaxpot.uncertainty.linear_terms import can_be_widened, factor_of, site_features, uncertain_terms
 
 _MOST = 4000  # environments that points are chosen from, of each term
+_CONDITION = 1e-6  # of the largest singular value: directions below change site energies too little
+_LOOKED_AT = 12  # structures that tell how far from the data they are
 _ENOUGH = 1e-4  # of the largest residual variance: no more points are chosen below that
 
 
@@ -29,6 +33,11 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
     of kernels, r(x) = R(x, Z) R_ZZ^-1 r_Z: the same potential with the points M and Z, the same mean, and a
     covariance with the residual in it. Whatever is derived from that (forces, elastic constants, draws) has bars
     that grow away from data.
+
+    Of structures away from the data a calibrated posterior says more (`Inflation`): their energies have the variance
+    a^2 U^2 beside a^2 s_E^2, U^2 = (g - 1) s_E^2 + phi r ((sum_i s_i)^2 - s_E^2). That is brought in as one more
+    direction, along which the site energies of all these structures move together, by U s_i / sum_i s_i as nearly as
+    the points can.
 
     Args:
         posterior: `Posterior` of weights that the energy is linear in, some of them those of Gaussian processes.
@@ -73,14 +82,45 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
         block[len(of_weights) :, width + start : width + end] = float(posterior.inflation) * on_new
         factor.append(block)
     parts = [replaced.get(id(term), term) for term in summands(potential)]
-    return posterior.replace(
-        potential=Sum.or_one(parts), factor=jnp.asarray(np.concatenate(factor))
-    )
+    wide = posterior.replace(potential=Sum.or_one(parts), factor=jnp.asarray(np.concatenate(factor)))
+    terms = [(replaced.get(id(term), term), *row[1:]) for (term, _), row in zip(pairs, rows, strict=True)]
+    return _away(wide, posterior, terms, [(*ready, len(s)) for ready, s in zip(prepared, given, strict=True)])
 
 
-def can_be_widened(posterior: Posterior) -> bool:
-    """Whether a posterior is one of weights that leave a part of their prior, which `widened` can bring in."""
-    return any(leaves_residual(term) for term, _ in uncertain_terms(posterior) or ())
+def _away(wide, posterior, terms, structures):
+    """A widened posterior with what its calibration says of structures away from the data.
+
+    Args:
+        wide, posterior: with and without more points.
+        terms: of each, it with its points, and what these add to the weights of old and new points.
+        structures: triples (padded structure, its list, number of atoms).
+    """
+    inflation = Inflation.of(posterior)
+    if inflation.far == 1.0 and inflation.alike == 0.0:
+        return wide
+    looked_at = [structures[k] for k in np.unique(np.linspace(0, len(structures) - 1, _LOOKED_AT).astype(int))]
+    plain, moves = posterior.replace(calibration={}), []
+    for ready in looked_at:
+        bar = padded_std(plain, *ready).epistemic
+        total = bar.energies.sum()
+        more = inflation.variance(bar.energy, total, len(bar.energies)) - bar.energy**2
+        moves.append(np.sqrt(max(more, 0.0)) * bar.energies / total)
+    if not np.concatenate(moves).any():
+        return wide
+    direction = _together(terms, looked_at, np.concatenate(moves))
+    return wide.replace(factor=jnp.concatenate([wide.factor, direction[:, None]], axis=1))
+
+
+def _together(terms, structures, moves):
+    """Weights that move the site energies of structures by what is given, as nearly as new points can: (P,)."""
+    blocks = [np.concatenate([on_old, on_new]) for _, on_old, on_new in terms]
+    k = int(np.argmax([block.shape[1] for block in blocks]))  # the term that tells environments apart
+    rows = [
+        np.asarray(site_features((terms[k][0],), structure, neighbors))[:n] @ blocks[k]
+        for structure, neighbors, n in structures
+    ]
+    along = np.linalg.lstsq(np.concatenate(rows), moves, rcond=_CONDITION)[0]
+    return np.concatenate([block @ along if j == k else np.zeros(len(block)) for j, block in enumerate(blocks)])
 
 
 def widened_near(posterior: Posterior, crystal: StructureLike, count: int = 100, seed: int = 0) -> Posterior:

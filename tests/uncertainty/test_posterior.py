@@ -313,6 +313,29 @@ def test_widening_keeps_the_energies_and_brings_the_residual_in(posterior, distu
     np.testing.assert_allclose(after.parametric.energy, before.epistemic.energy, rtol=1e-3)
 
 
+def test_widening_brings_what_a_calibration_says_of_structures_away_from_the_data(posterior, crystal, train):
+    cell = crystal.repeated((2, 2, 1))
+    lacking = jp.Structure(np.delete(cell.positions, 3, axis=0), cell.cell, np.delete(cell.numbers, 3))
+    near, far = train[0].structure, jp.std(posterior, lacking).epistemic
+    usual = far.energy / (2.0 * len(lacking))  # phi = 3/4
+    factors = {kind: np.array([2.0, 1.0]) for kind in ("energy", "forces", "stress")}
+    away = {"property": np.array(2.0), "away": np.array([3.0, usual, np.inf, 0.25])}
+    calibrated = posterior.replace(calibration=factors | away)
+    plain, wide = jp.widened(posterior, [lacking]), jp.widened(calibrated, [lacking])
+
+    def bar(posterior, structure):
+        return float(jp.propagate(posterior, lambda p: jp.energy(p, structure)).std)
+
+    assert wide.factor.shape[1] == plain.factor.shape[1] + 1
+    assert bar(plain, lacking) == pytest.approx(far.energy, rel=1e-3)
+    expected = 2.0 * np.sqrt(7.0 * far.energy**2 + 0.1875 * (far.energies.sum() ** 2 - far.energy**2))
+    assert bar(wide, lacking) == pytest.approx(expected, rel=0.01)
+    assert jp.std(calibrated, lacking).epistemic.energy == pytest.approx(expected, rel=1e-6)
+    # Next to nothing of it is near the data, and nothing where no structure is away from it.
+    assert np.sqrt(bar(wide, near) ** 2 - 4.0 * bar(plain, near) ** 2) < 0.02 * expected
+    assert jp.widened(calibrated, [near]).factor.shape == jp.widened(posterior, [near]).factor.shape
+
+
 def test_classical_parameters_with_deviations(oracle, crystal):
     posterior = jp.Posterior.of(oracle, {"epsilon": 0.01, "A": 0.02}, correlation=[[1.0, 0.5], [0.5, 1.0]])
     bars = jp.std(posterior, crystal)
