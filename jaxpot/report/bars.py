@@ -27,10 +27,11 @@ def card_spreads(
     check_posterior(posterior)
     study.say("error bars: what the sparse points do not see")
     if can_be_widened(posterior):
-        posterior = widened_near(posterior, study.crystal)
+        # Those far from the data first: what a calibration says of these is brought in once.
         beyond = [one for prop in properties if prop.structures is not None for one in prop.structures(results)]
         if beyond:
             posterior = widened(posterior, beyond)
+        posterior = widened_near(posterior, study.crystal)
     study.say("error bars: the shape of the crystal")
     uncertain = Uncertain(study, posterior, shape_response(posterior, study.crystal))
     spreads: dict = {}

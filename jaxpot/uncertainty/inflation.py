@@ -67,6 +67,11 @@ class Inflation:
         """Of `Posterior.calibration`, beside the factors; `of` reads them."""
         return {_AWAY: np.array([self.far, self.usual, self.largest.get("forces", np.inf), self.alike])}
 
+    @staticmethod
+    def told(calibration: dict) -> dict:
+        """Calibration of a posterior that is told by its covariance what is away from the data."""
+        return {key: value for key, value in calibration.items() if key != _AWAY}
+
     def away(self, energy: AnyArray, atoms: AnyArray) -> np.ndarray:
         """phi of frames with these deviations of their energies."""
         per_atom = np.asarray(energy) / atoms

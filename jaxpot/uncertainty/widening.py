@@ -37,7 +37,7 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
     Of structures away from the data a calibrated posterior says more (`Inflation`): their energies have the variance
     a^2 U^2 beside a^2 s_E^2, U^2 = (g - 1) s_E^2 + phi r ((sum_i s_i)^2 - s_E^2). That is brought in as one more
     direction, along which the site energies of all these structures move together, by U s_i / sum_i s_i as nearly as
-    the points can.
+    the points can; `std` does not add it once more.
 
     Args:
         posterior: `Posterior` of weights that the energy is linear in, some of them those of Gaussian processes.
@@ -108,7 +108,8 @@ def _away(wide, posterior, terms, structures):
     if not np.concatenate(moves).any():
         return wide
     direction = _together(terms, looked_at, np.concatenate(moves))
-    return wide.replace(factor=jnp.concatenate([wide.factor, direction[:, None]], axis=1))
+    factor = jnp.concatenate([wide.factor, direction[:, None]], axis=1)
+    return wide.replace(factor=factor, calibration=Inflation.told(wide.calibration))
 
 
 def _together(terms, structures, moves):

@@ -331,6 +331,7 @@ def test_widening_brings_what_a_calibration_says_of_structures_away_from_the_dat
     expected = 2.0 * np.sqrt(7.0 * far.energy**2 + 0.1875 * (far.energies.sum() ** 2 - far.energy**2))
     assert bar(wide, lacking) == pytest.approx(expected, rel=0.01)
     assert jp.std(calibrated, lacking).epistemic.energy == pytest.approx(expected, rel=1e-6)
+    assert jp.std(wide, lacking).epistemic.energy == pytest.approx(expected, rel=0.01)  # not twice
     # Next to nothing of it is near the data, and nothing where no structure is away from it.
     assert np.sqrt(bar(wide, near) ** 2 - 4.0 * bar(plain, near) ** 2) < 0.02 * expected
     assert jp.widened(calibrated, [near]).factor.shape == jp.widened(posterior, [near]).factor.shape
