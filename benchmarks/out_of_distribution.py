@@ -185,7 +185,10 @@ def rescore(folder):
         file = path.with_suffix(".json")
         result = json.loads(file.read_text())
         alike = ALIKE if result["family"] == "gap" else 0.0
-        result |= scored(raw, calibration_of(by_chance, clusters, [""] * len(by_chance.atoms), alike))
+        calibration = calibration_of(by_chance, clusters, [""] * len(by_chance.atoms), alike)
+        result |= scored(raw, calibration)
+        if path.with_suffix(".posterior").exists():
+            jp.save(calibration.apply(jp.load(path.with_suffix(".posterior"))), path.with_suffix(".posterior"))
         file.write_text(json.dumps(result, indent=1))
         report(result)
 

@@ -168,7 +168,7 @@ def _deviations(parametric, residual, posterior, structure, n):
 
 
 def _factors(inflation, bars):
-    """What epistemic deviations are multiplied with, an `Evaluation`."""
+    """Factors of epistemic deviations, an `Evaluation`."""
     n = len(bars.energies)
     away = float(inflation.away(bars.energy, n))
 

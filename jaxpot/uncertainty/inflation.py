@@ -56,7 +56,7 @@ class Inflation:
 
     @classmethod
     def of(cls, posterior: Posterior) -> "Inflation":
-        """What a posterior was calibrated with; all factors 1 if it was not."""
+        """Factors and limits of a posterior; all factors are 1 if it was not calibrated."""
         factors = {k: float(np.asarray(posterior.calibration[k])[0]) for k in KINDS if k in posterior.calibration}
         if _AWAY not in posterior.calibration:
             return cls(factors)
