@@ -57,6 +57,7 @@ MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these ne
 VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
 FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), (1, 1, 0))}  # by `SHELLS`
 SHEAR = 0.01
+SETTINGS = {"gap": (ALIKE, True)}  # of the calibration, as `jp.calibrate` has them
 FACTORS = ("epistemic", "far", "usual", "largest_force")
 HELD = 5  # every fifth frame is held out
 
@@ -101,7 +102,7 @@ def calibrated(family, data, progress):
         fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
     left_out = frames_left_out(fit, data)
-    calibration = calibration_of(*left_out, [frame.config_type for frame in data], ALIKE if family == "gap" else 0.0)
+    calibration = calibration_of(*left_out, [frame.config_type for frame in data], *SETTINGS.get(family, ()))
     if progress:
         progress(str(calibration))
     return fit, calibration, {"fit": fitted, "calibration": time.perf_counter() - start - fitted}, left_out
@@ -184,8 +185,8 @@ def rescore(folder):
         by_chance, clusters = raw["left out"]
         file = path.with_suffix(".json")
         result = json.loads(file.read_text())
-        alike = ALIKE if result["family"] == "gap" else 0.0
-        calibration = calibration_of(by_chance, clusters, [""] * len(by_chance.atoms), alike)
+        names = [""] * len(by_chance.atoms)
+        calibration = calibration_of(by_chance, clusters, names, *SETTINGS.get(result["family"], ()))
         result |= scored(raw, calibration)
         if path.with_suffix(".posterior").exists():
             jp.save(calibration.apply(jp.load(path.with_suffix(".posterior"))), path.with_suffix(".posterior"))

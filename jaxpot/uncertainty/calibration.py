@@ -25,6 +25,7 @@ from jaxpot.typing import AnyArray
 from jaxpot.uncertainty.deviations import padded_std
 from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
 from jaxpot.uncertainty.inflation import ALIKE, Inflation, largest_of
+from jaxpot.uncertainty.linear_terms import can_be_widened
 
 LEVELS = (0.5, 0.9, 0.95)
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
@@ -174,7 +175,8 @@ def calibrate(
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
     left_out = frames_left_out(fit, dataset, progress, most, seed)
-    return calibration_of(*left_out, [f.config_type for f in dataset], ALIKE if fit.misfit_as_noise else 0.0)
+    alike, bounded = ALIKE if fit.misfit_as_noise else 0.0, can_be_widened(fit.posterior)
+    return calibration_of(*left_out, [f.config_type for f in dataset], alike, bounded)
 
 
 def frames_left_out(
@@ -251,9 +253,18 @@ def _compared(frame, posterior, bars, structure, neighbors):
 
 
 def calibration_of(
-    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), alike: float = 0.0
+    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), alike: float = 0.0,
+    bounded: bool = False,
 ) -> Calibration:
-    """`Calibration` of frames left out by chance, and of clusters left out as a whole; alike: see `Inflation`."""
+    """`Calibration` of frames left out by chance, and of clusters left out as a whole.
+
+    Args:
+        by_chance, clusters: what was left out.
+        config_types: names of the frames.
+        alike: see `Inflation`.
+        bounded: no error is much larger than forces are. The mean of a Gaussian process falls back to that of its prior
+            where data are far, but a network or a polynomial does not.
+    """
     if not by_chance.differences or len(np.unique(next(iter(by_chance.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
     main = "forces" if "forces" in by_chance.differences else "energy"
@@ -271,7 +282,7 @@ def calibration_of(
     found = Calibration(
         a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
         float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
-        float(np.quantile(largest, _LARGEST)) if largest.any() else np.inf, alike,
+        float(np.quantile(largest, _LARGEST)) if bounded and largest.any() else np.inf, alike,
     )
     inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in kinds}
     noise = {kind: _noise_of(by_chance, kind, inflated[kind]) for kind in kinds}

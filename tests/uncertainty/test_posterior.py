@@ -421,7 +421,8 @@ def test_a_calibration_tells_what_is_away_from_the_data():
         )
 
     cluster = held(6.0, 50 + np.arange(400) // 20)
-    found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70)
+    assert calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70).largest_force == np.inf
+    found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70, bounded=True)
     assert found.usual == pytest.approx(np.quantile(whole[:, 0] / 8.0, 0.95))  # eV/atom; of these frames alone
     assert found.epistemic == pytest.approx(2.0, rel=0.1) and found.far == pytest.approx(3.0, rel=0.15)
     assert found.largest_force == pytest.approx(np.quantile(np.abs(labels), 0.99))
