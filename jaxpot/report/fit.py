@@ -127,7 +127,7 @@ def _errors(table):
 
 def _error_bars(calibration):
     return {
-        "property_factor": calibration.epistemic, "text": str(calibration),
+        "property_factor": calibration.property_factor, "text": str(calibration),
         "away": {
             name: number if np.isfinite(number) else None
             for name in ("far", "usual", "largest_force", "alike") for number in (getattr(calibration, name),)

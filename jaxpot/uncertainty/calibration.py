@@ -75,8 +75,8 @@ class Calibration:
     """Factors that make bars right on frames that were left out, and how right they are.
 
     Attributes:
-        epistemic: factor of the epistemic part of all bars, of labels, site energies, draws and properties: one number,
-            since they follow from one covariance.
+        epistemic: factor of the epistemic part of bars of all labels and site energies: one number, since they follow
+            from one covariance.
         noise: kind -> factor of the noise of a label, with which the central 90 % interval covers 90 %.
         scores: kind -> {"before" and "after": {"coverage": {level: fraction}, "curve": fractions at the levels `CURVE`,
             "crps", "nll"}}. Those after are of each half of the frames with factors from the other half.
@@ -90,6 +90,8 @@ class Calibration:
             beside `epistemic`, the deviation of energies (eV/atom, as computed) that 95 % of frames left out by chance
             stay below, and the largest bar of a force (eV/A).
         alike: correlation of the errors of atoms there beyond that of the posterior.
+        property_factor: factor of draws and of bars of properties, which have no noise beside them: what the noise of
+            labels makes up for, where a model cannot fit what it is shown, is an error of a property.
     """
 
     epistemic: float
@@ -102,6 +104,7 @@ class Calibration:
     usual: float = np.inf
     largest_force: float = np.inf
     alike: float = 0.0
+    property_factor: float = 1.0
 
     @property
     def inflation(self) -> Inflation:
@@ -113,11 +116,12 @@ class Calibration:
         """The posterior with these factors."""
         factors: dict[str, Any] = {k: jnp.array([self.epistemic, self.noise.get(k, 1.0)]) for k in KINDS}
         ranges = {} if self.site_limit is None else {LIMIT: np.array([0.0, self.site_limit])}
-        factors |= {"property": jnp.asarray(self.epistemic)} | self.inflation.entries()
+        factors |= {"property": jnp.asarray(self.property_factor)} | self.inflation.entries()
         return posterior.replace(calibration=factors, ranges=posterior.ranges | ranges)
 
     def __str__(self) -> str:
-        lines = [f"calibration on frames left out; epistemic parts of all bars times {self.epistemic:.3g}"]
+        lines = [f"calibration on frames left out; epistemic parts of all bars times {self.epistemic:.3g}, "
+                 f"bars of properties {self.property_factor:.3g}"]
         if np.isfinite(self.usual):
             lines.append(
                 f"  away from the data (energies less certain than {1e3 * self.epistemic * self.usual:.3g} meV/atom) "
@@ -146,13 +150,14 @@ def calibrate(
     """Compare bars with errors, on frames of the training set that were left out of the fit.
 
     The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2.
-    a is one number for all kinds: bars of energies, forces and properties are those of one covariance. It is what
+    a is one number for all kinds: bars of energies and forces are those of one covariance. It is what
     clusters of frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors
     of frames that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
     by maximum likelihood with their noise beside it.) Frames away from the data have all that the clusters ask for, and
     their energies allow for errors of atoms that are alike: see `Inflation`. b, of each kind, is what intervals need
-    beside all that to cover 90 % of frames left out by chance.
+    beside all that to cover 90 % of frames left out by chance. Bars of properties have the factor that would cover
+    these without any noise.
 
     Args:
         fit: `Fit` made with `keep_folds=True`.
@@ -269,20 +274,22 @@ def calibration_of(
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
     main = "forces" if "forces" in by_chance.differences else "energy"
     a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
-    far, kinds = 1.0, list(by_chance.differences)
+    far, of_properties, kinds = 1.0, a, list(by_chance.differences)
     # Clusters without a label of those that frames left out by chance have tell nothing.
     clusters = [cluster for cluster in clusters if set(cluster.differences) & set(kinds)]
     if clusters:
         noise = {kind: _noise_of(by_chance, kind, a * by_chance.epistemic[kind]) for kind in kinds}
         usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
         wanted = _of_clusters(clusters, noise, usual) or a
-        a = min(wanted, max(_alone(by_chance, kind) for kind in kinds))
+        of_properties = max(_alone(by_chance, kind) for kind in kinds)
+        a = min(wanted, of_properties)
         far = wanted / a if a > 0.0 else 1.0
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
     found = Calibration(
         a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
         float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
         float(np.quantile(largest, _LARGEST)) if bounded and largest.any() else np.inf, alike,
+        of_properties,
     )
     inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in kinds}
     noise = {kind: _noise_of(by_chance, kind, inflated[kind]) for kind in kinds}

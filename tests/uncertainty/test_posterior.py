@@ -360,6 +360,7 @@ def test_the_calibration_covers_what_it_should():
     found = calibration_of(HeldOut(of(errors), of(epistemic), of(noise), of(frames), np.full(400, 4)))
     assert abs(found.epistemic - 2.0) < 0.15 and abs(found.noise["forces"] - 1.5) < 0.15
     assert found.far == 1.0 and found.usual == found.largest_force == np.inf  # nothing is told of whole frames
+    assert found.property_factor == found.epistemic
     after = found.scores["forces"]["after"]
     assert all(abs(share - level) < 0.02 for level, share in after["coverage"].items())
     before = found.scores["forces"]["before"]
@@ -380,6 +381,7 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     by_chance, far, names = held(4.0), held(20.0, bars=10.0), ["bulk"] * 50
     found = calibration_of(by_chance, [far, far], names)
     assert found.epistemic == pytest.approx(2.0, rel=0.1)
+    assert found.property_factor == pytest.approx(4.0, rel=0.1)  # what is noise of labels is not of properties
     for kind in ones:  # the rest is noise, and frames left out by chance are covered
         assert 1e-3 * found.noise[kind] == pytest.approx(np.sqrt(4.0**2 - 2.0**2), rel=0.15)  # of 400 errors
         assert found.scores[kind]["after"]["coverage"][0.9] == pytest.approx(0.9, abs=0.03)
@@ -457,7 +459,7 @@ def test_bars_of_energies_and_forces_are_those_of_one_covariance(found, train, p
     before, after = inside[0]
     for kind in ("energy", "energies", "forces", "stress"):
         ratio = getattr(after, kind) / getattr(before, kind)
-        np.testing.assert_allclose(ratio, float(calibrated.property_factor), rtol=1e-4)
+        np.testing.assert_allclose(ratio, float(calibrated.calibration["energy"][0]), rtol=1e-4)
 
 
 def test_bars_away_from_the_data(posterior, disturbed):
