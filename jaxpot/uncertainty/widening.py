@@ -104,8 +104,8 @@ def _away(wide, posterior, terms, structures):
         bar = padded_std(plain, *ready).epistemic
         total = bar.energies.sum()
         more = inflation.variance(bar.energy, total, len(bar.energies)) - bar.energy**2
-        moves.append(np.sqrt(max(more, 0.0)) * bar.energies / total)
-    if not np.concatenate(moves).any():
+        moves.append(np.sqrt(more) * bar.energies / total if more > 0.0 else np.zeros(len(bar.energies)))
+    if not np.concatenate(moves).any() or wide.factor.shape == posterior.factor.shape:  # nowhere, or no new points
         return wide
     direction = _together(terms, looked_at, np.concatenate(moves))
     factor = jnp.concatenate([wide.factor, direction[:, None]], axis=1)
