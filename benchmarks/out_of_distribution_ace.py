@@ -5,8 +5,8 @@ and shown the same groups, with what ace-jax recommends for error bars, `--uq ar
 by the evidence; bars of forces by a jackknife over frames, times factors found on a fifth of the frames, left out for
 that, by how distorted the surroundings of an atom are. Settings are those of its guide to the uncertainty of forces
 (order 3, e0 by least squares, all else its defaults, such as the cutoff of 5.5 A), but for the degree: 10, which its
-examples have, leaves 30 meV/atom of the strained cells, which the evidence takes for noise; a larger one is what its
-FAQ asks for then.
+examples have, leaves errors of 28 meV/atom in strained cells, which the evidence takes for noise; a larger one is what
+its FAQ asks for then.
 
     python benchmarks/out_of_distribution_ace.py split Si --out FOLDER      # frames of each group, as extxyz
     ACE/bin/python benchmarks/out_of_distribution_ace.py fit --out FOLDER [--degree 14]
