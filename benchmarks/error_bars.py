@@ -32,10 +32,10 @@ from jaxpot.cli import demo
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.io import structure_from_spec
 from jaxpot.report.card import property_card, relaxed_crystal
-from jaxpot.uncertainty.calibration import normal_quantile
 from jaxpot.uncertainty.linear_terms import uncertain_terms
 from jaxpot.uncertainty.propagation import shape_response
 from jaxpot.uncertainty.residual import _instances
+from jaxpot.uncertainty.scores import normal_quantile
 from jaxpot.uncertainty.selection import observed_frame
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")

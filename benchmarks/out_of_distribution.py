@@ -44,9 +44,11 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
-from jaxpot.uncertainty.calibration import calibration_of, frames_left_out, held_out, normal_quantile, score
+from jaxpot.uncertainty.calibration import calibration_of
+from jaxpot.uncertainty.held_out import frames_left_out, held_out
 from jaxpot.uncertainty.inflation import ALIKE
 from jaxpot.uncertainty.linear_terms import can_be_widened
+from jaxpot.uncertainty.scores import normal_quantile, score
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
 FAMILIES = ("gap", "behler-parrinello", "bond-networks")
@@ -180,7 +182,10 @@ def scored(raw, calibration):
 
 def rescore(folder):
     """Scores of all that was run, under the calibration as it is now: from errors and bars, nothing is fitted."""
-    for path in sorted(folder.glob("*.pickle")):
+    paths = sorted(folder.glob("*.pickle"))
+    if not paths:
+        raise SystemExit(f"{folder}: nothing was run; make it with `run` first")
+    for path in paths:
         raw = pickle.loads(path.read_bytes())
         by_chance, clusters = raw["left out"]
         file = path.with_suffix(".json")

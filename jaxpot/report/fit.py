@@ -16,7 +16,7 @@ from jaxpot.readouts.neural import Neural
 from jaxpot.report import fit_plots
 from jaxpot.report.fit_html import fit_page
 from jaxpot.report.style import Picture
-from jaxpot.uncertainty.calibration import CURVE
+from jaxpot.uncertainty.scores import CURVE
 
 UNITS = {"energy": ("meV/atom", units.meV), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}
 _SIGMA_UNITS = {"energy": ("eV/atom", 1.0), "forces": ("eV/A", 1.0), "stress": ("GPa", units.GPa)}

@@ -3,71 +3,27 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.numbers import as_whole
-from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
-from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError
-from jaxpot.fitting.linear.stress_offsets import without_offsets
-from jaxpot.observables import evaluate
 from jaxpot.potentials.posterior import Posterior
-from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.typing import AnyArray
-from jaxpot.uncertainty.deviations import padded_std
 from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
+from jaxpot.uncertainty.held_out import HeldOut, frames_left_out
 from jaxpot.uncertainty.inflation import ALIKE, Inflation, largest_of
 from jaxpot.uncertainty.linear_terms import can_be_widened
+from jaxpot.uncertainty.scores import normal_quantile, positive, score
 
-LEVELS = (0.5, 0.9, 0.95)
-CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
 _MOST = 20_000  # components that factors are chosen by
 _USUAL = 0.95  # of the frames that are left out by chance have an energy as certain as usual
 _LARGEST = 0.99  # of the components of the forces are below the largest bar of one
-_SHARE = 20  # of the frames that are looked at, in each cluster
-_FLOOR = 1e-6  # of the largest bar: smaller ones count as this
 _SYMMETRY = 1e-4  # of the largest bar: forces with smaller ones are zero but for the digits of the positions
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Differences and bars of frames that were left out.
-
-    Attributes:
-        differences: kind -> prediction less label, (N,): eV (of a whole frame), eV/A, eV/A^3.
-        epistemic, noise: kind -> standard deviations, (N,), as `std` gives them.
-        frames: kind -> which frame each belongs to, (N,).
-        atoms: number of atoms of each frame.
-        sites: epistemic standard deviations of the site energies of all these frames, (sum n,) eV.
-        whole: epistemic standard deviation of the energy, and the sum of those of the site energies, of each frame of
-            the data set, (F, 2) eV; zero of frames that were not looked at.
-        labels: kind -> labels, (N,).
-    """
-
-    differences: dict
-    epistemic: dict
-    noise: dict
-    frames: dict
-    atoms: np.ndarray
-    sites: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    whole: np.ndarray | None = None
-    labels: dict = field(default_factory=dict)
-
-    def inflated(self, kind: str, inflation: Inflation) -> np.ndarray:
-        """Epistemic deviations of a kind, widened."""
-        frames, bars = self.frames[kind], self.epistemic[kind]
-        energies, sums = np.zeros((2, len(self.atoms))) if self.whole is None else self.whole.T
-        if kind == "energy":
-            return inflation.energy(bars, sums[frames], self.atoms[frames])
-        return inflation.others(kind, bars, inflation.away(energies, self.atoms)[frames])
 
 
 @dataclass(frozen=True)
@@ -150,9 +106,9 @@ def calibrate(
     """Compare bars with errors, on frames of the training set that were left out of the fit.
 
     The label is taken as normally distributed about the prediction with the variance a^2 epistemic^2 + b^2 noise^2.
-    a is one number for all kinds: bars of energies and forces are those of one covariance. It is what
-    clusters of frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors
-    of frames that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
+    a is one number for all kinds: bars of energies and forces are those of one covariance. It is what clusters of
+    frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors of frames
+    that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
     by maximum likelihood with their noise beside it.) Frames away from the data have all that the clusters ask for, and
     their energies allow for errors of atoms that are alike: see `Inflation`. b, of each kind, is what intervals need
@@ -184,79 +140,6 @@ def calibrate(
     return calibration_of(*left_out, [f.config_type for f in dataset], alike, bounded)
 
 
-def frames_left_out(
-    fit: Any, dataset: Dataset, progress: Callable[..., None] | None = None, most: int = 300, seed: int = 0
-) -> tuple[HeldOut, list[HeldOut]]:
-    """Frames left out by chance, and those of each cluster left out as a whole; arguments as of `calibrate`."""
-    folds, most = fit.left_out(), as_whole(most, "most", 4, 10**9)  # the first says why a fit has none
-    data, chosen = without_offsets(dataset, fit.stress_offsets), np.random.default_rng(seed).permutation(len(dataset))
-    parts = [(np.intersect1d(members, chosen[:most]), posterior) for members, posterior in folds]
-    structures, potential = [frame.structure for frame in data], parts[0][1].potential
-    prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
-    share = max(1, most // _SHARE)
-    clusters = [
-        held_out([(np.random.default_rng(seed).permutation(members)[:share], posterior)], data, progress, prepared)
-        for members, posterior in fit.clusters_left_out()
-    ]
-    return held_out(parts, data, progress, prepared), clusters
-
-
-def held_out(
-    parts: Sequence[tuple[Any, Posterior]], dataset: Dataset, progress: Callable[..., None] | None = None,
-    prepared: Sequence[tuple[Structure, Neighbors]] | None = None,
-) -> HeldOut:
-    """Predictions and bars of frames, each by a posterior that has not seen it.
-
-    Args:
-        parts: pairs (numbers of the frames, `Posterior`).
-        dataset: `Dataset`, its stresses without offsets.
-        progress: called with a sentence.
-        prepared: all frames as `prepare_frames` gives them.
-    """
-    names = ("differences", "labels", "epistemic", "noise", "frames")
-    columns: dict[str, dict[str, list[np.ndarray]]] = {name: {kind: [] for kind in KINDS} for name in names}
-    done, frames, sites = 0, list(dataset), [np.zeros(0)]
-    whole = np.zeros((len(frames), 2))
-    potential = parts[0][1].potential
-    if prepared is None:
-        prepared = prepare_frames([f.structure for f in frames], potential.cutoff, inner_cutoffs(potential))
-    for members, posterior in parts:
-        for k in np.asarray(members).tolist():
-            structure, neighbors = prepared[k]
-            bars = padded_std(posterior, structure, neighbors, len(frames[k]))
-            sites.append(np.asarray(bars.epistemic.energies))
-            whole[k] = bars.epistemic.energy, sites[-1].sum()
-            for kind, *own in _compared(frames[k], posterior, bars, structure, neighbors):
-                for name, array in zip(names, (*own, np.full(len(own[0]), k)), strict=True):
-                    columns[name][kind].append(array)
-            done += 1
-            if progress and done % 10 == 0:
-                progress(f"calibration: {done} of {sum(len(m) for m, _ in parts)} frames")
-    joined = {
-        name: {kind: np.concatenate(found) for kind, found in column.items() if found}
-        for name, column in columns.items()
-    }
-    atoms = np.array([len(frame) for frame in frames])
-    return HeldOut(**joined, atoms=atoms, sites=np.concatenate(sites), whole=whole)
-
-
-def _compared(frame, posterior, bars, structure, neighbors):
-    """Kind, differences, labels, epistemic and noise deviations of one frame, (N,) each."""
-    found, n = evaluate(posterior.potential, structure, neighbors), len(frame)
-    found = found.replace(forces=np.asarray(found.forces)[:n])
-    upper = np.triu_indices(3)
-    labels = {
-        "energy": (frame.energy, lambda e: np.array([float(e.energy)])),
-        "forces": (frame.forces, lambda e: np.asarray(e.forces).ravel()),
-        "stress": (frame.stress, lambda e: np.asarray(e.stress)[upper]),
-    }
-    for kind, (label, of) in labels.items():
-        # Kinds that were not fitted have no noise, and no bar of a label.
-        if label is not None and kind in posterior.sigmas:
-            own = np.asarray(label)[upper] if kind == "stress" else np.ravel(label)
-            yield kind, of(found) - own, own, of(bars.epistemic), of(bars.noise)
-
-
 def calibration_of(
     by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), alike: float = 0.0,
     bounded: bool = False,
@@ -285,17 +168,17 @@ def calibration_of(
         a = min(wanted, of_properties)
         far = wanted / a if a > 0.0 else 1.0
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
-    found = Calibration(
+    factors = Calibration(
         a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
         float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
         float(np.quantile(largest, _LARGEST)) if bounded and largest.any() else np.inf, alike,
         of_properties,
     )
-    inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in kinds}
+    inflated = {kind: by_chance.inflated(kind, factors.inflation) for kind in kinds}
     noise = {kind: _noise_of(by_chance, kind, inflated[kind]) for kind in kinds}
     return replace(
-        found, noise=noise, scores={kind: _scores(by_chance, kind, inflated[kind]) for kind in kinds},
-        clusters=tuple(_row_of_cluster(cluster, found.inflation, noise, config_types) for cluster in clusters),
+        factors, noise=noise, scores={kind: _scores(by_chance, kind, inflated[kind]) for kind in kinds},
+        clusters=tuple(_row_of_cluster(cluster, factors.inflation, noise, config_types) for cluster in clusters),
     )
 
 
@@ -391,21 +274,6 @@ def _factor_of(ratios):
     return float(np.sort(ratios)[place - 1] / normal_quantile(0.9)) if count else 1.0
 
 
-def score(differences: AnyArray, deviations: AnyArray) -> dict[str, Any]:
-    """Coverage of central intervals, mean CRPS and mean negative log likelihood, errors taken as normal."""
-    deviations = _positive(deviations)
-    z = differences / deviations
-    density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-    cumulative = 0.5 * (1.0 + _erf(z / math.sqrt(2.0)))
-    crps = deviations * (z * (2.0 * cumulative - 1.0) + 2.0 * density - 1.0 / math.sqrt(math.pi))
-    return {
-        "coverage": {level: float(np.mean(np.abs(z) <= normal_quantile(level))) for level in LEVELS},
-        "curve": [float(np.mean(np.abs(z) <= normal_quantile(level))) for level in CURVE],
-        "crps": float(crps.mean()),
-        "nll": float(np.mean(0.5 * z * z + np.log(deviations) + 0.5 * math.log(2.0 * math.pi))),
-    }
-
-
 def _epistemic_factor(differences, epistemic, noise):
     """Factor of the epistemic part: by maximum likelihood beside one of the noise, and then that 90 % are covered."""
     known = np.flatnonzero(epistemic > _SYMMETRY * epistemic.max(initial=0.0))  # the others are zero by symmetry
@@ -435,24 +303,7 @@ def _noise_factor(differences, epistemic, noise):
     """Factor of the noise with which 90 % intervals cover 90 %; 1 where there is no noise, 0 where none is needed."""
     if not noise.any():
         return 1.0
-    square, count = (np.abs(differences) / normal_quantile(0.9)) ** 2 - _positive(epistemic) ** 2, len(differences)
+    square, count = (np.abs(differences) / normal_quantile(0.9)) ** 2 - positive(epistemic) ** 2, len(differences)
     needed = np.sort(square / np.maximum(noise, 1e-300) ** 2)
     place = min(math.ceil(0.9 * (count + 1)), count)
     return math.sqrt(max(float(needed[place - 1]), 0.0))
-
-
-def _positive(deviations):
-    return np.maximum(deviations, _FLOOR * max(float(np.max(deviations, initial=0.0)), 1e-300))
-
-
-def _erf(x):
-    return np.array([math.erf(v) for v in np.ravel(x)]).reshape(np.shape(x))
-
-
-def normal_quantile(level: float) -> float:
-    """Half-width of the central interval of a normal distribution in standard deviations, by bisection."""
-    low, high = 0.0, 10.0
-    while high - low > 1e-12:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if math.erf(middle / math.sqrt(2.0)) < level else (low, middle)
-    return low

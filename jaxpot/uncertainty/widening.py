@@ -37,7 +37,8 @@ def widened(posterior: Posterior, structures: Sequence[StructureLike], count: in
     Of structures away from the data a calibrated posterior says more (`Inflation`): their energies have the variance
     U^2 beside s_E^2 (times the factor of properties), U^2 = (g - 1) s_E^2 + phi r ((sum_i s_i)^2 - s_E^2). That is
     brought in as one more direction, along which the site energies of all these structures move together, by
-    U s_i / sum_i s_i as nearly as the points can; `std` does not add it once more.
+    U s_i / sum_i s_i as nearly as the points can; `std` does not add it once more, and neither does a second call: give
+    all structures in one, or those that are far first.
 
     Args:
         posterior: `Posterior` of weights that the energy is linear in, some of them those of Gaussian processes.

@@ -16,7 +16,8 @@ from jaxpot.fitting.linear.learning_curve import Point
 from jaxpot.report import fit_plots
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, recipe_text, settings_table
-from jaxpot.uncertainty.calibration import CURVE, Calibration
+from jaxpot.uncertainty.calibration import Calibration
+from jaxpot.uncertainty.scores import CURVE
 
 TERM = {"descriptor": "distance_2b", "cutoff": 1.6, "theta": [0.4], "sparse_points": 3}
 

@@ -13,7 +13,8 @@ from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.potentials import StillingerWeber
 from jaxpot.report.card import relaxed_crystal
 from jaxpot.uncertainty import residual
-from jaxpot.uncertainty.calibration import HeldOut, calibration_of
+from jaxpot.uncertainty.calibration import calibration_of
+from jaxpot.uncertainty.held_out import HeldOut
 from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
 from jaxpot.uncertainty.propagation import shape_response
 from jaxpot.uncertainty.selection import observed_frame
@@ -335,6 +336,8 @@ def test_widening_brings_what_a_calibration_says_of_structures_away_from_the_dat
     # Next to nothing of it is near the data, and nothing where no structure is away from it.
     assert np.sqrt(bar(wide, near) ** 2 - 4.0 * bar(plain, near) ** 2) < 0.02 * expected
     assert jp.widened(calibrated, [near]).factor.shape == jp.widened(posterior, [near]).factor.shape
+    # Nor where there are no new points to say it with.
+    assert jp.widened(calibrated, [lacking], count=0).factor.shape == posterior.factor.shape
 
 
 def test_classical_parameters_with_deviations(oracle, crystal):
@@ -396,7 +399,7 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     limited = calibration_of(by_chance, [held(80.0, bars=10.0)], names)
     assert limited.epistemic == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
     assert found.far == 1.0
-    # Nor do clusters without labels, or with labels of stresses alone.
+    # Clusters without labels, or with labels of stresses alone, tell nothing.
     empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
     stresses = HeldOut(*({"stress": far.differences["energy"]} for _ in range(3)), {"stress": np.arange(400) // 8}, far.atoms)
     assert calibration_of(by_chance, [empty, stresses, far], names).epistemic == pytest.approx(2.0, rel=0.1)
