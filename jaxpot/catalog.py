@@ -12,7 +12,18 @@ from typing import cast
 
 from jaxpot.core.files import file_size
 from jaxpot.errors import DataError, FormatError
-from jaxpot.formats import funcfl, lammps_meam, lammps_sw, lammps_tersoff, n2p2, quip_xml, saved, setfl
+from jaxpot.formats import (
+    funcfl,
+    lammps_meam,
+    lammps_sw,
+    lammps_tersoff,
+    n2p2,
+    nequix,
+    quip_xml,
+    saved,
+    setfl,
+    sevennet,
+)
 from jaxpot.formats.record import Format, Option
 from jaxpot.formats.unread import unread
 from jaxpot.potentials.base import Potential
@@ -73,6 +84,8 @@ FORMATS = (
     funcfl.FORMAT,
     quip_xml.FORMAT,
     n2p2.FORMAT,
+    sevennet.FORMAT,
+    nequix.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

@@ -28,6 +28,7 @@ from jaxpot.potentials import (
     LennardJones,
     MessagePassing,
     Morse,
+    NequIP,
     Potential,
     SecondMoment,
     SoftSphere,
@@ -222,6 +223,12 @@ def hopping(hops=2, channels=3):
     rng = np.random.default_rng(0)
     mixing = 0.4 * rng.normal(size=(hops, channels, channels))
     return TwoHops(0.1 * rng.normal(size=channels), mixing, np.array(8.0), 3.2, hops)
+
+
+def equivariant(*species, parity=True, channels=(3, 2, 1)):
+    """A made-up network with vectors and tensors, and energies of the size of bonds."""
+    network = NequIP.random(1, species, 3.4, channels, 2, 4, (4, 3), 6.0, parity)
+    return network.replace(scale=2.0 * network.scale)
 
 
 def close_packed():
@@ -434,6 +441,10 @@ MODELS = {
     ),
     "two hops with angles": (hopping, close_packed()),
     "two hops, a molecule": (hopping, molecule(["Si", "C", "C", "Si"], 2.0)),
+    "nequip": (lambda: equivariant("Cu"), close_packed()),
+    "nequip, two elements, without parity": (
+        lambda: equivariant("C", "Si", parity=False, channels=(3, 2)), molecule(["Si", "C", "C", "Si"], 2.0)
+    ),
     "charges in a crystal": (lambda: Ewald(np.array(0.8)), salt(), TOO_MANY_WAVES),
     "ions": (ions, salt(), TOO_MANY_WAVES),
     "gap and two hops": (lambda: small_gap() + 0.5 * hopping(), diamond(4.6, ["Si", "C"])),

@@ -122,7 +122,7 @@ def _flux_of_hops(potential, structure, velocities, neighbors):
         def share(rows, potential, structure, velocities, neighbors, states, motion, number=number):
             def terms(rows):
                 graph = connect_rows(structure, neighbors, rows)
-                output, moved = _moved_layer(layers(potential)[number], graph, velocities, states, motion)
+                output, moved = _moved_layer(potential, number, graph, velocities, states, motion)
                 if number <= potential.hops:
                     return graph.on_atoms((output, moved))
                 site, moments = jnp.where(graph.real, output, 0.0), jnp.where(graph.real[:, None], moved[:, 1:], 0.0)
@@ -136,17 +136,19 @@ def _flux_of_hops(potential, structure, velocities, neighbors):
     return output
 
 
-def _moved_layer(layer, graph, velocities, states, motion):
+def _moved_layer(potential, number, graph, velocities, states, motion):
     """One layer of a chunk, forward.
 
     Args:
+        number: of the layer.
         states: what enters it, of all atoms, (n, ...).
         motion: rates and first moments of these, (n, 4, ...).
 
     Returns:
         what leaves it, (rows, ...); rates and first moments of that, (rows, 4, ...).
     """
-    environments, rows, others = inputs_of(graph, states)
+    environments, rows, others = inputs_of(potential, graph, states)
+    layer, shown = layers(potential)[number], None if motion is None else potential.shown(motion)
     vectors = jnp.stack([graph.x, graph.y, graph.z])
     levers = jnp.concatenate([jnp.zeros_like(graph.x)[None], vectors])  # (4, rows, K)
     seen = jnp.moveaxis(velocities[graph.others], -1, 0)
@@ -167,6 +169,6 @@ def _moved_layer(layer, graph, velocities, states, motion):
     )
     rows_moved = jax.tree.map(lambda a: jnp.moveaxis(a[graph.centers], 1, 0), motion)
     moved = jax.vmap(push)(
-        along[:, 0], along[:, 1], along[:, 2], stretch, rows_moved, jax.tree.map(of_neighbors, motion)
+        along[:, 0], along[:, 1], along[:, 2], stretch, rows_moved, jax.tree.map(of_neighbors, shown)
     )
     return output, jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), moved)

@@ -11,6 +11,7 @@ from jaxpot.potentials.lennard_jones import LennardJones
 from jaxpot.potentials.meam import MEAM
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.morse import Morse
+from jaxpot.potentials.nequip import NequIP
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.soft_sphere import SoftSphere
 from jaxpot.potentials.spline_eam import SplineEAM
@@ -22,6 +23,6 @@ from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
     "EAM", "MEAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones",
-    "MessagePassing", "Morse", "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber",
-    "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
+    "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM",
+    "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
 ]

@@ -34,7 +34,8 @@ class MessagePassing(Potential):
     """Base of potentials of several hops. Subclasses are `@pytree`s with `cutoff`, `hops` and the three functions.
 
     A state is a pytree of floating arrays, those of one atom: (C,), (C, 3), ... Neighbours beyond the cutoff, and
-    empty places, must have no effect (`basis.cutoffs.inside`): their states are those of some atom.
+    empty places, must have no effect (`basis.cutoffs.inside`): their states are those of some atom. What only the atom
+    itself reads of its state need not be gathered: see `shown`.
 
     Attributes:
         hops: how often states of neighbours are read. 0: a local potential, but slower.
@@ -54,8 +55,15 @@ class MessagePassing(Potential):
         """First state of one atom in its environment."""
         raise NotImplementedError  # a subclass's duty
 
+    def shown(self, state: PyTree) -> PyTree:
+        """Select the part of a state that neighbours read, such as `state["message"]`; all of it by default.
+
+        A choice among the branches of the tree, and no computation: it is made of tangents, too.
+        """
+        return state
+
     def step(self, hop: int, environment: Environment, state: PyTree, others: PyTree) -> PyTree:
-        """Next state of one atom, from its own and from those of its K neighbours, arrays (K, ...)."""
+        """Next state of one atom, from its own and from what its K neighbours show, arrays (K, ...)."""
         raise NotImplementedError  # a subclass's duty
 
     def site_energy(self, environment: Environment, state: PyTree) -> Array:
@@ -67,7 +75,7 @@ class MessagePassing(Potential):
         environments = graph.environments()
         state: PyTree = None
         for layer in layers(self):
-            others = None if state is None else graph.at_neighbors(state)
+            others = None if state is None else graph.at_neighbors(self.shown(state))
             rows = None if state is None else jax.tree.map(lambda a: a[graph.centers], state)
             output = layer(environments, rows, others)
             state = graph.on_atoms(output)
@@ -97,11 +105,22 @@ def check_hops(potential: MessagePassing) -> None:
         raise DataError(f"{type(potential).__name__}: hops must be a whole number of at least 0, got {hops!r}")
 
 
-def inputs_of(graph: Graph, states: PyTree) -> tuple[Environment, PyTree, PyTree]:
-    """Inputs of a layer for a chunk: environments, states of its atoms, states of their neighbours."""
+def inputs_of(potential: MessagePassing, graph: Graph, states: PyTree) -> tuple[Environment, PyTree, PyTree]:
+    """Inputs of a layer for a chunk: environments, states of its atoms, what their neighbours show."""
     if states is None:
         return graph.environments(), None, None
-    return graph.environments(), jax.tree.map(lambda a: a[graph.centers], states), graph.at_neighbors(states)
+    others = graph.at_neighbors(potential.shown(states))
+    return graph.environments(), jax.tree.map(lambda a: a[graph.centers], states), others
+
+
+def as_states(potential: MessagePassing, like: PyTree, shown: PyTree) -> PyTree:
+    """States that are zero but for what is shown: the transpose of `MessagePassing.shown`.
+
+    Args:
+        like: a tree of states.
+        shown: a tree of what is shown of them.
+    """
+    return jax.linear_transpose(potential.shown, like)(shown)[0]
 
 
 def atom_states(
@@ -119,7 +138,7 @@ def atom_states(
         def share(rows, potential, structure, neighbors, state, layer=layer):
             def chunk(rows):
                 graph = connect_rows(structure, neighbors, rows)
-                return graph.on_atoms(layers(potential)[layer](*inputs_of(graph, state)))
+                return graph.on_atoms(layers(potential)[layer](*inputs_of(potential, graph, state)))
 
             return sum_of_chunks(jax.checkpoint(chunk), rows)
 
@@ -149,7 +168,7 @@ def row_energies(
 
     def chunk(rows):
         graph = connect_rows(structure, neighbors, rows)
-        sites = layers(potential)[-1](*inputs_of(graph, state))
+        sites = layers(potential)[-1](*inputs_of(potential, graph, state))
         return jnp.where(graph.real, sites * graph.sound, 0.0), graph.centers
 
     if rows[0].shape[0] == 1:
@@ -173,7 +192,7 @@ def pulled_layer(
         dE/d(states that entered it), of all atoms, None for the first layer.
     """
     function = layers(potential)[layer]
-    environments, rows, others = inputs_of(graph, states)
+    environments, rows, others = inputs_of(potential, graph, states)
 
     def of_geometry(x, y, z, r, rows, others):
         return function(environments.replace(x=x, y=y, z=z, distances=r), rows, others)
@@ -190,5 +209,7 @@ def pulled_layer(
     seeds = real.astype(output.dtype) if slopes is None else jax.tree.map(seed, slopes)
     *gradient, to_rows, to_others = pull(seeds)
     sites = jnp.where(real, output, 0.0) if slopes is None else jnp.zeros(real.shape, graph.x.dtype)
-    back = None if states is None else jax.tree.map(jnp.add, graph.on_atoms(to_rows), graph.from_neighbors(to_others))
-    return sites, tuple(gradient), back
+    if states is None:
+        return sites, tuple(gradient), None
+    back = as_states(potential, states, graph.from_neighbors(to_others))
+    return sites, tuple(gradient), jax.tree.map(jnp.add, graph.on_atoms(to_rows), back)

@@ -28,7 +28,7 @@ from jaxpot.core.precision import product
 from jaxpot.core.structure import Structure
 from jaxpot.observables.edges import seen_by
 from jaxpot.potentials.base import cast
-from jaxpot.potentials.message_passing import MessagePassing, inputs_of, layers
+from jaxpot.potentials.message_passing import MessagePassing, as_states, inputs_of, layers
 from jaxpot.typing import AnyArray, Array
 
 _BATCH = 2_000_000  # numbers in the states of neighbours of all waves that are computed at once
@@ -109,7 +109,7 @@ def _of_cells(potential, graph, states, slopes, q, cells, index, near):
     """
     size, count = 3 * graph.n_atoms, len(cells)
     folded = [
-        _layer_between_cells(layer, graph, state, slope, count, index, near)
+        _layer_between_cells(potential, layer, graph, state, slope, count, index, near)
         for layer, state, slope in zip(layers(potential), states, slopes, strict=True)
     ]
     uu = sum(layer.uu for layer in folded)
@@ -177,7 +177,7 @@ def _side_by_side(matrix):
     return jnp.concatenate(jnp.split(matrix, 2), axis=1)
 
 
-def _layer_between_cells(layer, graph, state, slopes, count, index, near):
+def _layer_between_cells(potential, layer, graph, state, slopes, count, index, near):
     """`_Layer` of a layer; the last one, which has no slopes, reads no states of neighbours."""
     seeds, environments, n = _seeds(graph, slopes), graph.environments(), graph.n_atoms
     owners = jnp.concatenate([graph.others, graph.centers[:, None]], axis=1)  # (m, K + 1), the centre last
@@ -203,7 +203,7 @@ def _layer_between_cells(layer, graph, state, slopes, count, index, near):
         x, y, z = environment.x + along[:, 0], environment.y + along[:, 1], environment.z + along[:, 2]
         environment = environment.replace(x=x, y=y, z=z, distances=jnp.sqrt(x * x + y * y + z * z))
         of_centre = None if unravel is None else unravel(states[-1])
-        others = None if len(states) < slots else jax.vmap(unravel)(states[:-1])
+        others = None if len(states) < slots else potential.shown(jax.vmap(unravel)(states[:-1]))
         one_row = jax.tree.map(lambda a: a[None], (environment, of_centre, others))
         return jax.tree.map(lambda a: a[0], layer(*one_row))
 
@@ -267,12 +267,13 @@ def _passes(potential, graph):
     """Inputs of each layer, and the derivative of the energy by its outputs, of all atoms; no waves yet."""
     functions, states = layers(potential), [None]
     for layer in functions[:-1]:
-        states.append(graph.on_atoms(layer(*inputs_of(graph, states[-1]))))
+        states.append(graph.on_atoms(layer(*inputs_of(potential, graph, states[-1]))))
     slopes = [None] * len(functions)
     for k in reversed(range(1, len(functions))):
         pull = _pull(functions[k], graph)
-        _, back, others = pull(_geometry(graph), *_rows(graph, states[k]), _seeds(graph, slopes[k]))
-        slopes[k - 1] = jax.tree.map(jnp.add, graph.on_atoms(back), graph.from_neighbors(others))
+        _, back, others = pull(_geometry(graph), *_rows(potential, graph, states[k]), _seeds(graph, slopes[k]))
+        passed_on = as_states(potential, states[k], graph.from_neighbors(others))
+        slopes[k - 1] = jax.tree.map(jnp.add, graph.on_atoms(back), passed_on)
     return states, slopes
 
 
@@ -280,8 +281,8 @@ def _geometry(graph):
     return jnp.stack([graph.x, graph.y, graph.z])
 
 
-def _rows(graph, state):
-    return inputs_of(graph, state)[1:]
+def _rows(potential, graph, state):
+    return inputs_of(potential, graph, state)[1:]
 
 
 def _seeds(graph, slopes):
@@ -327,6 +328,9 @@ def _response(potential, graph, states, slopes, phase, displacement):
     def at_neighbors(pair):
         return jax.tree.map(lambda a: _turned(jax.vmap(graph.at_neighbors)(a), phase), pair)
 
+    def seen(pair):
+        return at_neighbors(potential.shown(pair))
+
     def from_neighbors(pair):
         cosine, sine = phase
         return jax.tree.map(lambda a: jax.vmap(graph.from_neighbors)(_turned(a, (cosine, -sine))), pair)
@@ -339,8 +343,8 @@ def _response(potential, graph, states, slopes, phase, displacement):
     along = jnp.where(filled[None, :, :, None], along, 0.0).transpose(0, 3, 1, 2)
     vectors, moved = _geometry(graph), [None]
     for k, layer in enumerate(functions[:-1]):
-        tangents = (along, None, None) if k == 0 else (along, rows(moved[k]), at_neighbors(moved[k]))
-        output = _along(_of_vectors(layer, graph), (vectors, *_rows(graph, states[k])), tangents)
+        tangents = (along, None, None) if k == 0 else (along, rows(moved[k]), seen(moved[k]))
+        output = _along(_of_vectors(layer, graph), (vectors, *_rows(potential, graph, states[k])), tangents)
         moved.append(jax.vmap(graph.on_atoms)(output))
     change, turned = jnp.zeros((2, n, 3), vectors.dtype), None
     for k in reversed(range(len(functions))):
@@ -348,14 +352,15 @@ def _response(potential, graph, states, slopes, phase, displacement):
         moved_seeds = jnp.zeros((2, *seeds.shape), seeds.dtype) if slopes[k] is None else jax.vmap(
             lambda a: _of_real_rows(graph, a)
         )(rows(turned))
-        tangents = (along, None, None) if k == 0 else (along, rows(moved[k]), at_neighbors(moved[k]))
+        tangents = (along, None, None) if k == 0 else (along, rows(moved[k]), seen(moved[k]))
         pulled = _along(
-            _pull(functions[k], graph), (vectors, *_rows(graph, states[k]), seeds), (*tangents, moved_seeds)
+            _pull(functions[k], graph), (vectors, *_rows(potential, graph, states[k]), seeds), (*tangents, moved_seeds)
         )
         by_vectors = jnp.where(filled[None, :, :, None], pulled[0].transpose(0, 2, 3, 1), 0.0)
         change = change + from_neighbors(by_vectors) - jax.vmap(graph.on_atoms)(by_vectors.sum(2))
         if k:
-            turned = jax.tree.map(jnp.add, jax.vmap(graph.on_atoms)(pulled[1]), from_neighbors(pulled[2]))
+            passed_on = as_states(potential, moved[k], from_neighbors(pulled[2]))
+            turned = jax.tree.map(jnp.add, jax.vmap(graph.on_atoms)(pulled[1]), passed_on)
     return change
 
 

@@ -1,0 +1,51 @@
+"""Envelopes that take radial functions to zero at a cutoff, by the names of the programs that use them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxpot.typing import Array
+
+
+class Envelope(NamedTuple):
+    """A function that ends at a cutoff.
+
+    Attributes:
+        value: (r, cutoff, number) of distances below the cutoff.
+        smoothness: how many continuous derivatives it has.
+        kinks: (cutoff, number) -> distances at which the next one jumps.
+    """
+
+    value: Callable[[Array, float, float], Array]
+    smoothness: int
+    kinks: Callable[[float, float], tuple[float, ...]]
+
+
+def polynomial(r: Array, cutoff: float, p: float) -> Array:
+    """1 - (p + 1) (p + 2) / 2 x^p + p (p + 2) x^(p + 1) - p (p + 1) / 2 x^(p + 2), x = r / cutoff.
+
+    References:
+        J. Gasteiger, J. Gross, S. Guennemann, Directional message passing, ICLR (2020), equation 8.
+    """
+    x = r / cutoff
+    power = x ** int(p) if float(p).is_integer() else x**p
+    return 1.0 - power * (0.5 * (p + 1) * (p + 2) - x * (p * (p + 2) - x * (0.5 * p * (p + 1))))
+
+
+def xplor(r: Array, cutoff: float, onset: float) -> Array:
+    """1 below the onset, (c^2 - r^2)^2 (c^2 + 2 r^2 - 3 onset^2) / (c^2 - onset^2)^3 above it, c the cutoff.
+
+    References:
+        A. T. Brunger, X-PLOR (1992); HOOMD-blue's smoothing of pairs.
+    """
+    square, end, begin = r * r, cutoff * cutoff, onset * onset
+    return jnp.where(
+        square > begin, (end - square) ** 2 * (end + 2.0 * square - 3.0 * begin) * (1.0 / (end - begin) ** 3), 1.0
+    )
+
+
+ENVELOPES = {
+    "polynomial": Envelope(polynomial, 2, lambda cutoff, p: (cutoff,)),
+    "xplor": Envelope(xplor, 1, lambda cutoff, onset: (onset, cutoff)),
+}

@@ -1,0 +1,310 @@
+"""NequIP: networks of several hops whose states turn with the structure, and their published descendants."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.basis.coupling import coupling
+from jaxpot.basis.cutoffs import inside
+from jaxpot.basis.envelopes import ENVELOPES
+from jaxpot.basis.harmonics import real_harmonics
+from jaxpot.core.elements import atomic_number
+from jaxpot.core.gemm import gemm
+from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.precision import as_float, product
+from jaxpot.core.pytree import Node, pytree, static
+from jaxpot.errors import DataError
+from jaxpot.potentials.message_passing import MessagePassing
+from jaxpot.typing import Array, ArrayField, PyTree
+
+_SILU = 1.6765324703310907  # 1 / root of the mean of silu(x)^2, x normally distributed
+_TINY = 1e-12  # of the mean square that a norm divides by
+
+
+@pytree
+class Interaction(Node):
+    """Weights of one hop. Matrices act on channels, one for each degree l = 0, 1, ...: (inputs, outputs).
+
+    Args:
+        own: what an atom hands to itself, to what enters the gate; matrices of zero inputs where there are none.
+        sent: what it shows its neighbours; the same number of outputs as inputs.
+        radial: layers of the network that makes weights of messages of a distance, silu between them; outputs of the
+            last one: those of each path of `paths` in turn, as many as there are channels of its first degree.
+        received: from all paths to what enters the gate.
+        sent_bias, received_bias: of the scalars, (C,).
+        norm: weights (C,) of each degree, by which what enters the gate is multiplied once its mean square is 1; or ().
+    """
+
+    own: tuple
+    sent: tuple
+    radial: tuple
+    received: tuple
+    sent_bias: ArrayField
+    received_bias: ArrayField
+    norm: tuple = ()
+
+    def __post_init__(self) -> None:
+        for name in ("own", "sent", "radial", "received", "norm"):
+            object.__setattr__(self, name, tuple(as_float(a, name) for a in getattr(self, name)))
+        for name in ("sent_bias", "received_bias"):
+            object.__setattr__(self, name, as_float(getattr(self, name), name))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Number of channels of each degree that neighbours show."""
+        return tuple(matrix.shape[1] for matrix in self.sent)
+
+    @property
+    def degrees(self) -> int:
+        """Number of degrees that enter the gate."""
+        return len(self.received)
+
+
+@pytree
+class NequIP(MessagePassing):
+    """Network of several hops whose states are scalars, vectors and tensors of higher degrees.
+
+    A state holds channels x_u of each degree l, 2 l + 1 numbers each. In a hop, channels are mixed (`sent`), multiplied
+    with harmonics of the vectors to the neighbours, and summed,
+
+        m_u = sum_j w_u(r_ij) (2 l3 + 1)^(1/2) sum_m1,m2 C[m1, m2, :] x_j,u,m1 Y_m2(r_ij)         paths (l1, l2) -> l3
+
+    with w a network of n radial functions (2 / r_c)^(1/2 or 1) sin(c_n r) / r, which an envelope takes to zero at the
+    cutoff, C the symbols of `coupling`, and Y harmonics with a sum of squares of 2 l + 1. Messages are mixed
+    (`received`), and `own` of the atom's state added. The gate applies silu to scalars, and multiplies each channel of
+    a higher degree with silu of a scalar of its own. In the end
+
+        E_i = scale_Z readout.x + shift_Z
+
+    with the scalars x of the last state. Vectors are those from the atom to its neighbours.
+
+    Args:
+        embedding: (elements, C) scalars of the first state.
+        interactions: `Interaction`s, one for each hop.
+        readout: (C,).
+        scale, shift: eV, (elements,) each.
+        frequencies: c, 1/A, (N,).
+        amplitude: of the radial functions.
+        species: elements, in the order of the rows.
+        cutoff: A.
+        harmonics: highest degree of Y.
+        parity: only paths with even l1 + l2 + l3: states do not change their sign when the structure is mirrored.
+            Otherwise all paths are there, and mirror images may have different energies.
+        envelope: name and its number: ("polynomial", p) or ("xplor", onset in A); see `basis.envelopes`.
+
+    References:
+        S. Batzner et al., Nat. Commun. 13, 2453 (2022); M. Geiger, T. Smidt, e3nn, arXiv:2207.09453 (2022); Y. Park,
+        J. Kim, S. Hwang, S. Han, J. Chem. Theory Comput. 20, 4857 (2024) (SevenNet).
+    """
+
+    embedding: ArrayField
+    interactions: tuple
+    readout: ArrayField
+    scale: ArrayField
+    shift: ArrayField
+    frequencies: ArrayField
+    amplitude: ArrayField
+    species: tuple = static()
+    cutoff: float = static(default=5.0)
+    harmonics: int = static(default=2)
+    parity: bool = static(default=True)
+    envelope: tuple = static(default=("polynomial", 6))
+
+    start_sees_neighbors = False
+    chunk_elements = 512
+
+    def __post_init__(self) -> None:
+        for name in ("embedding", "readout", "scale", "shift", "frequencies", "amplitude"):
+            object.__setattr__(self, name, as_float(getattr(self, name), name))
+        object.__setattr__(self, "species", tuple(atomic_number(one) for one in self.species))
+        object.__setattr__(self, "interactions", tuple(self.interactions))
+        if self.envelope[0] not in ENVELOPES:
+            raise DataError(f"envelope: expected one of {', '.join(ENVELOPES)}, got {self.envelope[0]!r}")
+        for hop, layer in enumerate(self.interactions):
+            self._check(hop, layer)
+
+    def _check(self, hop, layer):
+        """Refuse weights that do not fit the paths of a hop."""
+        wanted = sum(layer.channels[first] for first, _, _ in self.paths(hop))
+        if layer.radial[-1].shape[1] != wanted:
+            raise DataError(
+                f"interaction {hop}: expected {wanted} weights of messages, those of {len(self.paths(hop))} paths; "
+                f"radial gives {layer.radial[-1].shape[1]}"
+            )
+
+    @classmethod
+    def random(
+        cls, key: Any, species: Sequence[int | str], cutoff: float = 5.0, channels: Sequence[int] = (32, 16, 8),
+        hops: int = 2, radial: int = 8, hidden: Sequence[int] = (32, 32), neighbors: float = 20.0, parity: bool = True,
+    ) -> "NequIP":
+        """A network to begin with: normal weights, so that what leaves each layer has a mean square of about 1.
+
+        Args:
+            key: of `jax.random`, or a seed.
+            species: elements.
+            cutoff: A.
+            channels: of each degree of the states between the hops; there are scalars alone before and after.
+            hops: how many.
+            radial: number of radial functions.
+            hidden: widths of the networks of distances.
+            neighbors: mean number within the cutoff; sums over neighbours are divided by its root.
+            parity: see the class.
+        """
+        key = jax.random.key(key) if isinstance(key, int) else key
+        keys = iter(jax.random.split(key, 2 + hops * (len(hidden) + 1 + 3 * len(channels))))
+
+        def drawn(inputs, outputs, factor=1.0):
+            return jax.random.normal(next(keys), (inputs, outputs)) * (factor / math.sqrt(max(inputs, 1)))
+
+        def of_hop(shown, leaving):
+            every = paths(len(shown) - 1, len(channels) - 1, len(leaving) - 1, parity)
+            entering = (leaving[0] + sum(leaving[1:]), *leaving[1:])
+            received = [sum(shown[a] for a, _, c in every if c == third) for third in range(len(leaving))]
+            widths = (radial, *hidden, sum(shown[a] for a, _, _ in every))
+            return Interaction(
+                tuple(drawn(n, m) for n, m in zip(shown, entering, strict=False)), tuple(drawn(n, n) for n in shown),
+                tuple(drawn(n, m, _SILU if k else 1.0) for k, (n, m) in enumerate(pairwise(widths))),
+                tuple(drawn(n, m, neighbors**-0.5) for n, m in zip(received, entering, strict=True)),
+                np.zeros(shown[0]), np.zeros(entering[0]),
+            )
+
+        channels, count = tuple(channels), len(species)
+        states = [channels[:1], *[channels] * (hops - 1), channels[:1]]
+        return cls(
+            drawn(count, channels[0], math.sqrt(count)), tuple(of_hop(*pair) for pair in pairwise(states)),
+            drawn(channels[0], 1, _SILU)[:, 0], np.ones(count), np.zeros(count),
+            np.pi / cutoff * np.arange(1.0, radial + 1.0), np.array(2.0 / cutoff), tuple(species), float(cutoff),
+            len(channels) - 1, parity,
+        )
+
+    @property
+    def hops(self) -> int:
+        return len(self.interactions)
+
+    @property
+    def smoothness(self) -> int:
+        return ENVELOPES[self.envelope[0]].smoothness
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return ENVELOPES[self.envelope[0]].kinks(self.cutoff, self.envelope[1])
+
+    def paths(self, hop: int) -> tuple[tuple[int, int, int], ...]:
+        """Degrees (l1 of states, l2 of harmonics, l3 of messages) in the order of the radial weights of a hop."""
+        layer = self.interactions[hop]
+        return paths(len(layer.channels) - 1, self.harmonics, layer.degrees - 1, self.parity)
+
+    def shown(self, state: PyTree) -> PyTree:
+        return state["shown"]
+
+    def start(self, environment: Environment) -> PyTree:
+        scalars = self.embedding[species_index(self.species, environment.number)]
+        return self._handed_on(0, [scalars[None, :]])
+
+    def _handed_on(self, hop, features):
+        """State for a hop, of features (2 l + 1, C) of each degree."""
+        layer = self.interactions[hop]
+        shown = _mixed(layer.sent, features)
+        shown[0] = shown[0] + layer.sent_bias
+        return {"own": tuple(_mixed(layer.own, features)), "shown": tuple(shown)}
+
+    def step(self, hop: int, environment: Environment, state: PyTree, others: PyTree) -> PyTree:
+        layer = self.interactions[hop]
+        messages = self._messages(hop, environment, others)
+        entering = _mixed(layer.received, messages)
+        entering[0] = entering[0] + layer.received_bias
+        for degree, own in enumerate(state["own"]):
+            entering[degree] = entering[degree] + own
+        features = _gated(_normalised(layer.norm, entering) if layer.norm else entering)
+        if hop + 1 < self.hops:
+            return self._handed_on(hop + 1, features)
+        return {"own": (features[0][0],), "shown": ()}
+
+    def _messages(self, hop, environment, others):
+        """Sums over neighbours, a list over degrees of (2 l + 1, channels of all paths to it)."""
+        layer = self.interactions[hop]
+        mask, r = inside(environment.distances, self.cutoff)
+        weights = self._radial_weights(layer, mask, r)
+        unit = (environment.x / environment.distances, environment.y / environment.distances,
+                environment.z / environment.distances)
+        harmonics = jnp.concatenate(real_harmonics(self.harmonics, *unit), axis=-1)
+        every = self.paths(hop)
+        turned = product(harmonics, jnp.asarray(_tables(every, self.harmonics), r.dtype))  # (K, sum of d1 d3)
+        # Splits, whose transpose puts parts side by side: that of slices would add up as many arrays filled with zeros.
+        weights = jnp.split(weights, _ends(layer.channels[first] for first, _, _ in every), axis=1)
+        matrices = jnp.split(turned, _ends((2 * first + 1) * (2 * third + 1) for first, _, third in every), axis=1)
+        sums: list[list[Array]] = [[] for _ in range(layer.degrees)]
+        for (first, _, third), weight, matrix in zip(every, weights, matrices, strict=True):
+            weighted = (weight[:, None, :] * others[first]).reshape(-1, weight.shape[1])  # (K d1, u)
+            sums[third].append(gemm(matrix.reshape(-1, 2 * third + 1), weighted, turn_a=True))
+        return [jnp.concatenate(of_degree, axis=-1) for of_degree in sums]
+
+    def _radial_weights(self, layer, mask, r):
+        """w (K, weights)."""
+        envelope = jnp.where(mask, ENVELOPES[self.envelope[0]].value(r, self.cutoff, self.envelope[1]), 0.0)
+        features = self.amplitude * jnp.sin(r[:, None] * self.frequencies) * (envelope / r)[:, None]
+        for matrix in layer.radial[:-1]:
+            features = jax.nn.silu(product(features, matrix))
+        return product(features, layer.radial[-1])
+
+    def site_energy(self, environment: Environment, state: PyTree) -> Array:
+        element = species_index(self.species, environment.number)
+        return self.scale[element] * jnp.sum(self.readout * state["own"][0]) + self.shift[element]
+
+
+def paths(states: int, harmonics: int, messages: int, parity: bool) -> tuple[tuple[int, int, int], ...]:
+    """All (l1, l2, l3) that couple, up to the highest degrees of states, harmonics and messages; l3 runs fastest."""
+    return tuple(
+        (first, second, third)
+        for first in range(states + 1)
+        for second in range(harmonics + 1)
+        for third in range(abs(first - second), min(first + second, messages) + 1)
+        if not parity or (first + second + third) % 2 == 0
+    )
+
+
+@lru_cache(maxsize=64)
+def _tables(every: Sequence[tuple[int, int, int]], highest: int) -> np.ndarray:
+    """Matrix from orthonormal harmonics to (4 pi (2 l3 + 1))^(1/2) sum_m2 C[m1, m2, m3] Y_m2 of all paths."""
+    columns = []
+    for first, second, third in every:
+        block = np.zeros(((highest + 1) ** 2, (2 * first + 1) * (2 * third + 1)))
+        symbols = math.sqrt(4.0 * math.pi * (2 * third + 1)) * np.moveaxis(coupling(first, second, third), 1, 0)
+        block[second**2 : (second + 1) ** 2] = symbols.reshape(2 * second + 1, -1)
+        columns.append(block)
+    return np.concatenate(columns, axis=1)
+
+
+def _ends(sizes):
+    """Places at which to split what has parts of these sizes."""
+    return np.cumsum([*sizes])[:-1]
+
+
+def _mixed(matrices, features):
+    """Channels of each degree mixed, of those degrees that have both features (2 l + 1, C) and a matrix."""
+    return [product(x, matrix) for x, matrix in zip(features, matrices, strict=False)]
+
+
+def _gated(entering):
+    """Scalars by silu, the first as many as there are others than gates; higher degrees times silu of a gate each."""
+    scalars, higher = entering[0], entering[1:]
+    gates = sum(x.shape[1] for x in higher)
+    acted, place = jax.nn.silu(scalars), scalars.shape[1] - gates
+    features = [acted[:, :place]]
+    for x in higher:
+        features.append(acted[:, place : place + x.shape[1]] * x)
+        place += x.shape[1]
+    return features
+
+
+def _normalised(weights, entering):
+    """Each degree times its weights, divided by the root of the mean over degrees of sum_u,m x^2 / (2 l + 1)^2."""
+    squares = [jnp.sum(x * x) / len(x) ** 2 for x in entering]
+    factor = jax.lax.rsqrt(sum(squares) / len(squares) + _TINY)
+    return [weight * x * factor for x, weight in zip(entering, weights, strict=True)]
