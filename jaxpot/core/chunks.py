@@ -13,10 +13,12 @@ from jaxpot.typing import Array, PyTree
 
 CHUNK_ELEMENTS = 8192  # neighbours in a chunk: 64 kB an array in double precision
 CHUNKS_PER_BLOCK = 8
+_ON_ACCELERATORS = 128  # times as many there: what counts is that few programs start, and each fills the device
 
 
 def chunk_shape(rows: int, capacity: int, elements: int = CHUNK_ELEMENTS) -> tuple[int, int]:
     """Cut rows into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
+    elements *= 1 if jax.default_backend() == "cpu" else _ON_ACCELERATORS
     chunks = max(1, -(-rows * max(capacity, 1) // elements))
     return chunks, max(1, -(-rows // chunks))
 

@@ -1,0 +1,290 @@
+"""How long do energy, forces and stress of a universal potential take beside its home package, and how near the floor?
+
+Disturbed crystals, one core, the precision of the peer; the peer runs in an environment of its own, in a process that
+waits while ours works: rounds are interleaved. Both are given positions that have changed, and find their neighbours
+again in each call (ours in the list's own way: it is made anew in each round). Medians over rounds.
+
+The floor: products of the radial networks (forward, forward again and backward, since states of atoms alone are kept),
+which take most of the multiply-adds, at the rate of large products on this core in the same run.
+
+    python benchmarks/universal.py peer sevenn --into FOLDER     # an environment with sevenn and torch (2 GB)
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py speed checkpoint_sevennet_0.pth \\
+        --peer FOLDER/sevenn/bin/python --sizes 2 3 4
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py memory checkpoint_sevennet_0.pth
+    python benchmarks/universal.py parity FOLDER                 # of the references beside published files
+
+`memory`: what XLA sets aside for one evaluation, per atom, of 216 to 8,000 atoms of silicon.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PEERS = {
+    "sevenn": (["torch==2.13.0", "sevenn==0.13.0"], "SevenNet, on torch"),
+    "chgnet": (["torch==2.13.0", "chgnet==0.4.2"], "CHGNet, on torch"),
+    "nequix": (["nequix==0.4.5"], "Nequix, on JAX"),
+    "torchani": (["torch==2.13.0", "torchani==2.2.4", "setuptools<81"], "ANI, on torch"),
+}
+ROUNDS = 7
+
+
+def serve(kind, path):
+    """The peer's side: a line of JSON in (a structure), a line out (seconds, energy)."""
+    calculator = {"sevenn": sevenn, "chgnet": chgnet, "nequix": nequix, "torchani": torchani}[kind](path)
+    from ase import Atoms
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        told = json.loads(line)
+        atoms = Atoms(told["numbers"], told["positions"], cell=told["cell"], pbc=True, calculator=calculator)
+        start = time.perf_counter()
+        try:
+            energy = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+            answer = {"seconds": time.perf_counter() - start, "energy": float(energy[0])}
+        except RuntimeError as error:  # out of memory
+            answer = {"seconds": float("nan"), "energy": float("nan"), "error": str(error)[:100]}
+        print(json.dumps(answer), flush=True)
+
+
+def sevenn(path):
+    import torch
+    from sevenn.calculator import SevenNetCalculator
+
+    torch.set_num_threads(1)
+    return SevenNetCalculator(path, device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def chgnet(path):
+    import torch
+    from chgnet.model import CHGNet, CHGNetCalculator
+
+    torch.set_num_threads(1)
+    return CHGNetCalculator(CHGNet.from_file(path), use_device="cpu")
+
+
+def nequix(path):
+    from nequix.calculator import NequixCalculator
+
+    return NequixCalculator(path)
+
+
+def torchani(path):
+    import torch
+    from torchani.models import ANI1x
+
+    torch.set_num_threads(1)
+    return ANI1x(periodic_table_index=True).double().ase()
+
+
+class Peer:
+    """A process of another environment that computes when it is asked."""
+
+    def __init__(self, python, kind, path):
+        command = [python, __file__, "serve", kind, str(path)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        stderr=subprocess.DEVNULL)
+        self.read("ready")
+
+    def read(self, word=None):
+        for line in self.process.stdout:
+            if word is None and line.startswith("{") or line.strip() == word:
+                return line
+        raise SystemExit("the peer has ended; run its command by hand: "
+                         + " ".join(map(str, self.process.args)))
+
+    def ask(self, atoms):
+        told = {"numbers": atoms.numbers.tolist(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist()}
+        self.process.stdin.write(json.dumps(told) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.read())
+
+
+def crystals(name, sizes):
+    """Disturbed supercells, n x n x n conventional cells each."""
+    import numpy as np
+    from ase.build import bulk
+
+    cell = {"Si": lambda: bulk("Si", cubic=True), "MgO": lambda: bulk("MgO", "rocksalt", a=4.25, cubic=True)}[name]()
+    for n in sizes:
+        atoms = cell * (n, n, n)
+        atoms.positions += 0.05 * np.random.default_rng(n).normal(size=(len(atoms), 3))
+        yield atoms
+
+
+def in_precision(structure, single):
+    import jax
+    import numpy as np
+
+    if not single:
+        return structure
+    return jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, structure)
+
+
+def product_rate(dtype):
+    """Multiply-adds a second of large products in a precision."""
+    import jax
+    import jax.numpy as jnp
+
+    a = jax.random.normal(jax.random.key(0), (2048, 2048), dtype)
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    multiply(a).block_until_ready()
+
+    def rate():
+        start = time.perf_counter()
+        multiply(a).block_until_ready()
+        return 2048**3 / (time.perf_counter() - start)
+
+    return rate
+
+
+def radial_products(potential, listed):
+    """Multiply-adds of the radial networks for forces, of all neighbours in the list's rows."""
+    edges = int(listed.counts.sum())
+    return 3 * edges * sum(a.shape[0] * a.shape[1] for layer in potential.interactions for a in layer.radial)
+
+
+def speed(options):
+    import statistics
+
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    import numpy as np
+
+    import jaxpot as jp
+
+    potential = jp.load(options.model, **({"modality": options.modality} if options.modality else {}))
+    peer = Peer(options.peer, options.kind, options.model) if options.peer else None
+    rate = product_rate(np.float32 if options.single else np.float64)
+    precision = "single" if options.single else "double"
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {precision} precision")
+    for atoms in crystals(options.crystal, options.sizes):
+        rng = np.random.default_rng(0)
+        ours, alone, theirs, rates = [], [], [], []
+        evaluate, energy = jax.jit(jp.evaluate), None
+        for round_ in range(ROUNDS + 1):
+            atoms.positions += 1e-3 * rng.normal(size=atoms.positions.shape)
+            structure = in_precision(jp.Structure.of(atoms), options.single)
+            start = time.perf_counter()
+            listed = jp.neighbors(structure, potential.cutoff)
+            found = time.perf_counter()
+            energy = float(jax.block_until_ready(evaluate(potential, structure, listed)).energy)
+            seconds = time.perf_counter() - start
+            told = peer.ask(atoms) if peer else {"seconds": np.nan, "energy": np.nan}
+            if round_:
+                ours.append(seconds)
+                alone.append(seconds - (found - start))
+                theirs.append(told["seconds"])
+                rates.append(rate())
+            else:
+                print(f"{len(atoms)} atoms: first call {seconds:.1f} s (compiled); energies per atom differ by "
+                      f"{abs(energy - told['energy']) / len(atoms):.1e} eV {told.get('error', '')}")
+        own, other = (1e3 * statistics.median(t) / len(atoms) for t in (ours, theirs))
+        ratio = statistics.median([b / a for a, b in zip(ours, theirs, strict=True)])
+        text = f"  {own:.4g} ms an atom ({1e3 * statistics.median(alone) / len(atoms):.4g} without the search for "
+        text += f"neighbours); the peer {other:.4g}, {ratio:.1f} x as long"
+        if hasattr(potential, "interactions"):
+            floor = radial_products(potential, listed) / statistics.median(rates) / len(atoms) * 1e3
+            text += f"; floor of the radial products {floor:.3f} ms, {own / floor:.1f} x that"
+        print(text, flush=True)
+
+
+def memory(options):
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    import jaxpot as jp
+
+    potential = jp.load(options.model, **({"modality": options.modality} if options.modality else {}))
+    for atoms in crystals(options.crystal, options.sizes):
+        structure = in_precision(jp.Structure.of(atoms), options.single)
+        listed = jp.neighbors(structure, potential.cutoff)
+        program = jax.jit(jp.evaluate).lower(potential, structure, listed).compile()
+        size = program.memory_analysis().temp_size_in_bytes
+        print(f"{len(atoms)} atoms: {size / 1e6:.0f} MB, {size / len(atoms) / 1e3:.1f} kB an atom", flush=True)
+
+
+def parity(options):
+    """Largest deviations from the references of each published model in a folder."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    import numpy as np
+
+    import jaxpot as jp
+
+    for reference in sorted(options.model.glob("*/reference*.json")):
+        folder, modality = reference.parent, reference.stem.partition("_")[2]
+        paths = [p for p in folder.iterdir() if p.suffix in (".pth", ".nqx", ".tar")] or [folder]
+        try:
+            potential = jp.load(paths[0], **({"modality": modality} if modality else {}))
+        except jp.JaxpotError as error:
+            print(f"{folder.name}: not read: {error}")
+            continue
+        worst = np.zeros(3)
+        table = json.loads(reference.read_text())
+        for where, expected in zip(table["structures"], table["results"], strict=True):
+            structure = jp.Structure(where["positions"], where["cell"], where["numbers"], pbc=where["pbc"])
+            values = jp.evaluate(getattr(potential, "potential", potential), structure)
+            stress = expected.get("stress")
+            off = (
+                abs(float(values.energy) - expected["energy"]),
+                np.abs(np.asarray(values.forces) - expected["forces"]).max(),
+                0.0 if stress is None else np.abs(np.asarray(values.stress) - stress).max(),
+            )
+            worst = np.maximum(worst, off)
+        print(f"{folder.name} {modality}: {len(table['structures'])} structures; energies {worst[0]:.1e} eV, forces "
+              f"{worst[1]:.1e} eV/A, stresses {worst[2]:.1e} eV/A^3", flush=True)
+
+
+def make_peer(name, folder):
+    """An environment of a peer."""
+    import venv
+
+    packages, _ = PEERS[name]
+    place = folder / name
+    venv.create(place, with_pip=True)
+    for package in packages:  # torch first, so that nobody asks for another one
+        subprocess.run([place / "bin" / "python", "-m", "pip", "install", "-q", package], check=True)
+    print(place / "bin" / "python")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+    peer = commands.add_parser("peer", help="make an environment of a peer")
+    peer.add_argument("name", choices=PEERS)
+    peer.add_argument("--into", type=Path, required=True)
+    served = commands.add_parser("serve", help="the peer's side of `speed`")
+    served.add_argument("kind", choices=PEERS)
+    served.add_argument("path")
+    for name in ("speed", "memory", "parity"):
+        one = commands.add_parser(name)
+        one.add_argument("model", type=Path)
+        if name == "parity":
+            continue
+        one.add_argument("--crystal", choices=("Si", "MgO"), default="Si")
+        one.add_argument("--sizes", type=int, nargs="+", default=[2, 3, 4] if name == "speed" else [3, 5, 10])
+        one.add_argument("--modality")
+        one.add_argument("--double", dest="single", action="store_false", help="in double precision")
+        if name == "speed":
+            one.add_argument("--peer", help="python of the peer's environment")
+            one.add_argument("--kind", choices=PEERS, default="sevenn")
+    options = parser.parse_args()
+    if options.what == "peer":
+        make_peer(options.name, options.into)
+    elif options.what == "serve":
+        serve(options.kind, options.path)
+    else:
+        {"speed": speed, "memory": memory, "parity": parity}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
