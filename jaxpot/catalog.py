@@ -1,7 +1,7 @@
-"""The built-in models by name, and the file formats that are read and written.
+"""The built-in models by name, those that are published, and the file formats that are read and written.
 
-A new built-in model is one row of `MODELS`; a new file format is one row of `FORMATS`, the record with which its file
-in `jaxpot/formats` ends.
+A new built-in model is one row of `MODELS`, a new published one of `published.PUBLISHED`; a new file format is one row
+of `FORMATS`, the record with which its file in `jaxpot/formats` ends.
 """
 
 import os
@@ -31,6 +31,7 @@ from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.stillinger_weber import StillingerWeber
+from jaxpot.published import PUBLISHED, Published, published, where
 from jaxpot.typing import FilePath
 
 
@@ -101,7 +102,10 @@ def reader_options() -> tuple[Option, ...]:
 
 
 def load(model: FilePath | Sequence[FilePath], **options: object) -> Potential | Posterior:
-    """Load a potential from a published file, from a file written by `save`, or a built-in model by its name.
+    """Load a potential from a published file, from a file written by `save`, or a model by its name.
+
+    Names are those of built-in models, and of published ones that `jaxpot models` has fetched or added; a file of such
+    a name in this folder is "./NAME".
 
     A file that `save` has made of a `Posterior` gives that.
 
@@ -117,11 +121,12 @@ def load(model: FilePath | Sequence[FilePath], **options: object) -> Potential |
                 element: ("C", "Si(D)"); the names in a MEAM library, in the order of the parameters.
             tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
                 term, checked at its sparse points; the change is told in a warning). By default only by rounding.
+            member: number of the one network to load, of formats of several (ANI's folders), which give a `Posterior`.
             units: of formats that do not name theirs (n2p2's folders): "Bohr Hartree", "Angstrom eV", or how many A
                 and eV one unit of length and energy is.
 
     Raises:
-        FormatError: no such file, or not a format that is known.
+        FormatError: no such file, a published model that is not on this machine yet, or not a format that is known.
         DataError: a file names no elements, or no units, and none are given; others are given than those that it
             names; or an option that no format has, or that of the file has no use for.
     """
@@ -135,6 +140,9 @@ def load(model: FilePath | Sequence[FilePath], **options: object) -> Potential |
             if options:
                 raise DataError(f"{path} is made for {' '.join(entry.elements)}; leave out {', '.join(options)}")
             return entry.make()
+    known = published(path)
+    if known is not None:
+        path = _kept(known)
     return _format_of(path).load([path], options)
 
 
@@ -163,11 +171,21 @@ def _checked(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def _kept(model: Published) -> str:
+    """Path of a published model on this machine; its sha256 was checked when it came."""
+    path = where(model.name)
+    if not path.exists():
+        same = f"; the file of that name in this folder is ./{model.name}" if os.path.exists(model.name) else ""
+        raise FormatError(f"this published model is not on this machine yet: {model.advice}{same}", model.name)
+    return str(path)
+
+
 def _format_of(path: str) -> Format:
     """The format of a file or folder."""
     if not os.path.exists(path):
-        names = ", ".join(entry.name for entry in MODELS)
-        raise FormatError(f"there is no such file, and no built-in model of that name (built in: {names})", path)
+        names, more = (", ".join(entry.name for entry in entries) for entries in (MODELS, PUBLISHED))
+        names = f"built in: {names}; published: {more}"
+        raise FormatError(f"there is no such file, and no built-in model of that name ({names})", path)
     folder = os.path.isdir(path)
     head = b"" if folder else _head(path)
     # Contents alone may deceive: an .adp begins as a setfl file does.

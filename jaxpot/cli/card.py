@@ -25,6 +25,7 @@ from jaxpot.cli.structure import read_structure, start
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.phonopy import write_phonopy
 from jaxpot.potentials.base import Potential
+from jaxpot.published import published
 from jaxpot.report.card import Card, check_size, property_card
 from jaxpot.report.entries import ROOM
 from jaxpot.report.side_by_side import side_by_side
@@ -161,6 +162,9 @@ def describe(name: str | tuple[str, ...], potential: Potential) -> dict[str, Any
     for model in catalog.models():
         if model.name == name:
             return {"name": name, "source": model.source}
+    known = published(name) if isinstance(name, str) else None
+    if known is not None:
+        return {"name": name, "source": known.citation, "sha256": known.sha256}
     paths, digest = [Path(part) for part in (name if isinstance(name, tuple) else (name,))], hashlib.sha256()
     for path in paths:
         for part in sorted(path.iterdir()) if path.is_dir() else [path]:  # of a folder: of its files, by name

@@ -20,6 +20,7 @@ from jaxpot.errors import DataError
 from jaxpot.fitting import NetworkRecipe, fit, read_recipe, recipes
 from jaxpot.fitting.linear.learning_curve import learning_curve
 from jaxpot.potentials.constants import Constants
+from jaxpot.published import published
 from jaxpot.report.fit import fit_document, fit_html
 from jaxpot.report.fit_html import error_table, settings_table
 from jaxpot.uncertainty import calibrate
@@ -173,8 +174,8 @@ def _outputs(options):
     model = output_file(options.out)
     if model.suffix.lower() in (".html", ".json", ".npz", ".posterior"):
         raise DataError(f"--out {model}: this ending is for what comes beside it; take another one, as .model or .xml")
-    if str(model) in [entry.name for entry in catalog.models()]:
-        raise DataError(f"--out {model}: this is the name of a built-in model; take another one")
+    if str(model) in [entry.name for entry in catalog.models()] or published(str(model)) is not None:
+        raise DataError(f"--out {model}: this is the name of a built-in or published model; take another one")
     out = {"model": model, "html": model.with_suffix(".html"), "json": model.with_suffix(".json")}
     if not options.no_posterior:
         out["posterior"] = model.with_suffix(".posterior")

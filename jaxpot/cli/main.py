@@ -19,7 +19,7 @@ COMMANDS = (demo, models, evaluate, relax, vibrations, card, md, analyse, data, 
 
 _EPILOG = """examples:
   jaxpot demo                                          a GAP fitted to data made on the spot, and its properties
-  jaxpot models                                        the potentials that are built in
+  jaxpot models                                        the potentials that are built in, and those that are published
   jaxpot card sw-silicon --structure diamond:Si --out si-card
   jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
   jaxpot relax sw-silicon slab.xyz --out relaxed.xyz

@@ -50,8 +50,12 @@ def _flags():
 
 def _is_flagged(words):
     """Whether --model, or an unmistakable beginning of it, is among the words."""
+    others = [f"--{option.name}" for option in _flags()]
     flags = [word.partition("=")[0] for word in words]
-    return any(_FLAG.startswith(flag) and len(flag) > 3 for flag in flags)
+    return any(
+        len(flag) > 2 and _FLAG.startswith(flag) and not any(other.startswith(flag) for other in others)
+        for flag in flags
+    )
 
 
 def model_files(options: Namespace) -> str | tuple[str, ...]:

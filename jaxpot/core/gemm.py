@@ -5,14 +5,13 @@ small products of a network of several hops that takes as long as everything els
 under differentiation, as BLAS's are: each derivative is one of them.
 """
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxpot.typing import Array
-
-_PRODUCT = Primitive("jaxpot_gemm")
 
 
 def gemm(a: Array, b: Array, turn_a: bool = False, turn_b: bool = False) -> Array:
@@ -25,7 +24,25 @@ def gemm(a: Array, b: Array, turn_a: bool = False, turn_b: bool = False) -> Arra
     Returns:
         (..., n, m).
     """
-    return _PRODUCT.bind(a, b, turn_a=turn_a, turn_b=turn_b)
+    return _product().bind(a, b, turn_a=turn_a, turn_b=turn_b)
+
+
+@cache
+def _product():
+    """The primitive; made when it is first asked for, since `jax.extend` imports half of JAX."""
+    from jax.extend.core import Primitive
+
+    primitive = Primitive("jaxpot_gemm")
+    primitive.def_impl(jax.jit(_plain, static_argnames=("turn_a", "turn_b")))
+    primitive.def_abstract_eval(
+        lambda a, b, *, turn_a, turn_b: jax.core.ShapedArray(
+            (*a.shape[:-2], a.shape[-1 if turn_a else -2], b.shape[-2 if turn_b else -1]), a.dtype
+        )
+    )
+    ad.defbilinear(primitive, _by_first, _by_second)
+    batching.primitive_batchers[primitive] = _batched
+    mlir.register_lowering(primitive, mlir.lower_fun(_plain, multiple_results=False))
+    return primitive
 
 
 def _plain(a, b, *, turn_a, turn_b):
@@ -48,14 +65,3 @@ def _batched(arrays, axes, *, turn_a, turn_b):
         return one(*arrays), 0
     a, b = (jnp.moveaxis(array, axis, 0) for array, axis in zip(arrays, axes, strict=True))
     return gemm(a, b, turn_a, turn_b), 0
-
-
-_PRODUCT.def_impl(jax.jit(_plain, static_argnames=("turn_a", "turn_b")))
-_PRODUCT.def_abstract_eval(
-    lambda a, b, *, turn_a, turn_b: jax.core.ShapedArray(
-        (*a.shape[:-2], a.shape[-1 if turn_a else -2], b.shape[-2 if turn_b else -1]), a.dtype
-    )
-)
-ad.defbilinear(_PRODUCT, _by_first, _by_second)
-batching.primitive_batchers[_PRODUCT] = _batched
-mlir.register_lowering(_PRODUCT, mlir.lower_fun(_plain, multiple_results=False))

@@ -34,7 +34,7 @@ def test_a_model_of_two_files_stands_behind_its_flag(run, energy):
     for words in (
         ("frames.xyz", "--model", *MEAM, *SPECIES, "--out", "e.json"),
         ("--model", *MEAM, *SPECIES, "--out", "e.json", "frames.xyz"),
-        ("--out", "e.json", "frames.xyz", *SPECIES, "--mod", *MEAM),
+        ("--out", "e.json", "frames.xyz", *SPECIES, "--mode", *MEAM),
     ):
         code, _, err = run("evaluate", *words, "--quiet")
         assert code == 0, err
@@ -80,8 +80,11 @@ MISTAKES = {
         "a word too many: sw-silicon; `jaxpot card` takes flags only, no words (MODEL is left out",
     ),
     "both, the flag cut short": (
-        ("evaluate", "sw-silicon", "frames.xyz", "--m", "a", "--out", "e.json"),
-        "MODEL (sw-silicon) and --model are both given: leave one of them out",
+        ("evaluate", "sw-silicon", "frames.xyz", "--mode", "a", "--out", "e.json"),
+        "a word too many: frames.xyz; `jaxpot evaluate` takes STRUCTURES (MODEL is left out, as --model is given)",
+    ),
+    "the flag cut too short": (
+        ("evaluate", "frames.xyz", "--mod", "a", "--out", "e.json"), "ambiguous option: --mod could match --model",
     ),
     "neither": (
         ("card", "--structure", "frames.xyz", "--out", "c"),
