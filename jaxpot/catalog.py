@@ -13,6 +13,8 @@ from typing import cast
 from jaxpot.core.files import file_size
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats import (
+    ani,
+    chgnet,
     funcfl,
     lammps_meam,
     lammps_sw,
@@ -85,8 +87,10 @@ FORMATS = (
     funcfl.FORMAT,
     quip_xml.FORMAT,
     n2p2.FORMAT,
+    ani.FORMAT,
     sevennet.FORMAT,
     nequix.FORMAT,
+    chgnet.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

@@ -14,13 +14,24 @@ from jaxpot.basis.quintic_splines import QuinticSpline, centres
 from jaxpot.core import linalg
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import pytree, static
-from jaxpot.descriptors import SOAP, Angular, Bond, Pair, Radial, SymmetryFunctions, Triangle, Triplet
+from jaxpot.descriptors import (
+    SOAP,
+    Angular,
+    AtomicEnvironmentVectors,
+    Bond,
+    Pair,
+    Radial,
+    SymmetryFunctions,
+    Triangle,
+    Triplet,
+)
 from jaxpot.errors import GeometryError
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
     EAM,
     ZBL,
     Buckingham,
+    CHGNet,
     Constants,
     Described,
     FinnisSinclair,
@@ -172,6 +183,19 @@ def two_networks():
     )
 
 
+def small_ani():
+    """ANI in miniature: environment vectors, and a network of its own size for each element."""
+    vectors = AtomicEnvironmentVectors(
+        ("C", "Si"), 3.9, 4.0, (1.2, 2.0, 2.8), 3.2, 3.0, (1.5, 2.3), 5.3, (0.4, 1.5, 2.7)
+    )
+    terms = []
+    for element, hidden in (("C", (6, 4)), ("Si", (5, 3))):
+        network = MLP.random(len(terms), vectors.dimension, hidden, "celu")
+        readout = Neural(network, np.zeros(vectors.dimension), np.ones(vectors.dimension), 0.1, 9.0)
+        terms.append(Described(vectors.replace(centers=(element,)), readout, ("C", "Si")))
+    return sum(terms, Constants({"C": -2.0, "Si": -1.5}))
+
+
 def two_bond_networks():
     """One for each two elements that are bound."""
     both = ("Si", "C")
@@ -229,6 +253,13 @@ def equivariant(*species, parity=True, channels=(3, 2, 1)):
     """A made-up network with vectors and tensors, and energies of the size of bonds."""
     network = NequIP.random(1, species, 3.4, channels, 2, 4, (4, 3), 6.0, parity)
     return network.replace(scale=2.0 * network.scale)
+
+
+def angular(*species, hops=3, norm=True):
+    """A made-up network with states of bonds and angles, and biases; with two hops, angles keep their first states."""
+    network = CHGNet.random(2, species, 3.4, 2.9, 4, hops, 3, 2, 0.3, norm)
+    chance = np.random.default_rng(0)
+    return jax.tree.map(lambda a: a + 0.3 * chance.normal(size=a.shape), network)
 
 
 def close_packed():
@@ -417,6 +448,7 @@ MODELS = {
         lambda: neural(SymmetryFunctions.automatic(None, 3.8, 3, 2, fade="cosine"), "Si"), diamond(5.43, ["Si", "Si"])
     ),
     "networks, symmetry functions, two elements": (two_networks, diamond(4.6, ["Si", "C"])),
+    "ani, two elements": (small_ani, diamond(4.6, ["Si", "C"])),
     "network of bonds": (lambda: neural(Bond(3.4, None, None, 3, 2, 2), "Si"), diamond(5.43, ["Si", "Si"])),
     "networks of bonds, two elements": (two_bond_networks, diamond(4.6, ["Si", "C"])),
     "linear in soap": (
@@ -445,6 +477,8 @@ MODELS = {
     "nequip, two elements, without parity": (
         lambda: equivariant("C", "Si", parity=False, channels=(3, 2)), molecule(["Si", "C", "C", "Si"], 2.0)
     ),
+    "chgnet, two elements": (lambda: angular("Si", "C"), diamond(4.6, ["Si", "C"])),
+    "chgnet, a molecule, without norms": (lambda: angular("Si", "C", hops=2, norm=False), molecule(["Si", "C", "C", "Si"], 2.0)),
     "charges in a crystal": (lambda: Ewald(np.array(0.8)), salt(), TOO_MANY_WAVES),
     "ions": (ions, salt(), TOO_MANY_WAVES),
     "gap and two hops": (lambda: small_gap() + 0.5 * hopping(), diamond(4.6, ["Si", "C"])),

@@ -7,6 +7,7 @@ small in the file and large in memory. Files that `np.savez` writes hold arrays 
 import math
 import re
 import zipfile
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from jaxpot.typing import FilePath
 
 _LONGEST_HEADER = 10_000  # bytes, as in NumPy
 _HEADER = re.compile(
-    rb"\{'descr': '([<>|=]?[biufcU]\d{1,9})', 'fortran_order': (?:True|False), 'shape': \(((?:\d{1,18},? ?)*)\), \}\s*"
+    rb"\{'descr': '([<>|=]?[biufcU]\d{1,9})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \}\s*"
 )
 
 
@@ -44,11 +46,32 @@ def check_npz(path: FilePath) -> None:
 
 def _declared(file):
     """Bytes of an array with its header, as the header has it."""
+    begin = file.tell()
+    header = array_header(file)
+    return file.tell() - begin + math.prod(header.shape) * header.dtype.itemsize
+
+
+class ArrayHeader(NamedTuple):
+    """Header of an array in NumPy's format; `by_columns`: whether the first index runs fastest."""
+
+    dtype: np.dtype
+    by_columns: bool
+    shape: tuple[int, ...]
+
+
+def array_header(file: IO[bytes]) -> ArrayHeader:
+    """Read the header of an array, as NumPy writes it: nothing in it is evaluated, as NumPy does.
+
+    Raises:
+        ValueError: no such header, or a type of numbers that NumPy does not know.
+    """
     major, _ = np.lib.format.read_magic(file)
-    width = 2 if major == 1 else 4
-    length = int.from_bytes(file.read(width), "little")
+    length = int.from_bytes(file.read(2 if major == 1 else 4), "little")
     header = _HEADER.fullmatch(file.read(length)) if length <= _LONGEST_HEADER else None
     if header is None:
         raise ValueError("the header of an array is not one that np.savez writes")
-    shape = [int(n) for n in header[2].replace(b",", b" ").split()]
-    return np.lib.format.MAGIC_LEN + width + length + math.prod(shape) * np.dtype(header[1].decode()).itemsize
+    try:
+        dtype = np.dtype(header[1].decode())
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return ArrayHeader(dtype, header[2] == b"True", tuple(int(n) for n in header[3].replace(b",", b" ").split()))

@@ -2,10 +2,14 @@
 
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.bond import Bond
+from jaxpot.descriptors.environment_vectors import AtomicEnvironmentVectors
 from jaxpot.descriptors.pair import Pair
 from jaxpot.descriptors.soap import SOAP
 from jaxpot.descriptors.symmetry_functions import Angular, Radial, SymmetryFunctions
 from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
-__all__ = ["SOAP", "Angular", "Bond", "Descriptor", "Pair", "Radial", "SymmetryFunctions", "Triangle", "Triplet"]
+__all__ = [
+    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bond", "Descriptor", "Pair", "Radial", "SymmetryFunctions",
+    "Triangle", "Triplet",
+]

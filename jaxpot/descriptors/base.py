@@ -20,6 +20,7 @@ class Descriptor(Node):
         cutoff: A, beyond which a neighbour is not seen.
         species: atomic numbers that it can tell apart or has been made for; None for every element.
         smoothness, kinks: number of continuous derivatives, and where the next one jumps, as of a `Potential`.
+        shorter: cutoffs in A that `Environment.within` is asked for.
         dimension: length d of one vector.
         centers: atomic numbers of the atoms it describes; None for all. Others get the weight 0.
         one_vector: whether an atom has one vector, which all its neighbours change.
@@ -34,6 +35,7 @@ class Descriptor(Node):
     centers: tuple[int, ...] | None = None
     smoothness: int = 99
     kinks: tuple[float, ...] | None = None
+    shorter: tuple[float, ...] = ()
     one_vector: bool = False
     multiplicity: float | None = 1
     chunk_elements: int = 4096

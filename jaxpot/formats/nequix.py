@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.files import file_size
+from jaxpot.core.npz import array_header
 from jaxpot.errors import FormatError
 from jaxpot.formats.record import Family, Format
 from jaxpot.potentials.nequip import Interaction, NequIP, paths
@@ -148,18 +149,17 @@ class _Arrays:
     def next(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """The next array, and a typed error if it is damaged or of another shape."""
         try:
-            if np.lib.format.read_magic(self.stream) != (1, 0):
-                raise ValueError("another version of the format")
-            found, by_columns, dtype = np.lib.format.read_array_header_1_0(self.stream)
-            if found != shape or by_columns and len(shape) > 1 or dtype.kind != "f":
-                raise FormatError(f"{name}: expected numbers {shape}, got {dtype} {found}", self.path)
-            size = math.prod(shape) * dtype.itemsize
+            header = array_header(self.stream)
+            if header.shape != shape or header.by_columns and len(shape) > 1 or header.dtype.kind != "f":
+                raise FormatError(f"{name}: expected numbers {shape}, got {header.dtype} {header.shape}", self.path)
+            size = math.prod(shape) * header.dtype.itemsize
             data = self.stream.read(size)
             if len(data) != size:
                 raise ValueError("the file ends within it")
         except ValueError as error:
             raise FormatError(f"{name}: the array cannot be read ({error})", self.path) from error
-        return np.frombuffer(data, dtype).reshape(shape).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # numbers that are none are refused later
+            return np.frombuffer(data, header.dtype).reshape(shape).astype(np.float64)
 
     def matrices(self, name: str, inputs: Any, outputs: Any) -> list[np.ndarray]:
         """Matrices (inputs, outputs) of each degree that has both, over the root of the number of inputs."""

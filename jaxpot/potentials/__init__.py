@@ -2,6 +2,7 @@
 
 from jaxpot.potentials.base import Potential, Scaled, Sum
 from jaxpot.potentials.buckingham import Buckingham
+from jaxpot.potentials.chgnet import CHGNet
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.eam import EAM
@@ -22,7 +23,7 @@ from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
-    "EAM", "MEAM", "ZBL", "Buckingham", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones",
+    "EAM", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones",
     "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM",
     "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
 ]

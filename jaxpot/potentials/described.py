@@ -53,6 +53,7 @@ class Described(Potential):
     n_features = property(lambda self: self.readout.n_features)
     smoothness = property(lambda self: min(self.descriptor.smoothness, self.readout.smoothness))
     kinks = property(lambda self: self.descriptor.kinks)
+    shorter = property(lambda self: self.descriptor.shorter)
 
     chunk_elements = property(lambda self: min(self.descriptor.chunk_elements, self.readout.chunk_elements))
 

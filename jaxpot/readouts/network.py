@@ -25,6 +25,8 @@ ACTIVATIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "square": (lambda x: x * x, 99),
     "identity": (lambda x: x, 99),
     "relu": (jax.nn.relu, 0),
+    # CELU with alpha = 0.1 (J. T. Barron, arXiv:1704.07483), without the exponential of large numbers.
+    "celu": (lambda x: jnp.maximum(x, 0.0) + 0.1 * (jnp.exp(10.0 * jnp.minimum(x, 0.0)) - 1.0), 1),
 }
 
 
@@ -148,7 +150,9 @@ class Averaged(Node):
 
     def members(self, x: Array) -> Array:
         """Outputs of all networks, (M,)."""
-        return jax.vmap(lambda network: network(x))(self.networks)
+        # An input for each: of one for all, the first kernels would be copied into one matrix for every chunk of atoms.
+        inputs = jnp.broadcast_to(x, (len(self.weights), *x.shape))
+        return jax.vmap(lambda network, x: network(x))(self.networks, inputs)
 
     def __repr__(self) -> str:
         return f"Averaged({self.networks.kernels[0].shape[0]} networks)"

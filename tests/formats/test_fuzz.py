@@ -6,8 +6,10 @@ the file, or give a finite potential; within 2 s and 200 MB + 4 times their size
 
 import difflib
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,11 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from mutants import Outcome, computes, finite, mutated, network, watched
+from test_nequix import arrays
+from test_nequix import settings as nequix_settings
+from test_nequix import written as write_nequix
+from test_sevennet import checkpoint, settings, state
+from torch_files import zipped
 
 import jaxpot as jp
 from jaxpot.core.save import MAGIC
@@ -97,6 +104,14 @@ def signed_anew(data, rng):
     return MAGIC + b"%d\n" % len(text) + text + blob
 
 
+def repacked(data, rng):
+    """One file in a zip file is damaged, most often the pickle, and its checksum fits."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    name = "data.pkl" if rng.random() < 0.8 else list(members)[rng.integers(len(members))]
+    return zipped(members | {name: mutated(members[name], rng)})
+
+
 def write_frames(folder):
     """Three frames with all labels, of which one is an isolated atom."""
     rng, frames = np.random.default_rng(0), []
@@ -130,6 +145,14 @@ CASES = {
     "saved, signed anew": Case(
         write_saved, lambda folder: jp.load(folder / "sw.jaxpot"), damage=signed_anew, valid=lambda found: True,
         potential=False,
+    ),
+    "nequix": Case(
+        lambda folder: write_nequix(folder / "small.nqx", nequix_settings(), arrays()),
+        lambda folder: jp.load(folder / "small.nqx"),
+    ),
+    "sevennet": Case(
+        lambda folder: checkpoint(folder, state(), settings()), lambda folder: jp.load(folder / "small.pth"),
+        damage=repacked,
     ),
     "extxyz": Case(
         write_frames, lambda folder: jp.read_dataset(folder / "data.xyz", e0="least squares"), valid=finite_frames,
