@@ -257,7 +257,7 @@ def equivariant(*species, parity=True, channels=(3, 2, 1)):
 
 def angular(*species, hops=3, norm=True):
     """A made-up network with states of bonds and angles, and biases; with two hops, angles keep their first states."""
-    network = CHGNet.random(2, species, 3.4, 2.9, 4, hops, 3, 2, 0.3, norm)
+    network = CHGNet.random(3, species, 3.6, 2.9, 4, hops, 3, 2, 0.3, norm)
     chance = np.random.default_rng(0)
     return jax.tree.map(lambda a: a + 0.3 * chance.normal(size=a.shape), network)
 

@@ -174,8 +174,10 @@ def _outputs(options):
     model = output_file(options.out)
     if model.suffix.lower() in (".html", ".json", ".npz", ".posterior"):
         raise DataError(f"--out {model}: this ending is for what comes beside it; take another one, as .model or .xml")
-    if str(model) in [entry.name for entry in catalog.models()] or published(str(model)) is not None:
-        raise DataError(f"--out {model}: this is the name of a built-in or published model; take another one")
+    built_in = str(model) in [entry.name for entry in catalog.models()]
+    if built_in or published(str(model)) is not None:
+        kind = "built-in" if built_in else "published"
+        raise DataError(f"--out {model}: this is the name of a {kind} model; take another one")
     out = {"model": model, "html": model.with_suffix(".html"), "json": model.with_suffix(".json")}
     if not options.no_posterior:
         out["posterior"] = model.with_suffix(".posterior")

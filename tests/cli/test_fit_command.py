@@ -303,6 +303,7 @@ MISTAKES = [
     ([*FIT, "--out", "folder.model"], "this is a folder"),
     ([*FIT, "--out", "x.json"], "this ending is for what comes beside it"),
     ([*FIT, "--out", "sw-silicon"], "built-in model"),
+    ([*FIT, "--out", "sevennet-0"], "published model"),
     ([*FIT, "--out", "train.xyz"], "train.xyz would be overwritten"),
     ([*FIT, "--out", "x.model", "--e0", "Cu=-3"], "no energy of an isolated atom is known for Si"),
     ([*FIT, "--out", "x.model", "--e0", "Si=-4", "Cu=-3"], "no Cu: leave it out"),
