@@ -255,9 +255,9 @@ def equivariant(*species, parity=True, channels=(3, 2, 1)):
     return network.replace(scale=2.0 * network.scale)
 
 
-def angular(*species, hops=3, norm=True):
+def angular(*species, hops=3, norm=True, seed=3):
     """A made-up network with states of bonds and angles, and biases; with two hops, angles keep their first states."""
-    network = CHGNet.random(3, species, 3.6, 2.9, 4, hops, 3, 2, 0.3, norm)
+    network = CHGNet.random(seed, species, 3.6, 2.9, 4, hops, 3, 2, 0.3, norm)
     chance = np.random.default_rng(0)
     return jax.tree.map(lambda a: a + 0.3 * chance.normal(size=a.shape), network)
 
@@ -478,7 +478,9 @@ MODELS = {
         lambda: equivariant("C", "Si", parity=False, channels=(3, 2)), molecule(["Si", "C", "C", "Si"], 2.0)
     ),
     "chgnet, two elements": (lambda: angular("Si", "C"), diamond(4.6, ["Si", "C"])),
-    "chgnet, a molecule, without norms": (lambda: angular("Si", "C", hops=2, norm=False), molecule(["Si", "C", "C", "Si"], 2.0)),
+    "chgnet, a molecule, without norms": (
+        lambda: angular("Si", "C", hops=2, norm=False, seed=7), molecule(["Si", "C", "C", "Si"], 2.0)
+    ),
     "charges in a crystal": (lambda: Ewald(np.array(0.8)), salt(), TOO_MANY_WAVES),
     "ions": (ions, salt(), TOO_MANY_WAVES),
     "gap and two hops": (lambda: small_gap() + 0.5 * hopping(), diamond(4.6, ["Si", "C"])),
