@@ -172,25 +172,25 @@ def speed(options):
             structure = in_precision(jp.Structure.of(atoms), options.single)
             start = time.perf_counter()
             listed = jp.neighbors(structure, potential.cutoff)
-            found = time.perf_counter()
+            searched = time.perf_counter()
             energy = float(jax.block_until_ready(evaluate(potential, structure, listed)).energy)
             seconds = time.perf_counter() - start
             told = peer.ask(atoms) if peer else {"seconds": np.nan, "energy": np.nan}
             if round_:
                 ours.append(seconds)
-                alone.append(seconds - (found - start))
+                alone.append(seconds - (searched - start))
                 theirs.append(told["seconds"])
                 rates.append(rate())
             else:
                 print(f"{len(atoms)} atoms: first call {seconds:.1f} s (compiled); energies per atom differ by "
                       f"{abs(energy - told['energy']) / len(atoms):.1e} eV {told.get('error', '')}")
-        own, other = (1e3 * statistics.median(t) / len(atoms) for t in (ours, theirs))
+        mine, other = (1e3 * statistics.median(t) / len(atoms) for t in (ours, theirs))
         ratio = statistics.median([b / a for a, b in zip(ours, theirs, strict=True)])
-        text = f"  {own:.4g} ms an atom ({1e3 * statistics.median(alone) / len(atoms):.4g} without the search for "
+        text = f"  {mine:.4g} ms an atom ({1e3 * statistics.median(alone) / len(atoms):.4g} without the search for "
         text += f"neighbours); the peer {other:.4g}, {ratio:.1f} x as long"
         if hasattr(potential, "interactions"):
             floor = radial_products(potential, listed) / statistics.median(rates) / len(atoms) * 1e3
-            text += f"; floor of the radial products {floor:.3f} ms, {own / floor:.1f} x that"
+            text += f"; floor of the radial products {floor:.3f} ms, {mine / floor:.1f} x that"
         print(text, flush=True)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from jaxpot.core.files import file_size
+from jaxpot.core.files import read_bytes
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats import (
     ani,
@@ -218,9 +218,4 @@ def _format_of_list(paths: Sequence[str]) -> Format:
 
 def _head(path: str) -> bytes:
     """The first bytes of a file."""
-    file_size(path)
-    try:
-        with open(path, "rb") as file:
-            return file.read(_HEAD)
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+    return read_bytes(path, _HEAD)

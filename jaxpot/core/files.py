@@ -34,6 +34,24 @@ def file_size(path: FilePath, most: int | None = None) -> int:
     return about.st_size
 
 
+def read_bytes(path: FilePath, count: int = -1) -> bytes:
+    """Contents of an ordinary file, or its first bytes.
+
+    Args:
+        path: of the file.
+        count: how many; -1: all.
+
+    Raises:
+        FormatError: as `file_size`; or the file cannot be opened.
+    """
+    file_size(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+
+
 def check_beside(path: FilePath, main: FilePath) -> None:
     """A file that another one asks for lies beside it, also where links lead.
 

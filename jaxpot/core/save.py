@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.core.files import file_size
+from jaxpot.core.files import read_bytes
 from jaxpot.core.pytree import class_name, class_named, field_defaults, leaf_fields, static_fields
 from jaxpot.errors import DataError, FormatError, JaxpotError, PrecisionError
 from jaxpot.typing import FilePath, PyTree
@@ -52,12 +52,7 @@ def load_tree(path: FilePath, on_host: bool = False) -> PyTree:
         FormatError: not such a file, damaged, or of a class that no imported module defines.
         PrecisionError: the file holds double precision and JAX has x64 off.
     """
-    file_size(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+    data = read_bytes(path)
     if not data.startswith(MAGIC):
         raise FormatError(f"expected a file written by jaxpot.save (first line {MAGIC.decode().strip()!r})", path)
     rest = data[len(MAGIC):]

@@ -12,14 +12,13 @@ from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length, as_number, as_positive
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor
-from jaxpot.descriptors.pair_sums import whole_power
+from jaxpot.descriptors.pair_sums import pair_blocks, whole_power
 from jaxpot.descriptors.symmetry_functions import SymmetryFunctions
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
 
 _SHRUNK = 0.95  # of the cosine of an angle: of acos, derivatives are infinite at the ends
 _LARGEST_POWER = 1000  # up to which whole powers are products
-_BLOCKS = (4, 8, 12, 16)  # neighbours in a block
 
 
 @pytree
@@ -170,7 +169,7 @@ def _pairs(environment, species, cutoff):
     units = jnp.stack([environment.x, environment.y, environment.z]) / r
     fading = fades.fade("cosine", r * r, cutoff)
     kind = species_index(species, environment.numbers).astype(r.dtype)
-    length, count = _blocks(len(r))
+    length, count = pair_blocks(len(r))
     rows = jnp.concatenate([units, r[None], fading[None], kind[None]])
     rows = jnp.pad(rows, ((0, 0), (0, length * count - len(r))))
     one = jnp.moveaxis(rows.reshape(len(rows), count, length), 1, 0)
@@ -187,13 +186,3 @@ def _pairs(environment, species, cutoff):
 def _place(low, high):
     """A number of its own for each two elements, low <= high."""
     return high * (high + 1) / 2 + low
-
-
-def _blocks(neighbors):
-    """Neighbours in a block, and the number of blocks, an odd one, with which there are fewest pairs."""
-    found = []
-    for length in _BLOCKS:
-        count = -(-neighbors // length)
-        count += 1 - count % 2
-        found.append((count * (count + 1) // 2 * length**2, length, count))
-    return min(found)[1:]

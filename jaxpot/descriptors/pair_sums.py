@@ -59,7 +59,7 @@ def pair_sums(what: PairSums, units: Array, r: Array, first: Array, second: Arra
         J. Behler, J. Chem. Phys. 134, 074106 (2011), equations 8 and 9.
     """
     rows = jnp.concatenate([units, r[None], first[None], *(() if what.alike else (second[None],))])
-    length, count = _blocks(len(r))
+    length, count = pair_blocks(len(r))
     empty = np.zeros((len(rows), length * count - len(r)), r.dtype)
     empty[3] = 1.0  # r
     rows = jnp.concatenate([materialised(rows), empty], axis=1)
@@ -68,14 +68,14 @@ def pair_sums(what: PairSums, units: Array, r: Array, first: Array, second: Arra
     return _sums(what, *_pairs(what, one, other))
 
 
-def _blocks(neighbors):
+def pair_blocks(neighbors: int) -> tuple[int, int]:
     """Neighbours in a block, and the number of blocks, an odd one, with which there are fewest pairs."""
-    found = []
+    shapes = []
     for length in _BLOCKS:
         count = -(-neighbors // length)
         count += 1 - count % 2
-        found.append((count * (count + 1) // 2 * length**2, length, count))
-    return min(found)[1:]
+        shapes.append((count * (count + 1) // 2 * length**2, length, count))
+    return min(shapes)[1:]
 
 
 def _pairs(what, one, other):

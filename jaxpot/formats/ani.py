@@ -86,18 +86,19 @@ def _parameters(folder):
 
 def _members(folder, member):
     """Numbers of the members to read."""
-    found = sorted(int(p.name[5:]) for p in folder.glob("train*") if re.fullmatch(r"train(0|[1-9][0-9]{0,3})", p.name))
+    names = (re.fullmatch(r"train(0|[1-9][0-9]{0,3})", path.name) for path in folder.glob("train*"))
+    numbers = sorted(int(name[1]) for name in names if name)
     if member is not None:
-        chosen = [k for k in found if str(member) == str(k)]
+        chosen = [k for k in numbers if str(member) == str(k)]
         if not chosen:
-            there = f"one of {', '.join(map(str, found))}" if found else "a folder train0"
-            raise DataError(f"member: expected {there} of {folder}, got {member!r}")
+            expected = f"one of {', '.join(map(str, numbers))}" if numbers else "a folder train0"
+            raise DataError(f"member: expected {expected} of {folder}, got {member!r}")
         return chosen
-    missing = [k for k in range(max(len(found), 1)) if k not in found]
+    missing = [k for k in range(max(len(numbers), 1)) if k not in numbers]
     if missing:
-        others = f" beside train{found[-1]}" if found else ""
+        others = f" beside train{numbers[-1]}" if numbers else ""
         raise FormatError(f"expected a folder train{missing[0]}{others}", folder)
-    return found
+    return numbers
 
 
 def _some_of(known, asked, folder):

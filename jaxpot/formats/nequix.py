@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from jaxpot.core.elements import SYMBOLS
-from jaxpot.core.files import file_size
+from jaxpot.core.files import read_bytes
 from jaxpot.core.npz import array_header
 from jaxpot.errors import FormatError
 from jaxpot.formats.record import Family, Format
-from jaxpot.potentials.nequip import Interaction, NequIP, paths
+from jaxpot.potentials.nequip import HopWidths, Interaction, NequIP
 from jaxpot.typing import FilePath
 
 SILU = 1.6765620560798837  # what e3nn_jax multiplies silu with, its quadrature in double precision
@@ -62,32 +62,28 @@ def read_nequix(path: FilePath) -> NequIP:
 
 def _interaction(arrays, settings, hop, shown, leaving, highest, neighbors):
     """`Interaction` of a hop: its arrays are the next ones of the file."""
-    every = paths(len(shown) - 1, highest, len(leaving) - 1, True)
-    entering = (leaving[0] + sum(leaving[1:]), *leaving[1:])
-    received = [sum(shown[a] for a, _, c in every if c == third) for third in range(len(leaving))]
+    widths = HopWidths.of(shown, leaving, highest, True)
     width, count = int(settings.value("radial_mlp_size", int)), int(settings.value("radial_basis_size", int))
     before = SILU if hop else 1.0
     radial = [
         arrays.next(f"layer {hop}, radial {k}", shape)
-        for k, shape in enumerate([(count, width), (width, width), (width, sum(shown[a] for a, _, _ in every))])
+        for k, shape in enumerate([(count, width), (width, width), (width, sum(widths.weights))])
     ]
     sent = arrays.matrices(f"layer {hop}, linear_1", shown, shown)
-    into = arrays.matrices(f"layer {hop}, linear_2", received, entering)
-    own = arrays.matrices(f"layer {hop}, skip", shown, entering)
-    norm = [arrays.next(f"layer {hop}, norm", (n,)) for n in entering]
+    into = arrays.matrices(f"layer {hop}, linear_2", widths.received, widths.entering)
+    skip = arrays.matrices(f"layer {hop}, skip", shown, widths.entering)
+    norm = [arrays.next(f"layer {hop}, norm", (n,)) for n in widths.entering]
     return Interaction(
-        tuple(before * w for w in own), tuple(before * w for w in sent),
-        (*radial[:-1], _in_turn(radial[-1], shown, every)), tuple(w / neighbors for w in into), np.zeros(shown[0]),
-        np.zeros(entering[0]), tuple(norm),
+        tuple(before * w for w in skip), tuple(before * w for w in sent),
+        (*radial[:-1], _in_turn(radial[-1], widths)), tuple(w / neighbors for w in into), np.zeros(shown[0]),
+        np.zeros(widths.entering[0]), tuple(norm),
     )
 
 
-def _in_turn(matrix, shown, every):
+def _in_turn(matrix, widths):
     """Columns for each path in turn, of a matrix whose columns are sorted by the degrees of the messages."""
-    order = sorted(range(len(every)), key=lambda n: every[n][2])
-    parts = np.split(matrix, np.cumsum([shown[every[n][0]] for n in order])[:-1], axis=1)
-    stored = dict(zip(order, parts, strict=True))
-    return np.concatenate([stored[n] for n in range(len(every))], axis=1)
+    order = sorted(range(len(widths.paths)), key=lambda n: widths.paths[n][2])
+    return widths.in_turn(matrix, order)
 
 
 def _channels(text, path):
@@ -141,9 +137,7 @@ class _Arrays:
     @classmethod
     def of(cls, path: FilePath) -> tuple["_Arrays", _Settings]:
         """Arrays and settings of a file."""
-        file_size(path)
-        with open(path, "rb") as file:
-            line, data = file.readline(), file.read()
+        line, _, data = read_bytes(path).partition(b"\n")
         return cls(data, path), _Settings(line, path)
 
     def next(self, name: str, shape: tuple[int, ...]) -> np.ndarray:

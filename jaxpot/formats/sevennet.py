@@ -12,7 +12,7 @@ from jaxpot.core.elements import SYMBOLS
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.record import Family, Format, Option
 from jaxpot.formats.torch_archive import is_torch_archive, read_torch_archive
-from jaxpot.potentials.nequip import Interaction, NequIP, paths
+from jaxpot.potentials.nequip import HopWidths, Interaction, NequIP
 from jaxpot.typing import FilePath
 
 SILU = 1.6791767923989418  # what e3nn multiplies silu with: from a seeded sample of its square, not its integral
@@ -209,19 +209,18 @@ class _Weights:
 def _interaction(weights, settings, hop, place):
     """`Interaction` of a hop."""
     shown, leaving = settings.hidden[hop], settings.hidden[hop + 1]
-    every = paths(len(shown) - 1, settings.harmonics, len(leaving) - 1, False)
-    entering = (leaving[0] + sum(leaving[1:]), *leaving[1:])  # a gate for each channel of a higher degree
-    received = [sum(shown[a] for a, _, c in every if c == third) for third in range(len(leaving))]
+    widths = HopWidths.of(shown, leaving, settings.harmonics, False)
+    entering, received = widths.entering, widths.received
     further, before = len(settings.modalities), SILU if hop else 1.0
-    own = weights.matrices(f"{hop}_self_connection_intro", shown, entering)
+    itself = weights.matrices(f"{hop}_self_connection_intro", shown, entering)
     sent, sent_bias = _split(weights.matrices(f"{hop}_self_interaction_1", shown, shown, further), shown[0], place)
     into, into_bias = _split(
         weights.matrices(f"{hop}_self_interaction_2", received, entering, further), received[0], place
     )
     denominator = weights.array(f"{hop}_convolution.denominator").item()
     return Interaction(
-        tuple(before * w for w in own), tuple(before * w for w in sent),
-        tuple(_radial(weights, settings, hop, shown, every)), tuple(w / denominator for w in into), sent_bias,
+        tuple(before * w for w in itself), tuple(before * w for w in sent),
+        tuple(_radial(weights, settings, hop, widths)), tuple(w / denominator for w in into), sent_bias,
         into_bias,
     )
 
@@ -233,7 +232,7 @@ def _split(matrices, inputs, place):
     return [first[:inputs], *matrices[1:]], bias
 
 
-def _radial(weights, settings, hop, shown, every):
+def _radial(weights, settings, hop, widths):
     """Layers of the radial network, columns in the order of `paths`, with the signs of the stored couplings."""
     layers, inputs, k = [], None, 0
     while f"{hop}_convolution.weight_nn.layer{k}.weight" in weights.state:
@@ -243,15 +242,16 @@ def _radial(weights, settings, hop, shown, every):
                               weights.path)
         layers.append((SILU if k else 1.0) * layer / math.sqrt(layer.shape[0]))
         inputs, k = layer.shape[1], k + 1
-    widths = [shown[first] for first, _, _ in every]
-    if not layers or inputs != sum(widths):
-        raise FormatError(f"weights {hop}_convolution.weight_nn: expected {sum(widths)} in the end, got {inputs}",
-                          weights.path)
-    order = sorted(range(len(every)), key=lambda n: every[n][2]) if settings.sorted else range(len(every))
-    stored = np.split(layers[-1], np.cumsum([widths[n] for n in order])[:-1], axis=1)
-    blocks = dict(zip(order, stored, strict=True))
-    signs = [_sign(weights, hop, *path) for path in every]
-    layers[-1] = np.concatenate([sign * blocks[n] for n, sign in enumerate(signs)], axis=1)
+    if not layers or inputs != sum(widths.weights):
+        raise FormatError(
+            f"weights {hop}_convolution.weight_nn: expected {sum(widths.weights)} in the end, got {inputs}",
+            weights.path,
+        )
+    if settings.sorted:
+        order = sorted(range(len(widths.paths)), key=lambda n: widths.paths[n][2])
+        layers[-1] = widths.in_turn(layers[-1], order)
+    signs = [_sign(weights, hop, *path) for path in widths.paths]
+    layers[-1] = layers[-1] * np.repeat(signs, widths.weights)
     return layers
 
 

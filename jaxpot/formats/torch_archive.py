@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpot.core.files import file_size
+from jaxpot.core.files import file_size, read_bytes
 from jaxpot.errors import FormatError
 from jaxpot.formats.plain_pickle import Known, Room, as_counts, check_arguments, plain_tree, room_for
 from jaxpot.typing import FilePath
@@ -81,12 +81,7 @@ def is_torch_archive(head: bytes, path: str, word: bytes = b"") -> bool:
 
 def _opened(path):
     """The zip file, of which the list of files has been read."""
-    file_size(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror or error}", path) from error
+    data = read_bytes(path)
     if not data.startswith(_MAGIC):
         raise FormatError(
             "expected a zip file, as torch.save writes since PyTorch 1.6: load an older file with PyTorch and save it "
@@ -170,13 +165,13 @@ class _Tensors:
             raise ValueError(f"expected a storage of tensors, got {word[:40]!r} of {kind.name}")
         if _NUMBERS + key not in self.files:
             raise ValueError(f"the numbers {_NUMBERS}{key[:40]} are missing in the zip file")
-        found = _Storage(kinds[kind.name], self.files[_NUMBERS + key])
-        if count < 0 or count * found.dtype.itemsize != len(found.data):
+        storage = _Storage(kinds[kind.name], self.files[_NUMBERS + key])
+        if count < 0 or count * storage.dtype.itemsize != len(storage.data):
             raise ValueError(
-                f"{_NUMBERS}{key[:40]} has {len(found.data)} bytes; expected {count} numbers of "
-                f"{found.dtype.itemsize} bytes"
+                f"{_NUMBERS}{key[:40]} has {len(storage.data)} bytes; expected {count} numbers of "
+                f"{storage.dtype.itemsize} bytes"
             )
-        return found
+        return storage
 
     def tensor(self, arguments):
         """An array of a storage, where its first number lies, sizes and strides; gradients are of no interest."""

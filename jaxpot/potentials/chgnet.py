@@ -208,12 +208,12 @@ class CHGNet(Potential):
         """
         key = jax.random.key(key) if isinstance(key, int) else key
         keys = iter(jax.random.split(key, 20 * hops + 20))
-        own = (np.ones(channels), np.zeros(channels)) if norm else ()
+        unit = (np.ones(channels), np.zeros(channels)) if norm else ()
 
         def drawn(inputs, outputs, factor=1.0):
             return jax.random.normal(next(keys), (inputs, outputs)) * (factor / math.sqrt(inputs))
 
-        def layers(*sizes, norm=own):
+        def layers(*sizes, norm=unit):
             kernels = tuple(drawn(n, m) for n, m in pairwise(sizes))
             return Layers(kernels, tuple(np.zeros(m) for m in sizes[1:]), norm)
 
@@ -231,7 +231,7 @@ class CHGNet(Potential):
             drawn(1 + 2 * angular, channels), tuple(update(3) for _ in range(hops)),
             tuple(update(4) for _ in range(hops - 1)),
             tuple(gated(4 * channels, channels) for _ in range(hops - 2)),
-            layers(channels, channels, 1, norm=()), own, (), tuple(species), float(cutoff), float(short), 6,
+            layers(channels, channels, 1, norm=()), unit, (), tuple(species), float(cutoff), float(short), 6,
         )
 
     @property

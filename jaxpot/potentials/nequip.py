@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -163,15 +163,14 @@ class NequIP(MessagePassing):
             return jax.random.normal(next(keys), (inputs, outputs)) * (factor / math.sqrt(max(inputs, 1)))
 
         def of_hop(shown, leaving):
-            every = paths(len(shown) - 1, len(channels) - 1, len(leaving) - 1, parity)
-            entering = (leaving[0] + sum(leaving[1:]), *leaving[1:])
-            received = [sum(shown[a] for a, _, c in every if c == third) for third in range(len(leaving))]
-            widths = (radial, *hidden, sum(shown[a] for a, _, _ in every))
+            hop = HopWidths.of(shown, leaving, len(channels) - 1, parity)
+            widths = (radial, *hidden, sum(hop.weights))
             return Interaction(
-                tuple(drawn(n, m) for n, m in zip(shown, entering, strict=False)), tuple(drawn(n, n) for n in shown),
+                tuple(drawn(n, m) for n, m in zip(shown, hop.entering, strict=False)),
+                tuple(drawn(n, n) for n in shown),
                 tuple(drawn(n, m, _SILU if k else 1.0) for k, (n, m) in enumerate(pairwise(widths))),
-                tuple(drawn(n, m, neighbors**-0.5) for n, m in zip(received, entering, strict=True)),
-                np.zeros(shown[0]), np.zeros(entering[0]),
+                tuple(drawn(n, m, neighbors**-0.5) for n, m in zip(hop.received, hop.entering, strict=True)),
+                np.zeros(shown[0]), np.zeros(hop.entering[0]),
             )
 
         channels, count = tuple(channels), len(species)
@@ -267,6 +266,37 @@ def paths(states: int, harmonics: int, messages: int, parity: bool) -> tuple[tup
         for third in range(abs(first - second), min(first + second, messages) + 1)
         if not parity or (first + second + third) % 2 == 0
     )
+
+
+class HopWidths(NamedTuple):
+    """Numbers of channels in a hop.
+
+    Attributes:
+        paths: as of `paths`.
+        weights: of the messages of each path.
+        received: of the sums of messages, for each degree.
+        entering: of what enters the gate, for each degree: beside the scalars, one more for each higher channel.
+    """
+
+    paths: tuple[tuple[int, int, int], ...]
+    weights: tuple[int, ...]
+    received: tuple[int, ...]
+    entering: tuple[int, ...]
+
+    @classmethod
+    def of(cls, shown: Sequence[int], leaving: Sequence[int], harmonics: int, parity: bool) -> "HopWidths":
+        """Widths for channels that neighbours show, and channels that leave the gate, of each degree."""
+        every = paths(len(shown) - 1, harmonics, len(leaving) - 1, parity)
+        received = (sum(shown[a] for a, _, c in every if c == third) for third in range(len(leaving)))
+        return cls(
+            every, tuple(shown[a] for a, _, _ in every), tuple(received),
+            (leaving[0] + sum(leaving[1:]), *leaving[1:]),
+        )
+
+    def in_turn(self, matrix: np.ndarray, order: Sequence[int]) -> np.ndarray:
+        """Columns for each path in turn, of a matrix that has them in another order of the paths."""
+        blocks = np.split(matrix, _ends(self.weights[n] for n in order), axis=1)
+        return np.concatenate([blocks[order.index(n)] for n in range(len(self.paths))], axis=1)
 
 
 @lru_cache(maxsize=64)
