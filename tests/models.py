@@ -477,9 +477,9 @@ MODELS = {
     "nequip, two elements, without parity": (
         lambda: equivariant("C", "Si", parity=False, channels=(3, 2)), molecule(["Si", "C", "C", "Si"], 2.0)
     ),
-    "chgnet, two elements": (lambda: angular("Si", "C"), diamond(4.6, ["Si", "C"])),
+    "chgnet, two elements": (lambda: angular("Si", "C", hops=2), diamond(4.6, ["Si", "C"]), {"directions": 4}),
     "chgnet, a molecule, without norms": (
-        lambda: angular("Si", "C", hops=2, norm=False, seed=7), molecule(["Si", "C", "C", "Si"], 2.0)
+        lambda: angular("Si", "C", norm=False, seed=7), molecule(["Si", "C", "C", "Si"], 2.0)
     ),
     "charges in a crystal": (lambda: Ewald(np.array(0.8)), salt(), TOO_MANY_WAVES),
     "ions": (ions, salt(), TOO_MANY_WAVES),

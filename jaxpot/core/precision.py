@@ -71,6 +71,11 @@ def concrete(array: Any) -> np.ndarray | None:
     return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
+def is_unknown(*trees: PyTree) -> bool:
+    """Whether any array in the trees has no value yet: under jit or vmap, not under grad."""
+    return any(concrete(leaf) is None for tree in trees for leaf in jax.tree.leaves(tree))
+
+
 def require_concrete(array: Any, what: str, remedy: str) -> np.ndarray:
     """Like `concrete`, with a typed error that says what to do instead."""
     value = concrete(array)

@@ -128,7 +128,7 @@ class Symmetry:
         return positions + jnp.mean(offsets - jnp.round(offsets), axis=0) @ cell
 
 
-def space_group(structure: StructureLike, symprec: float = 1e-5) -> Symmetry:
+def space_group(structure: StructureLike, symprec: float = 1e-5, mirrors: bool = True) -> Symmetry:
     """The symmetry of a crystal, in its given cell (primitive or not, right- or left-handed).
 
     Atoms count as equal when number, mass and their data are. Where a structure is not periodic along all three axes,
@@ -138,6 +138,8 @@ def space_group(structure: StructureLike, symprec: float = 1e-5) -> Symmetry:
     Args:
         structure: `Structure` or `ase.Atoms`; it may be differentiated, but not traced.
         symprec: how far (A) atoms may be from the places where symmetry wants them.
+        mirrors: whether mirror images count as equal, see `Potential.mirrors`; otherwise inversions, reflections and
+            what contains them are left out.
 
     Returns:
         `Symmetry`.
@@ -172,11 +174,13 @@ def space_group(structure: StructureLike, symprec: float = 1e-5) -> Symmetry:
         return _identity(cell, fractional)
     equivalent = np.arange(n)
     equivalent[atoms] = atoms[dataset.equivalent_atoms]
+    rotations = np.asarray(dataset.rotations, int)
+    kept = np.full(len(rotations), True) if mirrors else np.linalg.det(rotations) > 0.0
     return Symmetry(
         number=int(dataset.number),
         international=str(dataset.international),
-        rotations=np.asarray(dataset.rotations, int),
-        translations=hand * np.asarray(dataset.translations, float),
+        rotations=rotations[kept],
+        translations=hand * np.asarray(dataset.translations, float)[kept],
         equivalent_atoms=equivalent,
         cell=cell,
         conventional=hand * np.linalg.inv(dataset.transformation_matrix).T,
@@ -208,7 +212,8 @@ def full_mesh(mesh: Mesh, shift: bool | Sequence[bool] = False) -> tuple[np.ndar
 
 
 def reduced_mesh(
-    structure: StructureLike, mesh: Mesh, shift: bool | Sequence[bool] = False, symprec: float = 1e-5
+    structure: StructureLike, mesh: Mesh, shift: bool | Sequence[bool] = False, symprec: float = 1e-5,
+    mirrors: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The points of a regular mesh that symmetry and time reversal do not relate to each other.
 
@@ -220,7 +225,7 @@ def reduced_mesh(
         structure: `Structure` or `ase.Atoms`; it may be differentiated, but not traced.
         mesh: number of points along the reciprocal vectors, three integers or one for all; 1 along open axes.
         shift: whether the mesh is moved by half a step, one or three booleans; Gamma-centred by default.
-        symprec: tolerance of `space_group`, A.
+        symprec, mirrors: as of `space_group`.
 
     Returns:
         (nq, 3) fractional q with components in (-1/2, 1/2], and (nq,) weights summing to 1.
@@ -235,13 +240,19 @@ def reduced_mesh(
             raise DataError(f"mesh {points.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
     addresses = _addresses(points, shifts)
     lowest = np.arange(len(addresses))
-    for rotation in np.unique(space_group(structure, symprec).rotations, axis=0):
+    for rotation in np.unique(space_group(structure, symprec, mirrors).rotations, axis=0):
         for image in (rotation, -rotation):
             index = _image_indices(addresses, image, points, shifts)
             if index is not None:
                 lowest = np.minimum(lowest, index)
     first, counts = np.unique(lowest, return_counts=True)
     return _q_points(addresses[first], points), counts / len(addresses)
+
+
+def mesh_images(mesh: Mesh, rotation: np.ndarray) -> np.ndarray | None:
+    """Index of W^T q for each point q of `full_mesh`, or None where one of them is no point of the mesh."""
+    points, shifts = _checked(mesh, False)
+    return _image_indices(_addresses(points, shifts), rotation, points, shifts)
 
 
 def _identity(cell, fractional):

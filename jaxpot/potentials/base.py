@@ -29,7 +29,7 @@ from jaxpot.typing import Array, ArrayField, ArrayLike, DTypeLike, PyTree
 
 DECLARED = (  # static attributes: a wrapper forwards them all
     "cutoff", "species", "centers", "smoothness", "kinks", "needs", "local", "edges_only", "reach", "shorter", "skin",
-    "pairwise", "double_only", "chunk_elements",
+    "pairwise", "double_only", "chunk_elements", "mirrors",
 )
 WHY_DOUBLE = (
     "the large weights of a Gaussian process cancel, and single precision is off by 1e-3 eV an atom and more"
@@ -57,6 +57,8 @@ class Potential(Node):
         skin: A, how far rows of neighbours in dynamics reach beyond the cutoff: little where long rows cost much.
         pairwise: whether a site energy is a constant and half a sum over pairs, each the same from both ends: the force
             on an atom follows from its own row then.
+        mirrors: whether mirror images have the same energy. Where they do not, as in networks with products of all
+            parities, only the rotations of a space group are symmetries.
     """
 
     cutoff: float
@@ -71,6 +73,7 @@ class Potential(Node):
     pairwise: bool = False
     double_only: bool = False
     chunk_elements: int = CHUNK_ELEMENTS
+    mirrors: bool = True
 
     @property
     def kinks(self) -> tuple[float, ...] | None:
@@ -175,6 +178,10 @@ class Sum(Potential):
     @property
     def edges_only(self) -> bool:
         return all(t.local or t.edges_only for t in self.terms)
+
+    @property
+    def mirrors(self) -> bool:
+        return all(t.mirrors for t in self.terms)
 
     @property
     def reach(self) -> float:

@@ -14,6 +14,7 @@ from jaxpot.basis.coupling import coupling
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.envelopes import ENVELOPES
 from jaxpot.basis.harmonics import real_harmonics
+from jaxpot.basis.one_variable import of_one_variable
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
@@ -187,6 +188,10 @@ class NequIP(MessagePassing):
         return len(self.interactions)
 
     @property
+    def mirrors(self) -> bool:
+        return self.parity
+
+    @property
     def smoothness(self) -> int:
         return ENVELOPES[self.envelope[0]].smoothness
 
@@ -246,11 +251,17 @@ class NequIP(MessagePassing):
 
     def _radial_weights(self, layer, mask, r):
         """w (K, weights)."""
-        envelope = jnp.where(mask, ENVELOPES[self.envelope[0]].value(r, self.cutoff, self.envelope[1]), 0.0)
-        features = self.amplitude * jnp.sin(r[:, None] * self.frequencies) * (envelope / r)[:, None]
-        for matrix in layer.radial[:-1]:
-            features = jax.nn.silu(product(features, matrix))
-        return product(features, layer.radial[-1])
+        def of_distances(parameters, r):
+            layers, frequencies, amplitude, within = parameters
+            envelope = ENVELOPES[self.envelope[0]].value(r, self.cutoff, self.envelope[1])
+            envelope = jnp.where(within > 0.0, envelope, 0.0)
+            features = amplitude * jnp.sin(r[:, None] * frequencies) * (envelope / r)[:, None]
+            for matrix in layers[:-1]:
+                features = jax.nn.silu(product(features, matrix))
+            return product(features, layers[-1])
+
+        parameters = layer.radial, self.frequencies, self.amplitude, mask.astype(r.dtype)
+        return of_one_variable(of_distances, parameters, r)
 
     def site_energy(self, environment: Environment, state: PyTree) -> Array:
         element = species_index(self.species, environment.number)

@@ -113,15 +113,18 @@ def frozen(tree: PyTree) -> PyTree:
     return jax.tree.map(value, tree)
 
 
-def symmetric_coordinates(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+def symmetric_coordinates(structure: Structure, mirrors: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Strains (s, 3, 3) and displacements (k, n, 3) that keep the symmetry of a structure; NumPy.
 
     Orthonormal, and without rigid motions. No strains of what is open along an axis: its cell is held.
+
+    Args:
+        mirrors: see `Potential.mirrors`.
     """
     n = len(structure)
     with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
         structure = frozen(structure)
-        group = space_group(structure)
+        group = space_group(structure, mirrors=mirrors)
         rigid = np.concatenate(rigid_motions(structure)).reshape(-1, 3 * n)
         still = (np.eye(3 * n) - np.linalg.pinv(rigid) @ rigid).reshape(3 * n, n, 3)
         strains = voigt_basis()[: 6 * all(structure.pbc)]

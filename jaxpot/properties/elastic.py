@@ -198,9 +198,11 @@ def elastic_constants(
     second = way.at(potential, structure)
     if relaxed:
         second.warn_unrelaxed("elastic constants are")
-    voigt, stress, internal = _constants(second, relaxed, convention)
+    basis = jnp.asarray(voigt_basis(), structure.cell.dtype)
+    blocks = second.blocks(basis, quadratic=convention != "energy")
+    voigt, stress = _constants(structure, blocks, basis, relaxed, convention)
     if relaxed and len(structure) > 1:
-        require_stable(internal, "the arrangement of the ions")
+        require_stable(blocks.internal, "the arrangement of the ions")
     axes = crystal_axes(structure) if axes is None else axes
     rotation = axes.rotation(structure.cell)
     return ElasticConstants(voigt, stress, rotation, axes=axes, convention=convention, relaxed=relaxed)
@@ -224,10 +226,7 @@ def rotated_stiffness(voigt: jax.Array, rotation: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames=("relaxed", "convention"))
-def _constants(second, relaxed, convention):
-    structure = second.structure
-    basis = jnp.asarray(voigt_basis(), structure.cell.dtype)
-    blocks = second.blocks(basis, quadratic=convention != "energy")
+def _constants(structure, blocks, basis, relaxed, convention):
     weight = jnp.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], basis.dtype)[:, None, None]
     stress = jnp.einsum("k,kij->ij", blocks.slope, basis * weight) / structure.volume
     stiffness = blocks.by_strain
@@ -235,7 +234,7 @@ def _constants(second, relaxed, convention):
         stiffness = stiffness + blocks.coupling.T @ internal_response(blocks.internal, blocks.coupling)
     voigt = stiffness / structure.volume
     voigt = voigt + _stress_terms(stress) if convention == "birch" else 0.5 * (voigt + voigt.T)
-    return voigt, stress, blocks.internal
+    return voigt, stress
 
 
 def _stress_terms(stress):

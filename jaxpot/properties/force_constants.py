@@ -121,8 +121,10 @@ def of_images(blocks: Array, images: NearestImages, masses: Array) -> ForceConst
     Args:
         blocks: (images, n, 3, n, 3): d2E / du_a(home cell) du_b(image).
     """
-    out = jnp.zeros((len(images.cells), *blocks.shape[1:]), blocks.dtype)
-    for choice in range(images.index.shape[1]):
-        weight = images.share[:, choice].astype(blocks.dtype)
-        out = out.at[images.index[:, choice]].add(blocks * weight[:, :, None, :, None])
-    return ForceConstants(out, images.cells, masses)
+    def add(out, choice):
+        index, share = choice
+        return out.at[index].add(blocks * share.astype(blocks.dtype)[:, :, None, :, None]), None
+
+    zeros = jnp.zeros((len(images.cells), *blocks.shape[1:]), blocks.dtype)
+    choices = jnp.moveaxis(jnp.asarray(images.index), 1, 0), jnp.moveaxis(jnp.asarray(images.share), 1, 0)
+    return ForceConstants(jax.lax.scan(add, zeros, choices)[0], images.cells, masses)

@@ -5,20 +5,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
+from jaxpot.checks import check_potential
+from jaxpot.core.precision import concrete, is_unknown
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
+from jaxpot.core.symmetry import space_group
 from jaxpot.potentials.base import Potential
-from jaxpot.properties.coordinates import deform, internal_response, require_stable, symmetric_coordinates
-from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
+from jaxpot.properties.coordinates import deform, frozen, internal_response, require_stable, symmetric_coordinates
+from jaxpot.properties.kinks import ANALYTIC, step_between_kinks, warn_of_kinks
 from jaxpot.properties.modes import signed_frequency, zero_modes
 from jaxpot.properties.phonons import wave_vectors
-from jaxpot.properties.second_order import route
+from jaxpot.properties.second_order import Route, route
 from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
 STEP = 0.006  # largest strain of the differences where a potential has no third derivatives
+_SMALLER = 2e-3  # the same where neighbours cross a kink within that
 _FINE_STEP = 5e-4  # the same where it has them: errors of its fourth power, of a neighbour at its cutoff, of rounding
 
 
@@ -59,6 +64,7 @@ def gruneisen(
     q: ArrayLike,
     strain: ArrayLike | None = None,
     differences: bool = False,
+    way: Route | None = None,
 ) -> Gruneisen:
     """Mode Grueneisen parameters, with the internal displacements that go with the strain.
 
@@ -74,6 +80,7 @@ def gruneisen(
         strain: (3, 3) per unit of x; by default the uniform dilation 1/3, so that x = ln V.
         differences: take them for smooth potentials, too, with strains so small that results agree to 1e-5: programs
             that compile in a fraction of the time.
+        way: a `Route` of this crystal, for strains that keep its symmetry; by default made here.
 
     Returns:
         `Gruneisen`.
@@ -83,7 +90,7 @@ def gruneisen(
     """
     at = wave_vectors(q)
     flat = at.reshape(-1, 3)
-    matrices, change = strain_derivative(potential, structure, flat, strain, differences)
+    matrices, change = strain_derivative(potential, structure, flat, strain, differences, way)
     frequencies, gamma = mode_parameters(matrices, change, jnp.asarray(zero_modes(flat)))
     shape = (*at.shape[:-1], -1)
     return Gruneisen(at, frequencies.reshape(shape), gamma.reshape(shape))
@@ -108,40 +115,66 @@ def strain_derivative(
     q: AnyArray,
     strain: ArrayLike | None = None,
     differences: bool = False,
+    way: Route | None = None,
 ) -> tuple[Array, Array]:
     """D(q) and its derivative along a strain, ions following: two arrays (nq, 3n, 3n)."""
+    check_potential(potential)
     dilation = strain is None
     strain = jnp.eye(3) / 3.0 if dilation else jnp.asarray(strain, float)
-    structure, way = route(potential, structure, what="a Grueneisen parameter")
+    structure = Structure.of(structure)
+    if way is None:
+        structure, way = route(
+            potential, structure, what="a Grueneisen parameter", waves=5 * len(q),
+            symmetric=_keeps(structure, strain, potential.mirrors),
+        )
     smooth = potential.smoothness >= ANALYTIC
+    step = _FINE_STEP
     if not smooth:
         differences = True
-        warn_of_kinks(
-            potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}", stacklevel=3
-        )
-    second = way.at(potential, structure)
+        between = step_between_kinks(potential, structure, (STEP, _SMALLER, _FINE_STEP), 1.0)
+        step = between or STEP
+        if between is None:
+            warn_of_kinks(
+                potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}",
+                stacklevel=3,
+            )
+    second = way.at(potential, structure, first=True)
     second.warn_interpolated(q, stacklevel=3)
     response, internal = _response(second, strain)
     if len(structure) > 1:
         require_stable(internal, "the arrangement of the ions")
-    if dilation and not len(symmetric_coordinates(structure)[1]):
+    if dilation and not len(symmetric_coordinates(structure, potential.mirrors)[1]):
         response = jnp.zeros_like(structure.positions)  # no symmetric displacements: nothing follows
     if not differences:
         return _along_strain(potential, structure, way, q, strain, response)
-    step = 0.5 * (_FINE_STEP if smooth else STEP) / jnp.max(jnp.abs(strain))
+    half = 0.5 * step / jnp.max(jnp.abs(strain))
     around = [
         # Not one program for all four: that of the crystal itself is there, and takes long to compile.
-        way.at(potential, _strained(structure, strain, response, x * step)).dynamical_matrix(q)
+        way.at(potential, _strained(structure, strain, response, x * half)).dynamical_matrix(q)
         for x in (-2.0, -1.0, 1.0, 2.0)
     ]
-    return second.dynamical_matrix(q), _fourth_order(around, step)
+    return second.dynamical_matrix(q), _fourth_order(around, half)
 
 
-@jax.jit
+def _keeps(structure, strain, mirrors):
+    """Whether a strain keeps the symmetry of a crystal."""
+    if is_unknown(strain):
+        return False
+    strain = np.asarray(concrete(strain))
+    with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
+        kept = space_group(frozen(structure), mirrors=mirrors).symmetrize_tensor(strain)
+    return bool(np.abs(kept - strain).max() < 1e-9 * np.abs(strain).max())
+
+
 def _response(second, strain):
     """Displacements of the atoms by a strain, (n, 3) A per unit, and the force constants at equal cells."""
     blocks = second.blocks(strain[None])
-    return internal_response(blocks.internal, blocks.coupling)[:, 0].reshape(-1, 3), blocks.internal
+    return _follow(blocks), blocks.internal
+
+
+@jax.jit
+def _follow(blocks):
+    return internal_response(blocks.internal, blocks.coupling)[:, 0].reshape(-1, 3)
 
 
 @jax.jit

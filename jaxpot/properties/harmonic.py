@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.checks import check_potential
 from jaxpot.core.precision import concrete
 from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
@@ -66,9 +67,10 @@ def harmonic(
     Raises:
         ConvergenceError: imaginary modes; the message names the wave vector.
     """
+    check_potential(potential)
     structure = Structure.of(structure)
     temperatures = check_temperatures(temperatures)
-    q, weights = mesh_points(structure, mesh)
+    q, weights = mesh_points(structure, mesh, potential.mirrors)
     exclude = zero_modes(q)
     matrices = dynamical_matrix(potential, structure, q, supercell)
     require_real_modes(matrices, q, exclude)

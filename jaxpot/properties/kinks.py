@@ -1,6 +1,7 @@
 """What is done about potentials whose higher derivatives jump."""
 
 import warnings
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -35,6 +36,18 @@ def warn_of_kinks(potential: Potential, structure: Structure, strain: float, con
         reason = f"{name} has a kink within a strain of {strain:.2g} of the neighbours at {shells}"
     remedy = how_to_smooth(potential)
     warnings.warn(f"{reason}: {consequence}{remedy and f'; {remedy}'}", JaxpotWarning, stacklevel=stacklevel + 1)
+
+
+def step_between_kinks(
+    potential: Potential, structure: Structure, steps: Sequence[float], times: float
+) -> float | None:
+    """The first of some steps at which no neighbour crosses a kink over so many times the step; None without one.
+
+    Between its kinks a potential is as good as analytic, and differences by small strains are derivatives.
+    """
+    if potential.kinks is None:
+        return None
+    return next((step for step in steps if not shells_near(potential, structure, times * step)), None)
 
 
 def how_to_smooth(potential: Potential) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
+from jaxpot.checks import check_potential
 from jaxpot.core.precision import host_float, is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
@@ -32,8 +33,10 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.modes import signed_frequency
-from jaxpot.properties.second_order import SecondOrder, route
+from jaxpot.properties.second_order import Route, SecondOrder, route
 from jaxpot.typing import AnyArray, Array, ArrayLike, Mesh, Number, StructureLike
+
+_ANY = 1_000_000  # wave vectors: any number
 
 
 @pytree
@@ -83,18 +86,19 @@ class PhononDos(Node):
 
 
 def force_constants(
-    potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None
+    potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None, way: Route | None = None
 ) -> ForceConstants:
     """Force constants of a crystal.
 
     Args:
         potential, structure: a crystal; forces should vanish (see `relax`).
         supercell: deprecated; use `second_order(potential, structure, supercell).force_constants()`.
+        way: a `Route` of this crystal, whose mesh of wave vectors serves several properties; by default made here.
 
     Returns:
         `ForceConstants`.
     """
-    return _at_rest(potential, structure, supercell).force_constants()
+    return _at_rest(potential, structure, supercell, _ANY, way).force_constants()
 
 
 def dynamical_matrix(
@@ -106,45 +110,52 @@ def dynamical_matrix(
         q: (..., 3) fractional wave vectors.
         supercell: deprecated; use `second_order(potential, structure, supercell).dynamical_matrix(q)`.
     """
-    q = wave_vectors(q)
-    second = _at_rest(potential, structure, supercell)
-    second.warn_interpolated(q)
-    return second.dynamical_matrix(q)
+    at = wave_vectors(q)
+    second = _at_rest(potential, structure, supercell, at.size // 3)
+    second.warn_interpolated(at)
+    return second.dynamical_matrix(at)
 
 
-def _at_rest(potential, structure, supercell):
-    """`SecondOrder` of a crystal, with a warning where that is not relaxed."""
+def _at_rest(potential, structure, supercell, waves, way=None):
+    """`SecondOrder` of a crystal for so many wave vectors, with a warning where that is not relaxed."""
     if supercell is not None:
         warnings.warn(
             "supercell= is deprecated here: take jp.second_order(potential, structure, supercell)", DeprecationWarning,
             stacklevel=3,
         )
-    structure, way = route(potential, structure, supercell, what="a phonon")
-    second = way.at(potential, structure)
+    if way is None:
+        structure, way = route(potential, structure, supercell, what="a phonon", waves=waves)
+    second = way.at(potential, structure, first=True)
     second.warn_unrelaxed("phonons are", stacklevel=3)
     return second
 
 
 def phonons(
-    potential: Potential, structure: StructureLike, q: ArrayLike, supercell: Sequence[int] | None = None
+    potential: Potential, structure: StructureLike, q: ArrayLike, supercell: Sequence[int] | None = None,
+    way: Route | None = None,
 ) -> Phonons:
     """Frequencies and eigenvectors at wave vectors q (..., 3), fractional (`Phonons`).
 
     Frequencies are ordinary ones (not angular): `result.frequencies / jp.units.THz`. They are differentiable
     with respect to the potential where they are not degenerate, or degenerate by symmetry whatever the potential.
+    Of models of several hops many wave vectors are interpolated between those of a mesh (`properties.wave_mesh`).
+
+    Args:
+        supercell: deprecated, see `dynamical_matrix`.
+        way: a `Route` of this crystal, whose mesh of wave vectors serves several properties; by default made here.
     """
-    q = wave_vectors(q)
-    second = _at_rest(potential, structure, supercell)
-    second.warn_interpolated(q)
-    return phonons_of(second, q)
+    at = wave_vectors(q)
+    second = _at_rest(potential, structure, supercell, at.size // 3, way)
+    second.warn_interpolated(at)
+    return phonons_of(second, at)
 
 
-@jax.jit
 def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     """`phonons` of a `SecondOrder`."""
     return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
 
 
+@jax.jit
 def frequencies_of(matrix: Array) -> tuple[Array, Array]:
     """Signed frequencies nu = sign(w2) sqrt(|w2|) / 2 pi, ascending, and eigenvectors."""
     size = matrix.shape[-1]
@@ -182,6 +193,7 @@ def phonon_dos(
     frequencies: AnyArray | None = None,
     width: Number | None = None,
     supercell: Sequence[int] | None = None,
+    way: Route | None = None,
 ) -> PhononDos:
     """Phonon density of states on a symmetry-reduced mesh, with Gaussian broadening (`PhononDos`).
 
@@ -190,10 +202,13 @@ def phonon_dos(
         frequencies: where to evaluate it, internal units; by default 401 points over all modes. With these and a
             width the density is differentiable.
         width: standard deviation of the Gaussians, internal units; by default 1 % of the largest frequency.
+        supercell: deprecated, see `dynamical_matrix`.
+        way: a `Route` of this crystal, whose mesh of wave vectors serves several properties; by default made here.
     """
+    check_potential(potential)
     structure = Structure.of(structure)
-    q, weights = reduced_mesh(structure, mesh)
-    found = phonons(potential, structure, q, supercell).frequencies
+    q, weights = reduced_mesh(structure, mesh, mirrors=potential.mirrors)
+    found = phonons(potential, structure, q, supercell, way).frequencies
     low, top = jnp.min(found), jnp.max(found)  # traced, under jit over the potential
     width = 0.01 * top if width is None else width
     if frequencies is None:
@@ -211,13 +226,15 @@ def _histogram(found, weights, frequencies, width):
     return jax.lax.map(one, frequencies, batch_size=64)
 
 
-def mesh_points(structure: Structure, mesh: Mesh, symmetry: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def mesh_points(
+    structure: Structure, mesh: Mesh, mirrors: bool = True, symmetry: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Wave vectors and weights of a mesh (a number or three), reduced by symmetry unless told not to."""
     given: Any = mesh
     points = (given,) * 3 if np.ndim(given) == 0 else tuple(int(m) for m in given)
     if len(points) != 3 or min(points) < 1:
         raise DataError(f"mesh: expected three positive integers, got {points}")
-    return reduced_mesh(structure, points) if symmetry else full_mesh(points)
+    return reduced_mesh(structure, points, mirrors=mirrors) if symmetry else full_mesh(points)
 
 
 def wave_vectors(q: ArrayLike) -> Any:

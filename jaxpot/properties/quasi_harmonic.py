@@ -23,16 +23,17 @@ from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, frozen, symmetric_coordinates
 from jaxpot.properties.gruneisen import mode_parameters
 from jaxpot.properties.harmonic import require_real_modes
-from jaxpot.properties.kinks import how_to_smooth
+from jaxpot.properties.kinks import ANALYTIC, how_to_smooth
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
 from jaxpot.properties.phonons import mesh_points
-from jaxpot.properties.second_order import jitted_blocks, route
+from jaxpot.properties.second_order import SKIN, Route, route
 from jaxpot.properties.trace_functions import mesh_average
 from jaxpot.typing import Array, ArrayLike, Mesh, Number
 
-_SKIN = 0.4  # A
 _TOLERANCE = 1e-11  # strain
 _STEPS = 30
+_SHARED = 2e-3  # strain of the differences where matrices around one state serve others as well
+_STATES = 20  # at which matrices of the mesh are computed, about
 _NEAR = 1e-3  # strain of the differences by which rough potentials' properties follow the state
 _OR_ROUGH = {True: "", False: ", or the potential jumps there (a neighbour shell crosses its cutoff or a knot)"}
 
@@ -41,16 +42,24 @@ class QuasiHarmonic:
     """The free energy of one crystal as a function of its symmetric strains, around any of its states."""
 
     def __init__(
-        self, potential: Potential, structure: Structure, mesh: Mesh, smooth: bool, step: float, pressure: Number
+        self, potential: Potential, structure: Structure, mesh: Mesh, smooth: bool, step: float, pressure: Number,
+        way: Route | None = None,
     ) -> None:
-        self.potential, self.smooth, self.step, self.pressure = potential, smooth, step, pressure
+        self.potential, self.smooth, self.pressure = potential, smooth, pressure
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
         self.fixed = frozen(potential)
-        self.strains, self.moves = map(to_device, symmetric_coordinates(self.start))
-        self.way = jax.device_put(route(self.fixed, self.start, skin=_SKIN, what="thermal expansion")[1])
+        self.strains, self.moves = map(to_device, symmetric_coordinates(self.start, potential.mirrors))
+        q, weights = mesh_points(self.start, mesh, potential.mirrors)
+        if way is None:
+            waves = _STATES * len(q)
+            way = route(self.fixed, self.start, skin=SKIN, what="thermal expansion", waves=waves)[1]
+        self.way = jax.device_put(way)
         self.listed = self.way.listed
-        q, weights = mesh_points(self.start, mesh)
+        # Of several hops matrices cost so much that those around one state serve the states near it.
+        self.shares = not smooth and any(mesh is not None for mesh, _ in self.way.meshes)
+        self.step = max(step, _SHARED) if self.shares and potential.smoothness >= ANALYTIC else step
+        self.sampled: tuple[Structure, list[Array]] | None = None
         self.q = np.asarray(q)
         self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
 
@@ -68,17 +77,36 @@ class QuasiHarmonic:
         if self.smooth:
             return _jets(potential, structure, self.way, self.strains, self.moves, self.mesh[0])
         points, fit = _stencil(len(self.strains), self.step)
-        # Not one program for all: that of site Hessians is there, and takes long to compile.
-        states = [structure if not point.any() else _along_path(*path, point) for point in points]
-        expansions = [self.way.at(potential, state) for state in states]
-        samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
+        expansion = self.way.at(potential, structure)
+        place = self._place(potential, structure)
+        if place is None or self.sampled is None:
+            # Not one program for all: that of site Hessians is there, and takes long to compile.
+            expansions = [
+                self.way.at(potential, _along_path(*path, point)) if point.any() else expansion for point in points
+            ]
+            samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
+            place = jnp.zeros(len(self.strains)), jnp.eye(len(self.strains))
+            if self.shares and not is_traced(potential, structure):
+                self.sampled = structure, samples
+        else:
+            samples = self.sampled[1]
         if len(self.moves):
             static = _static_jets(*path)
         else:  # no displacement keeps the symmetry
-            still = next(k for k, point in enumerate(points) if not point.any())
-            blocks = jitted_blocks(expansions[still], self.strains)
+            blocks = expansion.blocks(self.strains)
             static = blocks.slope, blocks.by_strain
-        return _Jets(*static, *_polynomial(fit, samples, len(self.strains)))
+        return _Jets(*static, *_polynomial(fit, samples, *place))
+
+    def _place(self, potential, structure):
+        """Strains e0 (m,) from the state whose matrices are there, and de0/de (m, m); None where that is too far."""
+        if self.sampled is None or is_traced(potential, structure):
+            return None
+        deformation = np.linalg.solve(np.asarray(self.sampled[0].cell), np.asarray(structure.cell))
+        strains = np.asarray(self.strains)
+        e0 = np.einsum("kab,ab->k", strains, deformation - np.eye(3))
+        if np.abs(e0).max() > self.step:
+            return None
+        return e0, np.einsum("kab,lab->kl", strains, deformation @ strains)
 
     def minimum(self, structure: Structure, temperature: Number) -> "tuple[Structure, _Jets]":
         """The structure at the minimum of the free energy, by Newton's method (concrete), and the jets around it."""
@@ -253,11 +281,12 @@ def _jets(potential, structure, way, strains, moves, q):
     return _Jets(*_static_jets(potential, structure, way.listed, strains, moves), matrices, first, second)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def _polynomial(fit, samples, m):
-    """Value, first and second derivatives at 0 of the polynomial through samples."""
+@partial(jax.jit, static_argnums=0)
+def _polynomial(fit, samples, e0, by_strain):
+    """Value, first and second derivatives at e = 0 of the polynomial through samples, at e0 + by_strain e."""
     samples = jnp.stack(samples)
-    first, second, matrices = _second_order(lambda e: fit(samples, e), jnp.zeros(m, samples.real.dtype))
+    zero = jnp.zeros(len(by_strain), samples.real.dtype)
+    first, second, matrices = _second_order(lambda e: fit(samples, e0 + by_strain @ e), zero)
     return matrices, first, second
 
 

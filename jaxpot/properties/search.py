@@ -49,7 +49,7 @@ class Search:
         self, potential: Potential, start: Structure, strains: np.ndarray, pressure: Number, symmetry: bool
     ) -> None:
         self.potential, self.start, self.strains, self.pressure = potential, start, strains, pressure
-        self.group = space_group(start) if symmetry else None
+        self.group = space_group(start, mirrors=potential.mirrors) if symmetry else None
         self.n = len(start)
         self.size = round_atoms(self.n)
         self.length = 2.0 * max(self.n, 1) ** 0.5  # A

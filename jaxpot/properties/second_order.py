@@ -6,8 +6,11 @@ by how far the energy of a site reaches (`Potential.reach`):
 
     local               second derivatives of the site energies (`properties.site_hessians`), exact
     several hops        lattice waves through the hops (`properties.lattice_waves`), exact
-    any other           Hessian-vector products in a supercell: exact everywhere where that is twice as thick as the
-                        reach, else at the wave vectors that are commensurate with it
+    any other           Hessian-vector products in a supercell: exact at the wave vectors that are commensurate with it,
+                        and everywhere where it is four times as thick as the reach: force constants reach twice as far
+
+Of several hops, many wave vectors are interpolated between those of a mesh, with an error that is measured
+(`properties.wave_mesh`), in the functions that ask for many; a `second_order` that a user makes is exact.
 """
 
 import math
@@ -23,7 +26,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.checks import check_potential, checked_neighbors
 from jaxpot.core.neighbors import Neighbors
-from jaxpot.core.precision import concrete, is_traced
+from jaxpot.core.precision import concrete, is_traced, is_unknown
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning, ResourceError
@@ -31,9 +34,9 @@ from jaxpot.observables import evaluate_by_strain, hessian_vector_product
 from jaxpot.observables.edges import parts, seen_by
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.message_passing import MessagePassing
-from jaxpot.properties import lattice_waves
+from jaxpot.properties import lattice_waves, layer_derivatives
 from jaxpot.properties.blocks import Blocks, blocks_of_energy
-from jaxpot.properties.coordinates import checked_list, crystal
+from jaxpot.properties.coordinates import checked_list, crystal, frozen
 from jaxpot.properties.force_constants import (
     ForceConstants,
     NearestImages,
@@ -45,9 +48,10 @@ from jaxpot.properties.force_constants import (
 )
 from jaxpot.properties.kinks import ANALYTIC
 from jaxpot.properties.site_hessians import SiteHessians, site_blocks, site_hessians
+from jaxpot.properties.wave_mesh import WaveMesh, converged_mesh, wave_mesh
 from jaxpot.typing import AnyArray, Array, ArrayLike, StructureLike
 
-_SKIN = 0.4  # A
+SKIN = 0.4  # A
 _AT_REST = 0.01  # eV/A
 _MOST_ATOMS = 3000  # of a supercell that nobody asked for
 _COMMENSURATE = 1e-6
@@ -97,29 +101,58 @@ class OfEnergy(Node):
 
 @pytree
 class Waves(OfEnergy):
-    """Part of a model of several hops."""
+    """Part of a model of several hops: columns that are carried through the hops (`properties.lattice_waves`)."""
 
     factor: jax.Array
     hops: MessagePassing
     cells: jax.Array
     index: jax.Array
     near: jax.Array  # which cells the neighbours of an atom are in
-    repeats: tuple = static()  # of the mesh of wave vectors that force constants need
+    mesh: WaveMesh | None  # between whose points matrices are interpolated
+    columns: jax.Array | None  # of this mesh, where they are known already
+    repeats: tuple = static()  # of the mesh of wave vectors that exact force constants need
+
+    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
+        n, count, dtype = len(structure), len(basis), structure.cell.dtype
+        moves = jnp.concatenate([jnp.eye(3 * n, dtype=dtype).reshape(-1, n, 3), jnp.zeros((count, n, 3), dtype)])
+        strains = jnp.concatenate([jnp.zeros((3 * n, 3, 3), dtype), jnp.asarray(basis, dtype)])
+        response = lattice_waves.responses(
+            self.hops, structure, self.listed, jnp.zeros((3 * n + count, 3), dtype), moves, strains
+        )
+        return jax.tree.map(partial(jnp.multiply, self.factor), _wave_blocks(response, basis, quadratic))
 
     def matrices(self, structure: Structure, q: Array) -> jax.Array:
-        return self.factor * lattice_waves.wave_matrices(
-            self.hops, structure, self.listed, q, self.cells, self.index, self.near
-        )
+        if self.mesh is not None:
+            return self.force_constants(structure).fourier(q)
+        if layer_derivatives.pays(self.hops, structure, self.listed, len(q)):
+            matrices = layer_derivatives.wave_matrices(
+                self.hops, structure, self.listed, q, self.cells, self.index, self.near
+            )
+        else:
+            matrices = lattice_waves.wave_matrices(self.hops, structure, self.listed, q)
+        return self.factor * matrices
 
     def force_constants(self, structure: Structure) -> ForceConstants:
-        """Phi(R) = 1/N sum_q D(q) exp(-2 pi i q.R) over a mesh as fine as the reach asks for."""
-        images = np.stack(np.meshgrid(*[np.arange(r) for r in self.repeats], indexing="ij"), -1).reshape(-1, 3)
-        mesh = images / np.array(self.repeats)
-        n = len(structure)
-        phase = np.exp(-2j * np.pi * mesh @ images.T) / len(mesh)
-        values = jnp.einsum("qR,qab->Rab", phase, _matrices_of(self, structure, mesh)).real
-        blocks = values.reshape(-1, n, 3, n, 3)
-        return of_images(blocks, nearest_images(structure, self.repeats), structure.masses)
+        """Phi(R) = 1/N sum_q D(q) exp(-2 pi i q.R) over a mesh: without one, of a supercell twice as thick as the
+        reach, in which what is left beyond half of it (1e-9 of the largest, or less) is folded back.
+        """
+        mesh = self.mesh or wave_mesh(structure, self.repeats, self.hops.mirrors)
+        columns = mesh.columns(self.hops, structure, self.listed) if self.columns is None else self.columns
+        return _constants_of_mesh(mesh, self.factor * columns, structure.masses)
+
+
+@partial(jax.jit, static_argnames="quadratic")
+def _wave_blocks(response, basis, quadratic):
+    """`Blocks` of responses to displacements, then to strains; strains act on what was displaced before."""
+    size, pull = 3 * response.changes.shape[1], response.pull
+    changes = response.changes.real.reshape(-1, size)
+    coupling = changes[size:].T + jnp.einsum("nb,kab->nak", pull, basis).reshape(size, -1)
+    by_strain = jnp.einsum("kab,lab->kl", response.virials[size:], basis)
+    if quadratic:
+        products = jnp.einsum("kab,lbc->klac", basis, basis)
+        by_strain = by_strain - 0.5 * jnp.einsum("klac,ac->kl", products + products.swapaxes(0, 1), response.virial)
+    slope = jnp.einsum("kab,ab->k", basis, response.virial)
+    return Blocks(by_strain, coupling, changes[:size], slope, pull.reshape(-1))
 
 
 @pytree
@@ -162,15 +195,21 @@ class SecondOrder(Node):
             basis: (s, 3, 3) strain directions.
             quadratic: whether strains are Lagrangian (1 + e - e e / 2 is the stretch to second order).
         """
-        blocks = [part.blocks(self.structure, basis, quadratic) for part in self.parts]
+        blocks = [
+            part.blocks(self.structure, basis, quadratic) if isinstance(part, Waves)
+            else _blocks_of(part, self.structure, basis, quadratic) for part in self.parts
+        ]
         return sum(blocks[1:], blocks[0])
 
     def dynamical_matrix(self, q: ArrayLike) -> jax.Array:
         """D(q), mass weighted, for fractional q (..., 3): (..., 3n, 3n) complex, 1/time^2 in internal units."""
         q = jnp.asarray(q, self.structure.cell.dtype)
-        if q.ndim == 2:
-            return _matrices(self, q)
-        matrices = _matrices(self, q.reshape(-1, 3))
+        flat = q.reshape(-1, 3)
+        matrices = [
+            part.matrices(self.structure, flat) if isinstance(part, Waves) else _matrices_of(part, self.structure, flat)
+            for part in self.parts
+        ]
+        matrices = _weighted(sum(matrices[1:], matrices[0]), self.structure.masses)
         return matrices.reshape(*q.shape[:-1], *matrices.shape[1:])
 
     def force_constants(self) -> ForceConstants:
@@ -204,7 +243,7 @@ class SecondOrder(Node):
         for part in self.parts:
             if not isinstance(part, Images) or is_traced(q, self.structure):
                 continue
-            if _thickness(self.structure, part.repeats) >= 2.0 * part.potential.reach:
+            if _thickness(self.structure, part.repeats) >= 4.0 * part.potential.reach:
                 continue
             off = np.abs(q * part.repeats - np.round(q * part.repeats)).max(initial=0.0)
             if off > _COMMENSURATE:
@@ -225,13 +264,20 @@ class Route(Node):
     listed: Neighbors
     topology: tuple  # one for each part: `cell_index` of local ones; of several hops, and which are near; else None
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
+    meshes: tuple  # one for each part: the mesh between whose wave vectors a model of several hops is computed, and
+    # its columns for the potential and the structure that the route was made for; else None and None
     repeats: tuple = static()  # one for each part; None for local ones, unless asked for
 
-    def at(self, potential: Potential, structure: Structure) -> SecondOrder:
-        """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
+    def at(self, potential: Potential, structure: Structure, first: bool = False) -> SecondOrder:
+        """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure.
+
+        Args:
+            first: whether these are the potential and the structure that it was made for.
+        """
+        first = first and not is_traced(potential, structure)
         pieces: list[Sites | OfEnergy] = []
-        for part, topology, supercell, repeats in zip(
-            parts(potential), self.topology, self.supercells, self.repeats, strict=True
+        for part, topology, supercell, (mesh, columns), repeats in zip(
+            parts(potential), self.topology, self.supercells, self.meshes, self.repeats, strict=True
         ):
             term, listed = part.potential, self.listed.of_addend(part.place)
             if supercell is not None:
@@ -240,8 +286,9 @@ class Route(Node):
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *topology))
             elif isinstance(term, MessagePassing):
-                factor, (cells, index, near) = jnp.asarray(part.factor), topology
-                pieces.append(Waves(part.whole, listed, factor, term, cells, index, near, repeats))
+                (cells, index, near), factor = topology, jnp.asarray(part.factor)
+                known = columns if first else None
+                pieces.append(Waves(part.whole, listed, factor, term, cells, index, near, mesh, known, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
@@ -253,6 +300,8 @@ def route(
     supercell: Sequence[int] | None = None,
     skin: float | None = None,
     what: str = "this property",
+    waves: int = 0,
+    symmetric: bool = True,
 ) -> tuple[Structure, Route]:
     """The structure as a crystal, and a `Route` for it; made on the host.
 
@@ -260,6 +309,9 @@ def route(
         supercell: three integers: Hessian-vector products in that supercell for all parts of the potential.
         skin: A, how far lists reach beyond the cutoff; by default as far as differences by strains ask for.
         what: the property, for messages.
+        waves: at how many wave vectors matrices will be asked for. Where these are many, models of several hops are
+            interpolated between those of a mesh (`wave_mesh.converged_mesh`).
+        symmetric: whether all structures that the route will serve have the symmetry of this one.
 
     Raises:
         DataError: not a crystal, or `supercell` is no three positive integers.
@@ -274,22 +326,36 @@ def route(
         _supercell(part.whole, structure, size, skin) if asked or _needs_supercell(part.potential) else None
         for part, size in zip(whole, repeats, strict=True)
     )
-    return structure, Route(listed, _topology(whole, listed), supercells, tuple(repeats))
+    meshes = tuple(
+        _mesh(part, structure, listed.of_addend(part.place), waves, symmetric)
+        if isinstance(part.potential, MessagePassing) and not asked else (None, None) for part in whole
+    )
+    return structure, Route(listed, _topology(whole, listed), supercells, meshes, tuple(repeats))
+
+
+def _mesh(part, structure, listed, waves, symmetric):
+    """The mesh for a part of several hops, and its columns; None where those of each wave vector cost no more."""
+    term = part.potential
+    if not waves or is_unknown(term, structure) or layer_derivatives.pays(term, structure, listed, waves):
+        return None, None
+    return converged_mesh(*frozen((term, structure, listed)), waves, symmetric)
 
 
 def expander(potential: Potential, structure: Structure) -> Callable[[Potential], SecondOrder]:
     """A function potential -> `SecondOrder` of a structure, periodic or not, for blocks alone (no wave vectors)."""
     listed = checked_list(potential, structure, _skin(potential))
     whole = parts(potential)
-    way = Route(listed, _topology(whole, listed), (None,) * len(whole), (None,) * len(whole))
+    nothing = (None,) * len(whole)
+    way = Route(listed, _topology(whole, listed), nothing, ((None, None),) * len(whole), nothing)
     return lambda potential: way.at(potential, structure)
 
 
 def _skin(potential):
     # Potentials without third derivatives are differentiated by strains: lists of the crystal itself are as wide as
-    # those of its strains, so that one compiled program serves both.
+    # those of its strains, so that one compiled program serves both; of several hops that program takes the longest.
     check_potential(potential)
-    return 0.0 if potential.smoothness >= ANALYTIC else _SKIN
+    hops = any(isinstance(part.potential, MessagePassing) for part in parts(potential))
+    return SKIN if hops or potential.smoothness < ANALYTIC else 0.0
 
 
 def _needs_supercell(term):
@@ -366,18 +432,22 @@ def _supercell(potential, structure, repeats, skin):
 _fold = jax.jit(fold)
 
 
+_weighted = jax.jit(mass_weighted)
+
+
+# Waves know themselves what to compile: a program that serves any number of columns, in place of one for each number.
+
+
 @jax.jit
 def _matrices_of(part, structure, q):
     return part.matrices(structure, q)
 
 
-@jax.jit
-def _matrices(second, q):
-    matrices = [part.matrices(second.structure, q) for part in second.parts]
-    return mass_weighted(sum(matrices[1:], matrices[0]), second.structure.masses)
-
-
 @partial(jax.jit, static_argnames="quadratic")
-def jitted_blocks(second: SecondOrder, basis: AnyArray, quadratic: bool = False) -> Blocks:
-    """`SecondOrder.blocks`, compiled."""
-    return second.blocks(basis, quadratic)
+def _blocks_of(part, structure, basis, quadratic):
+    return part.blocks(structure, basis, quadratic)
+
+
+@jax.jit
+def _constants_of_mesh(mesh, columns, masses):
+    return mesh.force_constants(columns, masses)

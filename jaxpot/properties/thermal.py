@@ -3,7 +3,7 @@
 At every temperature the free energy F(e, T) = E(e) + F_vib(e, T), under a pressure the free enthalpy F + p V, is
 minimised over the strains e that keep the crystal's symmetry, with the ions at the minimum of the static energy. All
 derivatives are exact (up to d2F/de de, fourth derivatives of the energy); for potentials that are not smooth enough
-F_vib is replaced by the polynomial through strains wider than their kinks.
+F_vib is replaced by the polynomial through strains between their kinks, or wider than these.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,14 @@ from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal
 from jaxpot.properties.gruneisen import STEP
 from jaxpot.properties.harmonic import check_temperatures
-from jaxpot.properties.kinks import ANALYTIC, warn_of_kinks
+from jaxpot.properties.kinks import ANALYTIC, step_between_kinks, warn_of_kinks
 from jaxpot.properties.quasi_harmonic import QuasiHarmonic
+from jaxpot.properties.second_order import Route
 from jaxpot.typing import ArrayLike, Mesh, Number, StructureLike
 
 METHODS = ("free_energy", "gruneisen", "gruneisen_v0")
 _FINE_STEP = 5e-4  # strain of the differences for smooth potentials
+_SMALLER = (2e-3, 5e-4)  # strains of the differences for others, where wider ones meet a kink
 
 
 @pytree
@@ -62,6 +64,7 @@ def thermal_expansion(
     callback: Callable[..., object] | None = None,
     differences: bool = False,
     pressure: Number = 0.0,
+    way: Route | None = None,
 ) -> ThermalExpansion:
     """Thermal expansion, isothermal bulk modulus and heat capacities in the quasi-harmonic approximation.
 
@@ -79,6 +82,7 @@ def thermal_expansion(
             ones, too, between strains so small that results agree to 1e-5: programs that compile in a fraction of the
             time.
         pressure: eV/A^3 (multiply by `units.GPa`).
+        way: a `Route` of this crystal with a skin of 0.4 A; by default made here.
 
     Returns:
         `ThermalExpansion`, differentiable with respect to the potential.
@@ -94,14 +98,16 @@ def thermal_expansion(
         raise DataError(f"method {method!r} is not known; expected one of {', '.join(METHODS)}")
     temperatures = check_temperatures(temperatures)
     structure, _ = crystal(potential, structure, what="thermal expansion")
-    smooth = potential.smoothness >= ANALYTIC
+    smooth, step = potential.smoothness >= ANALYTIC, _FINE_STEP
     if not smooth:
-        warn_of_kinks(
-            potential, structure, 2 * STEP,
-            f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
-        )
-    step = _FINE_STEP if smooth else STEP
-    model = QuasiHarmonic(potential, structure, mesh, smooth and not differences, step, pressure)
+        between = step_between_kinks(potential, structure, (STEP, *_SMALLER), 2.0)
+        step = between or STEP
+        if between is None:
+            warn_of_kinks(
+                potential, structure, 2 * STEP,
+                f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
+            )
+    model = QuasiHarmonic(potential, structure, mesh, smooth and not differences, step, pressure, way)
     now = model.start
     rows: list[tuple] = []
     for k, temperature in enumerate(temperatures):

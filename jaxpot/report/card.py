@@ -27,6 +27,7 @@ from jaxpot.io import band_path, special_points
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.properties.relax import relax
+from jaxpot.properties.second_order import SKIN, route
 from jaxpot.report import entries
 from jaxpot.report.bars import card_spreads
 from jaxpot.report.cautions import cautions
@@ -36,6 +37,7 @@ from jaxpot.report.html import html_page
 from jaxpot.typing import FilePath
 
 _LONG_SYMMETRY = 1000  # atoms
+_ANY = 1_000_000  # wave vectors
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
 _UNDER_PRESSURE = (
     "at {:g} GPa: the crystal is at the minimum of its enthalpy; left out, as they are of crystals without pressure: "
@@ -146,7 +148,7 @@ def property_card(
         study = Study(
             potential=potential, crystal=crystal, route=band_path(crystal, points=points),
             special=special_points(crystal), mesh=mesh, dos_mesh=dos_mesh, temperatures=kelvins,
-            pressure=pressure, say=say, notes=notes,
+            pressure=pressure, say=say, notes=notes, way=_way(potential, crystal, say),
         )
         results = _computed(properties, study)
     notes += cautions(results, None if posterior is None else posterior.ranges)
@@ -170,6 +172,14 @@ def property_card(
     }
     values = {entry.key: _written(entry, results, spreads, study) for entry in written}
     return Card(name, values, meta, results, spreads)
+
+
+def _way(potential, crystal, say):
+    """A `Route` for all phonons of the crystal, where it has a mesh to share: of models of several hops."""
+    if not potential.local:
+        say("second derivatives")
+    way = route(potential, crystal, skin=SKIN, what="a phonon", waves=_ANY)[1]
+    return way if any(mesh is not None for mesh, _ in way.meshes) else None
 
 
 def _computed(properties, study):

@@ -16,6 +16,7 @@ from jaxpot.errors import DataError, JaxpotError, PrecisionError
 from jaxpot.observables import energy, site_energies
 from jaxpot.potentials.base import parameter_names
 from jaxpot.testing.subject import (
+    SMOOTH_LEVELS,
     NotAsked,
     Subject,
     connect_once,
@@ -148,7 +149,7 @@ def parameters(s: Subject) -> Iterator[tuple]:
             changed = [*leaves[:k], leaf + t * direction, *leaves[k + 1 :]]
             return s.evaluate(s.padded, s.listed, jax.tree.unflatten(tree, changed)).energy
 
-        slope = s.difference(shifted, 0.01)
+        slope = s.difference(shifted, 0.01, SMOOTH_LEVELS)  # kinks are in distances, not in parameters
         scale = max(np.abs(gradient * direction).sum(), 1e-3 * s.e_scale)
         limit = 1e-8 if s.potential.smoothness >= 2 else 1e-6
         yield f"dE/d {name}", abs(slope - np.sum(gradient * direction)) / scale, limit

@@ -23,6 +23,7 @@ from jaxpot.typing import AnyArray, Array, DTypeLike, StructureLike
 LARGEST = 32  # atoms
 _FEW = 4  # atoms; smaller crystals are repeated
 SKIN = 0.15  # A
+SMOOTH_LEVELS = 8  # of halved steps, along what has no kinks
 
 
 class NotAsked(Exception):
@@ -159,9 +160,9 @@ class Subject:
         """The elements of the structure."""
         return sorted(set(np.asarray(self.given.numbers).tolist()) - {0})
 
-    def difference(self, function: Callable[..., Any], h: float) -> np.ndarray:
+    def difference(self, function: Callable[..., Any], h: float, levels: int | None = None) -> np.ndarray:
         """df/dt at 0 by Richardson-extrapolated central differences (Ridders); smaller steps at kinks."""
-        levels = 8 if self.potential.smoothness >= 3 else 13
+        levels = levels or (SMOOTH_LEVELS if self.potential.smoothness >= 3 else 13)
         table: list = []
         best: Any = None
         error = np.inf

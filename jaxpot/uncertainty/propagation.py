@@ -131,7 +131,7 @@ def _jacobian(posterior, function, *args):
 
 def shape_response(posterior: Posterior, structure: Structure) -> np.ndarray:
     """Derivatives dx/dtheta of the coordinates that keep a crystal's symmetry: (strains + moves, P)."""
-    strains, moves = map(jnp.asarray, symmetric_coordinates(structure))
+    strains, moves = map(jnp.asarray, symmetric_coordinates(structure, posterior.potential.mirrors))
     potential = posterior.potential
     expand = expander(potential, structure)
 
@@ -155,7 +155,7 @@ def _shape_blocks(second, strains, moves):
 
 def _by_shape(posterior, function, structure):
     """dq/dx by central differences, (K, strains + moves)."""
-    strains, moves = symmetric_coordinates(structure)
+    strains, moves = symmetric_coordinates(structure, posterior.potential.mirrors)
     length = float(structure.volume / len(structure)) ** (1.0 / 3.0) if all(structure.pbc) else _BOND
     columns = []
     for strain, move in [(s, 0.0 * structure.positions) for s in strains] + [(np.zeros((3, 3)), m) for m in moves]:

@@ -12,7 +12,7 @@ from jaxpot.checks import checked_neighbors
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables.evaluation import evaluate_by_strain
 from jaxpot.potentials import MessagePassing, Potential, StillingerWeber
-from jaxpot.properties import lattice_waves
+from jaxpot.properties import lattice_waves, layer_derivatives
 
 REPEATS = (5, 5, 4)
 WAVES = np.array([[0, 0, 0], [1, 0, 0], [2, 1, -2], [1, 2, 3]]) / np.array(REPEATS)
@@ -258,16 +258,13 @@ def test_matrices_between_cells_are_those_of_waves(hops, monkeypatch):
     crystal = crystal.moved(np.asarray(crystal.positions) + [[0.0, 0.0, 0.0], [0.03, -0.02, 0.05]])
     q = np.random.default_rng(0).uniform(-0.5, 0.5, (60, 3))
 
-    def matrices():
-        jax.clear_caches()
-        return jp.second_order(potential, crystal).dynamical_matrix(q)
-
-    folded = matrices()
-    monkeypatch.setattr(lattice_waves, "_of_cells", lambda *_: pytest.fail("folded"))
-    with pytest.raises(pytest.fail.Exception, match="folded"):
-        matrices()
-    monkeypatch.setattr(lattice_waves, "_HELD", 0)
-    np.testing.assert_allclose(folded, matrices(), rtol=0, atol=1e-13 * np.abs(folded).max())
+    second = jp.second_order(potential, crystal)
+    folded = second.dynamical_matrix(q)
+    monkeypatch.setattr(lattice_waves, "wave_matrices", lambda *_: pytest.fail("columns"))
+    assert np.array_equal(second.dynamical_matrix(q), folded)
+    monkeypatch.undo()
+    monkeypatch.setattr(layer_derivatives, "pays", lambda *_: False)
+    np.testing.assert_allclose(folded, second.dynamical_matrix(q), rtol=0, atol=1e-13 * np.abs(folded).max())
 
 
 def test_a_list_made_without_the_potential_is_completed():

@@ -15,7 +15,7 @@ _ON_PATH = 24  # points of the path at which deviations are computed
 
 
 def _compute(study):
-    result = gruneisen(study.potential, study.crystal, path_vectors(study), differences=True)
+    result = gruneisen(study.potential, study.crystal, path_vectors(study), differences=True, way=study.way)
     if not np.isfinite(np.asarray(result.gamma)).any():
         raise ConvergenceError("no mode of this crystal has one")
     bands, at_points = split(GruneisenBands, study, result, "frequencies", "gamma")

@@ -9,6 +9,7 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError, JaxpotWarning
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.properties.second_order import Route
 from jaxpot.report.rows import Row
 from jaxpot.uncertainty.propagation import propagate
 
@@ -30,6 +31,7 @@ class Study:
         pressure: eV/A^3.
         say: called with a few words before each step.
         notes: sentences for the reader; computations add theirs.
+        way: `Route` that serves phonons and what is made of them; None where each makes its own.
         temperatures_done: numbers of the temperatures whose thermal properties are known.
     """
 
@@ -43,6 +45,7 @@ class Study:
     pressure: float
     say: Callable[..., object]
     notes: list[str]
+    way: Route | None = None
     temperatures_done: list[int] = field(default_factory=list)
 
 

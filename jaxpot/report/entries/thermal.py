@@ -23,7 +23,7 @@ def _compute(study):
     """At all temperatures, or at those below the first that the crystal does not survive."""
     expand = partial(
         thermal_expansion, study.potential, study.crystal, mesh=(study.mesh,) * 3, differences=True,
-        pressure=study.pressure,
+        pressure=study.pressure, way=study.way,
     )
     done = study.temperatures_done
     try:

@@ -18,11 +18,11 @@ EACH = 3  # one in so many frequencies of the density of states
 
 
 def _compute(study):
-    result = phonons(study.potential, study.crystal, path_vectors(study))
+    result = phonons(study.potential, study.crystal, path_vectors(study), way=study.way)
     bands, at_points = split(PhononBands, study, result, "frequencies")
-    constants = force_constants(study.potential, study.crystal)
+    constants = force_constants(study.potential, study.crystal, way=study.way)
     study.say("phonons: density of states")
-    dos = phonon_dos(study.potential, study.crystal, mesh=(study.dos_mesh,) * 3)
+    dos = phonon_dos(study.potential, study.crystal, mesh=(study.dos_mesh,) * 3, way=study.way)
     return {"force_constants": constants, "bands": bands, "phonons": at_points, "dos": dos}
 
 

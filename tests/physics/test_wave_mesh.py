@@ -1,0 +1,87 @@
+"""Meshes of wave vectors by symmetry, interpolation between them, and the responses that they are made of."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase.build import bulk
+from models import close_packed, equivariant
+
+import jaxpot as jp
+from jaxpot.properties import lattice_waves, layer_derivatives
+from jaxpot.properties.blocks import blocks_of_energy
+from jaxpot.properties.coordinates import voigt_basis
+from jaxpot.properties.second_order import route
+from jaxpot.properties.wave_mesh import wave_mesh
+
+# Crystals, points of the mesh, and how many columns are left of 3 n for each of its points.
+CRYSTALS = {
+    "diamond": (bulk("Si"), (3, 3, 3), 6),
+    "rocksalt": (bulk("MgO", "rocksalt", 4.2), (4, 4, 4), 26),
+    "hexagonal": (close_packed(), (3, 3, 2), 14),
+    "conventional cell": (bulk("Si", cubic=True), (2, 2, 2), 4),
+    "wurtzite": (bulk("MgO", "wurtzite", 3.3, c=5.2), (3, 3, 2), 28),
+    "left-handed, mesh of less symmetry": (bulk("Si").cell[[1, 0, 2]], (4, 4, 2), None),
+}
+
+
+@pytest.fixture(scope="module")
+def potential():
+    return equivariant("Si", "Mg", "O", "Cu", channels=(2, 1))
+
+
+def crystal_of(name):
+    given, repeats, count = CRYSTALS[name]
+    if name.startswith("left"):
+        return jp.Structure(np.array([[0.0, 0.0, 0.0], [1.3575] * 3]), np.asarray(given), ["Si", "Si"]), repeats, count
+    return jp.Structure.of(given), repeats, count
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_symmetry_makes_the_matrices_that_columns_make(name, potential):
+    structure, repeats, count = crystal_of(name)
+    part = jp.second_order(potential, structure).parts[0]
+    plan = wave_mesh(structure, repeats)
+    assert len(plan.q) == count or count is None and len(plan.q) < len(plan.mesh) * 3
+    matrices = plan.matrices(plan.columns(potential, structure, part.listed))
+    expected = lattice_waves.wave_matrices(potential, structure, part.listed, plan.mesh)
+    assert np.abs(matrices - expected).max() < 1e-13 * np.abs(expected).max()
+
+
+def test_without_symmetry_each_wave_has_its_columns(potential):
+    structure = jp.Structure.of(bulk("Si"))
+    strained = structure.strained(np.array([[0.01, 0.02, 0.0], [0.0, -0.01, 0.03], [0.0, 0.0, 0.02]]))
+    plan = wave_mesh(structure, (3, 3, 3), symmetry=False)
+    assert len(plan.q) == 14 * 6  # half of the mesh, by the change of sign
+    part = jp.second_order(potential, strained).parts[0]
+    matrices = plan.matrices(plan.columns(potential, strained, part.listed))
+    expected = lattice_waves.wave_matrices(potential, strained, part.listed, plan.mesh)
+    assert np.abs(matrices - expected).max() < 1e-13 * np.abs(expected).max()
+
+
+def test_responses_to_strains_are_derivatives_of_the_energy(potential):
+    structure = jp.Structure.of(bulk("MgO", "wurtzite", 3.3, c=5.2)).strained(0.01 * np.arange(9.0).reshape(3, 3))
+    basis = jnp.asarray(voigt_basis())
+    second = jp.second_order(0.5 * potential, structure)
+    for quadratic in (False, True):
+        blocks = second.blocks(basis, quadratic)
+        expected = blocks_of_energy(0.5 * potential, structure, second.parts[0].listed, basis, quadratic)
+        for name in ("by_strain", "coupling", "internal", "slope", "pull"):
+            a, b = getattr(blocks, name), getattr(expected, name)
+            assert np.abs(a - b).max() < 1e-12 * np.abs(b).max(), name
+
+
+def test_many_waves_are_interpolated_between_those_of_a_mesh(monkeypatch):
+    """To what the mesh promises, and better once its supercell is twice as thick as the potential reaches."""
+    monkeypatch.setattr(layer_derivatives, "pays", lambda *_: False)
+    potential, structure = equivariant("Cu", channels=(2, 1)), jp.Structure.of(bulk("Cu", "fcc", 3.6))
+    q = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
+    second = jp.second_order(potential, structure)
+    exact = second.dynamical_matrix(q[:20])
+    part = route(potential, structure, waves=200)[1].at(potential, structure).parts[0]
+    assert len(part.mesh.q) < 60
+    assert second.parts[0].mesh is None and route(potential, structure, waves=2)[1].meshes == ((None, None),)
+    frequencies = jp.phonons(potential, structure, q).frequencies[:20]
+    expected = np.sort(np.sign(w2 := np.linalg.eigvalsh(exact)) * np.sqrt(np.abs(w2)) / (2 * np.pi), axis=1)
+    assert 0.0 < np.abs(frequencies - expected).max() < 1e-3 * np.abs(expected).max()
+    fine = second.force_constants().dynamical_matrix(q[:20])
+    assert np.abs(fine - exact).max() < 1e-8 * np.abs(exact).max()
