@@ -19,6 +19,7 @@ from jaxpot.data.atomic_energies import LEAST_SQUARES
 from jaxpot.errors import DataError
 from jaxpot.fitting import NetworkRecipe, fit, read_recipe, recipes
 from jaxpot.fitting.linear.learning_curve import learning_curve
+from jaxpot.fitting.networks.from_descriptors import has_networks
 from jaxpot.potentials.constants import Constants
 from jaxpot.published import published
 from jaxpot.report.fit import fit_document, fit_html
@@ -38,6 +39,7 @@ A stress is fitted if the recipe, or --sigma-stress, gives a sigma for it. Look 
 examples:
   jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
   jaxpot fit train.xyz --recipe behler-parrinello --out networks.model
+  jaxpot fit train.xyz --start sevennet-0 --recipe equivariant --freeze embedding --out tuned.model
   jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
   jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
 """
@@ -55,6 +57,16 @@ def arguments(parser: ArgumentParser) -> None:
         help=f"one of {', '.join(recipes())}, or a file like these (see `jaxpot recipes`; default: gap)",
     )
     parser.add_argument("--baseline", metavar="MODEL", help="fit the difference to this model; the result is the sum")
+    parser.add_argument(
+        "--start", metavar="MODEL",
+        help="networks: fine-tune this model, a file or a name; the recipe says how, and how many slightly different "
+        "copies: their spread is the error bar",
+    )
+    parser.add_argument("--modality", help="of --start, a file with several")
+    parser.add_argument(
+        "--freeze", nargs="+", default=[], metavar="NAME",
+        help="arrays of --start that stay as they are, by the beginning of their names: embedding, interactions[0]",
+    )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of sparse points and folds (default: 0)")
     parser.add_argument(
         "--learning-curve", action="store_true",
@@ -89,14 +101,19 @@ def run(options: Namespace, console: Console) -> Any:
         raise DataError("--keep-folds is for the calibration of error bars, and --no-posterior asks for none")
     if options.learning_curve and options.test is None:
         raise DataError("--learning-curve needs --test: frames that take no part in the fit")
+    if options.start is None and (options.freeze or options.modality):
+        raise DataError("--freeze and --modality are of the model to --start from, and none is given")
     out = _outputs(options)
     recipe = _recipe(options)
+    if options.start is not None and not isinstance(recipe, NetworkRecipe):
+        raise DataError(f"--start is for recipes of networks, as --recipe equivariant; {recipe.name} begins anew")
     if options.keep_folds and not isinstance(recipe, NetworkRecipe):
         raise DataError(f"--keep-folds is for networks; with {recipe.name} all frames are used anyway")
     baseline = None if options.baseline is None else catalog.load(options.baseline)
     say(f"reading {', '.join(options.train)}")
     train, test = _data(options, console)
-    _rehearse(out["model"], recipe, train, baseline)
+    first = None if options.start is None else _first(options)
+    _rehearse(out["model"], recipe, train, baseline, first)
     say(f"looking at {len(train)} frames")
     summary = train.summary()
     settings = {
@@ -105,7 +122,7 @@ def run(options: Namespace, console: Console) -> Any:
     }
     try:
         if isinstance(recipe, NetworkRecipe):
-            fitted = _trained(options, recipe, train, test, baseline, say, out)
+            fitted = _trained(options, recipe, train, test, baseline, first, say, out)
             bars = fitted.posterior is not None and not options.no_posterior
             folds = bars and (options.keep_folds or len(fitted.validation) >= _FEWEST)
         else:
@@ -156,14 +173,21 @@ def run(options: Namespace, console: Console) -> Any:
     console.result(document)
 
 
-def _trained(options, recipe, train, test, baseline, say, out):
+def _trained(options, recipe, train, test, baseline, first, say, out):
     for given, name in ((options.stress_offset, "--stress-offset"), (options.learning_curve, "--learning-curve")):
         if given:
             raise DataError(f"{name} is for Gaussian approximation potentials; {recipe.name} is a recipe of networks")
+    numbers = [int(name) if name.isdigit() else name for name in options.freeze]
     return fit(
         train, recipe, test=test, baseline=baseline, seed=options.seed, progress=say, checkpoint=out["partial"],
-        keep_folds=options.keep_folds,
+        keep_folds=options.keep_folds, start=first, frozen=numbers,
+        pretrained=first is not None and not has_networks(first),
     )
+
+
+def _first(options):
+    """The model that training starts from."""
+    return catalog.load(options.start, **({} if options.modality is None else {"modality": options.modality}))
 
 
 # What is asked for, checked before the work ---------------------------------------------------------------
@@ -183,7 +207,7 @@ def _outputs(options):
         out["posterior"] = model.with_suffix(".posterior")
     out["partial"] = model.with_name(f"{model.name}.partial.npz")
     out["trials"] = model.with_name(f"{model.name}.partial.npz.trials")
-    given = [*options.train, *(options.test or ()), options.recipe, options.baseline]
+    given = [*options.train, *(options.test or ()), options.recipe, options.baseline, options.start]
     given = {Path(name).resolve(): name for name in given if name is not None}
     for path in out.values():
         if path.resolve() in given:
@@ -226,9 +250,9 @@ def _geometry(frame):
     return tuple(np.asarray(part).tobytes() for part in (structure.numbers, structure.positions, structure.cell))
 
 
-def _rehearse(path, recipe, dataset, baseline):
+def _rehearse(path, recipe, dataset, baseline, first):
     """Save a potential of the same parts, to know before the work that the format can hold it."""
-    potential = Constants(dataset.e0) + recipe.unfitted(dataset)
+    potential = Constants(dataset.e0) + (recipe.unfitted(dataset) if first is None else first)
     potential = potential if baseline is None else potential + baseline
     with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".jaxpot-") as folder:
         catalog.save(potential, os.path.join(folder, path.name))

@@ -23,7 +23,7 @@ def written(tmp_path, text):
 
 def test_recipes_that_come_along_name_no_element():
     assert "gap" in jp.recipes()
-    for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks"}:
+    for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks", "equivariant"}:
         recipe = jp.read_recipe(name)
         assert recipe.units == "bonds" and recipe.choice == "cross-validation"
 
@@ -31,7 +31,7 @@ def test_recipes_that_come_along_name_no_element():
 def test_networks_have_recipes_too(tmp_path):
     found = jp.read_recipe("behler-parrinello")
     assert found == jp.NetworkRecipe(name="behler-parrinello")  # the defaults, written down
-    assert jp.read_recipe("bond-networks").reads == "bonds"
+    assert jp.read_recipe("bond-networks").reads == "bonds" and jp.read_recipe("equivariant").reads == "hops"
     mine = jp.read_recipe(written(tmp_path, "[network]\nhidden = [8]\n[training]\nepochs = 3\n"))
     assert mine == jp.NetworkRecipe(hidden=(8,), epochs=3, name="mine")
 

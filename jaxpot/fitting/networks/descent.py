@@ -150,7 +150,7 @@ class Descent:
 
 
 def identity(
-    dataset: Dataset, recipe: Any, baseline: Any, models: Any, seed: int, frozen: Sequence[int] = (),
+    dataset: Dataset, recipe: Any, baseline: Any, models: Any, seed: int, frozen: Sequence[int | str] = (),
     curvatures: Sequence[Any] = (),
 ) -> str:
     """Digest of all that a descent follows from: a checkpoint of the same one goes on, any other is refused."""

@@ -20,6 +20,7 @@ from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.networks.batching import labelled
+from jaxpot.fitting.networks.beginnings import moving
 from jaxpot.fitting.networks.committees import spread_of_mean
 from jaxpot.fitting.networks.descent import Descent, Loss, identity
 from jaxpot.fitting.networks.division import Division, by_device
@@ -49,12 +50,14 @@ class EvaluatedLoss(Loss):
 def potential_training(
     dataset: Dataset, targets: tuple[list, list, list], division: Division, sigmas: dict[str, float], *,
     members: Sequence[Potential], recipe: NetworkRecipe, baseline: Potential | None, seed: int, checkpoint: Any,
-    say: Callable[[str], None], clock: Clock,
+    say: Callable[[str], None], clock: Clock, frozen: Sequence[int | str] = (),
+    relative: bool = False,
 ) -> Training:
     """`Training` of all parameters of some potentials of one form.
 
     Args:
         members: from `checked_start`.
+        frozen, relative: as for `moving`.
         others: as for `from_descriptors.network_training`.
     """
     dtype = np.float64 if members[0].double_only else np.float32
@@ -64,10 +67,12 @@ def potential_training(
     divided = [by_device(make, part, 1) for part in (division.batches, division.validation_batches)]
     clock.step("batches")
     stacked = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a, dtype) for a in arrays]), *members)
-    run = "" if checkpoint is None else identity(dataset, recipe, baseline, list(members), seed)
-    moving = (jax.tree.map(lambda _: 1.0, members[0]),)
+    run = "" if checkpoint is None else identity(
+        dataset, recipe, baseline, list(members), seed, frozen
+    )
+    trained = (moving(members[0], frozen, relative),)
     descent = Descent(
-        recipe, (stacked,), EvaluatedLoss(), moving, division.batches, [*divided, []], seed, say, checkpoint, run
+        recipe, (stacked,), EvaluatedLoss(), trained, division.batches, [*divided, []], seed, say, checkpoint, run
     )
     count = len(members)
     return Training(

@@ -15,10 +15,13 @@ from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
+from jaxpot.potentials.nequip import NequIP
 from jaxpot.readouts.network import ACTIVATIONS, MLP
 from jaxpot.readouts.neural import Neural
 
-_ARCHITECTURE = ("reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members")
+_ARCHITECTURE = (
+    "reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members", "channels", "hops",
+)
 _TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
 
 
@@ -27,15 +30,17 @@ class NetworkRecipe:
     """Layers of neural networks, and how their training goes.
 
     Attributes:
-        reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; or "bonds", a network
-            for each two elements that reads their `Bond`s.
+        reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; "bonds", a network for
+            each two elements that reads their `Bond`s; or "hops", one network whose atoms hand equivariant states to
+            their neighbours (`NequIP`).
         cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data). Angular functions
             see only neighbours that are nearer to each other than the cutoff; in diamond those are 1.63 bond lengths
             apart.
         radial, angular: how many functions: `radial` and `angular` of symmetry functions, `radial` and `around` of
-            bonds.
-        hidden: widths of the hidden layers.
-        activation: of these.
+            bonds; of hops `radial`.
+        hidden: widths of the hidden layers; of hops those of the networks that make weights of distances.
+        activation: of these; of hops always silu.
+        channels, hops: of states of each degree, and how often they are handed on; of hops alone.
         sigmas: what each error is divided by in the loss, where frames give none.
         epochs: passes over the training set.
         batch: frames in a step.
@@ -64,6 +69,8 @@ class NetworkRecipe:
     average: float = 0.99
     folds: int = 4
     members: int = 4
+    channels: tuple = (32, 16, 8)
+    hops: int = 2
     name: str = ""
 
     family: ClassVar[str] = "neural networks"
@@ -83,7 +90,7 @@ class NetworkRecipe:
         given = given | checked_table(document, "training", set(_TRAINING), file)
         for key in ("cutoff", "nearest"):
             checked_number(given.get(key, 1.0), file, f"network, {key}")
-        for key, least in (("radial", 1), ("angular", 0)):
+        for key, least in (("radial", 1), ("angular", 0), ("hops", 1)):
             checked_whole(given.get(key, 1), least, file, f"network, {key}")
         if "sigma" in document:
             given["sigmas"] = checked_sigmas(document, file)
@@ -93,8 +100,8 @@ class NetworkRecipe:
             raise FormatError(str(error), file=file) from error
 
     def __post_init__(self):
-        if self.reads not in ("atoms", "bonds"):
-            raise DataError(f"reads: expected atoms or bonds, got {self.reads!r}")
+        if self.reads not in ("atoms", "bonds", "hops"):
+            raise DataError(f"reads: expected atoms, bonds or hops, got {self.reads!r}")
         for name, most in (("epochs", 10**7), ("batch", 10**6), ("members", 1000), ("patience", 10**7)):
             as_whole(getattr(self, name), name, 1, most)
         as_whole(self.folds, "folds", 2, 100)
@@ -103,15 +110,21 @@ class NetworkRecipe:
             value = as_number(getattr(self, name), name)
             if not 0.0 <= value < 1.0:
                 raise DataError(f"{name}: expected a number from 0 to below 1, got {value:g}")
-        widths = self.hidden if isinstance(self.hidden, tuple | list) else ()
-        if not widths:
-            raise DataError(f"hidden: expected the widths of one layer or more, got {self.hidden!r}")
-        object.__setattr__(self, "hidden", tuple(as_whole(width, "hidden", 1, 10**6) for width in widths))
+        for name, what in (("hidden", "the widths of one layer"), ("channels", "the channels of one degree")):
+            given = getattr(self, name)
+            widths = given if isinstance(given, tuple | list) else ()
+            if not widths:
+                raise DataError(f"{name}: expected {what} or more, got {given!r}")
+            object.__setattr__(self, name, tuple(as_whole(width, name, 1, 10**6) for width in widths))
         if self.activation not in ACTIVATIONS:
             raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
 
     def unfitted(self, dataset: Dataset) -> Potential:
         """Potential of the same parts as a training, with networks of random weights."""
+        if self.reads == "hops":
+            cutoff = self.cutoff * bond_length(dataset)
+            member = NequIP.random(0, dataset.species, cutoff, self.channels, self.hops, self.radial, self.hidden)
+            return Sum.or_one([member] if self.members == 1 else [(1.0 / self.members) * member] * self.members)
         terms = []
         for descriptor in self.descriptors(dataset.species, bond_length(dataset)):
             width = descriptor.dimension
@@ -122,7 +135,8 @@ class NetworkRecipe:
     def tables(self) -> dict:
         """Tables of the file of the recipe, but [sigma]."""
         network, training = ({key: getattr(self, key) for key in keys} for keys in (_ARCHITECTURE, _TRAINING))
-        return {"network": network | {"hidden": list(self.hidden)}, "training": training}
+        network |= {name: list(network[name]) for name in ("hidden", "channels")}
+        return {"network": network, "training": training}
 
     def descriptors(self, species: tuple[int, ...], bond: float) -> list[Descriptor]:
         """Descriptor of each network, for a bond length in A."""

@@ -17,6 +17,7 @@ from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.linear.curvatures import HessianProduct
+from jaxpot.fitting.networks.beginnings import beside, copies, moving, random_networks
 from jaxpot.fitting.networks.descent import discard
 from jaxpot.fitting.networks.division import Division
 from jaxpot.fitting.networks.evaluated import checked_start, potential_training
@@ -31,8 +32,8 @@ _CLUSTERS = 2  # that are left out: each takes another training
 
 def train(
     dataset: Dataset, recipe: NetworkRecipe | str | os.PathLike = "behler-parrinello", *,
-    start: Trained | Potential | Sequence[Potential] | None = None, frozen: Sequence[int] = (),
-    curvatures: Sequence[HessianProduct] = (),
+    start: Trained | Potential | Sequence[Potential] | None = None, frozen: Sequence[int | str] = (),
+    pretrained: bool = False, curvatures: Sequence[HessianProduct] = (),
     baseline: Potential | None = None, test: Dataset | None = None, seed: int = 0,
     progress: Callable[[str], None] | None = None, predictions: bool = True,
     checkpoint: str | os.PathLike | None = None, keep_folds: bool = False,
@@ -49,10 +50,14 @@ def train(
         dataset: `Dataset`.
         recipe: name of a recipe of networks, path of a file like these, or `NetworkRecipe`.
         start: `Trained`, or a potential with networks, whose weights the training begins with (fine-tuning): symmetry
-            functions, layers, shifts, offsets and scales are its own. Or any other potential, such as one of several
-            hops, or a list of potentials of one form, one for each of the recipe's members: all their parameters are
-            trained, by evaluating padded batches of frames; the architecture of the recipe is not used then.
-        frozen: numbers of the layers that stay as they are, from 0; of `start`.
+            functions, layers, shifts, offsets and scales are its own. Or any other potential, such as a published one
+            of several hops: its parameters are trained, by evaluating padded batches of frames, and the recipe's
+            architecture is not used; with several members, those of copies whose numbers are off by a hundredth. Or a
+            list of potentials of one form, one for each member.
+        frozen: what of `start` stays as it is: numbers of the layers of its networks, from 0; of other potentials names
+            that its arrays begin with (`jp.parameter_names`), such as "embedding" or "interactions[0]".
+        pretrained: `start` is a published model, say. Its energies count from another zero: e0 is what least squares
+            leave to the elements beside it; and the steps of each array are in units of its root mean square.
         curvatures: `HessianProduct`s: each step of the descent sees some of them, in turn.
         baseline: any potential; what is trained is the rest, and the result is their sum.
         test: a `Dataset` that takes no part, for the errors reported.
@@ -91,20 +96,30 @@ def train(
                 "start: this training was of whole potentials, and its result holds e0 as well: start from "
                 "its members, [trained.committee[k].terms[0] for k in range(len(trained.committee))]"
             )
+    if start is None and recipe.reads == "hops":
+        start = random_networks(dataset, recipe, seed)
     if start is None or isinstance(start, Potential) and has_networks(start):
+        if pretrained:
+            raise DataError("pretrained is for the start from a potential that reads no descriptor: there is none")
         prepare = partial(
-            network_training, bond=bond_length(dataset), start=start, frozen=frozen, curvatures=curvatures,
+            network_training, bond=bond_length(dataset), start=start, frozen=_layers(frozen), curvatures=curvatures,
             bars=predictions or keep_folds,
         )
     else:
-        if frozen or curvatures:
-            raise DataError("frozen and curvatures are for networks that read a descriptor; this start has none")
+        if curvatures:
+            raise DataError("curvatures are for networks that read a descriptor; this start has none")
         if keep_folds and recipe.members == 1:
             raise DataError(
                 "keep_folds: error bars of potentials that are evaluated are the spread of several members: give a "
                 "recipe with members=2 or more, and as many potentials to start from"
             )
-        prepare = partial(potential_training, members=checked_start(start, dataset, recipe.members))
+        begun = copies(start, recipe.members, seed) if isinstance(start, Potential) else start
+        members = checked_start(begun, dataset, recipe.members)
+        prepare = partial(potential_training, members=members, frozen=frozen, relative=pretrained)
+        moving(members[0], frozen)  # are there arrays of these names?
+        if pretrained:
+            dataset = beside(dataset, members[0])
+            parts = _without(dataset, [left_out for left_out, _ in parts])
     run = partial(_train, prepare, recipe=recipe, baseline=baseline, seed=seed)
     trained = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
     files, kept = [checkpoint], []
@@ -125,6 +140,14 @@ def train(
     for file in files:
         discard(file)
     return replace(trained, folds=tuple(kept[: len(folds)]), clusters=tuple(kept[len(folds) :]))
+
+
+def _layers(frozen):
+    """Numbers of layers, checked."""
+    for number in frozen:
+        if isinstance(number, str):
+            raise DataError(f"frozen: of networks expected numbers of layers, from 0, got {number!r}")
+    return frozen
 
 
 def _folds(dataset, recipe, seed):
