@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from models import close_packed, equivariant
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.properties import lattice_waves, layer_derivatives
@@ -36,7 +37,7 @@ def crystal_of(name):
     return jp.Structure.of(given), repeats, count
 
 
-@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("name", thorough_but(["diamond", "wurtzite"], CRYSTALS))
 def test_symmetry_makes_the_matrices_that_columns_make(name, potential):
     structure, repeats, count = crystal_of(name)
     part = jp.second_order(potential, structure).parts[0]

@@ -1,5 +1,7 @@
 """Potentials of several hops are trained by evaluating padded batches of frames."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from models import MODELS
 import jaxpot as jp
 from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.errors import DataError
+from jaxpot.fitting.networks.beginnings import copies, moving
 from jaxpot.fitting.networks.evaluated import EvaluatedLoss, frame_batches
 
 TRUTH = MODELS["two hops with angles"][0]()
@@ -108,7 +111,7 @@ def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
     ([TRUTH, TRUTH], {}, "2 potentials, but members=1"),
     (["two hops"], {}, "expected what was trained, a potential, or a list"),
     ([], {}, "expected what was trained"),
-    (TRUTH, {"frozen": (0,)}, "frozen and curvatures are for networks"),
+    (TRUTH, {"frozen": (0,)}, "no array of the start is called 0"),
     (jp.potentials.StillingerWeber.silicon(), {}, "does not know all elements"),
     (MODELS["charges in a crystal"][0](), {}, "prepares a plan"),
     (TRUTH, {"keep_folds": True}, "members=2 or more"),
@@ -147,3 +150,48 @@ def test_a_checkpoint_knows_what_is_no_array(data):
         return jax.tree_util.Partial(lambda x: x)
 
     assert identity(data, recipe(), None, [model()], 0) == identity(data, recipe(), None, [model()], 0)
+
+
+# Networks from nothing, and models that were trained elsewhere ------------------------------------------------------
+
+
+def test_recipes_of_hops_begin_with_random_networks(data):
+    small = recipe(2, epochs=3, reads="hops", channels=(4, 2), hops=2, radial=3, hidden=(4,), cutoff=1.4)
+    result = jp.train(data, small)
+    network = result.committee[0].terms[0]
+    assert network.hops == 2 and network.interactions[1].channels == (4, 2) and network.cutoff < 1.5 * 2.6
+    assert len(result.committee) == 2 and result.posterior is not None and len(result.history) == 3
+    again = jp.train(data, small)
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (result.potential, again.potential)), strict=True))
+    assert jax.tree.structure(small.unfitted(data).terms[0]) == jax.tree.structure(0.5 * network)
+
+
+def test_a_published_model_counts_energies_from_its_own_zero(data):
+    (element,) = data.species
+    frames = [replace(f, energy=f.energy + 0.7 * len(f)) for f in data]
+    shifted = jp.Dataset.of(frames, e0={element: 0.0})
+    result = jp.train(shifted, recipe(2, epochs=2, rate=1e-4), start=TRUTH, pretrained=True, frozen=["mixing"])
+    assert result.e0[element] == pytest.approx(0.7, abs=0.02) and "the start leaves" in result.e0_origin
+    first, second = (result.committee[k].terms[0] for k in range(2))
+    assert not np.array_equal(first.weights, second.weights)  # copies are a hundredth apart
+    ratio = np.asarray(first.weights) / np.asarray(TRUTH.weights)
+    assert 1e-4 < np.abs(ratio - 1.0).max() < 0.06
+    assert np.abs(np.asarray(first.mixing) / np.asarray(copies(TRUTH, 2, 0)[0].mixing) - 1.0).max() < 1e-6  # frozen
+    assert np.abs(result.posterior.factor).max() > 0.0
+
+
+def test_steps_are_in_units_of_what_they_change():
+    units = moving(TRUTH, ["depth"], relative=True)
+    assert units.depth == 0.0 and units.mixing == pytest.approx(np.sqrt(np.mean(np.asarray(TRUTH.mixing) ** 2)))
+    assert moving(TRUTH, []).mixing == 1.0
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"start": TRUTH, "frozen": ["mix"]}, "no array of the start is called 'mix'; they begin with depth, mixing, weights"),
+    ({"start": TRUTH, "frozen": ["mixing", "weights", "depth"]}, "nothing is left to be trained"),
+    ({"pretrained": True}, "pretrained is for the start from a potential that reads no descriptor"),
+    ({"frozen": ["mixing"]}, "of networks expected numbers of layers"),
+])
+def test_what_cannot_be_fine_tuned(data, options, message):
+    with pytest.raises(DataError, match=message):
+        jp.train(data, recipe(epochs=1), **options)
