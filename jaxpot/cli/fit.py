@@ -39,7 +39,7 @@ A stress is fitted if the recipe, or --sigma-stress, gives a sigma for it. Look 
 examples:
   jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
   jaxpot fit train.xyz --recipe behler-parrinello --out networks.model
-  jaxpot fit train.xyz --start sevennet-0 --recipe equivariant --freeze embedding --out tuned.model
+  jaxpot fit train.xyz --start sevennet-0 --freeze embedding --out tuned.model
   jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
   jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
 """
@@ -53,8 +53,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="MODEL", help="where to write the potential")
     parser.add_argument("--test", nargs="+", metavar="TEST", help="files that take no part in the fit, for the errors")
     parser.add_argument(
-        "--recipe", default="gap", metavar="NAME_OR_FILE",
-        help=f"one of {', '.join(recipes())}, or a file like these (see `jaxpot recipes`; default: gap)",
+        "--recipe", metavar="NAME_OR_FILE",
+        help=f"one of {', '.join(recipes())}, or a file like these (see `jaxpot recipes`; default: gap, with --start "
+        "fine-tuning)",
     )
     parser.add_argument("--baseline", metavar="MODEL", help="fit the difference to this model; the result is the sum")
     parser.add_argument(
@@ -101,6 +102,8 @@ def run(options: Namespace, console: Console) -> Any:
         raise DataError("--keep-folds is for the calibration of error bars, and --no-posterior asks for none")
     if options.learning_curve and options.test is None:
         raise DataError("--learning-curve needs --test: frames that take no part in the fit")
+    if options.recipe is None:
+        options.recipe = "gap" if options.start is None else "fine-tuning"
     if options.start is None and (options.freeze or options.modality):
         raise DataError("--freeze and --modality are of the model to --start from, and none is given")
     out = _outputs(options)

@@ -21,14 +21,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxpot.core.graph import connect
+from jaxpot.core.graph import Graph, connect
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.observables.edges import seen_by
 from jaxpot.potentials.base import cast
 from jaxpot.potentials.message_passing import MessagePassing, as_states, inputs_of, layers
-from jaxpot.typing import Array
+from jaxpot.typing import Array, PyTree
 
 _COLUMNS = 64  # at most, in one call of the program
 
@@ -139,7 +139,7 @@ def _response(potential, structure, listed):
     return response, pull, jnp.einsum("amk,bmk->ab", _geometry(graph), by_vectors)
 
 
-def passes(potential, graph):
+def passes(potential: MessagePassing, graph: Graph) -> tuple[list[PyTree], list[PyTree], Array]:
     """Inputs of each layer, the derivative of the energy by its outputs, of all atoms, and dE/dr_ik (3, m, K)."""
     functions, states = layers(potential), _states(potential, graph)
     slopes, gradient = [None] * len(functions), 0.0
@@ -170,7 +170,7 @@ def _rows(potential, graph, state):
     return inputs_of(potential, graph, state)[1:]
 
 
-def seeds_of(graph, slopes):
+def seeds_of(graph: Graph, slopes: PyTree) -> PyTree:
     """Derivatives of the energy by what a layer leaves in rows; copies have none."""
     if slopes is None:
         return graph.real.astype(graph.x.dtype)

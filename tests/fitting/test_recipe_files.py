@@ -23,7 +23,7 @@ def written(tmp_path, text):
 
 def test_recipes_that_come_along_name_no_element():
     assert "gap" in jp.recipes()
-    for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks", "equivariant"}:
+    for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks", "equivariant", "fine-tuning"}:
         recipe = jp.read_recipe(name)
         assert recipe.units == "bonds" and recipe.choice == "cross-validation"
 
