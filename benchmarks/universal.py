@@ -11,7 +11,13 @@ which take most of the multiply-adds, at the rate of large products on this core
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py speed checkpoint_sevennet_0.pth \\
         --peer FOLDER/sevenn/bin/python --sizes 2 3 4
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py memory checkpoint_sevennet_0.pth
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py phonons checkpoint_sevennet_0.pth \
+        --peer FOLDER/sevenn/bin/python --crystal Si
     python benchmarks/universal.py parity FOLDER                 # of the references beside published files
+
+`phonons`: 100 wave vectors of the primitive cell, first and again, beside phonopy with the peer's forces in supercells
+that grow until 10 of the wave vectors agree with exact ones to 1e-2 THz; and exact ones beside Hessian products in a
+supercell.
 
 `memory`: what XLA sets aside for one evaluation, per atom, of 216 to 8,000 atoms of silicon.
 """
@@ -45,6 +51,8 @@ def serve(kind, path):
         try:
             energy = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
             answer = {"seconds": time.perf_counter() - start, "energy": float(energy[0])}
+            if told.get("forces"):
+                answer["forces"] = energy[1].tolist()
         except RuntimeError as error:  # out of memory
             answer = {"seconds": float("nan"), "energy": float("nan"), "error": str(error)[:100]}
         print(json.dumps(answer), flush=True)
@@ -96,8 +104,9 @@ class Peer:
         raise SystemExit("the peer has ended; run its command by hand: "
                          + " ".join(map(str, self.process.args)))
 
-    def ask(self, atoms):
-        told = {"numbers": atoms.numbers.tolist(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist()}
+    def ask(self, atoms, forces=False):
+        told = {"forces": forces, "numbers": atoms.numbers.tolist(), "positions": atoms.positions.tolist(),
+                "cell": atoms.cell.tolist()}
         self.process.stdin.write(json.dumps(told) + "\n")
         self.process.stdin.flush()
         return json.loads(self.read())
@@ -194,6 +203,90 @@ def speed(options):
         print(text, flush=True)
 
 
+def primitive(name):
+    from ase import Atoms
+    from ase.build import bulk
+
+    if name == "SrTiO3":
+        places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+        return Atoms("SrTiO3", scaled_positions=places, cell=[3.9] * 3, pbc=True)
+    return bulk("Si") if name == "Si" else bulk("MgO", "rocksalt", 4.2)
+
+
+def phonons(options):
+    import statistics
+    import warnings
+
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    import numpy as np
+
+    import jaxpot as jp
+
+    warnings.simplefilter("default")
+    potential = jp.load(options.model, **({"modality": options.modality} if options.modality else {}))
+    q = np.random.default_rng(0).uniform(-0.5, 0.5, (100, 3))
+    crystal = jp.relax(potential, primitive(options.crystal), cell=True).structure
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        ours = np.asarray(jp.phonons(potential, crystal, q).frequencies) / jp.units.THz
+        times.append(time.perf_counter() - start)
+    second = jp.second_order(potential, crystal)
+    some = second.dynamical_matrix(q[:10])
+    start = time.perf_counter()
+    some = np.asarray(second.dynamical_matrix(q[:10]))
+    one_by_one = time.perf_counter() - start
+    values = np.linalg.eigvalsh(some)
+    exact = np.sign(values) * np.sqrt(np.abs(values)) / (2.0 * np.pi) / jp.units.THz
+    mine = statistics.median(times[1:])
+    print(f"{options.crystal}: 100 wave vectors in {times[0]:.1f} s, again in {mine:.2f} s, within "
+          f"{np.abs(ours[:10] - exact).max():.1e} THz of exact ones ({10.0 * one_by_one:.1f} s for 100)", flush=True)
+    commensurate = np.array([[0.5, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    a = np.asarray(second.dynamical_matrix(commensurate))
+    b = np.asarray(jp.second_order(potential, crystal, (2, 2, 2)).dynamical_matrix(commensurate))
+    print(f"  exact ones and Hessian products in a supercell: {np.abs(a - b).max() / np.abs(b).max():.1e}", flush=True)
+    if not options.peer:
+        return
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    from jaxpot.interop.ase import to_ase
+
+    peer, atoms = Peer(options.peer, options.kind, options.model), to_ase(crystal)
+    symbols, cell, places = atoms.get_chemical_symbols(), atoms.cell[:], atoms.get_scaled_positions()
+    unit, size = PhonopyAtoms(symbols=symbols, cell=cell, scaled_positions=places), options.first
+    while True:
+        start, asked = time.perf_counter(), 0.0
+        study = Phonopy(unit, np.diag([size] * 3), primitive_matrix=np.eye(3), log_level=0)
+        study.generate_displacements(distance=0.01)
+        forces = []
+        for moved in study.supercells_with_displacements:
+            begin = time.perf_counter()
+            answer = peer.ask(to_atoms(moved), forces=True)
+            asked += time.perf_counter() - begin - answer["seconds"]  # what the pipe takes is not the peer's
+            forces.append(answer["forces"])
+        study.forces = forces
+        study.produce_force_constants()
+        study.symmetrize_force_constants()
+        study.run_qpoints(q)
+        theirs = study.get_qpoints_dict()["frequencies"]
+        seconds, off = time.perf_counter() - start - asked, np.abs(theirs[:10] - exact).max()
+        print(f"  phonopy, {len(forces)} x {len(forces[0])} atoms: {seconds:.1f} s ({seconds / mine:.1f} x), within "
+              f"{off:.1e} THz", flush=True)
+        if off < 1e-2 or len(forces[0]) > options.most:
+            return
+        size += 1
+
+
+def to_atoms(cell):
+    from ase import Atoms
+
+    return Atoms(cell.symbols, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)
+
+
 def memory(options):
     import jax
 
@@ -256,6 +349,11 @@ def make_peer(name, folder):
     print(place / "bin" / "python")
 
 
+def add_peer(parser):
+    parser.add_argument("--peer", help="python of the peer's environment")
+    parser.add_argument("--kind", choices=PEERS, default="sevenn")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
@@ -265,25 +363,30 @@ def main():
     served = commands.add_parser("serve", help="the peer's side of `speed`")
     served.add_argument("kind", choices=PEERS)
     served.add_argument("path")
-    for name in ("speed", "memory", "parity"):
+    for name in ("speed", "memory", "parity", "phonons"):
         one = commands.add_parser(name)
         one.add_argument("model", type=Path)
         if name == "parity":
             continue
-        one.add_argument("--crystal", choices=("Si", "MgO"), default="Si")
-        one.add_argument("--sizes", type=int, nargs="+", default=[2, 3, 4] if name == "speed" else [3, 5, 10])
+        known = ("Si", "MgO", "SrTiO3") if name == "phonons" else ("Si", "MgO")
+        one.add_argument("--crystal", choices=known, default="Si")
         one.add_argument("--modality")
+        if name == "phonons":
+            one.add_argument("--first", type=int, default=4, help="size of the first supercell of the peer")
+            one.add_argument("--most", type=int, default=700, help="atoms of its largest")
+            add_peer(one)
+            continue
+        one.add_argument("--sizes", type=int, nargs="+", default=[2, 3, 4] if name == "speed" else [3, 5, 10])
         one.add_argument("--double", dest="single", action="store_false", help="in double precision")
         if name == "speed":
-            one.add_argument("--peer", help="python of the peer's environment")
-            one.add_argument("--kind", choices=PEERS, default="sevenn")
+            add_peer(one)
     options = parser.parse_args()
     if options.what == "peer":
         make_peer(options.name, options.into)
     elif options.what == "serve":
         serve(options.kind, options.path)
     else:
-        {"speed": speed, "memory": memory, "parity": parity}[options.what](options)
+        {"speed": speed, "memory": memory, "parity": parity, "phonons": phonons}[options.what](options)
 
 
 if __name__ == "__main__":

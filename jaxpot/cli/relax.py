@@ -12,6 +12,7 @@ from jaxpot.cli.parser import CommandParser
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.observables import energy
+from jaxpot.properties.instabilities import follow_soft_modes
 from jaxpot.properties.relax import relax
 
 NAME = "relax"
@@ -22,6 +23,7 @@ relaxation stops before it converged, the structure it came to is written and th
 examples:
   jaxpot relax sw-silicon slab.xyz --out relaxed.xyz
   jaxpot relax cleri-rosato-copper fcc:Cu --cell --pressure-GPa 10 --out cu-10GPa.cif
+  jaxpot relax sevennet-0 perovskite.cif --cell --follow-soft-modes --out phase.cif
 """
 _EVERY = 20  # evaluations between two lines of progress
 
@@ -38,6 +40,11 @@ def arguments(parser: CommandParser) -> None:
         "--fmax", type=float, default=1e-6, metavar="F", help="target in eV/A (default: 1e-6)"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="most evaluations (default: while it gets better)")
+    parser.add_argument(
+        "--follow-soft-modes", action="store_true",
+        help="of a crystal, with --cell: displace it along its softest mode and relax it, until no frequency is "
+        "imaginary at the wave vectors that two cells along each axis hold",
+    )
     parser.add_argument("--no-symmetry", action="store_true", help="do not keep the space group of the start")
 
 
@@ -47,10 +54,15 @@ def run(options: Namespace, console: Console) -> int:
             raise DataError(f"{name}: expected a finite number, got {value}")
     if options.pressure_GPa and not options.cell:
         raise DataError("--pressure-GPa acts on the cell: give --cell as well")
+    if options.follow_soft_modes and (not options.cell or options.no_symmetry or options.steps):
+        raise DataError("--follow-soft-modes relaxes cells in space groups: with --cell, no --no-symmetry, no --steps")
     out = output_file(options.out)
     potential = load_model(options)
     structure = start(options.structure, potential, console)
     write_structure(out, structure, rehearse=True)
+
+    if options.follow_soft_modes:
+        return _follow(options, potential, structure, out, console)
 
     def report(step, value, residual):
         if step % _EVERY == 0:
@@ -87,3 +99,28 @@ def run(options: Namespace, console: Console) -> int:
         }
     )
     return 0 if relaxed.converged else 1
+
+
+def _follow(options, potential, structure, out, console):
+    """Relax, displace along the softest mode, relax, until there is none."""
+    console.progress(f"relaxing {len(structure)} atoms and the cell, and looking for soft modes")
+    found = follow_soft_modes(potential, structure, options.pressure_GPa * units.GPa, console.progress)
+    write_structure(out, found.structure)
+    modes = [
+        {"q": mode.q.tolist(), "frequency_THz": mode.frequency / units.THz, "energy_eV_per_atom": after}
+        for mode, after in zip(found.modes, found.energies[1:], strict=True)
+    ]
+    for mode in modes:
+        point = ", ".join(f"{x:g}" for x in mode["q"])
+        console.text(f"{mode['frequency_THz']:.3g} THz at ({point}): then {mode['energy_eV_per_atom']:.8f} eV/atom")
+    gain = found.energies[0] - found.energies[-1]
+    console.text(
+        f"no soft mode is left: {len(found.structure)} atoms, {found.energies[-1]:.8f} eV/atom, {1e3 * gain:.4g} "
+        f"meV/atom below the start\nWritten: {out}" if modes else
+        f"there is no soft mode: {found.energies[-1]:.8f} eV/atom\nWritten: {out}"
+    )
+    console.result({
+        "converged": True, "modes": modes, "energy_eV_per_atom": found.energies[-1],
+        "start_eV_per_atom": found.energies[0], "atoms": len(found.structure), "file": str(out),
+    })
+    return 0

@@ -11,6 +11,7 @@ from jaxpot.properties.excess import Arrangement, ExcessEnergy
 from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.gruneisen import Gruneisen, GruneisenBands, gruneisen, gruneisen_bands
 from jaxpot.properties.harmonic import Harmonic, harmonic
+from jaxpot.properties.instabilities import Descent, SoftMode, follow_soft_modes, soft_modes
 from jaxpot.properties.phonons import (
     PhononBands,
     PhononDos,
@@ -30,10 +31,11 @@ from jaxpot.properties.vibration_sums import IdealGas
 from jaxpot.properties.vibrations import Vibrations, vibrations
 
 __all__ = [
-    "Arrangement", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
+    "Arrangement", "Descent", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
     "GruneisenBands", "Harmonic", "IdealGas", "PhononBands", "PhononDos", "Phonons", "Relaxation", "SecondOrder",
-    "ThermalExpansion", "Vibrations",
-    "dynamical_matrix", "elastic_constants", "equation_of_state", "force_constants", "gruneisen",
-    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "second_order", "surface_energy",
+    "SoftMode", "ThermalExpansion", "Vibrations",
+    "dynamical_matrix", "elastic_constants", "equation_of_state", "follow_soft_modes", "force_constants", "gruneisen",
+    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "second_order", "soft_modes",
+    "surface_energy",
     "thermal_expansion", "vacancy_energy", "vibrations",
 ]

@@ -142,7 +142,8 @@ def _response(potential, structure, listed):
 def passes(potential: MessagePassing, graph: Graph) -> tuple[list[PyTree], list[PyTree], Array]:
     """Inputs of each layer, the derivative of the energy by its outputs, of all atoms, and dE/dr_ik (3, m, K)."""
     functions, states = layers(potential), _states(potential, graph)
-    slopes, gradient = [None] * len(functions), 0.0
+    slopes: list[PyTree] = [None] * len(functions)
+    gradient = jnp.zeros_like(_geometry(graph))
     for k in reversed(range(len(functions))):
         pull = _pull(functions[k], graph)
         of_geometry, back, others = pull(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxpot import units
 
 _RISE = 1e-3  # of the bulk modulus
+_IMAGINARY = -0.05  # THz
 _SHOWN = 0.05  # GPa, half of a digit
 
 
@@ -15,13 +16,27 @@ def cautions(results: Mapping[str, Any], ranges: Any = None) -> list[str]:
     """Sentences about the results of a card, a list of strings.
 
     Args:
-        results: name -> result; of it, "elastic" (`ElasticConstants`), "equation_of_state" (`EquationOfState`) and
-            "thermal" (`ThermalExpansion`), as far as they are there.
+        results: name -> result; of it, "phonons" (frequencies at special points), "elastic" (`ElasticConstants`),
+            "equation_of_state" (`EquationOfState`) and "thermal" (`ThermalExpansion`), as far as they are there.
         ranges: what the training data cover, as `Posterior.ranges`.
     """
-    return [*_unlike_bulk_moduli(results.get("elastic"), results.get("equation_of_state")),
+    return [*_soft_modes(results.get("phonons")),
+            *_unlike_bulk_moduli(results.get("elastic"), results.get("equation_of_state")),
             *_rising_bulk_modulus(results.get("thermal")),
             *_beyond_the_data(results, (ranges or {}).get("volume_per_atom"))]
+
+
+def _soft_modes(phonons):
+    """A saddle point, however well relaxed: its symmetry holds it there."""
+    if phonons is None:
+        return
+    lowest = float(np.min(phonons["frequencies"])) / units.THz
+    if lowest < _IMAGINARY:
+        yield (
+            f"a mode is soft, {lowest:.3g} THz at a special point: this crystal is a saddle point of the energy. "
+            "jaxpot relax --cell --follow-soft-modes (jp.follow_soft_modes) displaces it along such modes and finds "
+            "the phase below"
+        )
 
 
 def _unlike_bulk_moduli(elastic, curve):

@@ -105,6 +105,15 @@ def test_relax(run):
     assert read("si.xyz").get_volume() == pytest.approx(5.43095**3 / 4, rel=1e-4)
 
 
+def test_relax_follows_soft_modes(run):
+    code, out, _ = run("relax", "cleri-rosato-copper", "bcc:Cu", "--cell", "--follow-soft-modes", "--out", "cu.xyz", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["energy_eV_per_atom"] < document["start_eV_per_atom"] - 0.01
+    assert document["modes"][0]["frequency_THz"] < -0.5 and len(read("cu.xyz")) == 2
+    code, out, _ = run("relax", "sw-silicon", "diamond:Si", "--cell", "--follow-soft-modes", "--out", "si.xyz")
+    assert code == 0 and "there is no soft mode" in out
+
+
 def test_relax_that_stops_early_says_so(run):
     code, out, _ = run("relax", "sw-silicon", "diamond:Si:a=5.6", "--cell", "--steps", "2", "--out", "si.xyz")
     assert code == 1
@@ -375,6 +384,7 @@ MISTAKES = [
     (["relax", "sw-silicon", "diamond:Si:a=big", "--out", "x.xyz"], "a must be a number"),
     (["relax", "sw-silicon", "diamond:Si", "--out", "x.unknown"], "ending"),
     (["relax", "sw-silicon", "diamond:Si", "--pressure-GPa", "1", "--out", "x.xyz"], "--cell"),
+    (["relax", "sw-silicon", "diamond:Si", "--follow-soft-modes", "--out", "x.xyz"], "relaxes cells in space groups: with --cell"),
     (["relax", "sw-silicon", "diamond:Si", "--fmax", "nan", "--out", "x.xyz"], "--fmax"),
     (["relax", "sw-silicon", "diamond:Si", "--fmax", "small", "--out", "x.xyz"], "--fmax"),
     (["relax", "sw-silicon", "two.xyz", "--out", "x.xyz"], "holds 2 structures"),
