@@ -138,7 +138,7 @@ def strain_derivative(
                 potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}",
                 stacklevel=3,
             )
-    second = way.at(potential, structure, first=True)
+    second = way.at(potential, structure)
     second.warn_interpolated(q, stacklevel=3)
     response, internal = _response(second, strain)
     if len(structure) > 1:

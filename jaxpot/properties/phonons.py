@@ -125,7 +125,7 @@ def _at_rest(potential, structure, supercell, waves, way=None):
         )
     if way is None:
         structure, way = route(potential, structure, supercell, what="a phonon", waves=waves)
-    second = way.at(potential, structure, first=True)
+    second = way.at(potential, structure)
     second.warn_unrelaxed("phonons are", stacklevel=3)
     return second
 

@@ -57,7 +57,7 @@ class QuasiHarmonic:
         self.way = jax.device_put(way)
         self.listed = self.way.listed
         # Of several hops matrices cost so much that those around one state serve the states near it.
-        self.shares = not smooth and any(mesh is not None for mesh, _ in self.way.meshes)
+        self.shares = not smooth and any(known is not None for known in self.way.meshes)
         self.step = max(step, _SHARED) if self.shares and potential.smoothness >= ANALYTIC else step
         self.sampled: tuple[Structure, list[Array]] | None = None
         self.q = np.asarray(q)

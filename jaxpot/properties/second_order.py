@@ -264,19 +264,14 @@ class Route(Node):
     listed: Neighbors
     topology: tuple  # one for each part: `cell_index` of local ones; of several hops, and which are near; else None
     supercells: tuple  # one for each part: None, or the list of a supercell and its nearest images
-    meshes: tuple  # one for each part: the mesh between whose wave vectors a model of several hops is computed, and
-    # its columns for the potential and the structure that the route was made for; else None and None
+    meshes: tuple  # one for each part: None, or of a model of several hops the mesh between whose wave vectors it is
+    # computed, columns of it that are known, and the potential and the structure that they are of
     repeats: tuple = static()  # one for each part; None for local ones, unless asked for
 
-    def at(self, potential: Potential, structure: Structure, first: bool = False) -> SecondOrder:
-        """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure.
-
-        Args:
-            first: whether these are the potential and the structure that it was made for.
-        """
-        first = first and not is_traced(potential, structure)
+    def at(self, potential: Potential, structure: Structure) -> SecondOrder:
+        """`SecondOrder` of a structure that is a strained copy of the one that the route was made for; pure."""
         pieces: list[Sites | OfEnergy] = []
-        for part, topology, supercell, (mesh, columns), repeats in zip(
+        for part, topology, supercell, known, repeats in zip(
             parts(potential), self.topology, self.supercells, self.meshes, self.repeats, strict=True
         ):
             term, listed = part.potential, self.listed.of_addend(part.place)
@@ -287,8 +282,8 @@ class Route(Node):
                 pieces.append(Sites(site_hessians(term, structure, listed), *topology))
             elif isinstance(term, MessagePassing):
                 (cells, index, near), factor = topology, jnp.asarray(part.factor)
-                known = columns if first else None
-                pieces.append(Waves(part.whole, listed, factor, term, cells, index, near, mesh, known, repeats))
+                mesh, columns = (None, None) if known is None else (known[0], _columns_of(known, term, structure))
+                pieces.append(Waves(part.whole, listed, factor, term, cells, index, near, mesh, columns, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
@@ -328,25 +323,36 @@ def route(
     )
     meshes = tuple(
         _mesh(part, structure, listed.of_addend(part.place), waves, symmetric)
-        if isinstance(part.potential, MessagePassing) and not asked else (None, None) for part in whole
+        if isinstance(part.potential, MessagePassing) and not asked else None for part in whole
     )
     return structure, Route(listed, _topology(whole, listed), supercells, meshes, tuple(repeats))
 
 
 def _mesh(part, structure, listed, waves, symmetric):
-    """The mesh for a part of several hops, and its columns; None where those of each wave vector cost no more."""
+    """The mesh for a part of several hops, its columns, and what they are of; None where columns at each of the wave
+    vectors cost no more.
+    """
     term = part.potential
     if not waves or is_unknown(term, structure) or layer_derivatives.pays(term, structure, listed, waves):
-        return None, None
-    return converged_mesh(*frozen((term, structure, listed)), waves, symmetric)
+        return None
+    mesh, columns = converged_mesh(*frozen((term, structure, listed)), waves, symmetric)
+    return None if mesh is None else (mesh, columns, *frozen((term, structure)))
+
+
+def _columns_of(known, term, structure):
+    """Columns that are known, if they are of this potential and this structure."""
+    _, columns, *of = known
+    if is_traced(term, structure, columns) or jax.tree.structure(of) != jax.tree.structure([term, structure]):
+        return None
+    pairs = zip(jax.tree.leaves(of), jax.tree.leaves([term, structure]), strict=True)
+    return columns if all(np.array_equal(a, b) for a, b in pairs) else None
 
 
 def expander(potential: Potential, structure: Structure) -> Callable[[Potential], SecondOrder]:
     """A function potential -> `SecondOrder` of a structure, periodic or not, for blocks alone (no wave vectors)."""
     listed = checked_list(potential, structure, _skin(potential))
     whole = parts(potential)
-    nothing = (None,) * len(whole)
-    way = Route(listed, _topology(whole, listed), nothing, ((None, None),) * len(whole), nothing)
+    way = Route(listed, _topology(whole, listed), *[(None,) * len(whole)] * 3)
     return lambda potential: way.at(potential, structure)
 
 

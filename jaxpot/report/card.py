@@ -179,7 +179,7 @@ def _way(potential, crystal, say):
     if not potential.local:
         say("second derivatives")
     way = route(potential, crystal, skin=SKIN, what="a phonon", waves=_ANY)[1]
-    return way if any(mesh is not None for mesh, _ in way.meshes) else None
+    return way if any(known is not None for known in way.meshes) else None
 
 
 def _computed(properties, study):

@@ -78,9 +78,12 @@ def test_many_waves_are_interpolated_between_those_of_a_mesh(monkeypatch):
     q = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
     second = jp.second_order(potential, structure)
     exact = second.dynamical_matrix(q[:20])
-    part = route(potential, structure, waves=200)[1].at(potential, structure).parts[0]
-    assert len(part.mesh.q) < 60
-    assert second.parts[0].mesh is None and route(potential, structure, waves=2)[1].meshes == ((None, None),)
+    way = route(potential, structure, waves=200)[1]
+    assert len(way.at(potential, structure).parts[0].mesh.q) < 60
+    others = (potential, structure.strained(1e-4 * np.eye(3))), (potential.replace(scale=2.0 * potential.scale), structure)
+    known = [way.at(*pair).parts[0].columns is not None for pair in ((potential, structure), *others)]
+    assert known == [True, False, False]  # columns are of one potential and one structure
+    assert second.parts[0].mesh is None and route(potential, structure, waves=2)[1].meshes == (None,)
     frequencies = jp.phonons(potential, structure, q).frequencies[:20]
     expected = np.sort(np.sign(w2 := np.linalg.eigvalsh(exact)) * np.sqrt(np.abs(w2)) / (2 * np.pi), axis=1)
     assert 0.0 < np.abs(frequencies - expected).max() < 1e-3 * np.abs(expected).max()
