@@ -25,12 +25,19 @@ class Envelope(NamedTuple):
 def polynomial(r: Array, cutoff: float, p: float) -> Array:
     """1 - (p + 1) (p + 2) / 2 x^p + p (p + 2) x^(p + 1) - p (p + 1) / 2 x^(p + 2), x = r / cutoff.
 
+    For a whole p it is computed as (1 - x)^3 sum_(k < p) (k + 1) (k + 2) / 2 x^k: no digits cancel near the cutoff.
+
     References:
         J. Gasteiger, J. Gross, S. Guennemann, Directional message passing, ICLR (2020), equation 8.
     """
     x = r / cutoff
-    power = x ** int(p) if float(p).is_integer() else x**p
-    return 1.0 - power * (0.5 * (p + 1) * (p + 2) - x * (p * (p + 2) - x * (0.5 * p * (p + 1))))
+    if float(p).is_integer():
+        whole, left = int(p), (cutoff - r) / cutoff
+        total = jnp.full_like(x, 0.5 * whole * (whole + 1))
+        for k in reversed(range(whole - 1)):
+            total = total * x + 0.5 * (k + 1) * (k + 2)
+        return left * left * left * total
+    return 1.0 - x**p * (0.5 * (p + 1) * (p + 2) - x * (p * (p + 2) - x * (0.5 * p * (p + 1))))
 
 
 def xplor(r: Array, cutoff: float, onset: float) -> Array:

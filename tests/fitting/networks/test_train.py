@@ -348,7 +348,7 @@ def test_networks_of_bonds_are_trained(data):
     assert float(jp.energy(again.potential, data[0].structure)) == pytest.approx(
         float(jp.energy(found.potential, data[0].structure)), rel=1e-6
     )
-    with pytest.raises(DataError, match="reads: expected atoms or bonds"):
+    with pytest.raises(DataError, match="reads: expected atoms, bonds or hops"):
         replace(TINY, reads="pairs")
 
 
