@@ -13,6 +13,7 @@ from jaxpot.observables import energy_many
 from jaxpot.potentials.base import Potential
 
 _CENTRED = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}
+_LIKELY = (0.75, 1.4)  # of the size that atomic radii suggest
 _SAME_PLACE = 0.05  # A; no two atoms of a crystal are so close
 _TOLERANCE = 1e-4  # A; relaxed crystals are far closer to their symmetry than files with few digits
 
@@ -81,6 +82,9 @@ def isolated_atom(number: int) -> Structure:
 def find_volume(potential: Potential, structure: Structure) -> Structure:
     """The crystal scaled to about the volume of lowest energy: a start for `relax`, which goes downhill only.
 
+    Of several minima the lowest of those near the size given, which atomic radii suggest: published networks have
+    abysses where atoms sit on one another.
+
     Raises:
         ConvergenceError: the energy has no minimum between half and twice the size given.
     """
@@ -95,6 +99,8 @@ def find_volume(potential: Potential, structure: Structure) -> Structure:
             f"the energy of {formula(structure)} in this structure has no minimum (first lattice vector "
             f"between {a:.3g} and {b:.3g} A); give the size yourself, as in PROTOTYPE:ELEMENTS:a=5.43"
         )
+    likely = dips[(scales[dips] > _LIKELY[0]) & (scales[dips] < _LIKELY[1])]
+    dips = likely if len(likely) else dips
     best = dips[np.argmin(energies[dips])]
     return structure.strained((scales[best] - 1.0) * np.eye(3))
 

@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
-from jaxpot.report.crystal import lattice, primitive
+from jaxpot.report.crystal import find_volume, lattice, primitive
 
 
 def test_a_crystal_with_data_of_its_cell_is_described_as_it_is():
@@ -42,3 +42,14 @@ def test_the_lattice_of_a_crystal_with_a_charge_is_that_of_its_cell():
     found = lattice(charged)
     assert [found[name] for name in ("a", "b", "c")] == pytest.approx([5.43] * 3)
     assert [found[name] for name in ("alpha", "beta", "gamma")] == pytest.approx([90.0] * 3)
+
+
+def test_the_volume_is_that_of_a_crystal_and_not_of_an_abyss():
+    """As of published networks, which have seen no atoms that sit on one another."""
+    silicon = jp.potentials.StillingerWeber.silicon()
+    abyss = jp.potentials.Morse(500.0, 12.0, 1.25, cutoff=3.0)
+    start = jp.Structure.of(bulk("Si", a=5.6))
+    both = find_volume(silicon + abyss, start)
+    assert float(jp.energy(abyss, start.strained(-0.46 * np.eye(3)))) < -500.0  # far below the crystal
+    assert float(both.volume) == pytest.approx(5.43**3 / 4, rel=0.05)
+    assert float(find_volume(abyss, start).volume) < 0.25 * 5.43**3 / 4  # with no other minimum that one is taken
