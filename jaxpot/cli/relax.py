@@ -104,23 +104,23 @@ def run(options: Namespace, console: Console) -> int:
 def _follow(options, potential, structure, out, console):
     """Relax, displace along the softest mode, relax, until there is none."""
     console.progress(f"relaxing {len(structure)} atoms and the cell, and looking for soft modes")
-    found = follow_soft_modes(potential, structure, options.pressure_GPa * units.GPa, console.progress)
-    write_structure(out, found.structure)
+    path = follow_soft_modes(potential, structure, options.pressure_GPa * units.GPa, console.progress)
+    write_structure(out, path.structure)
     modes = [
         {"q": mode.q.tolist(), "frequency_THz": mode.frequency / units.THz, "energy_eV_per_atom": after}
-        for mode, after in zip(found.modes, found.energies[1:], strict=True)
+        for mode, after in zip(path.modes, path.energies[1:], strict=True)
     ]
     for mode in modes:
         point = ", ".join(f"{x:g}" for x in mode["q"])
         console.text(f"{mode['frequency_THz']:.3g} THz at ({point}): then {mode['energy_eV_per_atom']:.8f} eV/atom")
-    gain = found.energies[0] - found.energies[-1]
+    gain = path.energies[0] - path.energies[-1]
     console.text(
-        f"no soft mode is left: {len(found.structure)} atoms, {found.energies[-1]:.8f} eV/atom, {1e3 * gain:.4g} "
+        f"no soft mode is left: {len(path.structure)} atoms, {path.energies[-1]:.8f} eV/atom, {1e3 * gain:.4g} "
         f"meV/atom below the start\nWritten: {out}" if modes else
-        f"there is no soft mode: {found.energies[-1]:.8f} eV/atom\nWritten: {out}"
+        f"there is no soft mode: {path.energies[-1]:.8f} eV/atom\nWritten: {out}"
     )
     console.result({
-        "converged": True, "modes": modes, "energy_eV_per_atom": found.energies[-1],
-        "start_eV_per_atom": found.energies[0], "atoms": len(found.structure), "file": str(out),
+        "converged": True, "modes": modes, "energy_eV_per_atom": path.energies[-1],
+        "start_eV_per_atom": path.energies[0], "atoms": len(path.structure), "file": str(out),
     })
     return 0

@@ -175,12 +175,12 @@ def space_group(structure: StructureLike, symprec: float = 1e-5, mirrors: bool =
     equivalent = np.arange(n)
     equivalent[atoms] = atoms[dataset.equivalent_atoms]
     rotations = np.asarray(dataset.rotations, int)
-    kept = np.full(len(rotations), True) if mirrors else np.linalg.det(rotations) > 0.0
+    allowed = np.full(len(rotations), True) if mirrors else np.linalg.det(rotations) > 0.0
     return Symmetry(
         number=int(dataset.number),
         international=str(dataset.international),
-        rotations=rotations[kept],
-        translations=hand * np.asarray(dataset.translations, float)[kept],
+        rotations=rotations[allowed],
+        translations=hand * np.asarray(dataset.translations, float)[allowed],
         equivalent_atoms=equivalent,
         cell=cell,
         conventional=hand * np.linalg.inv(dataset.transformation_matrix).T,

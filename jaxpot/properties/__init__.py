@@ -11,7 +11,7 @@ from jaxpot.properties.excess import Arrangement, ExcessEnergy
 from jaxpot.properties.force_constants import ForceConstants
 from jaxpot.properties.gruneisen import Gruneisen, GruneisenBands, gruneisen, gruneisen_bands
 from jaxpot.properties.harmonic import Harmonic, harmonic
-from jaxpot.properties.instabilities import Descent, SoftMode, follow_soft_modes, soft_modes
+from jaxpot.properties.instabilities import SoftMode, SoftModePath, follow_soft_modes, soft_modes
 from jaxpot.properties.phonons import (
     PhononBands,
     PhononDos,
@@ -31,9 +31,9 @@ from jaxpot.properties.vibration_sums import IdealGas
 from jaxpot.properties.vibrations import Vibrations, vibrations
 
 __all__ = [
-    "Arrangement", "Descent", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
+    "Arrangement", "ElasticConstants", "EquationOfState", "ExcessEnergy", "ForceConstants", "Gruneisen",
     "GruneisenBands", "Harmonic", "IdealGas", "PhononBands", "PhononDos", "Phonons", "Relaxation", "SecondOrder",
-    "SoftMode", "ThermalExpansion", "Vibrations",
+    "SoftMode", "SoftModePath", "ThermalExpansion", "Vibrations",
     "dynamical_matrix", "elastic_constants", "equation_of_state", "follow_soft_modes", "force_constants", "gruneisen",
     "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "second_order", "soft_modes",
     "surface_energy",

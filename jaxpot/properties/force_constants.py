@@ -96,13 +96,18 @@ class NearestImages(Node):
     share: AnyArray
 
 
+def cells_of(repeats: Sequence[int]) -> np.ndarray:
+    """Cells of a supercell, (r1 r2 r3, 3) integers, in the order of `Structure.repeated`."""
+    return np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), -1).reshape(-1, 3)
+
+
 def nearest_images(structure: Structure, repeats: Sequence[int]) -> NearestImages:
     """`NearestImages` of a concrete structure, in a supercell of `repeats` (three integers); NumPy."""
     cell, positions = (
         np.asarray(require_concrete(array, name, "call it outside of jit"))
         for name, array in (("the cell", structure.cell), ("positions", structure.positions))
     )
-    images = np.stack(np.meshgrid(*[np.arange(r) for r in repeats], indexing="ij"), -1).reshape(-1, 3)
+    images = cells_of(repeats)
     offsets = np.stack(np.meshgrid(*[[-2, -1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3) * np.asarray(repeats)
     candidates = images[:, None] + offsets[None]  # (image, choice, 3)
     between = positions[None, :] - positions[:, None]  # (a, b, 3)

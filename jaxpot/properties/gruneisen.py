@@ -16,7 +16,7 @@ from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, frozen, internal_response, require_stable, symmetric_coordinates
-from jaxpot.properties.kinks import ANALYTIC, step_between_kinks, warn_of_kinks
+from jaxpot.properties.kinks import ANALYTIC, step_between_kinks
 from jaxpot.properties.modes import signed_frequency, zero_modes
 from jaxpot.properties.phonons import wave_vectors
 from jaxpot.properties.second_order import Route, route
@@ -131,13 +131,8 @@ def strain_derivative(
     step = _FINE_STEP
     if not smooth:
         differences = True
-        between = step_between_kinks(potential, structure, (STEP, _SMALLER, _FINE_STEP), 1.0)
-        step = between or STEP
-        if between is None:
-            warn_of_kinks(
-                potential, structure, STEP, f"Grueneisen parameters are taken from strains of up to +-{STEP}",
-                stacklevel=3,
-            )
+        what = f"Grueneisen parameters are taken from strains of up to +-{STEP}"
+        step = step_between_kinks(potential, structure, (STEP, _SMALLER, _FINE_STEP), 1.0, what, stacklevel=3)
     second = way.at(potential, structure)
     second.warn_interpolated(q, stacklevel=3)
     response, internal = _response(second, strain)
@@ -162,8 +157,8 @@ def _keeps(structure, strain, mirrors):
         return False
     strain = np.asarray(concrete(strain))
     with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential
-        kept = space_group(frozen(structure), mirrors=mirrors).symmetrize_tensor(strain)
-    return bool(np.abs(kept - strain).max() < 1e-9 * np.abs(strain).max())
+        invariant = space_group(frozen(structure), mirrors=mirrors).symmetrize_tensor(strain)
+    return bool(np.abs(invariant - strain).max() < 1e-9 * np.abs(strain).max())
 
 
 def _response(second, strain):

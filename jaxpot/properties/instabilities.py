@@ -21,6 +21,7 @@ from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import frozen
+from jaxpot.properties.force_constants import cells_of
 from jaxpot.properties.modes import signed_frequency
 from jaxpot.properties.relax import relax
 from jaxpot.properties.second_order import second_order
@@ -48,14 +49,13 @@ class SoftMode:
         """The smallest supercell that the mode fits, displaced along it, by at most `amplitude` in A."""
         repeats = tuple(int(r) for r in np.where(np.abs(self.q) > 0.0, 2, 1))
         large = structure.repeated(repeats)
-        cells = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), -1).reshape(-1, 3)
-        signs = np.rint(np.cos(2.0 * np.pi * cells @ self.q))
+        signs = np.rint(np.cos(2.0 * np.pi * cells_of(repeats) @ self.q))
         moves = amplitude * signs[:, None, None] * self.displacements
         return large.moved(to_device(np.asarray(large.positions) + moves.reshape(-1, 3)))
 
 
 @dataclass(frozen=True)
-class Descent:
+class SoftModePath:
     """Crystal without soft modes, and how it was found: energies eV/atom, of the start and after each mode."""
 
     structure: Structure
@@ -81,7 +81,7 @@ def soft_modes(potential: Potential, structure: StructureLike) -> list[SoftMode]
     points = np.array(list(product((0.0, 0.5), repeat=3)))
     matrices = np.asarray(second_order(potential, structure).dynamical_matrix(points)).real
     weights = 1.0 / np.sqrt(np.repeat(np.asarray(structure.masses), 3))
-    found = []
+    modes = []
     for q, matrix in zip(points, matrices, strict=True):
         values, vectors = np.linalg.eigh(matrix)
         frequencies = np.asarray(signed_frequency(jnp.asarray(values)))
@@ -94,15 +94,15 @@ def soft_modes(potential: Potential, structure: StructureLike) -> list[SoftMode]
             mode = space @ space[np.argmax(np.sum(space**2, axis=1))]
             moves = (weights * mode).reshape(-1, 3)
             moves = moves / np.linalg.norm(moves, axis=1).max()
-            found.append(SoftMode(q, float(frequencies[k]), moves))
+            modes.append(SoftMode(q, float(frequencies[k]), moves))
     # Of modes that symmetry relates, those of the smallest supercell come first.
-    return sorted(found, key=lambda mode: (round(mode.frequency / THz, 6), np.sum(mode.q > 0.0), *-mode.q))
+    return sorted(modes, key=lambda mode: (round(mode.frequency / THz, 6), np.sum(mode.q > 0.0), *-mode.q))
 
 
 def follow_soft_modes(
     potential: Potential, structure: StructureLike, pressure: Number = 0.0,
     callback: Callable[[str], object] | None = None,
-) -> Descent:
+) -> SoftModePath:
     """Displace a crystal along its softest mode and relax it, until it has none.
 
     Args:
@@ -112,7 +112,7 @@ def follow_soft_modes(
         callback: called with a sentence after each step.
 
     Returns:
-        `Descent`.
+        `SoftModePath`.
 
     Raises:
         ConvergenceError: a relaxation does not converge, a cell of more than 160 atoms would be needed, or eight modes
@@ -128,7 +128,7 @@ def follow_soft_modes(
             say(f"{len(now)} atoms: {1e3 * (energies[-1] - energies[-2]):.4g} meV/atom")
         soft = soft_modes(potential, now)
         if not soft:
-            return Descent(now, tuple(modes), tuple(energies))
+            return SoftModePath(now, tuple(modes), tuple(energies))
         if len(modes) == _ROUNDS:
             break
         chosen = soft[0]

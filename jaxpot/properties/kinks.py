@@ -39,15 +39,22 @@ def warn_of_kinks(potential: Potential, structure: Structure, strain: float, con
 
 
 def step_between_kinks(
-    potential: Potential, structure: Structure, steps: Sequence[float], times: float
-) -> float | None:
-    """The first of some steps at which no neighbour crosses a kink over so many times the step; None without one.
+    potential: Potential, structure: Structure, steps: Sequence[float], times: float, consequence: str, stacklevel: int
+) -> float:
+    """The first of some steps at which no neighbour crosses a kink over so many times the step; else, warned of, the
+    first of all.
 
     Between its kinks a potential is as good as analytic, and differences by small strains are derivatives.
+
+    Args:
+        consequence, stacklevel: of the warning, see `warn_of_kinks`.
     """
-    if potential.kinks is None:
-        return None
-    return next((step for step in steps if not shells_near(potential, structure, times * step)), None)
+    if potential.kinks is not None:
+        for step in steps:
+            if not shells_near(potential, structure, times * step):
+                return step
+    warn_of_kinks(potential, structure, times * steps[0], consequence, stacklevel + 1)
+    return steps[0]
 
 
 def how_to_smooth(potential: Potential) -> str:

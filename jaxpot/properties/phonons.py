@@ -123,6 +123,7 @@ def _at_rest(potential, structure, supercell, waves, way=None):
             "supercell= is deprecated here: take jp.second_order(potential, structure, supercell)", DeprecationWarning,
             stacklevel=3,
         )
+    structure = Structure.of(structure)
     if way is None:
         structure, way = route(potential, structure, supercell, what="a phonon", waves=waves)
     second = way.at(potential, structure)

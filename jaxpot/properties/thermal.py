@@ -18,7 +18,7 @@ from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import crystal
 from jaxpot.properties.gruneisen import STEP
 from jaxpot.properties.harmonic import check_temperatures
-from jaxpot.properties.kinks import ANALYTIC, step_between_kinks, warn_of_kinks
+from jaxpot.properties.kinks import ANALYTIC, step_between_kinks
 from jaxpot.properties.quasi_harmonic import QuasiHarmonic
 from jaxpot.properties.second_order import Route
 from jaxpot.typing import ArrayLike, Mesh, Number, StructureLike
@@ -100,13 +100,8 @@ def thermal_expansion(
     structure, _ = crystal(potential, structure, what="thermal expansion")
     smooth, step = potential.smoothness >= ANALYTIC, _FINE_STEP
     if not smooth:
-        between = step_between_kinks(potential, structure, (STEP, *_SMALLER), 2.0)
-        step = between or STEP
-        if between is None:
-            warn_of_kinks(
-                potential, structure, 2 * STEP,
-                f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}", stacklevel=2,
-            )
+        what = f"the vibrational free energy is interpolated over strains of up to +-{2 * STEP}"
+        step = step_between_kinks(potential, structure, (STEP, *_SMALLER), 2.0, what, stacklevel=2)
     model = QuasiHarmonic(potential, structure, mesh, smooth and not differences, step, pressure, way)
     now = model.start
     rows: list[tuple] = []

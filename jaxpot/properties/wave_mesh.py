@@ -33,7 +33,7 @@ from jaxpot.core.symmetry import Symmetry, full_mesh, mesh_images, space_group
 from jaxpot.errors import GeometryError, JaxpotWarning
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.properties.coordinates import frozen
-from jaxpot.properties.force_constants import ForceConstants, NearestImages, nearest_images, of_images
+from jaxpot.properties.force_constants import ForceConstants, NearestImages, cells_of, nearest_images, of_images
 from jaxpot.properties.lattice_waves import responses
 from jaxpot.typing import Array
 
@@ -88,7 +88,7 @@ class WaveMesh(Node):
     def force_constants(self, columns: Array, masses: Array) -> ForceConstants:
         """Force constants to the nearest images in the supercell of the mesh."""
         matrices, n = self.matrices(columns), self.column.shape[1]
-        cells = np.stack(np.meshgrid(*map(np.arange, self.repeats), indexing="ij"), -1).reshape(-1, 3)
+        cells = cells_of(self.repeats)
         phase = jnp.exp(-2j * jnp.pi * self.mesh @ cells.T) / len(cells)
         values = jnp.einsum("mR,mab->Rab", phase, matrices).real
         return of_images(values.reshape(-1, n, 3, n, 3), self.images, masses)
@@ -155,9 +155,9 @@ def converged_mesh(
         return None, None
     mesh, columns, error = best
     warnings.warn(
-        f"{potential!r}: many wave vectors are interpolated between those of a mesh of {mesh.repeats}, with errors of "
-        f"{100.0 * error:.2g} % of the largest force constant, since these fade slowly; jp.second_order, and few wave "
-        "vectors at a time, are exact",
+        f"{type(potential).__name__}: many wave vectors are interpolated between those of a mesh of {mesh.repeats}, "
+        f"with errors of {100.0 * error:.2g} % of the largest force constant, since these fade slowly; "
+        "jp.second_order, and few wave vectors at a time, are exact",
         JaxpotWarning, stacklevel=4,
     )
     return mesh, columns
@@ -193,15 +193,15 @@ class _Operations:
         points = tuple(int(r) for r in repeats)
         images = [mesh_images(points, rotation) for rotation in group.rotations]
         still = (group.rotations == np.eye(3)).all((1, 2)) & ~group.translations.any(1)
-        kept = [k for k, image in enumerate(images) if image is not None and (symmetry or still[k])]
-        self.rotations, self.sources = group.cartesian[kept], group.sources[kept]
+        serving = [k for k, image in enumerate(images) if image is not None and (symmetry or still[k])]
+        self.rotations, self.sources = group.cartesian[serving], group.sources[serving]
         n = self.sources.shape[1]
         self.targets = np.argsort(self.sources, axis=1)  # where each atom goes
-        moved = group.fractional @ np.swapaxes(group.rotations[kept], 1, 2) + group.translations[kept][:, None]
+        moved = group.fractional @ np.swapaxes(group.rotations[serving], 1, 2) + group.translations[serving][:, None]
         arrived = group.fractional[self.targets]
         self.cells = np.rint(moved - arrived).astype(int)  # L of each atom
         # W^T q of each point of the mesh, and the point whose W^T q is this one.
-        back = np.array([images[k] for k in kept])
+        back = np.array([images[k] for k in serving])
         self.forward = np.argsort(back, axis=1)
         self.minus = np.asarray(mesh_images(points, -np.eye(3, dtype=int)))
         self.first_atoms = sorted({int(self.targets[:, a].min()) for a in range(n)})
@@ -223,7 +223,7 @@ def _displacements(operations, atom):
             keeps = np.abs(np.abs(images @ direction) - 1.0) < _PARALLEL
             candidates[key] = direction, images, _orbits(operations, site[keeps])
     ranked = sorted(candidates.values(), key=lambda one: len(one[2]))
-    chosen = [ranked[:1], *(pair for pair in itertools.combinations(ranked, 2)), *itertools.combinations(ranked[:6], 3)]
+    chosen = [ranked[:1], *itertools.combinations(ranked, 2), *itertools.combinations(ranked[:6], 3)]
     chosen += [[one] for one in ranked[1:]] + [list(candidates.values())[:3]]  # Cartesian axes come first
     spanning = [some for some in chosen if _span(np.concatenate([one[1] for one in some]))]
     best = min(spanning, key=lambda some: sum(len(one[2]) for one in some))
@@ -231,7 +231,7 @@ def _displacements(operations, atom):
 
 
 def _directions(turned):
-    """Unit vectors that may be displaced: Cartesian axes, axes of rotations, and sums of pairs of these."""
+    """Unit vectors that may be displaced: Cartesian axes, then axes of rotations."""
     axes = list(np.eye(3))
     for rotation in turned:
         values, vectors = np.linalg.eig(rotation * np.linalg.det(rotation))
@@ -248,10 +248,10 @@ def _span(vectors):
     return len(vectors) >= 3 and np.linalg.svd(vectors)[1][2] > _APART[0]
 
 
-def _orbits(operations, kept):
+def _orbits(operations, numbers):
     """First points of the mesh of each orbit under some operations and the change of sign."""
     lowest = np.arange(len(operations.minus))
-    for k in kept:
+    for k in numbers:
         lowest = np.minimum(lowest, operations.forward[k])
         lowest = np.minimum(lowest, operations.minus[operations.forward[k]])
     return np.unique(lowest)

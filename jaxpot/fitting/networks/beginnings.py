@@ -12,7 +12,7 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import labels_minus
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.recipe import NetworkRecipe
-from jaxpot.potentials.base import Potential, parameter_names
+from jaxpot.potentials.base import Potential, Sum, parameter_names
 from jaxpot.potentials.nequip import NequIP
 from jaxpot.typing import PyTree
 
@@ -56,9 +56,13 @@ def copies(start: Potential, count: int, seed: int) -> list[Potential]:
     return [jax.tree.map(moved, start) for _ in range(count)]
 
 
-def beside(dataset: Dataset, potential: Potential) -> Dataset:
-    """The data with the e0 that is left to least squares beside a potential: other codes count energies otherwise."""
-    left = labels_minus(dataset, potential)[0]
+def beside(dataset: Dataset, members: Sequence[Potential], baseline: Potential | None) -> Dataset:
+    """Data with the e0 that is left to least squares beside the mean of some potentials, and a baseline.
+
+    Other codes count energies from another zero.
+    """
+    mean = Sum.or_one([(1.0 / len(members)) * member for member in members])
+    left = labels_minus(dataset, mean if baseline is None else mean + baseline)[0]
     known = [k for k, energy in enumerate(left) if energy is not None]
     species = list(dataset.species)
     counts = np.array([[np.sum(dataset[k].numbers == z) for z in species] for k in known], float)

@@ -67,9 +67,8 @@ def potential_training(
     divided = [by_device(make, part, 1) for part in (division.batches, division.validation_batches)]
     clock.step("batches")
     stacked = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a, dtype) for a in arrays]), *members)
-    run = "" if checkpoint is None else identity(
-        dataset, recipe, baseline, list(members), seed, frozen
-    )
+    how = (*frozen, "in relative steps" if relative else "")
+    run = "" if checkpoint is None else identity(dataset, recipe, baseline, list(members), seed, how)
     trained = (moving(members[0], frozen, relative),)
     descent = Descent(
         recipe, (stacked,), EvaluatedLoss(), trained, division.batches, [*divided, []], seed, say, checkpoint, run

@@ -55,7 +55,7 @@ def train(
             architecture is not used; with several members, those of copies whose numbers are off by a hundredth. Or a
             list of potentials of one form, one for each member.
         frozen: what of `start` stays as it is: numbers of the layers of its networks, from 0; of other potentials names
-            that its arrays begin with (`jp.parameter_names`), such as "embedding" or "interactions[0]".
+            that its arrays begin with (`potentials.base.parameter_names`), such as "embedding" or "interactions[0]".
         pretrained: `start` is a published model, say. Its energies count from another zero: e0 is what least squares
             leave to the elements beside it; and the steps of each array are in units of its root mean square.
         curvatures: `HessianProduct`s: each step of the descent sees some of them, in turn.
@@ -113,12 +113,12 @@ def train(
                 "keep_folds: error bars of potentials that are evaluated are the spread of several members: give a "
                 "recipe with members=2 or more, and as many potentials to start from"
             )
-        begun = copies(start, recipe.members, seed) if isinstance(start, Potential) else start
-        members = checked_start(begun, dataset, recipe.members)
+        several = copies(start, recipe.members, seed) if isinstance(start, Potential) else start
+        members = checked_start(several, dataset, recipe.members)
         prepare = partial(potential_training, members=members, frozen=frozen, relative=pretrained)
         moving(members[0], frozen)  # are there arrays of these names?
         if pretrained:
-            dataset = beside(dataset, members[0])
+            dataset = beside(dataset, members, baseline)
             parts = _without(dataset, [left_out for left_out, _ in parts])
     run = partial(_train, prepare, recipe=recipe, baseline=baseline, seed=seed)
     trained = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
