@@ -28,7 +28,9 @@ from jaxpot.descriptors import (
 from jaxpot.errors import GeometryError
 from jaxpot.kernels import DotProduct, Permuted, SquaredExponential
 from jaxpot.potentials import (
+    DTNN,
     EAM,
+    MACE,
     ZBL,
     Buckingham,
     CHGNet,
@@ -41,6 +43,7 @@ from jaxpot.potentials import (
     Morse,
     NequIP,
     Potential,
+    SchNet,
     SecondMoment,
     SoftSphere,
     SplineEAM,
@@ -255,11 +258,23 @@ def equivariant(*species, parity=True, channels=(3, 2, 1)):
     return network.replace(scale=2.0 * network.scale)
 
 
+def higher_products(*species):
+    """A made-up network with products of three sums over neighbours, and energies of the size of bonds."""
+    network = MACE.random(1, species, 3.4, (2, 1), 2, 3, (3,), 6.0, harmonics=2, readout=3)
+    return network.replace(scale=2.0 * network.scale)
+
+
 def angular(*species, hops=3, norm=True, seed=3):
     """A made-up network with states of bonds and angles, and biases; with two hops, angles keep their first states."""
     network = CHGNet.random(seed, species, 3.6, 2.9, 4, hops, 3, 2, 0.3, norm)
     chance = np.random.default_rng(0)
     return jax.tree.map(lambda a: a + 0.3 * chance.normal(size=a.shape), network)
+
+
+def biased(network):
+    """A made-up network whose biases are not zero."""
+    chance = np.random.default_rng(0)
+    return jax.tree.map(lambda a: a + 0.1 * chance.normal(size=a.shape), network)
 
 
 def close_packed():
@@ -477,9 +492,16 @@ MODELS = {
     "nequip, two elements, without parity": (
         lambda: equivariant("C", "Si", parity=False, channels=(3, 2)), molecule(["Si", "C", "C", "Si"], 2.0)
     ),
+    "mace, two elements": (lambda: higher_products("C", "Si"), molecule(["Si", "C", "C", "Si"], 2.0)),
     "chgnet, two elements": (lambda: angular("Si", "C", hops=2), diamond(4.6, ["Si", "C"]), {"directions": 2, "skip": ("parameters",)}),
     "chgnet, a molecule, without norms": (
         lambda: angular("Si", "C", norm=False, seed=7), molecule(["Si", "C", "C", "Si"], 2.0)
+    ),
+    "schnet, two elements": (
+        lambda: biased(SchNet.random(0, ("Si", "C"), 3.6, (4,), 2, 4, (3,), 6.0)), diamond(4.6, ["Si", "C"])
+    ),
+    "dtnn, two elements": (
+        lambda: biased(DTNN.random(0, ("Si", "C"), 3.6, (4,), 2, 4, (5,), 6.0)), diamond(4.6, ["Si", "C"])
     ),
     "charges in a crystal": (lambda: Ewald(np.array(0.8)), salt(), TOO_MANY_WAVES),
     "ions": (ions, salt(), TOO_MANY_WAVES),

@@ -5,14 +5,17 @@ from jaxpot.potentials.buckingham import Buckingham
 from jaxpot.potentials.chgnet import CHGNet
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
+from jaxpot.potentials.dtnn import DTNN
 from jaxpot.potentials.eam import EAM
 from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
+from jaxpot.potentials.mace import MACE
 from jaxpot.potentials.meam import MEAM
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.nequip import NequIP
+from jaxpot.potentials.schnet import SchNet
 from jaxpot.potentials.second_moment import SecondMoment
 from jaxpot.potentials.soft_sphere import SoftSphere
 from jaxpot.potentials.spline_eam import SplineEAM
@@ -23,7 +26,7 @@ from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
-    "EAM", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FinnisSinclair", "Glue", "LennardJones",
-    "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SecondMoment", "SoftSphere", "SplineEAM",
-    "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
+    "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FinnisSinclair", "Glue",
+    "LennardJones", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SchNet", "SecondMoment", "SoftSphere",
+    "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
 ]

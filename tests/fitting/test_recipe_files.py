@@ -23,7 +23,7 @@ def written(tmp_path, text):
 
 def test_recipes_that_come_along_name_no_element():
     assert "gap" in jp.recipes()
-    for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks", "equivariant", "fine-tuning"}:
+    for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks", "equivariant", "fine-tuning", "schnet"}:
         recipe = jp.read_recipe(name)
         assert recipe.units == "bonds" and recipe.choice == "cross-validation"
 
@@ -32,8 +32,34 @@ def test_networks_have_recipes_too(tmp_path):
     found = jp.read_recipe("behler-parrinello")
     assert found == jp.NetworkRecipe(name="behler-parrinello")  # the defaults, written down
     assert jp.read_recipe("bond-networks").reads == "bonds" and jp.read_recipe("equivariant").reads == "hops"
+    assert jp.read_recipe("schnet").architecture == "schnet" and jp.read_recipe("equivariant").architecture == "nequip"
     mine = jp.read_recipe(written(tmp_path, "[network]\nhidden = [8]\n[training]\nepochs = 3\n"))
     assert mine == jp.NetworkRecipe(hidden=(8,), epochs=3, name="mine")
+
+
+def test_a_recipe_that_was_saved_before_there_were_architectures_is_of_nequip():
+    recipe = jp.read_recipe("equivariant")
+    tables = recipe.tables()
+    assert tables["network"].pop("architecture") == "nequip"
+    older = jp.NetworkRecipe.from_tables(tables, "x.toml", "equivariant")
+    assert older == recipe
+
+
+@pytest.mark.parametrize(("architecture", "name"), [("nequip", "NequIP"), ("schnet", "SchNet"), ("dtnn", "DTNN")])
+def test_recipes_of_hops_name_the_architecture(architecture, name):
+    recipe = jp.NetworkRecipe(
+        reads="hops", architecture=architecture, channels=(4,), hops=2, radial=3, hidden=(6,), members=1
+    )
+    network = recipe.unfitted(frames(bulk("SiC", "zincblende", 4.36)))
+    assert type(network).__name__ == name and network.species == (6, 14) and network.hops == 2
+    again = jp.NetworkRecipe.from_tables(recipe.tables(), "x.toml", "")
+    assert again.architecture == architecture and again == recipe
+
+
+def test_channels_of_several_degrees_are_refused_where_states_are_scalars():
+    recipe = jp.NetworkRecipe(reads="hops", architecture="schnet")
+    with pytest.raises(jp.errors.DataError, match=r"SchNet: channels: expected one .* got \(32, 16, 8\)"):
+        recipe.unfitted(frames(bulk("Si", cubic=True)))
 
 
 def test_a_recipe_of_another_family_is_refused_where_one_family_is_asked_for():
@@ -53,6 +79,9 @@ def test_a_recipe_of_another_family_is_refused_where_one_family_is_asked_for():
     ("[network]\nhidden = []\n", "widths of one layer"),
     ("[network]\nhidden = [0]\n", "hidden"),
     ('[network]\nactivation = "step"\n', "activation: expected one of tanh"),
+    ('[network]\nreads = "hops"\narchitecture = "resnet"\n', "architecture: expected one of nequip, schnet, dtnn"),
+    ('[network]\nreads = "hops"\narchitecture = ["schnet"]\n', "architecture: expected one of nequip"),
+    ('[network]\narchitecture = "schnet"\n', 'this recipe reads atoms: give reads = "hops"'),
     ("[network]\n[training]\nvalidation = 1.0\n", "validation: expected a number from 0 to below 1"),
     ("[network]\n[training]\nepochs = 0.5\n", "epochs"),
     ("[network]\n[sigma]\nforces = 0\n", "sigma.forces: expected a positive number"),

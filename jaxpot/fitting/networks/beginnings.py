@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from jaxpot.data.targets import labels_minus
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.potentials.base import Potential, Sum, parameter_names
-from jaxpot.potentials.nequip import NequIP
+from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.typing import PyTree
 
 _APART = 0.01  # of each number, standard deviation of the copies of one potential
@@ -21,21 +22,16 @@ _LEAST = 1e-3  # unit of steps of what is zero
 _FRAMES = 50  # whose neighbours are counted
 
 
-def random_networks(dataset: Dataset, recipe: NetworkRecipe, seed: int) -> list[NequIP]:
-    """`NequIP`s of random weights, one for each member, whose energies are of the size of the forces."""
+def random_networks(dataset: Dataset, recipe: NetworkRecipe, seed: int) -> list[MessagePassing]:
+    """Networks of several hops of random weights, one for each member, whose energies are of the size of the forces."""
     forces = [np.ravel(frame.forces) for frame in dataset if frame.forces is not None]
     scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 1.0
     cutoff = recipe.cutoff * bond_length(dataset)
     some = [dataset[int(k)] for k in np.linspace(0, len(dataset) - 1, min(len(dataset), _FRAMES)).astype(int)]
     counts = np.concatenate([np.asarray(find_neighbors(frame.structure, cutoff).counts) for frame in some])
     keys = jax.random.split(jax.random.key(seed), recipe.members)
-    networks = [
-        NequIP.random(
-            key, dataset.species, cutoff, recipe.channels, recipe.hops, recipe.radial, recipe.hidden,
-            max(float(counts.mean()), 1.0),
-        )
-        for key in keys
-    ]
+    neighbors = max(float(counts.mean()), 1.0)
+    networks: list[Any] = [recipe.random_network(key, dataset.species, cutoff, neighbors) for key in keys]
     return [network.replace(scale=scale * network.scale) for network in networks]
 
 

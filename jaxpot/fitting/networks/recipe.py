@@ -1,7 +1,8 @@
 """`NetworkRecipe`: layers of neural networks, and how their training goes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,14 +16,26 @@ from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
+from jaxpot.potentials.dtnn import DTNN
+from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.nequip import NequIP
+from jaxpot.potentials.schnet import SchNet
 from jaxpot.readouts.network import ACTIVATIONS, MLP
 from jaxpot.readouts.neural import Neural
 
 _ARCHITECTURE = (
     "reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members", "channels", "hops",
+    "architecture",
 )
 _TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
+
+# Networks of several hops by name. A further one is one row: its class has `random(key, species, cutoff, channels,
+# hops, radial, hidden, neighbors)`, and `scale`, an array by which energies are multiplied.
+ARCHITECTURES: dict[str, Any] = {
+    "nequip": NequIP,
+    "schnet": SchNet,
+    "dtnn": DTNN,
+}
 
 
 @dataclass(frozen=True)
@@ -31,16 +44,18 @@ class NetworkRecipe:
 
     Attributes:
         reads: "atoms", a network for each element that reads its `SymmetryFunctions.automatic`; "bonds", a network for
-            each two elements that reads their `Bond`s; or "hops", one network whose atoms hand equivariant states to
-            their neighbours (`NequIP`).
+            each two elements that reads their `Bond`s; or "hops", one network whose atoms hand states to their
+            neighbours (`architecture`).
         cutoff, nearest: in bond lengths (the median distance to the nearest neighbour in the data). Angular functions
             see only neighbours that are nearer to each other than the cutoff; in diamond those are 1.63 bond lengths
             apart.
         radial, angular: how many functions: `radial` and `angular` of symmetry functions, `radial` and `around` of
             bonds; of hops `radial`.
         hidden: widths of the hidden layers; of hops those of the networks that make weights of distances.
-        activation: of these; of hops always silu.
+        activation: of these; of hops that of the architecture.
         channels, hops: of states of each degree, and how often they are handed on; of hops alone.
+        architecture: of hops: "nequip", states of several degrees that turn with the structure; "schnet" or "dtnn",
+            scalars alone: one number of channels (and for "dtnn" one of `hidden`).
         sigmas: what each error is divided by in the loss, where frames give none.
         epochs: passes over the training set.
         batch: frames in a step.
@@ -71,6 +86,7 @@ class NetworkRecipe:
     members: int = 4
     channels: tuple = (32, 16, 8)
     hops: int = 2
+    architecture: str = "nequip"
     name: str = ""
 
     family: ClassVar[str] = "neural networks"
@@ -116,14 +132,20 @@ class NetworkRecipe:
             if not widths:
                 raise DataError(f"{name}: expected {what} or more, got {given!r}")
             object.__setattr__(self, name, tuple(as_whole(width, name, 1, 10**6) for width in widths))
-        if self.activation not in ACTIVATIONS:
-            raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        for name, known in (("activation", ACTIVATIONS), ("architecture", ARCHITECTURES)):
+            given = getattr(self, name)
+            if given not in list(known):
+                raise DataError(f"{name}: expected one of {', '.join(known)}, got {given!r}")
+        if self.reads != "hops" and self.architecture != "nequip":
+            raise DataError(
+                f'architecture: {self.architecture} is a network of several hops, and this recipe reads {self.reads}: '
+                'give reads = "hops"'
+            )
 
     def unfitted(self, dataset: Dataset) -> Potential:
         """Potential of the same parts as a training, with networks of random weights."""
         if self.reads == "hops":
-            cutoff = self.cutoff * bond_length(dataset)
-            member = NequIP.random(0, dataset.species, cutoff, self.channels, self.hops, self.radial, self.hidden)
+            member = self.random_network(0, dataset.species, self.cutoff * bond_length(dataset))
             return Sum.or_one([member] if self.members == 1 else [(1.0 / self.members) * member] * self.members)
         terms = []
         for descriptor in self.descriptors(dataset.species, bond_length(dataset)):
@@ -131,6 +153,24 @@ class NetworkRecipe:
             network = MLP.random(0, width, self.hidden, self.activation)
             terms.append(Described(descriptor, Neural(network, np.zeros(width), np.ones(width)), dataset.species))
         return Sum.or_one(terms)
+
+    def random_network(
+        self, key: Any, species: Sequence[int], cutoff: float, neighbors: float = 20.0
+    ) -> MessagePassing:
+        """Network of several hops, of random weights.
+
+        Args:
+            key: of `jax.random`, or a seed.
+            species: elements.
+            cutoff: A.
+            neighbors: mean number within the cutoff.
+
+        Raises:
+            DataError: channels or widths that this architecture does not have.
+        """
+        return ARCHITECTURES[self.architecture].random(
+            key, species, cutoff, self.channels, self.hops, self.radial, self.hidden, neighbors
+        )
 
     def tables(self) -> dict:
         """Tables of the file of the recipe, but [sigma]."""

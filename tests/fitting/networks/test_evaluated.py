@@ -164,6 +164,18 @@ def test_recipes_of_hops_begin_with_random_networks(data):
     assert jax.tree.structure(small.unfitted(data).terms[0]) == jax.tree.structure(0.5 * network)
 
 
+def test_a_recipe_of_schnet_trains_one(data):
+    small = replace(
+        jp.read_recipe("schnet"), epochs=15, batch=4, rate=0.02, members=1, channels=(4,), hops=2, radial=4, hidden=(4,),
+        cutoff=1.4,
+    )
+    result = jp.train(data, small, predictions=False)
+    network = result.potential.terms[0]
+    assert isinstance(network, jp.potentials.SchNet) and network.hops == 2 and network.embedding.shape == (1, 4)
+    first, last = (result.history[k][1] for k in (0, -1))
+    assert last < 0.3 * first
+
+
 def test_a_published_model_counts_energies_from_its_own_zero(data):
     (element,) = data.species
     frames = [replace(f, energy=f.energy + 0.7 * len(f)) for f in data]
