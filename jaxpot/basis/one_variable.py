@@ -22,33 +22,37 @@ def of_one_variable(function: Callable[[PyTree, Array], Array], parameters: PyTr
         function: (parameters, r) -> (K, W), each row of its own place; no other traced value may enter it.
         parameters: a tree of floating arrays.
     """
-    return _derivative(function, 0, parameters, r)
+    return _derivatives(function, 0, parameters, r)[0]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _derivative(function, order, parameters, r):
-    """The derivative d^order f / dr^order at each place."""
-    for _ in range(order):
-        function = partial(_slope, function)
-    return function(parameters, r)
+def _derivatives(function, order, parameters, r):
+    """The function and its derivatives by r up to an order: together, so that what they share is computed once.
+
+    That counts where they are differentiated by parameters: a training does so with values and slopes.
+    """
+    if order == 0:
+        return (function(parameters, r),)
+    lower = partial(_derivatives.fun, function, order - 1, parameters)
+    values, slopes = jax.jvp(lower, (r,), (jnp.ones_like(r),))
+    return *values, slopes[-1]
 
 
-def _slope(function, parameters, r):
-    return jax.jvp(partial(function, parameters), (r,), (jnp.ones_like(r),))[1]
-
-
-@partial(_derivative.defjvp, symbolic_zeros=True)
-def _rule(function: Any, order: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+@partial(_derivatives.defjvp, symbolic_zeros=True)
+def _rule(function: Any, order: int, primals: Any, tangents: Any) -> tuple[tuple, tuple]:
     (parameters, r), (by_parameters, by_r) = primals, tangents
-    value = _derivative(function, order, parameters, r)
-    change = jnp.zeros_like(value)
-    if not _is_zero(by_r):
-        change = by_r[:, None] * _derivative(function, order + 1, parameters, r)
+    if _is_zero(by_r):
+        values = _derivatives(function, order, parameters, r)
+        changes = tuple(map(jnp.zeros_like, values))
+    else:
+        values = _derivatives(function, order + 1, parameters, r)
+        changes = tuple(by_r[:, None] * slope for slope in values[1:])
     if not all(map(_is_zero, jax.tree.leaves(by_parameters, is_leaf=_is_zero))):
         along = jax.tree.map(lambda p, t: jnp.zeros_like(p) if _is_zero(t) else t, parameters, by_parameters)
-        plain = partial(_derivative.fun, function, order, r=r)
-        change = change + jax.jvp(lambda p: plain(p), (parameters,), (along,))[1]
-    return value, change
+        plain = partial(_derivatives.fun, function, order, r=r)
+        more = jax.jvp(lambda p: plain(p), (parameters,), (along,))[1]
+        changes = tuple(map(jnp.add, changes, more))
+    return values[: order + 1], changes
 
 
 def _is_zero(tangent):

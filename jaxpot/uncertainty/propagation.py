@@ -15,6 +15,7 @@ from jaxpot.properties.coordinates import deform, symmetric_coordinates
 from jaxpot.properties.second_order import expander
 from jaxpot.typing import PyTree, StructureLike
 
+_FEW = 8  # directions in which derivatives are taken forwards
 _BOND = 2.0  # A, about the length of a bond in what has no volume
 _STEP = 1e-3  # strain, or displacement over length of a bond, of the differences by the shape of the crystal
 
@@ -58,8 +59,8 @@ def propagate(
 
     with f the posterior's calibrated factor for properties, or 1.
 
-    Without a structure, J is the vector-Jacobian product of `function(potential)`, whatever that does, a relaxation
-    included. With one, `function(potential, structure)` is a property of a structure at its minimum, which moves with
+    Without a structure, J is the derivative of `function(potential)`, whatever that does, a relaxation included: by few
+    z forwards, else backwards. With one, `function(potential, structure)` is a property of a structure at its minimum, which moves with
     the parameters:
 
         dq/dtheta = (dq/dtheta)_x + dq/dx dx/dtheta,   dx/dtheta = -(d2E/dx dx)^-1 d2E/dx dtheta
@@ -87,16 +88,16 @@ def propagate(
     """
     check_posterior(posterior)
     if structure is None:
-        value, by_theta = _jacobian(posterior, function)
+        value, by_z = _jacobian(posterior, function)
     else:
         structure = Structure.of(structure)
         response = shape_response(posterior, structure) if response is None else response
-        value, by_theta = _jacobian(posterior, function, structure)
+        value, by_z = _jacobian(posterior, function, structure)
         if len(response):  # an atom has no shape
-            by_theta = by_theta + _by_shape(posterior, function, structure) @ response
+            by_z = by_z + _by_shape(posterior, function, structure) @ response
     arrays, form = jax.tree.flatten(value)
     slopes, begin = [], 0
-    by_z = by_theta @ np.asarray(posterior.factor) * float(posterior.property_factor)
+    by_z = by_z * float(posterior.property_factor)
     for array in arrays:
         size = int(np.size(array))
         slopes.append(jnp.asarray(by_z[begin : begin + size].reshape(*jnp.shape(array), -1)))
@@ -105,10 +106,12 @@ def propagate(
 
 
 def _jacobian(posterior, function, *args):
-    """The value, and its derivatives by theta, (K, P); NaN where the value is."""
+    """The value, and its derivatives by z, (K, R); NaN where the value is.
 
-    def in_a_row(theta):
-        value = function(posterior.with_parameters(theta), *args)
+    By a few z forwards, which keeps nothing of the computation; by many backwards, from each number.
+    """
+    def in_a_row(potential):
+        value = function(potential, *args)
         if not all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(value)):
             raise DataError("the function to propagate must return real floating numbers only")
         rows = [jnp.ravel(leaf) for leaf in jax.tree.leaves(value)]
@@ -116,21 +119,35 @@ def _jacobian(posterior, function, *args):
             raise DataError("the function to propagate returned no numbers")
         return jnp.concatenate(rows), value
 
-    row, pull, value = jax.vjp(in_a_row, posterior.mean, has_aux=True)
-    row = np.asarray(row)
-    known = np.flatnonzero(np.isfinite(row))
-    jacobian = np.full((len(row), posterior.factor.shape[0]), np.nan)
-    unit = np.zeros(len(row))
-    for k in known:
+    along = _forwards if 0 < posterior.factor.shape[1] <= _FEW else _backwards
+    row, by_z, value = along(posterior, in_a_row)
+    by_z[~np.isfinite(np.asarray(row))] = np.nan
+    return jax.tree.map(jax.lax.stop_gradient, value), by_z
+
+
+def _forwards(posterior, in_a_row):
+    columns = []
+    for unit in np.eye(posterior.factor.shape[1]):
+        row, column, value = jax.jvp(lambda z: in_a_row(posterior.at(z)), (np.zeros(len(unit)),), (unit,), has_aux=True)
+        columns.append(np.asarray(column))
+    return row, np.stack(columns, axis=1), value
+
+
+def _backwards(posterior, in_a_row):
+    row, pull, value = jax.vjp(
+        lambda theta: in_a_row(posterior.with_parameters(theta)), posterior.mean, has_aux=True
+    )
+    unit, slopes = np.zeros(len(row)), np.zeros((len(row), posterior.factor.shape[0]))
+    for k in np.flatnonzero(np.isfinite(np.asarray(row))):
         # One by one: under vmap every program that the function calls is traced and compiled anew.
         unit[k] = 1.0
-        jacobian[k] = np.asarray(pull(unit)[0])
+        slopes[k] = np.asarray(pull(unit)[0])
         unit[k] = 0.0
-    return jax.tree.map(jax.lax.stop_gradient, value), jacobian
+    return row, slopes @ np.asarray(posterior.factor), value
 
 
 def shape_response(posterior: Posterior, structure: Structure) -> np.ndarray:
-    """Derivatives dx/dtheta of the coordinates that keep a crystal's symmetry: (strains + moves, P)."""
+    """Derivatives dx/dz of the coordinates that keep a crystal's symmetry: (strains + moves, R)."""
     strains, moves = map(jnp.asarray, symmetric_coordinates(structure, posterior.potential.mirrors))
     potential = posterior.potential
     expand = expander(potential, structure)
@@ -139,8 +156,8 @@ def shape_response(posterior: Posterior, structure: Structure) -> np.ndarray:
         return _shape_blocks(expand(potential), strains, moves)
 
     stiffness = np.asarray(blocks(potential)[1])
-    _, by_theta = _jacobian(posterior, lambda potential: blocks(potential)[0])
-    return -np.linalg.solve(stiffness, by_theta)
+    _, by_z = _jacobian(posterior, lambda potential: blocks(potential)[0])
+    return -np.linalg.solve(stiffness, by_z)
 
 
 @jax.jit

@@ -65,6 +65,10 @@ class HessianProduct:
         """Contribution of a potential that is not fitted, (3 n,)."""
         return np.asarray(hessian_vector_product(potential, self.structure, self.vector)).reshape(-1)
 
+    def beside(self, potential: Potential | None) -> np.ndarray:
+        """The product (n, 3) that is left beside a potential that is not fitted."""
+        return self.product if potential is None else self.product - self.baseline(potential).reshape(-1, 3)
+
     @property
     def target(self) -> np.ndarray:
         """(3 n,)."""

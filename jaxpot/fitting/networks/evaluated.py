@@ -19,15 +19,16 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.errors import DataError
 from jaxpot.fitting.clock import Clock
+from jaxpot.fitting.linear.curvatures import HessianProduct
 from jaxpot.fitting.networks.batching import labelled
 from jaxpot.fitting.networks.beginnings import moving
 from jaxpot.fitting.networks.committees import spread_of_mean
-from jaxpot.fitting.networks.descent import Descent, Loss, identity
-from jaxpot.fitting.networks.division import Division, by_device
-from jaxpot.fitting.networks.precomputed import Batch
+from jaxpot.fitting.networks.descent import Descent, identity
+from jaxpot.fitting.networks.division import Division, by_device, dealt
+from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
+from jaxpot.fitting.networks.precomputed import Batch, HessianBatch
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Training
-from jaxpot.observables import evaluate
 from jaxpot.potentials.base import Potential, Sum, has_plan, summands, terms_of
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
@@ -36,28 +37,18 @@ from jaxpot.potentials.posterior import Posterior
 _SKIN = 0.05  # A: lists hold although positions are rounded
 
 
-class EvaluatedLoss(Loss):
-    """Loss of whole potentials, which are evaluated for padded frames."""
-
-    def predict(self, networks: tuple, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Energies (B,) eV/atom, forces (A, 3), stresses (B, 3, 3) of a batch with structures and lists as inputs."""
-        (potential,), (structures, lists) = networks, batch.inputs
-        values = jax.vmap(evaluate, in_axes=(None, 0, 0))(potential, structures, lists)
-        stresses = values.stress if all(structures.pbc) else jnp.zeros_like(batch.stresses)
-        return values.energy * batch.per_atom, values.forces.reshape(-1, 3), stresses
-
-
 def potential_training(
     dataset: Dataset, targets: tuple[list, list, list], division: Division, sigmas: dict[str, float], *,
     members: Sequence[Potential], recipe: NetworkRecipe, baseline: Potential | None, seed: int, checkpoint: Any,
     say: Callable[[str], None], clock: Clock, frozen: Sequence[int | str] = (),
-    relative: bool = False,
+    relative: bool = False, curvatures: Sequence[HessianProduct] = (),
 ) -> Training:
     """`Training` of all parameters of some potentials of one form.
 
     Args:
         members: from `checked_start`.
         frozen, relative: as for `moving`.
+        curvatures: `HessianProduct`s.
         others: as for `from_descriptors.network_training`.
     """
     dtype = np.float64 if members[0].double_only else np.float32
@@ -65,13 +56,19 @@ def potential_training(
         frame_batches, dataset=dataset, targets=targets, sigmas=recipe.sigmas, cutoff=members[0].cutoff, dtype=dtype
     )
     divided = [by_device(make, part, 1) for part in (division.batches, division.validation_batches)]
+    curved = partial(
+        product_batches, curvatures=curvatures, baseline=baseline, cutoff=members[0].cutoff, dtype=dtype
+    )
+    divided.append(by_device(curved, dealt(range(len(curvatures)), recipe.batch, seed), 1))
     clock.step("batches")
     stacked = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a, dtype) for a in arrays]), *members)
     how = (*frozen, "in relative steps" if relative else "")
-    run = "" if checkpoint is None else identity(dataset, recipe, baseline, list(members), seed, how)
+    run = "" if checkpoint is None else identity(
+        dataset, recipe, baseline, list(members), seed, how, curvatures
+    )
     trained = (moving(members[0], frozen, relative),)
     descent = Descent(
-        recipe, (stacked,), EvaluatedLoss(), trained, division.batches, [*divided, []], seed, say, checkpoint, run
+        recipe, (stacked,), EvaluatedLoss(), trained, division.batches, divided, seed, say, checkpoint, run
     )
     count = len(members)
     return Training(
@@ -123,19 +120,53 @@ def frame_batches(
         cutoff: A, of the lists.
     """
     frames, count = list(dataset), max(map(len, members))
-    size = max(len(frame) for frame in frames)
-    padded = [frame.structure.padded(size) for frame in frames]
-    capacity = max(find_neighbors(s, cutoff, _SKIN, rows=size).capacity for s in padded)
-    ready = [_rounded((s, find_neighbors(s, cutoff, _SKIN, rows=size, capacity=capacity)), dtype) for s in padded]
+    ready, size = _padded([frame.structure for frame in frames], cutoff, dtype)
     complete = []
     for chosen in members:
         some = list(chosen or members[0])
-        rows = [ready[k] for k in some + some[:1] * (count - len(some))]
-        inputs = jax.tree.map(lambda *arrays: np.stack(arrays), *rows)
-        firsts = [size * n for n in range(len(some))]
+        inputs, firsts = _stacked(ready, some, count), [size * n for n in range(len(some))]
         batch = labelled(some, inputs, firsts, count * size, frames, targets, sigmas, dtype, count)
         complete.append(batch if chosen else _without_weights(batch))
     return complete
+
+
+def product_batches(
+    members: Sequence[Sequence[int]], curvatures: Sequence[HessianProduct], baseline: Potential | None, cutoff: float,
+    dtype: np.dtype | type,
+) -> list[HessianBatch]:
+    """`HessianBatch`es of one shape, for `EvaluatedLoss.hessian_products`.
+
+    Args:
+        members: for each batch, which of the products.
+        baseline: a potential whose products are not trained, or None.
+        cutoff, dtype: as for `frame_batches`.
+    """
+    ready, size = _padded([target.structure for target in curvatures], cutoff, dtype)
+    count, complete = max(map(len, members)), []
+    for chosen in members:
+        vectors, products, weights = np.zeros((count, size, 3)), np.zeros((count, size, 3)), np.zeros((count, size))
+        for n, target in enumerate(curvatures[k] for k in chosen):
+            atoms = len(target.structure)
+            vectors[n, :atoms], products[n, :atoms] = target.vector, target.beside(baseline)
+            weights[n, :atoms] = 1.0 / target.sigma
+        arrays: list[Any] = [a.astype(dtype) for a in (vectors, products.reshape(-1, 3), weights.ravel())]
+        complete.append(HessianBatch(_stacked(ready, chosen, count), (arrays[0],), *arrays[1:]))
+    return complete
+
+
+def _padded(structures, cutoff, dtype):
+    """Structures and their lists, padded to one shape, and how many atoms that has."""
+    size = max(map(len, structures))
+    padded = [structure.padded(size) for structure in structures]
+    capacity = max(find_neighbors(s, cutoff, _SKIN, rows=size).capacity for s in padded)
+    lists = [find_neighbors(s, cutoff, _SKIN, rows=size, capacity=capacity) for s in padded]
+    return [_rounded(pair, dtype) for pair in zip(padded, lists, strict=True)], size
+
+
+def _stacked(ready, chosen, count):
+    """Some of them as one tree with an axis in front, so many: the first again where there are fewer."""
+    rows = [ready[k] for k in [*chosen] + [*chosen][:1] * (count - len(chosen))]
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *rows)
 
 
 def _rounded(tree, dtype):

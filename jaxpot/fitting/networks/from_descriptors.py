@@ -186,11 +186,6 @@ def _curvature_batches(dealt, curvatures, inputs, baseline, scalings):
     """Batches of Hessian products, divided between devices."""
     make = partial(
         hessian_batches, described=inputs, frames=[Frame(c.structure) for c in curvatures],
-        targets=[(_less_baseline(c, baseline), c.sigma) for c in curvatures], scalings=scalings, dtype=np.float32,
+        targets=[(c.beside(baseline), c.sigma) for c in curvatures], scalings=scalings, dtype=np.float32,
     )
     return by_device(make, dealt, sharing())
-
-
-def _less_baseline(target, baseline):
-    """Product of a `HessianProduct` (n, 3) minus the contribution of the baseline."""
-    return target.product if baseline is None else target.product - target.baseline(baseline).reshape(-1, 3)

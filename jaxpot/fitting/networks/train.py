@@ -106,8 +106,6 @@ def train(
             bars=predictions or keep_folds,
         )
     else:
-        if curvatures:
-            raise DataError("curvatures are for networks that read a descriptor; this start has none")
         if keep_folds and recipe.members == 1:
             raise DataError(
                 "keep_folds: error bars of potentials that are evaluated are the spread of several members: give a "
@@ -115,7 +113,9 @@ def train(
             )
         several = copies(start, recipe.members, seed) if isinstance(start, Potential) else start
         members = checked_start(several, dataset, recipe.members)
-        prepare = partial(potential_training, members=members, frozen=frozen, relative=pretrained)
+        prepare = partial(
+            potential_training, members=members, frozen=frozen, relative=pretrained, curvatures=curvatures
+        )
         moving(members[0], frozen)  # are there arrays of these names?
         if pretrained:
             dataset = beside(dataset, members, baseline)

@@ -11,7 +11,9 @@ import jaxpot as jp
 from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.beginnings import copies, moving
-from jaxpot.fitting.networks.evaluated import EvaluatedLoss, frame_batches
+from jaxpot.fitting.networks.descent import _loss
+from jaxpot.fitting.networks.evaluated import frame_batches, product_batches
+from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
 
 TRUTH = MODELS["two hops with angles"][0]()
 CRYSTAL = MODELS["two hops with angles"][1]
@@ -55,17 +57,53 @@ def test_a_batch_is_what_each_frame_is_alone(data):
         assert not np.any(forces[n * size + count : (n + 1) * size])
     assert not any(np.any(a) for a in (spare.energy_weights, spare.force_weights, spare.stress_weights))
 
-    from jaxpot.fitting.networks.descent import _loss
+    check_gradient(potential, lambda potential: _loss(EvaluatedLoss(), (potential,), batch))
 
+
+def check_gradient(potential, loss):
+    """Gradient of a loss by the parameters against differences of its values."""
     direction = jax.tree.map(lambda a: np.random.default_rng(2).normal(size=np.shape(a)) * np.asarray(a), potential)
-    slopes = jax.grad(lambda p: _loss(EvaluatedLoss(), (p,), batch))(potential)
+    slopes = jax.grad(loss)(potential)
     along = sum(np.vdot(a, b) for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(direction), strict=True))
     h = 1e-5
-    values = [
-        float(_loss(EvaluatedLoss(), (jax.tree.map(lambda a, d, s=s: a + s * d, potential, direction),), batch))
-        for s in (h, -h)
-    ]
+    values = [float(loss(jax.tree.map(lambda a, d, s=s: a + s * d, potential, direction))) for s in (h, -h)]
     assert along == pytest.approx((values[0] - values[1]) / (2.0 * h), rel=1e-6)
+
+
+def products(count, sigma=0.05):
+    """Products of the Hessian of the truth with random displacements, of two sizes of crystals."""
+    random, targets = np.random.default_rng(5), []
+    for k in range(count):
+        structure = CRYSTAL.repeated((1 + k % 2, 1, 1))
+        vector = 0.05 * random.normal(size=(len(structure), 3))
+        targets.append(jp.HessianProduct(structure, vector, jp.hessian_vector_product(TRUTH, structure, vector), sigma))
+    return targets
+
+
+def test_products_of_hessians_are_trained_on(data):
+    targets, potential = products(3), disturbed(7)
+    batch, _ = product_batches([[0, 1], [2]], targets, TRUTH, potential.cutoff, np.float64)
+    assert np.abs(batch.products).max() < 1e-12  # nothing is left beside the truth
+    batch, spare = product_batches([[0, 1], [2]], targets, None, potential.cutoff, np.float64)
+    values = np.asarray(EvaluatedLoss().hessian_products((potential,), batch)).reshape(2, -1, 3)
+    for value, target in zip(values, targets, strict=False):
+        alone = jp.hessian_vector_product(potential, target.structure, target.vector)
+        np.testing.assert_allclose(value[: len(alone)], alone, rtol=1e-8, atol=1e-10)
+    assert np.count_nonzero(spare.weights) == len(targets[2].structure)
+
+    def loss(potential):
+        off = EvaluatedLoss().hessian_products((potential,), batch) - batch.products
+        return (batch.weights[:, None] ** 2 * off**2).sum()
+
+    check_gradient(potential, loss)
+
+    def error(trained):
+        return np.abs(jp.hessian_vector_product(trained, targets[0].structure, targets[0].vector) - targets[0].product)
+
+    forces_alone, with_products = (
+        jp.train(data[:4], recipe(epochs=60), start=disturbed(0), curvatures=some).potential for some in ([], targets)
+    )
+    assert error(with_products).mean() < error(forces_alone).mean()
 
 
 def test_it_learns_what_has_made_the_data(trained, data):
