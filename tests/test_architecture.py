@@ -68,7 +68,6 @@ ASKS_FOR_THE_MODEL = {
     "fitting/networks/from_descriptors.py": "networks are trained on descriptors that are computed once",
     "fitting/networks/last_layer.py": "the last layer of a network is linear, those before it are not",
     "report/fit.py": "a report of networks says how large they are",
-    "uncertainty/extrapolation.py": "an active set is of the features of sites, for which a descriptor is needed",
     "uncertainty/ranges.py": "networks know the ranges that they were trained in",
 }
 RIDDLES = ("What ", "That ", "Those ", "It ", "Its ", "Which ", "How ", "Whose ", "This ", "These ", "Where ", "As ")

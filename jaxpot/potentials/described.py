@@ -86,8 +86,8 @@ class Described(Potential):
         return features, total.at[places].add(slopes)
 
 
-def is_linear(term: Potential) -> TypeGuard[Described]:
-    """Whether the energy of a term is linear in some of its arrays: it is a `Described`, or has a readout like one."""
+def is_linear(term: Potential) -> bool:
+    """Whether the energy of a term is linear in some of its arrays: weights of a readout, or of a last layer."""
     return term.weight_mask() is not None
 
 

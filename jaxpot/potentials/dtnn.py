@@ -13,6 +13,7 @@ from jaxpot.basis.envelopes import ENVELOPES, polynomial
 from jaxpot.basis.one_variable import of_one_variable
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.masks import mask_of
 from jaxpot.core.numbers import as_length
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
@@ -151,6 +152,9 @@ class DTNN(MessagePassing):
     @property
     def kinks(self) -> tuple[float, ...]:
         return (self.cutoff,)
+
+    def weight_mask(self) -> "DTNN":
+        return mask_of(self, "readout")
 
     def shown(self, state: PyTree) -> PyTree:
         return state["shown"]

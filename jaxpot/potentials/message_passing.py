@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.devices import sum_shares
 from jaxpot.core.graph import Environment, Graph, connect_rows
+from jaxpot.core.masks import masked, slopes_by_masked
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
@@ -70,16 +71,32 @@ class MessagePassing(Potential):
         """Energy of one atom with its last state, () eV."""
         raise NotImplementedError  # a subclass's duty
 
+    @property
+    def n_features(self) -> int:
+        """Number of weights that the energy is linear in (`weight_mask`), M."""
+        mask = self.weight_mask()
+        return 0 if mask is None else sum(map(jnp.size, masked(self, mask)))
+
+    def features(self, environment: Environment, state: PyTree) -> Array:
+        """dE_i/dweights of one atom with its last state, (M,), of weights that `site_energy` alone reads."""
+        return slopes_by_masked(lambda potential: potential.site_energy(environment, state), self, self.weight_mask())
+
     def site_energies(self, graph: Graph) -> Array:
         """Energies of all rows of a graph, (m,) eV: all hops at once, without chunks."""
-        environments = graph.environments()
-        state: PyTree = None
-        for layer in layers(self):
-            others = None if state is None else graph.at_neighbors(self.shown(state))
-            rows = None if state is None else jax.tree.map(lambda a: a[graph.centers], state)
-            output = layer(environments, rows, others)
-            state = graph.on_atoms(output)
-        return output
+        return layers(self)[-1](*inputs_of(self, graph, _last_states(self, graph)))
+
+    def site_features(self, graph: Graph) -> Array:
+        """Features of all rows of a graph, (m, M) eV: all hops at once, without chunks."""
+        environments, rows, _ = inputs_of(self, graph, _last_states(self, graph))
+        return jax.vmap(self.features)(environments, rows)
+
+
+def _last_states(potential, graph):
+    """States of all atoms behind the last hop."""
+    state: PyTree = None
+    for layer in layers(potential)[:-1]:
+        state = graph.on_atoms(layer(*inputs_of(potential, graph, state)))
+    return state
 
 
 def layers(potential: MessagePassing) -> list[Callable[..., PyTree]]:

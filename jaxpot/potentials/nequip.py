@@ -18,6 +18,7 @@ from jaxpot.basis.one_variable import of_one_variable
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
@@ -198,6 +199,9 @@ class NequIP(MessagePassing):
     @property
     def kinks(self) -> tuple[float, ...]:
         return ENVELOPES[self.envelope[0]].kinks(self.cutoff, self.envelope[1])
+
+    def weight_mask(self) -> "NequIP":
+        return mask_of(self, "readout")
 
     def paths(self, hop: int) -> tuple[tuple[int, int, int], ...]:
         """Degrees (l1 of states, l2 of harmonics, l3 of messages) in the order of the radial weights of a hop."""

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.masks import masked, slopes_by_masked
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import Node
 from jaxpot.typing import AnyArray, ArrayField
@@ -65,19 +66,12 @@ class Readout(Node):
     @property
     def n_features(self) -> int:
         """Number of weights that E is linear in, M."""
-        return sum(jnp.size(leaf) for leaf in self._weights())
+        mask = self.weight_mask()
+        return 0 if mask is None else sum(map(jnp.size, masked(self, mask)))
 
     def features(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
         """dE/dweights, (M,): E is linear in the weights, so that these do not depend on them."""
-        leaves, structure = jax.tree.flatten(self)
-        places = [k for k, is_weight in enumerate(jax.tree.leaves(self.weight_mask())) if is_weight]
-
-        def energy(arrays):
-            changed = dict(zip(places, arrays, strict=True))
-            readout = jax.tree.unflatten(structure, [changed.get(k, leaf) for k, leaf in enumerate(leaves)])
-            return readout.energy(vectors, weights)
-
-        return jnp.concatenate([jnp.ravel(slope) for slope in jax.grad(energy)([leaves[k] for k in places])])
+        return slopes_by_masked(lambda readout: readout.energy(vectors, weights), self, self.weight_mask())
 
     def feature_changes(
         self, vectors: jax.Array, weights: jax.Array, changes: jax.Array, weight_changes: jax.Array
@@ -98,16 +92,3 @@ class Readout(Node):
     def single_features(self, vectors: jax.Array) -> jax.Array:
         """Features of each vector alone, (m, M)."""
         return jax.vmap(lambda x: self.features(x[None], jnp.ones(1, x.dtype)))(vectors)
-
-    def _weights(self):
-        mask = self.weight_mask()
-        if mask is None:
-            return []
-        return [leaf for leaf, one in zip(jax.tree.leaves(self), jax.tree.leaves(mask), strict=True) if one]
-
-
-def mask_of(readout: Readout, *names: str) -> Readout:
-    """Tree like a readout: True for the arrays of these names ("weights", "network.kernels[2]"), False for others."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: jax.tree_util.keystr(path).lstrip(".") in names, readout
-    )

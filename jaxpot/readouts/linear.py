@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 
+from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree
 from jaxpot.errors import DataError
-from jaxpot.readouts.base import Readout, mask_of
+from jaxpot.readouts.base import Readout
 from jaxpot.typing import ArrayField
 
 

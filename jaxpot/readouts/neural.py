@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.readouts.base import Readout, mask_of
+from jaxpot.readouts.base import Readout
 from jaxpot.readouts.network import MLP, Averaged
 from jaxpot.typing import Array, ArrayField
 

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core import linalg
+from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import DataError
 from jaxpot.kernels.base import Kernel
-from jaxpot.readouts.base import Readout, mask_of
+from jaxpot.readouts.base import Readout
 from jaxpot.readouts.blocks import block_length, by_blocks, direct
 from jaxpot.typing import AnyArray, Array, ArrayField, Number
 

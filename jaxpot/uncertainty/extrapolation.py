@@ -13,7 +13,7 @@ from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, terms_of
-from jaxpot.potentials.described import Described, leaves_residual
+from jaxpot.potentials.described import is_linear, leaves_residual
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import site_features
@@ -103,8 +103,7 @@ class ActiveSet:
 def _terms(potential):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
-    terms = (term for term in terms_of(potential) if term.weight_mask() is not None)
-    return tuple(term for term in terms if isinstance(term, Described))  # features of sites need the descriptor
+    return tuple(term for term in terms_of(potential) if is_linear(term))
 
 
 @jax.jit

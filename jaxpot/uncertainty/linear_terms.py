@@ -11,14 +11,15 @@ import numpy as np
 
 from jaxpot.core import linalg
 from jaxpot.core.chunks import map_rows
+from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.observables import poison
-from jaxpot.potentials.base import Potential, summands
-from jaxpot.potentials.described import Described, is_linear, leaves_residual
+from jaxpot.potentials.base import Potential, cast, summands
+from jaxpot.potentials.described import is_linear, leaves_residual
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.readouts.base import Readout
 from jaxpot.typing import Array, Number
@@ -31,7 +32,7 @@ _factors: weakref.WeakKeyDictionary[Readout, dict[Number, Array]] = weakref.Weak
 _inverses: weakref.WeakKeyDictionary[Readout, dict[float | None, Array]] = weakref.WeakKeyDictionary()
 
 
-def uncertain_terms(posterior: Posterior) -> list[tuple[Described, float | None]] | None:
+def uncertain_terms(posterior: Posterior) -> list[tuple[Any, float | None]] | None:
     """Terms whose weights are all that is uncertain, each with its jitter: pairs, in the order of the parameters.
 
     Returns:
@@ -55,7 +56,7 @@ def can_be_widened(posterior: Posterior) -> bool:
     return any(leaves_residual(term) for term, _ in uncertain_terms(posterior) or ())
 
 
-def checked_terms(posterior: Posterior, what: str) -> list[tuple[Described, float | None]]:
+def checked_terms(posterior: Posterior, what: str) -> list[tuple[Any, float | None]]:
     """`uncertain_terms` of a posterior.
 
     Args:
@@ -74,7 +75,7 @@ def checked_terms(posterior: Posterior, what: str) -> list[tuple[Described, floa
     return pairs
 
 
-def whitening(term: Described, jitter: float | None) -> Array:
+def whitening(term: Any, jitter: float | None) -> Array:
     """Lower factor of the precision of the weights that the residual is measured with, (M, M); the unit matrix for
     terms without one.
     """
@@ -173,6 +174,11 @@ def site_features(terms: tuple, structure: Structure, neighbors: Neighbors) -> A
     """dE_i/dweights of the site energies of a padded structure, (n, M), those of all terms beside each other."""
     parts = []
     for term in terms:
-        rows = jax.vmap(term.readout.features)(*vectors_of(term.descriptor, structure, neighbors))
-        parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(rows))
+        if term.local:
+            rows = jax.vmap(term.readout.features)(*vectors_of(term.descriptor, structure, neighbors))
+            parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(rows))
+        else:
+            graph = connect(structure, neighbors)
+            rows = cast(term, structure.positions.dtype).site_features(graph)
+            parts.append(graph.on_atoms(rows))
     return jnp.concatenate(parts, axis=1)

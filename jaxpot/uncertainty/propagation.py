@@ -60,8 +60,8 @@ def propagate(
     with f the posterior's calibrated factor for properties, or 1.
 
     Without a structure, J is the derivative of `function(potential)`, whatever that does, a relaxation included: by few
-    z forwards, else backwards. With one, `function(potential, structure)` is a property of a structure at its minimum, which moves with
-    the parameters:
+    z forwards, else backwards. With one, `function(potential, structure)` is a property of a structure at its minimum,
+    which moves with the parameters:
 
         dq/dtheta = (dq/dtheta)_x + dq/dx dx/dtheta,   dx/dtheta = -(d2E/dx dx)^-1 d2E/dx dtheta
 

@@ -7,16 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
-from jaxpot.core.graph import Environment
+from jaxpot.core.graph import Environment, Graph
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
-from jaxpot.potentials.base import Potential
-from jaxpot.potentials.described import Described, leaves_residual
+from jaxpot.errors import DataError
+from jaxpot.observables import poison
+from jaxpot.potentials.base import Potential, cast
+from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import Array
-from jaxpot.uncertainty.linear_terms import KEPT, checked_terms, inverse_factor, map_sites, uncertain_terms, whitening
+from jaxpot.uncertainty.linear_terms import (
+    KEPT,
+    checked_terms,
+    inverse_factor,
+    map_sites,
+    site_features,
+    uncertain_terms,
+    whitening,
+)
 
 _BLOCKS = 5  # columns of a triangular matrix are cut so: 3/5 of its products remain
 
@@ -43,8 +53,19 @@ def inverses_of(posterior: Posterior) -> tuple[Array | None, ...]:
     return tuple(inverse_factor(t.readout, jitter) if leaves_residual(t) else None for t, jitter in _pairs(posterior))
 
 
-def _pairs(posterior: Posterior) -> list[tuple[Described, float | None]]:
-    return checked_terms(posterior, "site energies have a variance")
+def _pairs(posterior: Posterior) -> list[tuple[Any, float | None]]:
+    pairs = checked_terms(posterior, "site energies have a variance")
+    if len({leaves_residual(term) for term, _ in pairs if leaves_residual(term) or not term.local}) > 1:
+        raise DataError(
+            "site energies have a variance where Gaussian processes or last layers of several hops are uncertain; this "
+            "posterior is of both: jp.std has the variance of all of them by their weights"
+        )
+    return pairs
+
+
+def _all_local(posterior):
+    """Whether no last layer of several hops is uncertain."""
+    return all(term.local for term, _ in uncertain_terms(posterior))
 
 
 @jax.jit
@@ -52,6 +73,9 @@ def site_variance(
     posterior: Posterior, inverses: tuple[Array | None, ...], structure: Structure, neighbors: Neighbors
 ) -> SiteVariance:
     """`SiteVariance` of a padded structure; `inverses_of` the posterior."""
+
+    if not _all_local(posterior):
+        return _of_hops(posterior, structure, neighbors)
 
     def parts(environments):
         rows, residual = [], jnp.zeros(len(environments.number))
@@ -66,6 +90,15 @@ def site_variance(
 
     found = _calibrated(posterior, map_sites(parts, posterior.potential, structure, neighbors))
     return SiteVariance(*found.T)
+
+
+def _of_hops(posterior, structure, neighbors):
+    """`SiteVariance` where terms are of several hops."""
+    terms = tuple(term for term, _ in uncertain_terms(posterior))
+    spread = site_features(terms, structure, neighbors) @ posterior.factor
+    bad = poison(posterior.potential, structure, neighbors)
+    variances = _calibrated(posterior, jnp.sum(spread * spread, axis=1)) * bad
+    return SiteVariance(variances, jnp.zeros_like(variances))
 
 
 def _features(term, environments):
@@ -114,6 +147,9 @@ class VariancePotential(Potential):
     species = property(lambda self: self.posterior.potential.species)
     smoothness = property(lambda self: self.posterior.potential.smoothness)
     kinks = property(lambda self: self.posterior.potential.kinks)
+    local = property(lambda self: _all_local(self.posterior))
+    edges_only = property(lambda self: True)
+    reach = property(lambda self: self.posterior.potential.reach)
     chunk_elements = 4096  # more rows than energies like: each chunk reads the whole root
 
     @classmethod
@@ -124,6 +160,8 @@ class VariancePotential(Potential):
             DataError: no posterior, or one of something that the energy is not linear in.
         """
         inverses = inverses_of(posterior)
+        if not _all_local(posterior):
+            return cls(posterior, (), posterior.factor)
         if is_traced(posterior):  # eigenvectors have no derivatives where eigenvalues are equal
             blocks = [
                 jnp.zeros((term.n_features, 0)) if inverse is None else inverse.T
@@ -146,6 +184,13 @@ class VariancePotential(Potential):
         taken = sum(jnp.sum(jnp.square(features[: len(columns)] @ columns)) for columns in self.root)
         left = self.posterior.inflation**2 * sum(prior)[0] - taken + jnp.sum(jnp.square(features @ self.excess))
         return _calibrated(self.posterior, jnp.maximum(left, 0.0))  # rounding alone can make it negative
+
+    def site_energies(self, graph: Graph) -> Array:
+        """V_i of all rows, (m,) eV^2."""
+        if self.local:
+            return super().site_energies(graph)
+        parts = [cast(term, graph.x.dtype).site_features(graph) for term, _ in _pairs(self.posterior)]
+        return _calibrated(self.posterior, jnp.sum(jnp.square(jnp.concatenate(parts, axis=1) @ self.excess), axis=1))
 
     def extent(self) -> Any:
         return self.posterior.potential.extent()

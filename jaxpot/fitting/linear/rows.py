@@ -3,22 +3,23 @@
 Forces are -dE/dr of a sum over atoms, so a row needs the derivatives of each site's features by its neighbours. The
 potential gives them for one atom (`site_features`: the descriptor's Jacobian and one product with the sparse points);
 here atoms are taken a few at a time, and what they owe to the rows of one structure is added up. One reverse pass
-for every weight would be tens of times slower.
+for every weight would be tens of times slower; only the few weights of the last layer of several hops have it.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxpot.core.chunks import chunk_shape, cut
-from jaxpot.core.graph import connect_rows
+from jaxpot.core.graph import connect, connect_rows
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, cast, summands
-from jaxpot.potentials.described import Described, is_linear
+from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.terms import where_described
 
 _CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
@@ -53,11 +54,14 @@ def design_rows(potential: Potential, structure: Structure, neighbors: Neighbors
     """
     potential = cast(potential, structure.positions.dtype)
     with_stress = stress and all(structure.pbc)
-    parts = [_term_rows(term, structure, neighbors, with_stress) for term in linear_terms(potential)]
+    parts = [
+        (_term_rows if term.local else _hop_rows)(term, structure, neighbors, with_stress)
+        for term in linear_terms(potential)
+    ]
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, axis=-1), *parts)
 
 
-def linear_terms(potential: Potential) -> list[Described]:
+def linear_terms(potential: Potential) -> list[Any]:
     """Terms whose weights a fit finds.
 
     Raises:
@@ -91,6 +95,20 @@ def _term_rows(term, structure, neighbors, with_stress):
     busy = jnp.max(jnp.where(jnp.any(rows[-1], axis=1), jnp.arange(1, count + 1), 0))  # the others have no atoms
     start = (jnp.zeros(width, dtype), jnp.zeros((n, 3, width), dtype), jnp.zeros((3, 3, width), dtype))
     energy, gradient, virial = jax.lax.fori_loop(0, busy, chunk, start)
+    stress = 0.5 * (virial + virial.swapaxes(0, 1)) / structure.volume
+    return DesignRows(energy, -gradient, stress if with_stress else jnp.full_like(stress, jnp.nan))
+
+
+def _hop_rows(term, structure, neighbors, with_stress):
+    """Rows of a term of several hops: its features backwards through the hops, one weight after the other."""
+    def features(positions, strain):
+        graph = connect(structure.moved(positions).strained(strain), neighbors)
+        return jnp.where(graph.real[:, None], term.site_features(graph), 0.0).sum(0)
+
+    none = jnp.zeros((3, 3), structure.positions.dtype)
+    energy, pull = jax.vjp(features, structure.positions, none)
+    gradient, virial = jax.lax.map(pull, jnp.eye(len(energy), dtype=energy.dtype))
+    gradient, virial = jnp.moveaxis(gradient, 0, -1), jnp.moveaxis(virial, 0, -1)
     stress = 0.5 * (virial + virial.swapaxes(0, 1)) / structure.volume
     return DesignRows(energy, -gradient, stress if with_stress else jnp.full_like(stress, jnp.nan))
 

@@ -1,6 +1,7 @@
 """From whitened weights to a potential with its deltas, and to the posterior of its weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,7 +75,7 @@ def weight_posterior(
         common: see `common_scale`.
         sigmas, jitters: see `Posterior`.
     """
-    terms = [term for term in summands(fitted) if is_linear(term)][: len(factors)]
+    terms: list[Any] = [term for term in summands(fitted) if is_linear(term)][: len(factors)]
     of_terms = whitened.mean[: sum(map(len, factors))]
     spread, mean = [], []
     for term, scale, root, weights in zip(

@@ -26,12 +26,14 @@ from jaxpot.fitting.networks.committees import spread_of_mean
 from jaxpot.fitting.networks.descent import Descent, identity
 from jaxpot.fitting.networks.division import Division, by_device, dealt
 from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
+from jaxpot.fitting.networks.last_layer import last_layer_posterior
 from jaxpot.fitting.networks.precomputed import Batch, HessianBatch
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Training
 from jaxpot.potentials.base import Potential, Sum, has_plan, summands, terms_of
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
 
 _SKIN = 0.05  # A: lists hold although positions are rounded
@@ -41,7 +43,7 @@ def potential_training(
     dataset: Dataset, targets: tuple[list, list, list], division: Division, sigmas: dict[str, float], *,
     members: Sequence[Potential], recipe: NetworkRecipe, baseline: Potential | None, seed: int, checkpoint: Any,
     say: Callable[[str], None], clock: Clock, frozen: Sequence[int | str] = (),
-    relative: bool = False, curvatures: Sequence[HessianProduct] = (),
+    relative: bool = False, curvatures: Sequence[HessianProduct] = (), bars: bool = True,
 ) -> Training:
     """`Training` of all parameters of some potentials of one form.
 
@@ -49,6 +51,7 @@ def potential_training(
         members: from `checked_start`.
         frozen, relative: as for `moving`.
         curvatures: `HessianProduct`s.
+        bars: whether a single member has the posterior of its last layer, if that is linear.
         others: as for `from_descriptors.network_training`.
     """
     dtype = np.float64 if members[0].double_only else np.float32
@@ -71,10 +74,18 @@ def potential_training(
         recipe, (stacked,), EvaluatedLoss(), trained, division.batches, divided, seed, say, checkpoint, run
     )
     count = len(members)
-    return Training(
-        descent, lambda weights: assembled(weights[0], count, dataset, baseline),
-        lambda potential: None if count == 1 else spread_of_members(potential, count, sigmas),
-    )
+
+    def spread(potential):
+        """`Posterior` of several members, or of the last layer of a single one if bars are wanted; else None."""
+        if count > 1:
+            return spread_of_members(potential, count, sigmas)
+        if not bars or not is_linear(members[0]):
+            return None
+        of_layer = last_layer_posterior(potential, dataset[np.array(division.training)], recipe.sigmas, progress=say)
+        clock.step("bars")
+        return of_layer
+
+    return Training(descent, lambda weights: assembled(weights[0], count, dataset, baseline), spread)
 
 
 def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, count: int) -> list[Potential]:

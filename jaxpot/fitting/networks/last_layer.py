@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxpot.core.masks import masked, with_masked
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.targets import Sigmas, check_data, labels_minus
@@ -12,7 +13,7 @@ from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.hyperparameters import by_evidence, columns
 from jaxpot.fitting.linear.moments import posterior
 from jaxpot.potentials.base import Potential, Sum, summands, weight_mask
-from jaxpot.potentials.described import Described
+from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
@@ -33,7 +34,8 @@ def last_layer_posterior(
     compare its bars with frames that were left out (`jp.calibrate`).
 
     Args:
-        potential: with `MLP`s whose last activation is the identity, as `jp.train` makes them.
+        potential: with `MLP`s whose last activation is the identity, as `jp.train` makes them, or a network of several
+            hops with a `weight_mask`, such as `NequIP`: for each of its weights every frame is evaluated once.
         dataset: `Dataset` that they were trained on.
         sigmas: of labels of frames that give none of their own, a `Sigmas`.
         progress: called with a sentence about what is being done.
@@ -69,27 +71,26 @@ def last_layer_posterior(
 
 def _last_layers(potential):
     """Terms with networks."""
-    terms = [t for t in summands(potential) if isinstance(t, Described) and isinstance(t.readout, Neural)]
+    terms = [term for term in summands(potential) if _has_last_layer(term)]
     if not terms:
-        raise DataError(f"{potential!r} has no neural networks")
-    for term in terms:
-        network = term.readout.network
-        if not isinstance(network, MLP) or term.weight_mask() is None:
-            raise DataError(
-                f"expected one network of each element whose last layer is linear, got {network!r}: the bars of "
-                "several are their spread, jp.train(...).posterior"
-            )
+        raise DataError(
+            f"{potential!r} has no network whose last layer is linear: expected one of each element, or one of several "
+            "hops; the bars of several are their spread, jp.train(...).posterior"
+        )
     return terms
+
+
+def _has_last_layer(term):
+    if not is_linear(term) or not term.local:
+        return is_linear(term)
+    return isinstance(term.readout, Neural) and isinstance(term.readout.network, MLP)
 
 
 def _without(potential, terms):
     """Potential whose last layers add nothing."""
-    replaced = {id(term): term.replace(readout=_silent(term.readout)) for term in terms}
-    return Sum.or_one([replaced.get(id(term), term) for term in summands(potential)])
+    silent = {id(term): with_masked(term, term.weight_mask(), [0.0 * w for w in _weights(term)]) for term in terms}
+    return Sum.or_one([silent.get(id(term), term) for term in summands(potential)])
 
 
-def _silent(readout):
-    network = readout.network
-    kernels = (*network.kernels[:-1], np.zeros_like(network.kernels[-1]))
-    biases = (*network.biases[:-1], np.zeros_like(network.biases[-1]))
-    return readout.replace(network=network.replace(kernels=kernels, biases=biases))
+def _weights(term):
+    return masked(term, term.weight_mask())

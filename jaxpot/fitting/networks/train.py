@@ -26,6 +26,7 @@ from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Trained
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.described import is_linear
 
 _CLUSTERS = 2  # that are left out: each takes another training
 
@@ -63,7 +64,8 @@ def train(
         test: a `Dataset` that takes no part, for the errors reported.
         seed: of first weights, batches and validation frames.
         progress: called with a sentence about what is being done.
-        predictions: False: do not evaluate the training set in the end, and give a single network no bars.
+        predictions: False: do not evaluate the training set in the end, and give a single network no bars. (Those of a
+            single one of several hops cost an evaluation of each frame for each weight of its last layer.)
         checkpoint: path of a file that is written about once a minute: the same call goes on from there after an
             interruption, to the same result to the last bit. In the end it is removed. Folds have files of their own,
             `.fold1` and so on behind this name.
@@ -106,15 +108,16 @@ def train(
             bars=predictions or keep_folds,
         )
     else:
-        if keep_folds and recipe.members == 1:
-            raise DataError(
-                "keep_folds: error bars of potentials that are evaluated are the spread of several members: give a "
-                "recipe with members=2 or more, and as many potentials to start from"
-            )
         several = copies(start, recipe.members, seed) if isinstance(start, Potential) else start
         members = checked_start(several, dataset, recipe.members)
+        if keep_folds and recipe.members == 1 and not is_linear(members[0]):
+            raise DataError(
+                "keep_folds: error bars of potentials that are evaluated are the spread of several members, where the "
+                "last layer is not linear: give a recipe with members=2 or more, and as many potentials to start from"
+            )
         prepare = partial(
-            potential_training, members=members, frozen=frozen, relative=pretrained, curvatures=curvatures
+            potential_training, members=members, frozen=frozen, relative=pretrained, curvatures=curvatures,
+            bars=predictions or keep_folds,
         )
         moving(members[0], frozen)  # are there arrays of these names?
         if pretrained:

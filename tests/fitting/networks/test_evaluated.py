@@ -199,6 +199,8 @@ def test_recipes_of_hops_begin_with_random_networks(data):
     network = result.committee[0].terms[0]
     assert network.hops == 2 and network.interactions[1].channels == (4, 2) and network.cutoff < 1.5 * 2.6
     assert len(result.committee) == 2 and result.posterior is not None and len(result.history) == 3
+    alone = jp.train(data[:4], replace(small, members=1, epochs=1))
+    assert alone.posterior.parameters == ("terms[0].readout",)
     assert jax.tree.structure(small.unfitted(data).terms[0]) == jax.tree.structure(0.5 * network)
 
 

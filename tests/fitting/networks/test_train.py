@@ -225,7 +225,7 @@ def test_bars_of_a_single_network_are_those_of_its_last_layer(data, trained):
 def test_last_layers_that_are_not_linear_have_no_bars(data, several):
     with pytest.raises(DataError, match="whose last layer is linear"):
         last_layer_posterior(several.potential, data)
-    with pytest.raises(DataError, match="has no neural networks"):
+    with pytest.raises(DataError, match="has no network whose last layer is linear"):
         last_layer_posterior(jp.potentials.StillingerWeber.silicon(), data)
 
 
