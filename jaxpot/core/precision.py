@@ -12,6 +12,7 @@ from jaxpot.typing import AnyArray, Array, PyTree
 
 product = partial(jnp.matmul, precision="highest")  # accelerators round factors in float32 to 10 bits otherwise
 
+_MANY = 8  # numbers that are not single by chance
 _REMEDY = 'put `import jax; jax.config.update("jax_enable_x64", True)` before the first array is made'
 
 
@@ -74,6 +75,21 @@ def concrete(array: Any) -> np.ndarray | None:
 def is_unknown(*trees: PyTree) -> bool:
     """Whether any array in the trees has no value yet: under jit or vmap, not under grad."""
     return any(concrete(leaf) is None for tree in trees for leaf in jax.tree.leaves(tree))
+
+
+def holds_single(tree: PyTree) -> bool:
+    """Whether an array of a concrete tree, of eight numbers or more, has those of single precision: as trained networks
+    have, which are evaluated in double all the same.
+    """
+    def is_single(leaf):
+        numbers = np.asarray(leaf)
+        if numbers.dtype.kind != "f" or numbers.size < _MANY:
+            return False
+        some = numbers.astype(np.float32)
+        # Few bits are those of zeros, ones and tables of round numbers.
+        return bool((some == numbers).all() and (some.astype(np.float16) != numbers).mean() > 0.5)
+
+    return any(map(is_single, jax.tree.leaves(tree)))
 
 
 def require_concrete(array: Any, what: str, remedy: str) -> np.ndarray:

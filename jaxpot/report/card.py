@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxpot import units
 from jaxpot.core.elements import symbol
+from jaxpot.core.precision import holds_single
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.core.versions import versions
@@ -151,7 +152,7 @@ def property_card(
             pressure=pressure, say=say, notes=notes, way=_way(potential, crystal, say),
         )
         results = _computed(properties, study)
-    notes += cautions(results, None if posterior is None else posterior.ranges)
+    notes += cautions(results, None if posterior is None else posterior.ranges, potential)
     spreads = {}
     if posterior is not None:
         with _collected(notes):
@@ -218,6 +219,8 @@ def _about(potential, given):
         "cutoff_A": float(potential.cutoff),
         "smoothness": int(potential.smoothness),
     }
+    if holds_single(potential):
+        described["precision"] = "weights in single precision, as they were trained; computed in double"
     return described | (given or {})
 
 

@@ -1,29 +1,35 @@
 """What a property card says of numbers that exist and are not what they seem."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxpot import units
+from jaxpot.core.elements import atomic_number
+from jaxpot.potentials.base import Potential
 
 _RISE = 1e-3  # of the bulk modulus
 _IMAGINARY = -0.05  # THz
 _SHOWN = 0.05  # GPa, half of a digit
+_ANIONS = frozenset(map(atomic_number, "C N O F P S Cl As Se Br Sb Te I".split()))  # of polar compounds
 
 
-def cautions(results: Mapping[str, Any], ranges: Any = None) -> list[str]:
+def cautions(results: Mapping[str, Any], ranges: Any = None, potential: Potential | None = None) -> list[str]:
     """Sentences about the results of a card, a list of strings.
 
     Args:
         results: name -> result; of it, "phonons" (frequencies at special points), "elastic" (`ElasticConstants`),
             "equation_of_state" (`EquationOfState`) and "thermal" (`ThermalExpansion`), as far as they are there.
         ranges: what the training data cover, as `Posterior.ranges`.
+        potential: that of the card.
     """
     return [*_soft_modes(results.get("phonons")),
             *_unlike_bulk_moduli(results.get("elastic"), results.get("equation_of_state")),
             *_rising_bulk_modulus(results.get("thermal")),
-            *_beyond_the_data(results, (ranges or {}).get("volume_per_atom"))]
+            *_beyond_the_data(results, (ranges or {}).get("volume_per_atom")),
+            *_without_field(results, potential)]
 
 
 def _soft_modes(phonons):
@@ -86,3 +92,15 @@ def _beyond_the_data(results, volumes):
                 f"{high:.3f}: beyond them the potential extrapolates"
             )
             return
+
+
+def _without_field(results, potential):
+    """The macroscopic field of polar crystals is beyond any finite reach."""
+    if potential is None or "phonons" not in results or "charges" in potential.needs or math.isinf(potential.reach):
+        return
+    elements = {int(number) for number in np.asarray(results["crystal"].numbers)}
+    if len(elements) > 1 and elements & _ANIONS:
+        yield (
+            f"the potential sees {float(potential.reach):.3g} A far and has no charges: if this crystal insulates, its "
+            "longitudinal optical modes near Gamma lack the macroscopic electric field (no LO-TO splitting)"
+        )

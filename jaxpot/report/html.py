@@ -55,8 +55,7 @@ def html_page(document: dict, pictures: Sequence[tuple[str, str]] = ()) -> str:
         f'<p class="about">{escape(about)}</p>',
         f'<p class="about">Potential: {escape(by_whom)}, cutoff {model["cutoff_A"]:.4g} Å</p>',
     ]
-    if model.get("source"):
-        parts.append(f'<p class="about">{escape(model["source"])}</p>')
+    parts += [f'<p class="about">{escape(model[key])}</p>' for key in ("source", "precision") if model.get(key)]
     parts += [f'<p class="note">{escape(warning)}</p>' for warning in meta["warnings"]]
     parts.append(_table(document))
     if pictures:

@@ -46,3 +46,15 @@ def test_volumes_beyond_the_training_data_are_told():
     assert caution.startswith("the crystal as it expands has 20.013 to 21.014 A^3 an atom, the training data 19.418 to")
     (caution,) = cautions({"crystal": crystal.strained(0.02 * np.eye(3))}, ranges)
     assert caution.startswith("the relaxed crystal has")
+
+
+def test_a_polar_crystal_without_charges_has_no_field():
+    salt = jp.Structure.of(bulk("MgO", "rocksalt", 4.2))
+    short = jp.potentials.LennardJones(0.01, 2.0, 5.0)
+    results = {"crystal": salt, "phonons": {"frequencies": np.ones(3)}}
+    (caution,) = cautions(results, None, short)
+    assert "sees 5 A far and has no charges" in caution and "no LO-TO splitting" in caution
+    assert cautions(results | {"crystal": jp.Structure.of(bulk("Cu"))}, None, short) == []
+    assert cautions({"crystal": salt}, None, short) == []
+    long = SimpleNamespace(needs=("charges",), reach=np.inf)
+    assert cautions(results, None, long) == []
