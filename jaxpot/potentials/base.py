@@ -57,6 +57,7 @@ class Potential(Node):
         skin: A, how far rows of neighbours in dynamics reach beyond the cutoff: little where long rows cost much.
         pairwise: whether a site energy is a constant and half a sum over pairs, each the same from both ends: the force
             on an atom follows from its own row then.
+        offsets: names of arrays that are energies of the elements, added to each site whatever is around it.
         mirrors: whether mirror images have the same energy. Where they do not, as in networks with products of all
             parities, only the rotations of a space group are symmetries.
     """
@@ -74,6 +75,7 @@ class Potential(Node):
     double_only: bool = False
     chunk_elements: int = CHUNK_ELEMENTS
     mirrors: bool = True
+    offsets: tuple[str, ...] = ()
 
     @property
     def kinks(self) -> tuple[float, ...] | None:

@@ -163,6 +163,7 @@ class CHGNet(Potential):
 
     local = False
     edges_only = True
+    offsets = ("shift",)
     chunk_elements = 512
 
     def __post_init__(self) -> None:

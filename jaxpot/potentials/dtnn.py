@@ -84,6 +84,7 @@ class DTNN(MessagePassing):
     hops: int = static(default=3)
     power: float = static(default=6)
 
+    offsets = ("shift",)
     start_sees_neighbors = False
     smoothness = ENVELOPES["polynomial"].smoothness
     chunk_elements = 512

@@ -124,6 +124,7 @@ class MACE(MessagePassing):
     correlation: int = static(default=3)
     envelope: tuple = static(default=("polynomial", 5))
 
+    offsets = ("shift",)
     start_sees_neighbors = False
     chunk_elements = 512
 

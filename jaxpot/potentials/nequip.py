@@ -118,6 +118,7 @@ class NequIP(MessagePassing):
     parity: bool = static(default=True)
     envelope: tuple = static(default=("polynomial", 6))
 
+    offsets = ("shift",)
     start_sees_neighbors = False
     chunk_elements = 512
 

@@ -113,6 +113,7 @@ class SchNet(MessagePassing):
     cutoff: float = static(default=5.0)
     power: float = static(default=6)
 
+    offsets = ("shift",)
     start_sees_neighbors = False
     smoothness = ENVELOPES["polynomial"].smoothness
     chunk_elements = 512

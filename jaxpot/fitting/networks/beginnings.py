@@ -19,6 +19,7 @@ from jaxpot.typing import PyTree
 
 _APART = 0.01  # of each number, standard deviation of the copies of one potential
 _LEAST = 1e-3  # unit of steps of what is zero
+_OFFSET = 0.01  # eV, unit of steps of energies of elements: e0 is their place, and each step moves all energies
 _FRAMES = 50  # whose neighbours are counted
 
 
@@ -90,6 +91,7 @@ def moving(potential: Potential, frozen: Sequence[int | str], relative: bool = F
         raise DataError("frozen: nothing is left to be trained")
     sizes = [float(np.sqrt(np.mean(np.square(leaf)))) if relative else 1.0 for leaf in jax.tree.leaves(potential)]
     units = [is_free * max(size, _LEAST) for is_free, size in zip(free, sizes, strict=True)]
+    units = [min(unit, _OFFSET) if name in potential.offsets else unit for name, unit in zip(names, units, strict=True)]
     return jax.tree.unflatten(jax.tree.structure(potential), units)
 
 

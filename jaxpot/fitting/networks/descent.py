@@ -27,7 +27,7 @@ _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have
 
 
 class Loss:
-    """Labels that models predict for a batch; the squares of their errors are what a descent minimises."""
+    """Labels that models predict for a batch; a descent minimises their errors."""
 
     def predict(self, networks: tuple, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) for the weights of one member."""
@@ -63,7 +63,7 @@ class Descent:
     """Epochs of a training.
 
     Args:
-        recipe: `NetworkRecipe`: epochs, rate, patience, average.
+        recipe: `NetworkRecipe`: epochs, rate, patience, average, loss.
         networks: tuple of trees of weights, with the members in front.
         loss: `Loss`.
         moving: trees like the weights of one member: 1 for what is trained, 0 for the rest.
@@ -84,9 +84,10 @@ class Descent:
         schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(batches[0]))
         self.optimiser = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
         first = _State(networks, jax.vmap(self.optimiser.init)(networks), networks, jnp.zeros((), jnp.float32))
-        epoch = partial(_epoch, self.optimiser, loss, recipe.average, moving)
+        loss_of = partial(_loss, loss, measure=MEASURES[recipe.loss])
+        epoch = partial(_epoch, self.optimiser, loss_of, recipe.average, moving)
         self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
-        self.errors_of = _divided(partial(_errors, loss), (_ALL, _OWN))
+        self.errors_of = _divided(partial(_errors, loss, loss_of), (_ALL, _OWN))
         self.state, self.best, self.epoch, self.record = first, networks, 0, (math.inf, 0)
         self.history: list[tuple] = []
         self._resume()
@@ -194,16 +195,25 @@ def _total(number):
     return number if AXIS not in jax.sharding.get_abstract_mesh().manual_axes else jax.lax.psum(number, AXIS)
 
 
-def _mean(squares, count):
-    """Mean over all parts of a batch of squares, where count is not zero."""
-    return _total(jnp.sum(squares)) / jnp.maximum(_total(count), 1)
+def _huber(errors):
+    size = jnp.abs(errors)
+    return jnp.where(size < 1.0, errors * errors, 2.0 * size - 1.0)
 
 
-def _loss(loss, networks, batch, curved=None):
+# What a loss adds up, of errors over their sigmas: P. J. Huber, Ann. Math. Stat. 35, 73 (1964), times 2.
+MEASURES = {"squared": jnp.square, "huber": _huber}
+
+
+def _mean(measures, count):
+    """Mean over all parts of a batch, where count is not zero."""
+    return _total(jnp.sum(measures)) / jnp.maximum(_total(count), 1)
+
+
+def _loss(loss, networks, batch, curved=None, measure=jnp.square):
     energies, forces, stresses = loss.predict(networks, batch)
-    by_energy = (batch.energy_weights * (energies - batch.energies)) ** 2
-    by_force = (batch.force_weights[:, None] * (forces - batch.forces)) ** 2
-    by_stress = (batch.stress_weights[:, None, None] * (stresses - batch.stresses)) ** 2
+    by_energy = measure(batch.energy_weights * (energies - batch.energies))
+    by_force = measure(batch.force_weights[:, None] * (forces - batch.forces))
+    by_stress = measure(batch.stress_weights[:, None, None] * (stresses - batch.stresses))
     total = (
         _mean(by_energy, jnp.sum(batch.energy_weights > 0))
         + _mean(by_force, 3 * jnp.sum(batch.force_weights > 0))
@@ -211,11 +221,11 @@ def _loss(loss, networks, batch, curved=None):
     )
     if curved is None:
         return total
-    by_product = (curved.weights[:, None] * (loss.hessian_products(networks, curved) - curved.products)) ** 2
+    by_product = measure(curved.weights[:, None] * (loss.hessian_products(networks, curved) - curved.products))
     return total + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
 
 
-def _epoch(optimiser, loss, average, moving, state, batches, curved, order):
+def _epoch(optimiser, loss_of, average, moving, state, batches, curved, order):
     """One pass over the batches; the new state, and the losses (batches, members)."""
 
     def step(state, place):
@@ -225,7 +235,7 @@ def _epoch(optimiser, loss, average, moving, state, batches, curved, order):
         bends = jax.tree.map(lambda a: a[turn % len(a), 0], curved)
 
         def member(networks, optimiser_state, mean):
-            value, gradient = jax.value_and_grad(partial(_loss, loss))(networks, batch, bends)
+            value, gradient = jax.value_and_grad(loss_of)(networks, batch, bends)
             gradient = jax.tree.map(jnp.multiply, gradient, moving)
             change, optimiser_state = optimiser.update(gradient, optimiser_state, networks)
             networks = jax.tree.map(lambda w, d, on: w + on * d, networks, change, moving)
@@ -238,7 +248,7 @@ def _epoch(optimiser, loss, average, moving, state, batches, curved, order):
     return jax.lax.scan(step, state, order)
 
 
-def _errors(loss, networks, batches):
+def _errors(loss, loss_of, networks, batches):
     """Of each member: the loss, and mean absolute errors of energies (eV/atom) and forces (eV/A)."""
 
     def of_batch(parts):
@@ -247,7 +257,7 @@ def _errors(loss, networks, batches):
         def member(networks):
             energies, forces, _ = loss.predict(networks, batch)
             has_energy, has_forces = batch.energy_weights > 0, batch.force_weights > 0
-            return _loss(loss, networks, batch), *map(_total, (
+            return loss_of(networks, batch), *map(_total, (
                 jnp.sum(jnp.where(has_energy, jnp.abs(energies - batch.energies), 0.0)), jnp.sum(has_energy),
                 jnp.sum(jnp.where(has_forces[:, None], jnp.abs(forces - batch.forces), 0.0)), 3 * jnp.sum(has_forces),
             ))

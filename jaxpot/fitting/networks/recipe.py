@@ -13,6 +13,7 @@ from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError, FormatError
+from jaxpot.fitting.networks.descent import MEASURES
 from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
@@ -27,7 +28,7 @@ _ARCHITECTURE = (
     "reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members", "channels", "hops",
     "architecture",
 )
-_TRAINING = ("epochs", "batch", "rate", "validation", "patience", "average", "folds")
+_TRAINING = ("epochs", "batch", "rate", "loss", "validation", "patience", "average", "folds")
 
 # Networks of several hops by name. A further one is one row: its class has `random(key, species, cutoff, channels,
 # hops, radial, hidden, neighbors)`, and `scale`, an array by which energies are multiplied.
@@ -60,6 +61,8 @@ class NetworkRecipe:
         epochs: passes over the training set.
         batch: frames in a step.
         rate: of Adam, at the beginning; it falls to zero like a cosine.
+        loss: of an error x over its sigma: "squared", x^2; or "huber", 2 |x| - 1 above one sigma: frames whose errors
+            are large, such as melts, count less then.
         validation: part of the training set that is not trained on, and tells when to stop.
         patience: epochs without a better error on these after which it stops.
         average: of the weights, exponential: how much of it stays from step to step.
@@ -79,6 +82,7 @@ class NetworkRecipe:
     epochs: int = 500
     batch: int = 8
     rate: float = 2e-3
+    loss: str = "squared"
     validation: float = 0.1
     patience: int = 200
     average: float = 0.99
@@ -132,7 +136,7 @@ class NetworkRecipe:
             if not widths:
                 raise DataError(f"{name}: expected {what} or more, got {given!r}")
             object.__setattr__(self, name, tuple(as_whole(width, name, 1, 10**6) for width in widths))
-        for name, known in (("activation", ACTIVATIONS), ("architecture", ARCHITECTURES)):
+        for name, known in (("activation", ACTIVATIONS), ("architecture", ARCHITECTURES), ("loss", MEASURES)):
             given = getattr(self, name)
             if given not in list(known):
                 raise DataError(f"{name}: expected one of {', '.join(known)}, got {given!r}")

@@ -42,10 +42,10 @@ def train(
     """Train a neural network potential.
 
     Minimises the mean over frames of (dE / n sigma_E)^2, plus the means over components of (dF / sigma_F)^2 and, with a
-    sigma, (dstress / sigma_S)^2, and of Hessian products that are given, by Adam with a cosine schedule and an
-    exponential average of the weights. A part of the training set tells when to stop. In single precision; the
-    potential is one in double precision. Devices that share a mesh (`jaxpot.core.devices`) divide each batch, and the
-    result is that of one device but for rounding.
+    sigma, (dstress / sigma_S)^2, and of Hessian products that are given (or the Huber loss of these), by Adam with a
+    cosine schedule and an exponential average of the weights. A part of the training set tells when to stop. In single
+    precision; the potential is one in double precision. Devices that share a mesh (`jaxpot.core.devices`) divide each
+    batch, and the result is that of one device but for rounding.
 
     Args:
         dataset: `Dataset`.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from models import MODELS
@@ -11,7 +12,7 @@ import jaxpot as jp
 from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.beginnings import copies, moving
-from jaxpot.fitting.networks.descent import _loss
+from jaxpot.fitting.networks.descent import MEASURES, _loss
 from jaxpot.fitting.networks.evaluated import frame_batches, product_batches
 from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
 
@@ -234,6 +235,35 @@ def test_steps_are_in_units_of_what_they_change():
     units = moving(TRUTH, ["depth"], relative=True)
     assert units.depth == 0.0 and units.mixing == pytest.approx(np.sqrt(np.mean(np.asarray(TRUTH.mixing) ** 2)))
     assert moving(TRUTH, []).mixing == 1.0
+
+
+def test_energies_of_elements_take_small_steps():
+    """e0 is in their place, and a step of one moves the energies of all frames."""
+    network = MODELS["nequip, two elements, without parity"][0]()
+    network = network.replace(shift=network.shift + 5.0)
+    for relative in (True, False):
+        units = moving(network, [], relative)
+        assert units.shift == 0.01 and units.readout > 0.1
+    assert moving(network, ["shift"]).shift == 0.0
+
+
+def test_the_loss_of_huber_is_linear_where_errors_are_large():
+    errors = jnp.array([-3.0, -0.5, 0.0, 1.0, 10.0])
+    np.testing.assert_allclose(MEASURES["huber"](errors), [5.0, 0.25, 0.0, 1.0, 19.0])
+    np.testing.assert_allclose(jax.vmap(jax.grad(MEASURES["huber"]))(errors), [-2.0, -1.0, 0.0, 2.0, 2.0])
+
+
+def test_frames_far_off_count_less_in_the_loss_of_huber(data):
+    """One frame with labels that are wrong: training by squares follows it, that by Huber's loss hardly."""
+    random = np.random.default_rng(0)
+    frames = [replace(f, forces=f.forces + (k == 2) * random.normal(size=f.forces.shape)) for k, f in enumerate(data[:8])]
+    spoiled = jp.Dataset.of(frames, e0=data.e0)
+    errors = {}
+    for loss in MEASURES:
+        small = recipe(epochs=60, validation=0.0, loss=loss)
+        trained = jp.train(spoiled, small, start=disturbed(1), predictions=False).potential
+        errors[loss] = np.mean([np.abs(jp.forces(trained, f.structure) - f.forces).mean() for f in data[8:]])
+    assert errors["huber"] < 0.7 * errors["squared"]
 
 
 @pytest.mark.parametrize(("options", "message"), [
