@@ -56,7 +56,8 @@ class SoftMode:
 
 @dataclass(frozen=True)
 class SoftModePath:
-    """Crystal without soft modes, and how it was found: energies eV/atom, of the start and after each mode."""
+    """Crystal without soft modes, and how it was found: energies eV/atom, of the start and after each mode;
+    under pressure enthalpies."""
 
     structure: Structure
     modes: tuple[SoftMode, ...]
@@ -123,7 +124,8 @@ def follow_soft_modes(
     modes: list[SoftMode] = []
     energies: list[float] = []
     for _ in range(_ROUNDS + 1):
-        energies.append(float(energy(potential, now)) / len(now))
+        enthalpy = float(energy(potential, now)) + (float(pressure) * float(now.volume) if pressure else 0.0)
+        energies.append(enthalpy / len(now))
         if modes:
             say(f"{len(now)} atoms: {1e3 * (energies[-1] - energies[-2]):.4g} meV/atom")
         soft = soft_modes(potential, now)
