@@ -1,8 +1,6 @@
 """MACE: networks of few hops, each of which sees many bodies by products of what an atom receives."""
 
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -10,23 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.coupling import coupling
-from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.envelopes import ENVELOPES
-from jaxpot.basis.harmonics import real_harmonics
-from jaxpot.basis.one_variable import of_one_variable
 from jaxpot.basis.symmetric_products import symmetric_products_of
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.errors import DataError
+from jaxpot.potentials.equivariant_messages import (
+    SILU,
+    CouplingPath,
+    RadialNetwork,
+    paths,
+    sums_over_neighbors,
+    through,
+)
 from jaxpot.potentials.message_passing import MessagePassing
-from jaxpot.potentials.nequip import paths
 from jaxpot.typing import Array, ArrayField, PyTree
 
-_SILU = 1.6765324703310907  # 1 / root of the mean of silu(x)^2, x normally distributed
 _RADIAL = 1.118  # (3 int_0^1 f(x)^2 dx / 2)^(-1/2) with the polynomial envelope f of p = 5
 
 
@@ -225,12 +224,12 @@ class MACE(MessagePassing):
             # A has a mean square of a half, and what an atom keeps, too: cubes of numbers above 1 grow from hop to hop.
             return ProductHop(
                 tuple(mixing(n, n) for n in entering),
-                tuple(mixing(n, m, _SILU**2 if k else 1.0) for k, (n, m) in enumerate(pairwise(widths))),
+                tuple(mixing(n, m, SILU**2 if k else 1.0) for k, (n, m) in enumerate(pairwise(widths))),
                 tuple(mixing(n, width, 0.5 / neighbors) for n in received),
                 tuple(drawn(count, len(one), width, variance=_shares(one)[:, None]) for one in labels),
                 tuple(mixing(width, m) for m in leaving),
                 tuple(drawn(count, n, m, variance=0.5 / n) for n, m in zip(entering, leaving, strict=False)),
-                tuple(mixing(n, m, _SILU**2 if k else 1.0) for k, (n, m) in enumerate(pairwise(ends))),
+                tuple(mixing(n, m, SILU**2 if k else 1.0) for k, (n, m) in enumerate(pairwise(ends))),
             )
 
         # Of neighbours that fill the sphere evenly, radial functions have a mean square of 1 with this amplitude.
@@ -255,7 +254,7 @@ class MACE(MessagePassing):
     def kinks(self) -> tuple[float, ...]:
         return ENVELOPES[self.envelope[0]].kinks(self.cutoff, self.envelope[1])
 
-    def paths(self, hop: int) -> tuple[tuple[int, int, int], ...]:
+    def paths(self, hop: int) -> tuple[CouplingPath, ...]:
         """Degrees (l1 of states, l2 of harmonics, l3 of A) in the order of the radial weights of a hop."""
         return paths(len(self.layers[hop].sent) - 1, self.harmonics, self.harmonics, True)
 
@@ -291,68 +290,19 @@ class MACE(MessagePassing):
         features = [product(x, matrix) for x, matrix in zip(messages, layer.mixed, strict=True)]
         for degree, of_itself in enumerate(state["own"]):
             features[degree] = features[degree] + of_itself
-        energy = state["energy"] + _through(layer.readout, features[0])[0, 0]
+        energy = state["energy"] + through(layer.readout, features[0])[0, 0]
         return self._handed_on(hop + 1, element, features, energy)
 
     def sums_over_neighbors(self, hop: int, environment: Environment, others: PyTree) -> list[Array]:
         """A of one atom, a list over degrees of (2 l + 1, C), of what its K neighbours show: (K, 2 l + 1, ...) each."""
         layer, every = self.layers[hop], self.paths(hop)
-        mask, r = inside(environment.distances, self.cutoff)
-        unit = (environment.x / environment.distances, environment.y / environment.distances,
-                environment.z / environment.distances)
-        harmonics = jnp.concatenate(real_harmonics(self.harmonics, *unit), axis=-1)
-        turned = product(harmonics, jnp.asarray(_tables(every, self.harmonics), r.dtype))  # (K, sum of d1 d3)
-        # Splits, whose transpose puts parts side by side: that of slices would add up as many arrays filled with zeros.
-        weights = jnp.split(self._radial_weights(layer, mask, r), _ends(layer.entering[a] for a, _, _ in every), axis=1)
-        matrices = jnp.split(turned, _ends((2 * a + 1) * (2 * c + 1) for a, _, c in every), axis=1)
-        sums: list[list[Array]] = [[] for _ in layer.received]
-        for (first, _, third), weight, matrix in zip(every, weights, matrices, strict=True):
-            weighted = (weight[:, None, :] * others[first]).reshape(-1, weight.shape[1])  # (K d1, u)
-            sums[third].append(gemm(matrix.reshape(-1, 2 * third + 1), weighted, turn_a=True))
-        return [
-            product(jnp.concatenate(of_degree, axis=-1), matrix)
-            for of_degree, matrix in zip(sums, layer.received, strict=True)
-        ]
-
-    def _radial_weights(self, layer, mask, r):
-        """w (K, weights)."""
-        def of_distances(parameters, r):
-            layers, frequencies, amplitude, within = parameters
-            envelope = ENVELOPES[self.envelope[0]].value(r, self.cutoff, self.envelope[1])
-            envelope = jnp.where(within > 0.0, envelope, 0.0)
-            features = amplitude * jnp.sin(r[:, None] * frequencies) * (envelope / r)[:, None]
-            return _through(layers, features)
-
-        parameters = layer.radial, self.frequencies, self.amplitude, mask.astype(r.dtype)
-        return of_one_variable(of_distances, parameters, r)
+        radial = RadialNetwork(layer.radial, self.frequencies, self.amplitude, self.cutoff, self.envelope)
+        sums = sums_over_neighbors(environment, others, radial, every, self.harmonics, len(layer.received))
+        return [product(of_degree, matrix) for of_degree, matrix in zip(sums, layer.received, strict=True)]
 
     def site_energy(self, environment: Environment, state: PyTree) -> Array:
         element = species_index(self.species, environment.number)
         return self.scale[element] * state["energy"] + self.shift[element]
-
-
-@lru_cache(maxsize=64)
-def _tables(every: Sequence[tuple[int, int, int]], highest: int) -> np.ndarray:
-    """Matrix from orthonormal harmonics to (4 pi (2 l3 + 1))^(1/2) sum_m2 C[m1, m2, m3] Y_m2 of all paths."""
-    columns = []
-    for first, second, third in every:
-        block = np.zeros(((highest + 1) ** 2, (2 * first + 1) * (2 * third + 1)))
-        symbols = math.sqrt(4.0 * math.pi * (2 * third + 1)) * np.moveaxis(coupling(first, second, third), 1, 0)
-        block[second**2 : (second + 1) ** 2] = symbols.reshape(2 * second + 1, -1)
-        columns.append(block)
-    return np.concatenate(columns, axis=1)
-
-
-def _ends(sizes):
-    """Places at which to split what has parts of these sizes."""
-    return np.cumsum([*sizes])[:-1]
-
-
-def _through(layers, features):
-    """Outputs of layers with silu between them."""
-    for matrix in layers[:-1]:
-        features = jax.nn.silu(product(features, matrix))
-    return product(features, layers[-1])
 
 
 def _shares(labels):

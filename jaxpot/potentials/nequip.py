@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,22 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.coupling import coupling
-from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.envelopes import ENVELOPES
-from jaxpot.basis.harmonics import real_harmonics
-from jaxpot.basis.one_variable import of_one_variable
 from jaxpot.core.elements import atomic_number
-from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.errors import DataError
+from jaxpot.potentials.equivariant_messages import SILU, CouplingPath, RadialNetwork, ends, paths, sums_over_neighbors
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.typing import Array, ArrayField, PyTree
 
-_SILU = 1.6765324703310907  # 1 / root of the mean of silu(x)^2, x normally distributed
 _TINY = 1e-12  # of the mean square that a norm divides by
 
 
@@ -171,7 +165,7 @@ class NequIP(MessagePassing):
             return Interaction(
                 tuple(drawn(n, m) for n, m in zip(shown, hop.entering, strict=False)),
                 tuple(drawn(n, n) for n in shown),
-                tuple(drawn(n, m, _SILU if k else 1.0) for k, (n, m) in enumerate(pairwise(widths))),
+                tuple(drawn(n, m, SILU if k else 1.0) for k, (n, m) in enumerate(pairwise(widths))),
                 tuple(drawn(n, m, neighbors**-0.5) for n, m in zip(hop.received, hop.entering, strict=True)),
                 np.zeros(shown[0]), np.zeros(hop.entering[0]),
             )
@@ -180,7 +174,7 @@ class NequIP(MessagePassing):
         states = [channels[:1], *[channels] * (hops - 1), channels[:1]]
         return cls(
             drawn(count, channels[0], math.sqrt(count)), tuple(of_hop(*pair) for pair in pairwise(states)),
-            drawn(channels[0], 1, _SILU)[:, 0], np.ones(count), np.zeros(count),
+            drawn(channels[0], 1, SILU)[:, 0], np.ones(count), np.zeros(count),
             np.pi / cutoff * np.arange(1.0, radial + 1.0), np.array(2.0 / cutoff), tuple(species), float(cutoff),
             len(channels) - 1, parity,
         )
@@ -204,7 +198,7 @@ class NequIP(MessagePassing):
     def weight_mask(self) -> "NequIP":
         return mask_of(self, "readout")
 
-    def paths(self, hop: int) -> tuple[tuple[int, int, int], ...]:
+    def paths(self, hop: int) -> tuple[CouplingPath, ...]:
         """Degrees (l1 of states, l2 of harmonics, l3 of messages) in the order of the radial weights of a hop."""
         layer = self.interactions[hop]
         return paths(len(layer.channels) - 1, self.harmonics, layer.degrees - 1, self.parity)
@@ -225,7 +219,8 @@ class NequIP(MessagePassing):
 
     def step(self, hop: int, environment: Environment, state: PyTree, others: PyTree) -> PyTree:
         layer = self.interactions[hop]
-        messages = self._messages(hop, environment, others)
+        radial = RadialNetwork(layer.radial, self.frequencies, self.amplitude, self.cutoff, self.envelope)
+        messages = sums_over_neighbors(environment, others, radial, self.paths(hop), self.harmonics, layer.degrees)
         entering = _mixed(layer.received, messages)
         entering[0] = entering[0] + layer.received_bias
         for degree, own in enumerate(state["own"]):
@@ -235,53 +230,9 @@ class NequIP(MessagePassing):
             return self._handed_on(hop + 1, features)
         return {"own": (features[0][0],), "shown": ()}
 
-    def _messages(self, hop, environment, others):
-        """Sums over neighbours, a list over degrees of (2 l + 1, channels of all paths to it)."""
-        layer = self.interactions[hop]
-        mask, r = inside(environment.distances, self.cutoff)
-        weights = self._radial_weights(layer, mask, r)
-        unit = (environment.x / environment.distances, environment.y / environment.distances,
-                environment.z / environment.distances)
-        harmonics = jnp.concatenate(real_harmonics(self.harmonics, *unit), axis=-1)
-        every = self.paths(hop)
-        turned = product(harmonics, jnp.asarray(_tables(every, self.harmonics), r.dtype))  # (K, sum of d1 d3)
-        # Splits, whose transpose puts parts side by side: that of slices would add up as many arrays filled with zeros.
-        weights = jnp.split(weights, _ends(layer.channels[first] for first, _, _ in every), axis=1)
-        matrices = jnp.split(turned, _ends((2 * first + 1) * (2 * third + 1) for first, _, third in every), axis=1)
-        sums: list[list[Array]] = [[] for _ in range(layer.degrees)]
-        for (first, _, third), weight, matrix in zip(every, weights, matrices, strict=True):
-            weighted = (weight[:, None, :] * others[first]).reshape(-1, weight.shape[1])  # (K d1, u)
-            sums[third].append(gemm(matrix.reshape(-1, 2 * third + 1), weighted, turn_a=True))
-        return [jnp.concatenate(of_degree, axis=-1) for of_degree in sums]
-
-    def _radial_weights(self, layer, mask, r):
-        """w (K, weights)."""
-        def of_distances(parameters, r):
-            layers, frequencies, amplitude, within = parameters
-            envelope = ENVELOPES[self.envelope[0]].value(r, self.cutoff, self.envelope[1])
-            envelope = jnp.where(within > 0.0, envelope, 0.0)
-            features = amplitude * jnp.sin(r[:, None] * frequencies) * (envelope / r)[:, None]
-            for matrix in layers[:-1]:
-                features = jax.nn.silu(product(features, matrix))
-            return product(features, layers[-1])
-
-        parameters = layer.radial, self.frequencies, self.amplitude, mask.astype(r.dtype)
-        return of_one_variable(of_distances, parameters, r)
-
     def site_energy(self, environment: Environment, state: PyTree) -> Array:
         element = species_index(self.species, environment.number)
         return self.scale[element] * jnp.sum(self.readout * state["own"][0]) + self.shift[element]
-
-
-def paths(states: int, harmonics: int, messages: int, parity: bool) -> tuple[tuple[int, int, int], ...]:
-    """All (l1, l2, l3) that couple, up to the highest degrees of states, harmonics and messages; l3 runs fastest."""
-    return tuple(
-        (first, second, third)
-        for first in range(states + 1)
-        for second in range(harmonics + 1)
-        for third in range(abs(first - second), min(first + second, messages) + 1)
-        if not parity or (first + second + third) % 2 == 0
-    )
 
 
 class HopWidths(NamedTuple):
@@ -294,7 +245,7 @@ class HopWidths(NamedTuple):
         entering: of what enters the gate, for each degree: beside the scalars, one more for each higher channel.
     """
 
-    paths: tuple[tuple[int, int, int], ...]
+    paths: tuple[CouplingPath, ...]
     weights: tuple[int, ...]
     received: tuple[int, ...]
     entering: tuple[int, ...]
@@ -311,25 +262,8 @@ class HopWidths(NamedTuple):
 
     def in_turn(self, matrix: np.ndarray, order: Sequence[int]) -> np.ndarray:
         """Columns for each path in turn, of a matrix that has them in another order of the paths."""
-        blocks = np.split(matrix, _ends(self.weights[n] for n in order), axis=1)
+        blocks = np.split(matrix, ends(self.weights[n] for n in order), axis=1)
         return np.concatenate([blocks[order.index(n)] for n in range(len(self.paths))], axis=1)
-
-
-@lru_cache(maxsize=64)
-def _tables(every: Sequence[tuple[int, int, int]], highest: int) -> np.ndarray:
-    """Matrix from orthonormal harmonics to (4 pi (2 l3 + 1))^(1/2) sum_m2 C[m1, m2, m3] Y_m2 of all paths."""
-    columns = []
-    for first, second, third in every:
-        block = np.zeros(((highest + 1) ** 2, (2 * first + 1) * (2 * third + 1)))
-        symbols = math.sqrt(4.0 * math.pi * (2 * third + 1)) * np.moveaxis(coupling(first, second, third), 1, 0)
-        block[second**2 : (second + 1) ** 2] = symbols.reshape(2 * second + 1, -1)
-        columns.append(block)
-    return np.concatenate(columns, axis=1)
-
-
-def _ends(sizes):
-    """Places at which to split what has parts of these sizes."""
-    return np.cumsum([*sizes])[:-1]
 
 
 def _mixed(matrices, features):

@@ -45,7 +45,9 @@ def test_a_recipe_that_was_saved_before_there_were_architectures_is_of_nequip():
     assert older == recipe
 
 
-@pytest.mark.parametrize(("architecture", "name"), [("nequip", "NequIP"), ("schnet", "SchNet"), ("dtnn", "DTNN")])
+@pytest.mark.parametrize(("architecture", "name"), [
+    ("nequip", "NequIP"), ("schnet", "SchNet"), ("dtnn", "DTNN"), ("mace", "MACE"),
+])
 def test_recipes_of_hops_name_the_architecture(architecture, name):
     recipe = jp.NetworkRecipe(
         reads="hops", architecture=architecture, channels=(4,), hops=2, radial=3, hidden=(6,), members=1
@@ -79,7 +81,7 @@ def test_a_recipe_of_another_family_is_refused_where_one_family_is_asked_for():
     ("[network]\nhidden = []\n", "widths of one layer"),
     ("[network]\nhidden = [0]\n", "hidden"),
     ('[network]\nactivation = "step"\n', "activation: expected one of tanh"),
-    ('[network]\nreads = "hops"\narchitecture = "resnet"\n', "architecture: expected one of nequip, schnet, dtnn"),
+    ('[network]\nreads = "hops"\narchitecture = "resnet"\n', "architecture: expected one of nequip, schnet, dtnn, mace"),
     ('[network]\nreads = "hops"\narchitecture = ["schnet"]\n', "architecture: expected one of nequip"),
     ('[network]\narchitecture = "schnet"\n', 'this recipe reads atoms: give reads = "hops"'),
     ("[network]\n[training]\nvalidation = 1.0\n", "validation: expected a number from 0 to below 1"),

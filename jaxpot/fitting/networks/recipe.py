@@ -18,6 +18,7 @@ from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.dtnn import DTNN
+from jaxpot.potentials.mace import MACE
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.nequip import NequIP
 from jaxpot.potentials.schnet import SchNet
@@ -36,6 +37,7 @@ ARCHITECTURES: dict[str, Any] = {
     "nequip": NequIP,
     "schnet": SchNet,
     "dtnn": DTNN,
+    "mace": MACE,
 }
 
 
@@ -56,7 +58,8 @@ class NetworkRecipe:
         activation: of these; of hops that of the architecture.
         channels, hops: of states of each degree, and how often they are handed on; of hops alone.
         architecture: of hops: "nequip", states of several degrees that turn with the structure; "schnet" or "dtnn",
-            scalars alone: one number of channels (and for "dtnn" one of `hidden`).
+            scalars alone: one number of channels (and for "dtnn" one of `hidden`); "mace", states of several degrees
+            that see many bodies in a hop, by products of up to three sums over neighbours.
         sigmas: what each error is divided by in the loss, where frames give none.
         epochs: passes over the training set.
         batch: frames in a step.

@@ -217,6 +217,17 @@ def test_a_recipe_of_schnet_trains_one(data):
     assert last < 0.3 * first
 
 
+def test_a_recipe_of_mace_trains_one(data):
+    small = recipe(
+        epochs=15, reads="hops", architecture="mace", channels=(2,), hops=1, radial=3, hidden=(3,), cutoff=1.4
+    )
+    result = jp.train(data, small, predictions=False)
+    network = result.potential.terms[0]
+    assert isinstance(network, jp.potentials.MACE) and network.hops == 1 and network.embedding.shape == (1, 2)
+    first, last = (result.history[k][1] for k in (0, -1))
+    assert last < 0.3 * first
+
+
 def test_a_published_model_counts_energies_from_its_own_zero(data):
     (element,) = data.species
     frames = [replace(f, energy=f.energy + 0.7 * len(f)) for f in data]
