@@ -2,7 +2,8 @@
 
 Disturbed crystals, one core, the precision of the peer; the peer runs in an environment of its own, in a process that
 waits while ours works: rounds are interleaved. Both are given positions that have changed, and find their neighbours
-again in each call (ours in the list's own way: it is made anew in each round). Medians over rounds.
+again in each call (ours in the list's own way: it is made anew in each round). Medians over rounds, of the processor's
+time (on an accelerator of wall time): what other programs on the same core take is not counted.
 
 The floor: products of the radial networks (forward, forward again and backward, since states of atoms alone are kept),
 which take most of the multiply-adds, at the rate of large products on this core in the same run.
@@ -10,6 +11,9 @@ which take most of the multiply-adds, at the rate of large products on this core
     python benchmarks/universal.py peer sevenn --into FOLDER     # an environment with sevenn and torch (2 GB)
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py speed checkpoint_sevennet_0.pth \\
         --peer FOLDER/sevenn/bin/python --sizes 2 3 4
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py speed FOLDER/ani-1x --double --crystal H2O \\
+        --sizes 4 5 7 --kind torchani --peer FOLDER/torchani/bin/python --member 0 --species H O
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py spread FOLDER/ani-1x --species H O
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py memory checkpoint_sevennet_0.pth
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/universal.py phonons checkpoint_sevennet_0.pth \
         --peer FOLDER/sevenn/bin/python --crystal Si
@@ -20,6 +24,9 @@ that grow until 10 of the wave vectors agree with exact ones to 1e-2 THz; and ex
 supercell.
 
 `memory`: what XLA sets aside for one evaluation, per atom, of 216 to 8,000 atoms of silicon.
+
+`spread`: an ensemble's energies, forces and stress with their standard deviations, beside those of one of its networks
+alone and of their mean, in double precision.
 """
 
 import argparse
@@ -33,26 +40,32 @@ PEERS = {
     "sevenn": (["torch==2.13.0", "sevenn==0.13.0"], "SevenNet, on torch"),
     "chgnet": (["torch==2.13.0", "chgnet==0.4.2"], "CHGNet, on torch"),
     "nequix": (["nequix==0.4.5"], "Nequix, on JAX"),
-    "torchani": (["torch==2.13.0", "torchani==2.2.4", "setuptools<81"], "ANI, on torch"),
+    "torchani": (["torch==2.13.0", "torchani==2.2.4", "setuptools<81", "ase==3.29.0"], "ANI, on torch"),
 }
 ROUNDS = 7
 
 
-def serve(kind, path):
+def serve(kind, path, member):
     """The peer's side: a line of JSON in (a structure), a line out (seconds, energy)."""
-    calculator = {"sevenn": sevenn, "chgnet": chgnet, "nequix": nequix, "torchani": torchani}[kind](path)
+    if kind == "torchani":
+        calculator = torchani(path, member)
+    else:
+        calculator = {"sevenn": sevenn, "chgnet": chgnet, "nequix": nequix}[kind](path)
     from ase import Atoms
 
     print("ready", flush=True)
     for line in sys.stdin:
         told = json.loads(line)
-        atoms = Atoms(told["numbers"], told["positions"], cell=told["cell"], pbc=True, calculator=calculator)
-        start = time.perf_counter()
+        atoms = Atoms(told["numbers"], told["positions"], cell=told["cell"], pbc=True)
+        clock = getattr(time, told["clock"])
+        start = clock()
         try:
-            energy = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-            answer = {"seconds": time.perf_counter() - start, "energy": float(energy[0])}
+            # All at once: asked one after the other, some compute everything anew.
+            calculator.calculate(atoms, ["energy", "forces", "stress"])
+            results = calculator.results
+            answer = {"seconds": clock() - start, "energy": float(results["energy"])}
             if told.get("forces"):
-                answer["forces"] = energy[1].tolist()
+                answer["forces"] = results["forces"].tolist()
         except RuntimeError as error:  # out of memory
             answer = {"seconds": float("nan"), "energy": float("nan"), "error": str(error)[:100]}
         print(json.dumps(answer), flush=True)
@@ -77,22 +90,30 @@ def chgnet(path):
 def nequix(path):
     from nequix.calculator import NequixCalculator
 
-    return NequixCalculator(path)
+    return NequixCalculator(model_path=path, use_kernel=False)  # the kernel is one of CUDA
 
 
-def torchani(path):
+def torchani(path, member):
+    """Calculator of all networks of a folder, or of one."""
     import torch
-    from torchani.models import ANI1x
+    from torchani import models, neurochem
 
     torch.set_num_threads(1)
-    return ANI1x(periodic_table_index=True).double().ase()
+    folder = Path(path)
+    files = (str(next(folder.glob("*.params"))), str(folder / "sae_linfit.dat"), str(folder / "train"))
+    # The lists of files in the wheel are empty, and it would download its models.
+    neurochem.parse_neurochem_resources = lambda name: (*files, len(list(folder.glob("train*"))))
+    model = models.ANI1x(periodic_table_index=True)
+    return (model if member is None else model[member]).double().ase()
 
 
 class Peer:
     """A process of another environment that computes when it is asked."""
 
-    def __init__(self, python, kind, path):
+    def __init__(self, python, kind, path, member=None):
         command = [python, __file__, "serve", kind, str(path)]
+        if member is not None:
+            command += ["--member", str(member)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.DEVNULL)
         self.read("ready")
@@ -104,20 +125,28 @@ class Peer:
         raise SystemExit("the peer has ended; run its command by hand: "
                          + " ".join(map(str, self.process.args)))
 
-    def ask(self, atoms, forces=False):
+    def ask(self, atoms, forces=False, clock="perf_counter"):
         told = {"forces": forces, "numbers": atoms.numbers.tolist(), "positions": atoms.positions.tolist(),
-                "cell": atoms.cell.tolist()}
+                "cell": atoms.cell.tolist(), "clock": clock}
         self.process.stdin.write(json.dumps(told) + "\n")
         self.process.stdin.flush()
         return json.loads(self.read())
 
 
 def crystals(name, sizes):
-    """Disturbed supercells, n x n x n conventional cells each."""
+    """Disturbed supercells, n x n x n conventional cells each; of water one molecule a cell, as dense as the liquid."""
     import numpy as np
-    from ase.build import bulk
+    from ase.build import bulk, molecule
 
-    cell = {"Si": lambda: bulk("Si", cubic=True), "MgO": lambda: bulk("MgO", "rocksalt", a=4.25, cubic=True)}[name]()
+    def water():
+        atoms = molecule("H2O", cell=[3.104] * 3, pbc=True)
+        atoms.rotate(40.0, (1, 2, 3))
+        return atoms
+
+    def rocksalt():
+        return bulk("MgO", "rocksalt", a=4.25, cubic=True)
+
+    cell = {"Si": lambda: bulk("Si", cubic=True), "MgO": rocksalt, "H2O": water}[name]()
     for n in sizes:
         atoms = cell * (n, n, n)
         atoms.positions += 0.05 * np.random.default_rng(n).normal(size=(len(atoms), 3))
@@ -131,6 +160,15 @@ def in_precision(structure, single):
     if not single:
         return structure
     return jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, structure)
+
+
+def loaded(options):
+    """The potential of a file or folder; of an ensemble the mean."""
+    import jaxpot as jp
+
+    given = {name: getattr(options, name, None) for name in ("modality", "species", "member")}
+    potential = jp.load(options.model, **{name: value for name, value in given.items() if value is not None})
+    return getattr(potential, "potential", potential)
 
 
 def product_rate(dtype):
@@ -166,9 +204,12 @@ def speed(options):
     import numpy as np
 
     import jaxpot as jp
+    from jaxpot.potentials.terms import inner_cutoffs
 
-    potential = jp.load(options.model, **({"modality": options.modality} if options.modality else {}))
-    peer = Peer(options.peer, options.kind, options.model) if options.peer else None
+    potential = loaded(options)
+    peer = Peer(options.peer, options.kind, options.model, options.member) if options.peer else None
+    clock = "process_time" if jax.default_backend() == "cpu" else "perf_counter"
+    now = getattr(time, clock)
     rate = product_rate(np.float32 if options.single else np.float64)
     precision = "single" if options.single else "double"
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {precision} precision")
@@ -179,12 +220,12 @@ def speed(options):
         for round_ in range(ROUNDS + 1):
             atoms.positions += 1e-3 * rng.normal(size=atoms.positions.shape)
             structure = in_precision(jp.Structure.of(atoms), options.single)
-            start = time.perf_counter()
-            listed = jp.neighbors(structure, potential.cutoff)
-            searched = time.perf_counter()
+            start = now()
+            listed = jp.neighbors(structure, potential.cutoff, inner=inner_cutoffs(potential))
+            searched = now()
             energy = float(jax.block_until_ready(evaluate(potential, structure, listed)).energy)
-            seconds = time.perf_counter() - start
-            told = peer.ask(atoms) if peer else {"seconds": np.nan, "energy": np.nan}
+            seconds = now() - start
+            told = peer.ask(atoms, clock=clock) if peer else {"seconds": np.nan, "energy": np.nan}
             if round_:
                 ours.append(seconds)
                 alone.append(seconds - (searched - start))
@@ -226,7 +267,7 @@ def phonons(options):
     import jaxpot as jp
 
     warnings.simplefilter("default")
-    potential = jp.load(options.model, **({"modality": options.modality} if options.modality else {}))
+    potential = loaded(options)
     q = np.random.default_rng(0).uniform(-0.5, 0.5, (100, 3))
     crystal = jp.relax(potential, primitive(options.crystal), cell=True).structure
     times = []
@@ -293,14 +334,49 @@ def memory(options):
     jax.config.update("jax_enable_x64", True)
 
     import jaxpot as jp
+    from jaxpot.potentials.terms import inner_cutoffs
 
-    potential = jp.load(options.model, **({"modality": options.modality} if options.modality else {}))
+    potential = loaded(options)
     for atoms in crystals(options.crystal, options.sizes):
         structure = in_precision(jp.Structure.of(atoms), options.single)
-        listed = jp.neighbors(structure, potential.cutoff)
+        listed = jp.neighbors(structure, potential.cutoff, inner=inner_cutoffs(potential))
         program = jax.jit(jp.evaluate).lower(potential, structure, listed).compile()
         size = program.memory_analysis().temp_size_in_bytes
         print(f"{len(atoms)} atoms: {size / 1e6:.0f} MB, {size / len(atoms) / 1e3:.1f} kB an atom", flush=True)
+
+
+def spread(options):
+    import statistics
+
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    import jaxpot as jp
+    from jaxpot.potentials.terms import inner_cutoffs
+
+    posterior = jp.load(options.model, species=options.species)
+    one = jp.load(options.model, species=options.species, member=0)
+    for atoms in crystals(options.crystal, options.sizes):
+        structure = jp.Structure.of(atoms)
+        listed = jp.neighbors(structure, one.cutoff, inner=inner_cutoffs(one))
+        works = {
+            "one network": lambda: jp.evaluate(one, structure, listed),
+            "the mean": lambda: jp.evaluate(posterior.potential, structure, listed),
+            "deviations": lambda: jp.std(posterior, structure),
+        }
+        times = {name: [] for name in works}
+        for round_ in range(ROUNDS + 1):
+            for name, work in works.items():
+                start = time.process_time()
+                jax.block_until_ready(work())
+                if round_:
+                    times[name].append(time.process_time() - start)
+        first = statistics.median(times["one network"])
+        for name, own in times.items():
+            median = statistics.median(own)
+            print(f"{len(atoms)} atoms, {name}: {1e3 * median / len(atoms):.4g} ms an atom, {median / first:.2f} x",
+                  flush=True)
 
 
 def parity(options):
@@ -363,13 +439,18 @@ def main():
     served = commands.add_parser("serve", help="the peer's side of `speed`")
     served.add_argument("kind", choices=PEERS)
     served.add_argument("path")
-    for name in ("speed", "memory", "parity", "phonons"):
+    served.add_argument("--member", type=int)
+    for name in ("speed", "memory", "parity", "phonons", "spread"):
         one = commands.add_parser(name)
         one.add_argument("model", type=Path)
         if name == "parity":
             continue
-        known = ("Si", "MgO", "SrTiO3") if name == "phonons" else ("Si", "MgO")
-        one.add_argument("--crystal", choices=known, default="Si")
+        known = ("Si", "MgO", "SrTiO3") if name == "phonons" else ("Si", "MgO", "H2O")
+        one.add_argument("--crystal", choices=known, default="H2O" if name == "spread" else "Si")
+        one.add_argument("--species", nargs="+", help="elements to read of the model (ANI)")
+        if name == "spread":
+            one.add_argument("--sizes", type=int, nargs="+", default=[4, 7])
+            continue
         one.add_argument("--modality")
         if name == "phonons":
             one.add_argument("--first", type=int, default=4, help="size of the first supercell of the peer")
@@ -378,15 +459,17 @@ def main():
             continue
         one.add_argument("--sizes", type=int, nargs="+", default=[2, 3, 4] if name == "speed" else [3, 5, 10])
         one.add_argument("--double", dest="single", action="store_false", help="in double precision")
+        one.add_argument("--member", type=int, help="number of the one network of an ensemble")
         if name == "speed":
             add_peer(one)
     options = parser.parse_args()
     if options.what == "peer":
         make_peer(options.name, options.into)
     elif options.what == "serve":
-        serve(options.kind, options.path)
+        serve(options.kind, options.path, options.member)
     else:
-        {"speed": speed, "memory": memory, "parity": parity, "phonons": phonons}[options.what](options)
+        works = {"speed": speed, "memory": memory, "parity": parity, "phonons": phonons, "spread": spread}
+        works[options.what](options)
 
 
 if __name__ == "__main__":

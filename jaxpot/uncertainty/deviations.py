@@ -1,5 +1,6 @@
 """How uncertain energies, forces and stresses are: the variance of a posterior, by its parts."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -14,9 +15,11 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.observables import Evaluation, evaluate
+from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.readouts.network import Averaged
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.inflation import Inflation
 from jaxpot.uncertainty.linear_terms import (
@@ -28,6 +31,7 @@ from jaxpot.uncertainty.linear_terms import (
 )
 from jaxpot.uncertainty.residual import rows_and_residuals
 
+_ROUNDING = 1e-12  # of the largest share
 _FEW = 8  # directions that are propagated one by one: for a committee of 4 twice as fast as rows of the design matrix
 
 
@@ -119,6 +123,10 @@ def std_many(
 def padded_std(posterior: Posterior, structure: Structure, neighbors: Neighbors, n: int) -> Deviations:
     """`std` of the first n atoms of a padded structure with its list."""
     pairs = uncertain_terms(posterior)
+    averaged = _averaged(posterior, pairs)
+    if averaged is not None:
+        spread = _spread_of_members(*averaged, structure, neighbors)
+        return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
     few = posterior.factor.shape[1] <= _FEW and not can_be_widened(posterior)
     if pairs is None or few:
         spread = _spread_of_any(posterior, structure, neighbors)
@@ -135,6 +143,30 @@ def padded_std(posterior: Posterior, structure: Structure, neighbors: Neighbors,
     if residuals:
         left = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residuals)
     return _deviations(parametric, left, posterior, structure, n)
+
+
+def _averaged(posterior, pairs):
+    """The networks that a potential averages, as a `Committee`, and the factor (M, R) of their shares.
+
+    None where something else is uncertain, or the shares of a network are not the same for all elements.
+    """
+    nodes = jax.tree.leaves(posterior.potential, is_leaf=_is_averaged)
+    count = sum(map(_is_averaged, nodes))
+    if not pairs or count != len(pairs) or not all(_is_averaged(term.readout.network) for term, _ in pairs):
+        return None
+    shares = np.asarray(posterior.factor).reshape(count, -1, posterior.factor.shape[1])
+    # Where they do not add up to zero, what the members share would enter.
+    if (shares != shares[0]).any() or np.abs(shares[0].sum(0)).max() > _ROUNDING * np.abs(shares).max():
+        return None
+    stacked = jax.tree.map(
+        lambda node: node.networks if _is_averaged(node) else node, posterior.potential, is_leaf=_is_averaged
+    )
+    mask = [[True] * len(jax.tree.leaves(node.networks)) if _is_averaged(node) else [False] for node in nodes]
+    return Committee(stacked, tuple(itertools.chain(*mask))), shares[0]
+
+
+def _is_averaged(node):
+    return isinstance(node, Averaged)
 
 
 def _rows_of(term, structure, neighbors):
@@ -193,6 +225,15 @@ def _variances_of(rows, factor):
 
 def _square_sum(array):
     return jnp.sum(array * array, axis=-1)
+
+
+@jax.jit
+def _spread_of_members(committee, shares, structure, neighbors):
+    """`_spread_of_any` of what is linear in the shares of members: what these have in common is computed once."""
+    def spread(members):
+        return jnp.tensordot(members - jnp.mean(members, axis=0), shares, axes=(0, 0))
+
+    return jax.tree.map(spread, evaluate(committee, structure, neighbors))
 
 
 @jax.jit
