@@ -108,7 +108,8 @@ def propagate(
 def _jacobian(posterior, function, *args):
     """The value, and its derivatives by z, (K, R); NaN where the value is.
 
-    By a few z forwards, which keeps nothing of the computation; by many backwards, from each number.
+    By a few z forwards, which keeps nothing of the computation, and so for all of models of several hops, which take
+    too much memory otherwise; by many backwards, from each number.
     """
     def in_a_row(potential):
         value = function(potential, *args)
@@ -119,8 +120,9 @@ def _jacobian(posterior, function, *args):
             raise DataError("the function to propagate returned no numbers")
         return jnp.concatenate(rows), value
 
-    along = _forwards if 0 < posterior.factor.shape[1] <= _FEW else _backwards
-    row, by_z, value = along(posterior, in_a_row)
+    count = posterior.factor.shape[1]
+    forwards = 0 < count and (count <= _FEW or not posterior.potential.local)
+    row, by_z, value = (_forwards if forwards else _backwards)(posterior, in_a_row)
     by_z[~np.isfinite(np.asarray(row))] = np.nan
     return jax.tree.map(jax.lax.stop_gradient, value), by_z
 
