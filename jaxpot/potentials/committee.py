@@ -9,6 +9,7 @@ from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, parameter_names
+from jaxpot.readouts.network import Averaged
 from jaxpot.typing import Array, PyTree
 
 
@@ -68,6 +69,27 @@ class Committee(Node):
     def map(self, function: Callable[[Potential], PyTree]) -> PyTree:
         """function(potential) of all potentials, as jax.vmap stacks them: pure functions, lists given."""
         return jax.vmap(function, in_axes=(self.axes,))(self.potential)
+
+
+def averaged_members(potential: Potential) -> tuple[Committee, tuple[bool, ...]] | None:
+    """`Committee` of the networks that a potential averages, and the mask of the weights that it averages them with.
+
+    None where it averages none. All averages are taken to be of the same number of networks.
+    """
+    def is_averaged(node):
+        return isinstance(node, Averaged)
+
+    nodes = jax.tree.leaves(potential, is_leaf=is_averaged)
+    if not any(map(is_averaged, nodes)):
+        return None
+    stacked = jax.tree.map(lambda node: node.networks if is_averaged(node) else node, potential, is_leaf=is_averaged)
+    members: list[bool] = []
+    weights: list[bool] = []
+    for node in nodes:
+        count = len(jax.tree.leaves(node.networks)) if is_averaged(node) else 0
+        members += [True] * count if count else [False]
+        weights += [False] * count + [count > 0]  # the networks come first
+    return Committee(stacked, tuple(members)), tuple(weights)
 
 
 def named_leaves(tree: PyTree) -> dict[str, Array]:

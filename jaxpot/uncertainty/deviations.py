@@ -1,6 +1,5 @@
 """How uncertain energies, forces and stresses are: the variance of a posterior, by its parts."""
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -15,11 +14,10 @@ from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.data.predictions import KINDS
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.observables import Evaluation, evaluate
-from jaxpot.potentials.committee import Committee
+from jaxpot.potentials.committee import averaged_members
 from jaxpot.potentials.described import leaves_residual
 from jaxpot.potentials.posterior import Posterior, check_posterior
 from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.readouts.network import Averaged
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.inflation import Inflation
 from jaxpot.uncertainty.linear_terms import (
@@ -150,23 +148,14 @@ def _averaged(posterior, pairs):
 
     None where something else is uncertain, or the shares of a network are not the same for all elements.
     """
-    nodes = jax.tree.leaves(posterior.potential, is_leaf=_is_averaged)
-    count = sum(map(_is_averaged, nodes))
-    if not pairs or count != len(pairs) or not all(_is_averaged(term.readout.network) for term, _ in pairs):
+    averaged = averaged_members(posterior.potential)
+    if not pairs or averaged is None or averaged[1] != posterior.mask:
         return None
-    shares = np.asarray(posterior.factor).reshape(count, -1, posterior.factor.shape[1])
+    shares = np.asarray(posterior.factor).reshape(len(pairs), -1, posterior.factor.shape[1])
     # Where they do not add up to zero, what the members share would enter.
     if (shares != shares[0]).any() or np.abs(shares[0].sum(0)).max() > _ROUNDING * np.abs(shares).max():
         return None
-    stacked = jax.tree.map(
-        lambda node: node.networks if _is_averaged(node) else node, posterior.potential, is_leaf=_is_averaged
-    )
-    mask = [[True] * len(jax.tree.leaves(node.networks)) if _is_averaged(node) else [False] for node in nodes]
-    return Committee(stacked, tuple(itertools.chain(*mask))), shares[0]
-
-
-def _is_averaged(node):
-    return isinstance(node, Averaged)
+    return averaged[0], shares[0]
 
 
 def _rows_of(term, structure, neighbors):
