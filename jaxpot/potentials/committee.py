@@ -74,13 +74,13 @@ class Committee(Node):
 def averaged_members(potential: Potential) -> tuple[Committee, tuple[bool, ...]] | None:
     """`Committee` of the networks that a potential averages, and the mask of the weights that it averages them with.
 
-    None where it averages none. All averages are taken to be of the same number of networks.
+    None where it averages none, or here more of them than there.
     """
     def is_averaged(node):
         return isinstance(node, Averaged)
 
     nodes = jax.tree.leaves(potential, is_leaf=is_averaged)
-    if not any(map(is_averaged, nodes)):
+    if len({len(node.weights) for node in nodes if is_averaged(node)}) != 1:
         return None
     stacked = jax.tree.map(lambda node: node.networks if is_averaged(node) else node, potential, is_leaf=is_averaged)
     members: list[bool] = []
