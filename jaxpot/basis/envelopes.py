@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from jaxpot.typing import Array
 
+_MOST_TERMS = 64  # that are written out: files may hold any p
+
 
 class Envelope(NamedTuple):
     """A function that ends at a cutoff.
@@ -25,13 +27,14 @@ class Envelope(NamedTuple):
 def polynomial(r: Array, cutoff: float, p: float) -> Array:
     """1 - (p + 1) (p + 2) / 2 x^p + p (p + 2) x^(p + 1) - p (p + 1) / 2 x^(p + 2), x = r / cutoff.
 
-    For a whole p it is computed as (1 - x)^3 sum_(k < p) (k + 1) (k + 2) / 2 x^k: no digits cancel near the cutoff.
+    For a whole p (of up to 64) it is computed as (1 - x)^3 sum_(k < p) (k + 1) (k + 2) / 2 x^k: no digits cancel near
+    the cutoff.
 
     References:
         J. Gasteiger, J. Gross, S. Guennemann, Directional message passing, ICLR (2020), equation 8.
     """
     x = r / cutoff
-    if float(p).is_integer():
+    if p <= _MOST_TERMS and float(p).is_integer():
         whole, left = int(p), (cutoff - r) / cutoff
         total = jnp.full_like(x, 0.5 * whole * (whole + 1))
         for k in reversed(range(whole - 1)):

@@ -12,6 +12,7 @@ from jaxpot.core.files import read_bytes
 from jaxpot.core.npz import array_header
 from jaxpot.errors import FormatError
 from jaxpot.formats.record import Family, Format
+from jaxpot.potentials.equivariant_messages import HIGHEST_DEGREE
 from jaxpot.potentials.nequip import HopWidths, Interaction, NequIP
 from jaxpot.typing import FilePath
 
@@ -37,11 +38,13 @@ def read_nequix(path: FilePath) -> NequIP:
         T. Koker, T. Smidt, Training a foundation model for materials on a budget, arXiv:2508.16067 (2025).
     """
     arrays, settings = _Arrays.of(path)
-    species = [int(z) for z in settings.value("atomic_numbers", list)]
-    if sorted(species) != species or not all(0 < z < len(SYMBOLS) for z in species):
+    species = settings.value("atomic_numbers", list)
+    if not all(type(z) is int and 0 < z < len(SYMBOLS) for z in species) or sorted(species) != species:
         raise FormatError("atomic_numbers are not those of elements, ascending", path)
     cutoff, hops = settings.positive("cutoff"), int(settings.positive("n_layers"))
     highest = int(settings.value("lmax", int))
+    if not 0 <= highest <= HIGHEST_DEGREE:
+        raise FormatError(f"lmax={highest} is not read; expected 0 to {HIGHEST_DEGREE}", path)
     channels = _channels(settings.value("hidden_irreps", str), path)
     energies = arrays.next("atom_energies", (len(species),))
     neighbors = math.sqrt(settings.positive("avg_n_neighbors"))
@@ -103,7 +106,7 @@ class _Settings:
     def __init__(self, line: bytes, path: FilePath) -> None:
         try:
             table = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"the first line is not JSON ({error}); expected the settings of a Nequix model", path
                               ) from error
         if not isinstance(table, dict):

@@ -12,6 +12,7 @@ from jaxpot.core.elements import SYMBOLS
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.record import Family, Format, Option
 from jaxpot.formats.torch_archive import is_torch_archive, read_torch_archive
+from jaxpot.potentials.equivariant_messages import HIGHEST_DEGREE
 from jaxpot.potentials.nequip import HopWidths, Interaction, NequIP
 from jaxpot.typing import FilePath
 
@@ -126,8 +127,11 @@ def _cutoff(config, path):
 
 def _highest(config, path):
     """Highest degree of the harmonics."""
-    highest = config.get("lmax_edge", -1)
-    return int(_setting(config, "lmax", int, path) if highest in (None, -1) else highest)
+    name = "lmax" if config.get("lmax_edge", -1) in (None, -1) else "lmax_edge"
+    highest = int(_setting(config, name, int, path))
+    if not 0 <= highest <= HIGHEST_DEGREE:
+        raise FormatError(f"config: {name}={highest} is not read; expected 0 to {HIGHEST_DEGREE}", path)
+    return highest
 
 
 def _version(text):

@@ -26,6 +26,7 @@ from jaxpot.typing import Array
 
 CouplingPath = tuple[int, int, int]
 
+HIGHEST_DEGREE = 8  # in files: beyond, the tables alone would take minutes
 SILU = 1.6765324703310907  # 1 / root of the mean of silu(x)^2, x normally distributed
 
 

@@ -125,6 +125,9 @@ def test_a_small_model_edge_by_edge(tmp_path, end):
         ({"hidden_irreps": "3x0e + 4x1o"}, r"expected numbers \(2, 7\), got float32 \(2, 5\)"),
         ({"atomic_numbers": [14, 8]}, "ascending"),
         ({"atomic_numbers": [8, 140]}, "atomic_numbers are not those of elements"),
+        ({"atomic_numbers": [[8]]}, "atomic_numbers are not those of elements"),
+        ({"atomic_numbers": ["O"]}, "atomic_numbers are not those of elements"),
+        ({"lmax": 9}, "lmax=9 is not read; expected 0 to 8"),
         ({"cutoff": "4"}, "setting cutoff is missing or not what it should be: '4'"),
         ({"cutoff": 0.0}, "expected a positive"),
         ({"n_layers": 1000000000}, "the array cannot be read"),
@@ -134,6 +137,13 @@ def test_a_small_model_edge_by_edge(tmp_path, end):
 def test_other_architectures(tmp_path, changes, message):
     with pytest.raises(FormatError, match=message):
         jp.load(written(tmp_path / "x.nqx", settings(**changes), arrays()))
+
+
+def test_settings_that_nest(tmp_path):
+    path = tmp_path / "x.nqx"
+    path.write_bytes(json.dumps(settings())[:-1].encode() + b', "x": ' + b"[" * 300_000 + b"\n")
+    with pytest.raises(FormatError, match="the first line is not JSON"):
+        jp.load(path)
 
 
 def test_damage(tmp_path):

@@ -231,6 +231,8 @@ def test_a_level_of_theory_that_is_missing(tmp_path):
         ({"irreps_manual": ["3x0e", "3x0e+4x1e", "3x0e"]}, r"expected an array \(\d+,\), got \(\d+,\)"),
         ({"_type_map": {8: 0, 14: 2}}, "does not number elements"),
         ({"_type_map": {8: 0, 140: 1}}, "140"),
+        ({"lmax": 9}, "lmax=9 is not read; expected 0 to 8"),
+        ({"lmax_edge": "2"}, "lmax_edge is missing or not what it should be"),
         ({"cutoff": None}, "config: cutoff is missing"),
         ({"cutoff": -1.0}, "cutoff"),
     ],

@@ -1,6 +1,6 @@
-"""Mutation testing of neighbour lists, cutoffs, readers and integrators: how many small mistakes do the tests notice?
+"""Mutation testing of neighbour lists, cutoffs, readers, integrators and networks of hops: how many small mistakes do the tests notice?
 
-    python tests/mutation/run.py --out results.jsonl                 300 mutants, seed 26; goes on where it was stopped
+    python tests/mutation/run.py --out results.jsonl                 375 mutants, seed 26; goes on where it was stopped
     python tests/mutation/run.py --out results.jsonl --score         the score of what is there, and the survivors
     python tests/mutation/run.py --out results.jsonl --again         those that survived, once more, after a new test
 
@@ -29,7 +29,7 @@ KILLED = ("killed", "crashed", "timeout")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each mutant; appended to")
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--count", type=int, default=375)
     parser.add_argument("--seed", type=int, default=26)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--budget", type=float, default=10.0, help="s of tests for a mutant, as they run unchanged")

@@ -45,6 +45,14 @@ GROUPS = {
             ("loop", "loop"), ("dynamics", "steps"), ("ensembles", "steps"), ("barostats", "steps"), ("lists", "lists"),
         )
     },
+    "hops": {
+        "jaxpot/potentials/equivariant_messages.py": ["tests/formats/test_nequix.py", "tests/potentials/test_mace.py"],
+        "jaxpot/potentials/nequip.py": ["tests/formats/test_nequix.py", "tests/formats/test_sevennet.py"],
+        "jaxpot/potentials/mace.py": ["tests/potentials/test_mace.py"],
+        "jaxpot/potentials/schnet.py": ["tests/potentials/test_schnet.py"],
+        "jaxpot/potentials/dtnn.py": ["tests/potentials/test_dtnn.py"],
+        "jaxpot/potentials/chgnet.py": ["tests/formats/test_chgnet.py"],
+    },
 }
 
 

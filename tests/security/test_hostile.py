@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hostile import CANARY, OUTSIDE, SECRET, code_in_files
 from hostile_models import harmful_models
+from hostile_networks import harmful_networks
 from hostile_state import harmful_state
 from hostile_structures import harmful_structures
 
@@ -38,7 +39,10 @@ LONGEST = 3000  # characters of a message
 
 
 def all_cases(scratch):
-    cases = [*code_in_files(), *harmful_models(scratch), *harmful_structures(), *harmful_state()]
+    cases = [
+        *code_in_files(), *harmful_models(scratch), *harmful_networks(scratch / "networks"), *harmful_structures(),
+        *harmful_state(),
+    ]
     twice = [name for name, count in collections.Counter(case.name for case in cases).items() if count > 1]
     assert not twice, twice
     return cases

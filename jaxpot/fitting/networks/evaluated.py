@@ -17,7 +17,7 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.linear.curvatures import HessianProduct
 from jaxpot.fitting.networks.batching import labelled
@@ -30,7 +30,7 @@ from jaxpot.fitting.networks.last_layer import last_layer_posterior
 from jaxpot.fitting.networks.precomputed import Batch, HessianBatch
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Training
-from jaxpot.potentials.base import Potential, Sum, has_plan, summands, terms_of
+from jaxpot.potentials.base import WHY_DOUBLE, Potential, Sum, has_plan, summands, terms_of
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import is_linear
@@ -94,6 +94,7 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
     Raises:
         DataError: none of one form, another number than members, or a potential that batches cannot train; frames of
             different periodicity; devices that share a mesh.
+        PrecisionError: a potential that single precision would ruin, such as a Gaussian process.
     """
     members = [start] if isinstance(start, Potential) else list(start)
     if not members or not all(isinstance(member, Potential) for member in members):
@@ -110,6 +111,11 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
         raise DataError(
             f"start: {members[0]!r} prepares a plan for each structure, which batches do not have: give that part as "
             "the baseline, or minimise a cost of your own (jax.grad of jp.evaluate)"
+        )
+    if members[0].double_only:
+        raise PrecisionError(
+            f"start: {members[0]!r} needs double precision: {WHY_DOUBLE}, and trainings are in single precision: fit "
+            "it again with the new data (jp.fit), or give it as the baseline of networks"
         )
     if sharing() > 1:
         raise DataError("start: potentials that are evaluated in each step are trained on one device: unset the mesh")

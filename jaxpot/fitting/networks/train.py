@@ -102,7 +102,10 @@ def train(
         start = random_networks(dataset, recipe, seed)
     if start is None or isinstance(start, Potential) and has_networks(start):
         if pretrained:
-            raise DataError("pretrained is for the start from a potential that reads no descriptor: there is none")
+            raise DataError(
+                "pretrained is for the start from a potential that reads no descriptor: "
+                + ("there is none" if start is None else "networks of descriptors are given as start alone")
+            )
         prepare = partial(
             network_training, bond=bond_length(dataset), start=start, frozen=_layers(frozen), curvatures=curvatures,
             bars=predictions or keep_folds,

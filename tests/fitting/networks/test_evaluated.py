@@ -10,7 +10,7 @@ from models import MODELS
 
 import jaxpot as jp
 from jaxpot.data.targets import Sigmas, fit_targets
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.networks.beginnings import copies, moving
 from jaxpot.fitting.networks.descent import MEASURES, _loss
 from jaxpot.fitting.networks.evaluated import frame_batches, product_batches
@@ -158,6 +158,14 @@ def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
 def test_what_cannot_be_trained_is_refused(start, options, says, data):
     with pytest.raises(DataError, match=says):
         jp.train(data, recipe(), start=start, **options)
+
+
+def test_what_single_precision_would_ruin_is_not_trained():
+    made_of, crystal = MODELS["gap, soap"]
+    truth = made_of()
+    data = jp.Dataset.of(list(jp.draw_dataset(truth, crystal, 4, 0)), e0={14: 0.0})
+    with pytest.raises(PrecisionError, match="again with the new data"):
+        jp.train(data, recipe(), start=truth)
 
 
 def test_kinds_of_periodicity_are_trained_apart(data):
