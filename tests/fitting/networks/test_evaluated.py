@@ -98,6 +98,11 @@ def test_products_of_hessians_are_trained_on(data):
 
     check_gradient(potential, loss)
 
+
+@pytest.mark.slow  # two trainings; the test above it is of the gradient
+def test_products_of_hessians_bring_those_of_the_potential_closer(data):
+    targets = products(3)
+
     def error(trained):
         return np.abs(jp.hessian_vector_product(trained, targets[0].structure, targets[0].vector) - targets[0].product)
 
@@ -225,6 +230,7 @@ def test_a_recipe_of_schnet_trains_one(data):
     assert last < 0.3 * first
 
 
+@pytest.mark.slow  # that of schnet stands for it
 def test_a_recipe_of_mace_trains_one(data):
     small = recipe(
         epochs=15, reads="hops", architecture="mace", channels=(2,), hops=1, radial=3, hidden=(3,), cutoff=1.4
@@ -272,6 +278,7 @@ def test_the_loss_of_huber_is_linear_where_errors_are_large():
     np.testing.assert_allclose(jax.vmap(jax.grad(MEASURES["huber"]))(errors), [-2.0, -1.0, 0.0, 2.0, 2.0])
 
 
+@pytest.mark.slow  # two trainings; the test above it is of the function
 def test_frames_far_off_count_less_in_the_loss_of_huber(data):
     """One frame with labels that are wrong: training by squares follows it, that by Huber's loss hardly."""
     random = np.random.default_rng(0)
