@@ -18,9 +18,11 @@ from jaxpot.testing import CHECKS, ContractError, check
 QUICK = (
     "lj, smooth, two elements", "stillinger-weber", "eam", "gap, soap", "linear in soap", "network of bonds",
 )
+# A minute each; their parts, and "gap and two hops", have rows in the tiers.
+SLOW = ("gap and charges", "chgnet, a molecule, without norms")
 
 
-@pytest.mark.parametrize("name", thorough_but(QUICK, MODELS))
+@pytest.mark.parametrize("name", thorough_but(QUICK, MODELS, SLOW))
 def test_contract(name):
     make, structure, *options = MODELS[name]
     report = check(make(), structure, **dict(*options))
