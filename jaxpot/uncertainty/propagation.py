@@ -108,8 +108,8 @@ def propagate(
 def _jacobian(posterior, function, *args):
     """The value, and its derivatives by z, (K, R); NaN where the value is.
 
-    By a few z forwards, which keeps nothing of the computation, and so for all of models of several hops, which take
-    too much memory otherwise; by many backwards, from each number.
+    By a few z forwards, which keeps nothing of the computation: of models of several hops, which take too much memory
+    otherwise, by as many as there are numbers. By more backwards, from each number.
     """
     def in_a_row(potential):
         value = function(potential, *args)
@@ -122,15 +122,18 @@ def _jacobian(posterior, function, *args):
 
     count = posterior.factor.shape[1]
     forwards = 0 < count and (count <= _FEW or not posterior.potential.local)
-    row, by_z, value = (_forwards if forwards else _backwards)(posterior, in_a_row)
+    row, by_z, value = (forwards and _forwards(posterior, in_a_row)) or _backwards(posterior, in_a_row)
     by_z[~np.isfinite(np.asarray(row))] = np.nan
     return jax.tree.map(jax.lax.stop_gradient, value), by_z
 
 
 def _forwards(posterior, in_a_row):
+    """The numbers, their derivatives and the value; None where there are more z than numbers, and these are many."""
     columns = []
     for unit in np.eye(posterior.factor.shape[1]):
         row, column, value = jax.jvp(lambda z: in_a_row(posterior.at(z)), (np.zeros(len(unit)),), (unit,), has_aux=True)
+        if len(row) < posterior.factor.shape[1] > _FEW:
+            return None
         columns.append(np.asarray(column))
     return row, np.stack(columns, axis=1), value
 

@@ -55,7 +55,7 @@ def inverses_of(posterior: Posterior) -> tuple[Array | None, ...]:
 
 def _pairs(posterior: Posterior) -> list[tuple[Any, float | None]]:
     pairs = checked_terms(posterior, "site energies have a variance")
-    if len({leaves_residual(term) for term, _ in pairs if leaves_residual(term) or not term.local}) > 1:
+    if any(leaves_residual(term) for term, _ in pairs) and not all(term.local for term, _ in pairs):
         raise DataError(
             "site energies have a variance where Gaussian processes or last layers of several hops are uncertain; this "
             "posterior is of both: jp.std has the variance of all of them by their weights"

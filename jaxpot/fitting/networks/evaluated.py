@@ -54,7 +54,7 @@ def potential_training(
         bars: whether a single member has the posterior of its last layer, if that is linear.
         others: as for `from_descriptors.network_training`.
     """
-    dtype = np.float64 if members[0].double_only else np.float32
+    dtype = np.float32
     make = partial(
         frame_batches, dataset=dataset, targets=targets, sigmas=recipe.sigmas, cutoff=members[0].cutoff, dtype=dtype
     )
