@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     jax.config.update("jax_enable_x64", True)
 
-from models import Charges, diamond, fcc, hopping, rocksalt
+from models import Charges, diamond, equivariant, fcc, hopping, rocksalt
 
 import jaxpot as jp
 from jaxpot import md
@@ -48,9 +48,9 @@ ABOUT = """# What works with what
 Each cell has been tried with a small model and its crystal, and what came out agrees with a second route or with what must
 hold of it; or it was refused, for the reason and with the remedy whose number stands there. The columns: Morse pairs,
 Stillinger-Weber, a fitted GAP (pairs and SOAP), a fitted model that is linear in the components of SOAP, a trained network,
-a trained model that hands states on over two hops, charges that are summed by Ewald's method beside Buckingham pairs, and
-sums of these. `tests/contracts/table.py` is the code, and
-`python tests/contracts/table.py --write` makes this page.
+a trained model that hands states on over two hops, charges that are summed by Ewald's method beside Buckingham pairs,
+sums of these, and a NequIP network with made-up weights beside Morse pairs that hold the crystal together.
+`tests/contracts/table.py` is the code, and `python tests/contracts/table.py --write` makes this page.
 """
 REFUSALS = "The refusals, word by word:\n"
 
@@ -85,6 +85,13 @@ def near(potential, seed):
     """Potential of this form whose parameters are off by a tenth."""
     chance = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: leaf * (1.0 + 0.1 * chance.normal(size=np.shape(leaf))), potential)
+
+
+def beside_pairs(name, network):
+    """Kind of a network with made-up weights, beside pairs that hold its crystal together."""
+    both = COPPER + 0.2 * network
+    return Kind(name, fcc(3.6, "Cu"), both, both, {"free": ["terms[0].depth"], "starts": 1, "refined": 1},
+                {"terms[0].depth": 0.01, "terms[1].factor": 0.02}, ("terms[1].factor",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +172,7 @@ KINDS = {
         Kind("GAP + two hops", fcc(3.6, "Cu"), COPPER + HOPS, gap(PAIRS, DENSITIES), {"baseline": HOPS}, {},
              ("terms[3].factor",)),
         Kind("GAP + charges", SALT, IONS + BONDS, gap(PAIRS), {"baseline": IONS}, {}, ("terms[4].factor",)),
+        beside_pairs("NequIP", equivariant("Cu")),
     )
 }
 
