@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     jax.config.update("jax_enable_x64", True)
 
-from models import Charges, diamond, equivariant, fcc, hopping, rocksalt
+from models import Charges, angular, biased, diamond, equivariant, fcc, higher_products, hopping, rocksalt
 
 import jaxpot as jp
 from jaxpot import md
@@ -37,7 +37,7 @@ from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner, silence
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import JaxpotError, JaxpotWarning
-from jaxpot.potentials import Buckingham, Morse, StillingerWeber
+from jaxpot.potentials import Buckingham, Morse, SchNet, StillingerWeber
 from jaxpot.report.card import property_card
 from jaxpot.units import GPa, fs
 
@@ -49,7 +49,7 @@ Each cell has been tried with a small model and its crystal, and what came out a
 hold of it; or it was refused, for the reason and with the remedy whose number stands there. The columns: Morse pairs,
 Stillinger-Weber, a fitted GAP (pairs and SOAP), a fitted model that is linear in the components of SOAP, a trained network,
 a trained model that hands states on over two hops, charges that are summed by Ewald's method beside Buckingham pairs,
-sums of these, and a NequIP network with made-up weights beside Morse pairs that hold the crystal together.
+sums of these, and networks of several hops with made-up weights beside Morse pairs that hold the crystal together.
 `tests/contracts/table.py` is the code, and `python tests/contracts/table.py --write` makes this page.
 """
 REFUSALS = "The refusals, word by word:\n"
@@ -77,6 +77,9 @@ TRAINED_HOPS = jp.NetworkRecipe(
 )
 
 
+FINE_TUNING = jp.NetworkRecipe(epochs=100, batch=4, validation=0.25, rate=0.005, average=0.9, members=1)
+
+
 def gap(*terms):
     return jp.fitting.Recipe(terms, choice="fixed", units="A")
 
@@ -87,9 +90,9 @@ def near(potential, seed):
     return jax.tree.map(lambda leaf: leaf * (1.0 + 0.1 * chance.normal(size=np.shape(leaf))), potential)
 
 
-def beside_pairs(name, network):
+def beside_pairs(name, network, part=0.2):
     """Kind of a network with made-up weights, beside pairs that hold its crystal together."""
-    both = COPPER + 0.2 * network
+    both = COPPER + part * network
     return Kind(name, fcc(3.6, "Cu"), both, both, {"free": ["terms[0].depth"], "starts": 1, "refined": 1},
                 {"terms[0].depth": 0.01, "terms[1].factor": 0.02}, ("terms[1].factor",))
 
@@ -173,6 +176,9 @@ KINDS = {
              ("terms[3].factor",)),
         Kind("GAP + charges", SALT, IONS + BONDS, gap(PAIRS), {"baseline": IONS}, {}, ("terms[4].factor",)),
         beside_pairs("NequIP", equivariant("Cu")),
+        beside_pairs("MACE", higher_products("Cu")),
+        beside_pairs("SchNet", biased(SchNet.random(0, ("Cu",), 3.6, (4,), 2, 4, (3,), 6.0))),
+        beside_pairs("CHGNet", angular("Cu", hops=2), 0.05),  # with more of it, alpha changes its sign
     )
 }
 
@@ -305,6 +311,26 @@ def phonon_dos(kind):
     close(np.trapezoid(found.density, found.frequencies), 3.0 * len(kind.crystal), 0.01)
 
 
+@verb("soft modes: `jp.soft_modes`, `jp.follow_soft_modes`")
+def soft_modes(kind):
+    """A stretched crystal goes down along its softest mode, by omega^2 u^2 / 2; one at rest has none to follow."""
+    followed = jp.follow_soft_modes(kind.potential, kind.crystal)
+    assert followed.modes == () and len(followed.energies) == 1
+    close(followed.structure.volume, kind.crystal.volume, 1e-4)
+    stretches = (kind.crystal.strained(x * np.eye(3)) for x in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", JaxpotWarning)  # stretched crystals are not at rest
+        stretched, (mode, *_) = next((s, modes) for s in stretches if (modes := jp.soft_modes(kind.potential, s)))
+    large = mode.displaced(stretched, 0.0)
+    moves = np.asarray(mode.displaced(stretched, 1.0).positions) - np.asarray(large.positions)
+
+    def along(x):
+        return -np.sum(moves * np.asarray(jp.forces(kind.potential, large.moved(large.positions + x * moves))))
+
+    inertia = np.sum(np.asarray(large.masses)[:, None] * moves**2)
+    close(slope(along, 1e-3), -((2.0 * np.pi * mode.frequency) ** 2) * inertia, 1e-4)
+
+
 @verb("Grüneisen parameters: `jp.gruneisen`")
 def gruneisen(kind):
     """sum gamma w^2 = -d tr D / 2 d ln V, in a crystal whose atoms have no freedom under a dilation."""
@@ -421,6 +447,22 @@ def fit(kind):
     spread = np.std(np.concatenate([frame.forces for frame in kind.dataset]))
     assert rmse < 0.5 * spread, f"{rmse:.3g} of {spread:.3g}"
     close(jp.forces(found.potential, kind.dataset[0].structure), found.train.predicted["forces"][0])
+
+
+@verb("fine-tuning: `jp.train(..., start=, pretrained=True)`")
+def fine_tuning(kind):
+    """Another method, whose forces are a fifth larger and whose energies have another zero."""
+    frames = jp.draw_dataset(1.2 * kind.potential, kind.start.repeated((2, 1, 1)), 8, displacements=(0.06, 0.1))
+    frames = [replace(frame, energy=frame.energy + 0.7 * len(frame)) for frame in frames]
+    data = jp.Dataset.of(frames, e0=dict.fromkeys(np.unique(kind.start.numbers).tolist(), 0.0))
+    size = float(np.std([frame.forces for frame in frames]))
+    recipe = replace(FINE_TUNING, sigmas=jp.fitting.Sigmas(energy=0.01 * size, forces=0.05 * size))
+    tuned = jp.train(data, recipe, start=kind.potential, pretrained=True, predictions=False)
+
+    def off(potential):
+        return np.linalg.norm([jp.forces(potential, frame.structure) - frame.forces for frame in frames])
+
+    assert off(tuned.potential) < 0.5 * off(kind.potential)
 
 
 @verb("parameters of it from data: `jp.fit_form`")
