@@ -16,7 +16,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 import jaxpot as jp
 from jaxpot.core.devices import sharing, sum_shares
-from jaxpot.potentials import Constants, LennardJones
+from jaxpot.potentials import Constants, LennardJones, NequIP
 
 jax.config.update("jax_enable_x64", True)  # here too: there is no conftest.py in a process of its own
 DEVICES = 3
@@ -121,25 +121,28 @@ def check_training():
     pair = jp.Structure([[0, 0, 0], [1.36, 1.36, 1.36]], 2.72 * (1 - np.eye(3)), ["Si", "Si"])
     data = jp.draw_dataset(oracle, pair.repeated((2, 1, 1)), 10, displacements=(0.1,))
     vector = np.random.default_rng(0).normal(size=(4, 3))
-    product = jp.hessian_vector_product(oracle, data[0].structure, vector)
+    products = [jp.HessianProduct(
+        data[0].structure, vector, jp.hessian_vector_product(oracle, data[0].structure, vector), 1.0
+    )]
     recipe = jp.NetworkRecipe(
         cutoff=1.6, radial=3, angular=2, hidden=(6,), epochs=5, batch=3, validation=0.3, rate=0.01, members=2
     )
 
-    def trained():
-        products = [jp.HessianProduct(data[0].structure, vector, product, 1.0)]
-        return jp.train(data, recipe, seed=1, curvatures=products)
+    def trained(**options):
+        return jp.train(data, recipe, seed=1, curvatures=products, **options)
 
     def predicted(result):
         """What training determines: weights of inputs that hardly vary in the data follow from rounding."""
         return [jp.evaluate(result.potential, frame.structure) for frame in data[:4]]
 
-    one = trained()
-    for kind in (AxisType.Auto, AxisType.Explicit):
-        with jax.set_mesh(mesh(kind)):
-            shared = trained()
-        assert differ(predicted(one), predicted(shared)) < 1e-4  # single precision
-        np.testing.assert_allclose(one.history, shared.history, rtol=1e-4)
+    networks = [NequIP.random(seed, ("Si",), 3.4, (3, 2), 1, 3, (3,), 4.0) for seed in (0, 1)]
+    for options, kinds in (({}, (AxisType.Auto, AxisType.Explicit)), ({"start": networks}, (AxisType.Auto,))):
+        one = trained(**options)
+        for kind in kinds:
+            with jax.set_mesh(mesh(kind)):
+                shared = trained(**options)
+            assert differ(predicted(one), predicted(shared)) < 1e-4  # single precision
+            np.testing.assert_allclose(one.history, shared.history, rtol=1e-4)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ import numpy as np
 
 from jaxpot.active.label import label
 from jaxpot.active.record import Label, Record, Walk
+from jaxpot.active.refits import checked_recipe, refit
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.pytree import form_text
 from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.frame import Frame
 from jaxpot.errors import DataError, SimulationError
-from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
-from jaxpot.fitting.recipe_files import recipe_of
+from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.simulation import run
 from jaxpot.md.state import State
@@ -64,9 +64,9 @@ class Learned:
 
 def learn_on_the_fly(
     dataset: Dataset, source: Any, start: Any, dynamics: Callable[[Potential], Dynamics], steps: int, *,
-    recipe: Recipe | FilePath = "gap", signal: str = "deviation", threshold: float | None = None, budget: int = 50,
-    every: int = 20, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
-    jitter: float = 1e-8, progress: Callable[..., None] | None = None
+    recipe: Recipe | NetworkRecipe | FilePath = "gap", signal: str = "deviation", threshold: float | None = None,
+    budget: int = 50, every: int = 20, model: Potential | None = None, baseline: Potential | None = None,
+    folder: FilePath | None = None, seed: int = 0, jitter: float = 1e-8, progress: Callable[..., None] | None = None
 ) -> Learned:
     """Simulate with a fitted potential, and label and learn what it does not know.
 
@@ -82,12 +82,15 @@ def learn_on_the_fly(
         dynamics: function of a potential that returns an ensemble of `jaxpot.md`, such as
             `lambda p: md.Langevin(p, 1.0 * fs, md.Ramp(300.0, 1500.0, 20000), 0.02 / fs)`.
         steps: how many.
-        recipe: as of `fit`.
+        recipe: as of `fit`: of a model that is linear in its weights, or of networks, of which one is trained; its
+            deviations are those of its last layer (`last_layer_posterior`).
         signal: "deviation" or "grade".
         threshold: of the signal: eV, or a grade. By default ten times the deviation that 99 % of the atoms of the
             first data stay below, or a grade of 2.
         budget: labels at most.
         every: steps between two looks.
+        model: what every training of networks begins with, a published one of several hops, say (`train`'s `start` with
+            `pretrained`).
         baseline: as of `fit`.
         folder: everything is kept there, and the same call goes on from it after an interruption: `labels/`
             (and `labels.xyz`, for others), `log.jsonl`, `model.posterior`; None: nothing is kept. The source may be
@@ -115,11 +118,8 @@ def learn_on_the_fly(
     steps, seed = as_whole(steps, "steps", 1, 10**12), as_whole(seed, "seed", 0, 2**31 - 1)
     structure, moving = _first(start)
     chosen = (recipe, signal, threshold, budget, every, steps, seed, jitter)
-    settings = digest(dataset.frames, (structure, moving, baseline), chosen)
-
-    def learn(data):
-        return fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
-
+    settings = digest(dataset.frames, (structure, moving, baseline, model), chosen)
+    learn = refit(recipe, model, baseline, seed, jitter)
     learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), progress or (lambda text: None))
     walk = learner.begun(structure, moving, threshold, seed, settings)
     while walk.asked is not None or (int(walk.state.step) < steps and len(learner.labels) < budget):
@@ -128,17 +128,6 @@ def learn_on_the_fly(
     log = tuple(label.entry() for label in learner.labels)
     finished = int(walk.state.step) >= steps
     return Learned(learner.posterior, learner.dataset(), log, float(walk.threshold), walk.state, finished)
-
-
-def checked_recipe(dataset: Dataset, recipe: Recipe | FilePath) -> Recipe:
-    """The recipe to begin with, in Angstrom.
-
-    Raises:
-        DataError: no dataset, or no such recipe.
-    """
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
-    return recipe_of(Recipe, recipe).measured(dataset)
 
 
 def errors_of(potential: Potential, frame: Frame) -> dict[str, Any]:

@@ -7,22 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.active.label import label
-from jaxpot.active.learner import Learned, checked_recipe, digest, errors_of
+from jaxpot.active.learner import Learned, digest, errors_of
 from jaxpot.active.record import Label, PoolProgress, Record
+from jaxpot.active.refits import checked_recipe, refit
 from jaxpot.active.search import select_batch
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
-from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.potentials.base import Potential
 from jaxpot.typing import FilePath, StructureLike
 
 
 def learn_from_pool(
-    dataset: Dataset, source: Any, candidates: Sequence[StructureLike], *, recipe: Recipe | FilePath = "gap",
-    budget: int = 50, batch: int = 10, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
+    dataset: Dataset, source: Any, candidates: Sequence[StructureLike], *,
+    recipe: Recipe | NetworkRecipe | FilePath = "gap", budget: int = 50, batch: int = 10,
+    model: Potential | None = None, baseline: Potential | None = None, folder: FilePath | None = None, seed: int = 0,
     jitter: float = 1e-8, progress: Callable[..., None] | None = None
 ) -> Learned:
     """Label the structures of a pool that would tell the potential most, and learn them.
@@ -33,7 +35,7 @@ def learn_from_pool(
         dataset: `Dataset` to begin with.
         source: what is taken for the truth: an ASE calculator or a potential.
         candidates: `Structure`s or `ase.Atoms`, such as `random_structures` or frames of a simulation.
-        recipe, baseline, seed, jitter: as of `fit`.
+        recipe, model, baseline, seed, jitter: as of `learn_on_the_fly`.
         budget: labels at most.
         batch: how many are chosen at once.
         folder: as of `learn_on_the_fly`.
@@ -52,8 +54,8 @@ def learn_from_pool(
     candidates = [Structure.of(c) for c in candidates]
     if not candidates:
         raise DataError("candidates: expected at least one structure")
-    settings = digest(dataset.frames, (candidates, baseline), ("pool", recipe, budget, batch, seed, jitter))
-    record = Record(folder)
+    settings = digest(dataset.frames, (candidates, baseline, model), ("pool", recipe, budget, batch, seed, jitter))
+    fit, record = refit(recipe, model, baseline, seed, jitter), Record(folder)
     kept = record.kept(PoolProgress, settings)
     asked, chosen = ([], []) if kept is None else (record.labels(), np.asarray(kept.candidates).tolist())
     if kept is not None:
@@ -61,7 +63,7 @@ def learn_from_pool(
 
     def learn(labels):
         data = dataset.with_frames([label.frame(k) for k, label in enumerate(labels)])
-        fitted = fit_linear(data, recipe, baseline=baseline, seed=seed, jitter=jitter, predictions=False).posterior
+        fitted = fit(data)
         record.keep_posterior(fitted)
         return data, fitted
 

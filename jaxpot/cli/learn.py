@@ -35,6 +35,7 @@ examples:
       --steps 20000 --recipe gap-small --out learned
   jaxpot learn train.xyz --source tblite.ase:TBLite:method=GFN1-xTB --structure molecule.xyz --temperature 300 800 \\
       --steps 10000 --budget 30 --out learned
+  jaxpot learn train.xyz --source gpaw:GPAW:mode=lcao --start sevennet-0 --structure POSCAR --steps 5000 --out learned
   jaxpot learn train.xyz --source sw-silicon --random Si8 --volume 20 --closest 2.1 --count 200 --out searched
 """
 
@@ -54,9 +55,12 @@ def arguments(parser: ArgumentParser) -> None:
     _simulation_arguments(parser.add_argument_group("with --structure"))
     _pool_arguments(parser.add_argument_group("with --pool or --random"))
     parser.add_argument(
-        "--recipe", default="gap", metavar="NAME_OR_FILE",
-        help=f"one of {', '.join(recipes())}, or a file like these (default: gap)",
+        "--recipe", metavar="NAME_OR_FILE",
+        help=f"one of {', '.join(recipes())}, or a file like these; of networks one is trained (default: gap; with "
+        "--start fine-tuning)",
     )
+    parser.add_argument("--start", metavar="MODEL", help="networks: fine-tune this model, a file or a name, each time")
+    parser.add_argument("--modality", help="of --start, a file with several")
     parser.add_argument("--budget", type=count, default=50, metavar="N", help="labels at most (default: 50)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of fits and velocities (default: 0)")
     data_arguments(parser)
@@ -96,7 +100,8 @@ def run(options: Namespace, console: Console) -> None:
     console.progress(f"reading {', '.join(options.train)}")
     dataset = read(options, options.train, atomic_energies(options.e0))
     common: dict[str, Any] = {
-        "recipe": options.recipe, "budget": options.budget, "seed": options.seed, "progress": console.progress,
+        "recipe": options.recipe or ("gap" if options.start is None else "fine-tuning"), "model": _model(options),
+        "budget": options.budget, "seed": options.seed, "progress": console.progress,
     }
     document: dict[str, Any]
     if options.structure is None:
@@ -152,6 +157,15 @@ def _start(text, source, console):
     if not given:
         raise DataError(f"--structure {text}: give its size, such as diamond:Si:a=5.43")
     return structure
+
+
+def _model(options):
+    """The potential that trainings start from, if one is given."""
+    if options.start is not None:
+        return catalog.load(options.start, **({} if options.modality is None else {"modality": options.modality}))
+    if options.modality is not None:
+        raise DataError("--modality is of the model to --start from, and none is given")
+    return None
 
 
 def _source(text):

@@ -59,7 +59,7 @@ class QuasiHarmonic:
         # Of several hops matrices cost so much that those around one state serve the states near it.
         self.shares = not smooth and any(known is not None for known in self.way.meshes)
         self.step = max(step, _SHARED) if self.shares and potential.smoothness >= ANALYTIC else step
-        self.sampled: tuple[Structure, list[Array]] | None = None
+        self.sampled: dict[bool, tuple[Structure, list[Array]]] = {}  # by whether the potential is differentiated
         self.q = np.asarray(q)
         self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
 
@@ -78,18 +78,19 @@ class QuasiHarmonic:
             return _jets(potential, structure, self.way, self.strains, self.moves, self.mesh[0])
         points, fit = _stencil(len(self.strains), self.step)
         expansion = self.way.at(potential, structure)
-        place = self._place(potential, structure)
-        if place is None or self.sampled is None:
+        traced = is_traced(potential)
+        place = self._place(traced, structure)
+        if place is None:
             # Not one program for all: that of site Hessians is there, and takes long to compile.
             expansions = [
                 self.way.at(potential, _along_path(*path, point)) if point.any() else expansion for point in points
             ]
             samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
             place = jnp.zeros(len(self.strains)), jnp.eye(len(self.strains))
-            if self.shares and not is_traced(potential, structure):
-                self.sampled = structure, samples
+            if self.shares and not is_traced(structure):
+                self.sampled[traced] = structure, samples
         else:
-            samples = self.sampled[1]
+            samples = self.sampled[traced][1]
         if len(self.moves):
             static = _static_jets(*path)
         else:  # no displacement keeps the symmetry
@@ -97,11 +98,11 @@ class QuasiHarmonic:
             static = blocks.slope, blocks.by_strain
         return _Jets(*static, *_polynomial(fit, samples, *place))
 
-    def _place(self, potential, structure):
-        """Strains e0 (m,) from the state whose matrices are there, and de0/de (m, m); None where that is too far."""
-        if self.sampled is None or is_traced(potential, structure):
+    def _place(self, traced, structure):
+        """Strains e0 (m,) from the state whose matrices are known, and de0/de (m, m); None where that is too far."""
+        if traced not in self.sampled or is_traced(structure):
             return None
-        deformation = np.linalg.solve(np.asarray(self.sampled[0].cell), np.asarray(structure.cell))
+        deformation = np.linalg.solve(np.asarray(self.sampled[traced][0].cell), np.asarray(structure.cell))
         strains = np.asarray(self.strains)
         e0 = np.einsum("kab,ab->k", strains, deformation - np.eye(3))
         if np.abs(e0).max() > self.step:

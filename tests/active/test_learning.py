@@ -10,6 +10,7 @@ from ase.calculators.lj import LennardJones as ASELennardJones
 
 import jaxpot as jp
 from jaxpot.data.targets import Sigmas
+from jaxpot.potentials import NequIP
 from jaxpot.units import fs
 
 SOAP = {
@@ -259,6 +260,34 @@ def test_what_a_pool_refuses(searched, few, oracle, cell, pool):
         jp.learn_from_pool(few, oracle, [])
 
 
+@pytest.fixture(scope="module")
+def network_options(few):
+    """A published model of several hops, as it were: off, and with another zero of energy."""
+    model = NequIP.random(1, ("Si",), 3.6, (4, 2), 2, 4, (4,), 6.0)
+    recipe = jp.NetworkRecipe(
+        reads="hops", members=2, epochs=2, batch=2, validation=0.25, rate=1e-3, loss="huber", optimiser="muon"
+    )
+    return {"model": model, "recipe": recipe, "budget": 1}
+
+
+@pytest.mark.thorough
+def test_a_network_of_several_hops_asks_by_its_last_layer_and_goes_on(few, oracle, cell, network_options, tmp_path):
+    """One network is trained, whatever the recipe's members; an interruption changes nothing."""
+    whole = learned(few, oracle, cell, **network_options)
+    assert len(whole.log) == 1 and whole.log[0]["signal"] > whole.threshold
+    with pytest.raises(RuntimeError, match="SCF"):
+        learned(few, Failing(oracle, 0), cell, **network_options, folder=tmp_path)
+    again = learned(few, oracle, cell, **network_options, folder=tmp_path)
+    assert again.log == whole.log
+    np.testing.assert_array_equal(jp.forces(again.potential, cell), jp.forces(whole.potential, cell))
+
+
+@pytest.mark.thorough
+def test_a_pool_is_learned_by_a_network_of_several_hops(few, oracle, pool, network_options):
+    found = jp.learn_from_pool(few, oracle, pool[:4], batch=1, **network_options)
+    assert len(found.log) == 1 and len(found.dataset) == len(few) + 1
+
+
 def test_other_dynamics_are_another_run(found, few, oracle, cell):
     _, folder = found
     with pytest.raises(jp.JaxpotError, match="other dynamics"):
@@ -275,6 +304,9 @@ def test_what_is_refused(few, oracle, cell, found, tmp_path):
         ({"budget": 0}, "budget"),
         ({"threshold": -1.0}, "threshold"),
         ({"folder": folder, "seed": 5}, "folder of another run"),
+        ({"model": oracle}, "begins with nothing"),
+        ({"recipe": oracle}, "got a StillingerWeber"),
+        ({"recipe": "fine-tuning", "model": oracle}, "none"),
     ):
         with pytest.raises(jp.JaxpotError, match=message):
             learned(few, oracle, cell, **options)

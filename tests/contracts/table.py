@@ -297,12 +297,15 @@ Q = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.5], [0.25, 0.5, 0.0]])
 
 @verb("phonons: `jp.phonons`")
 def phonons(kind):
-    found = jp.phonons(kind.potential, kind.crystal, Q).frequencies
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", JaxpotWarning)
+        found = jp.phonons(kind.potential, kind.crystal, Q).frequencies
+    interpolated = any("interpolated" in str(one.message) for one in said)
     largest = np.abs(found).max()
     assert np.sort(np.abs(found[0]))[2] < 1e-3 * largest  # translations cost nothing
     supercell = jp.second_order(kind.potential, kind.crystal, supercell=(4, 2, 2)).dynamical_matrix(Q)
     square = (2.0 * np.pi * np.asarray(found)) ** 2 * np.sign(found)
-    close(square, np.linalg.eigvalsh(supercell), 1e-6)
+    close(square, np.linalg.eigvalsh(supercell), 1e-5 if interpolated else 1e-6)
 
 
 @verb("density of states: `jp.phonon_dos`")

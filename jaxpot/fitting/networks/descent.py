@@ -26,6 +26,34 @@ _CLIP = 10.0  # largest norm of a gradient, in units of the loss
 _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have; what each has its part of
 
 
+OPTIMISERS = ("adam", "muon")
+_MUON_STEP = 0.2  # root mean square of the steps of matrices, about that of Adam's
+
+
+def optimiser(name: str, rate: float, steps: int) -> Any:
+    """Optimiser of optax, with a rate that falls by a cosine, and clipped gradients.
+
+    Args:
+        name: "adam"; or "muon": matrices take steps whose singular values are all alike, the rest Adam's.
+
+    References:
+        D. P. Kingma, J. Ba, Adam: a method for stochastic optimization (2015); J. Liu et al., Muon is scalable for LLM
+        training, arXiv:2502.16982 (2025), section 2.2 for the size of the steps.
+    """
+    import optax  # half a second, which only who trains has to wait
+    from optax.contrib import MuonDimensionNumbers, muon
+
+    def matrices(tree):
+        return jax.tree.map(lambda a: MuonDimensionNumbers() if a.ndim == 2 and min(a.shape) > 1 else None, tree)
+
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    descent = (
+        optax.adam(schedule) if name == "adam"
+        else muon(schedule, consistent_rms=_MUON_STEP, muon_weight_dimension_numbers=matrices)
+    )
+    return optax.chain(optax.clip_by_global_norm(_CLIP), descent)
+
+
 class Loss:
     """Labels that models predict for a batch; a descent minimises their errors."""
 
@@ -79,10 +107,7 @@ class Descent:
         self.recipe, self.say, self.checkpoint, self.run = recipe, say, checkpoint, run
         self.training, self.validation, self.curved = map(_together, batches)
         self.names, self.key, self.validated = names, jax.random.key(seed), bool(batches[1])
-        import optax  # half a second, which only who trains has to wait
-
-        schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * len(batches[0]))
-        self.optimiser = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
+        self.optimiser = optimiser(recipe.optimiser, recipe.rate, recipe.epochs * len(batches[0]))
         first = _State(networks, jax.vmap(self.optimiser.init)(networks), networks, jnp.zeros((), jnp.float32))
         loss_of = partial(_loss, loss, measure=MEASURES[recipe.loss])
         epoch = partial(_epoch, self.optimiser, loss_of, recipe.average, moving)
@@ -187,12 +212,26 @@ def _divided(function, specs):
     """Compiled function that each device calls with its part of what is divided, and that says the same to all."""
     if sharing() == 1:
         return jax.jit(function)
-    return jax.jit(jax.shard_map(function, in_specs=specs, out_specs=_ALL, axis_names={AXIS}))
+    # Replication is not tracked: carries of loops inside a potential would have to say that they vary.
+    return jax.jit(jax.shard_map(function, in_specs=specs, out_specs=_ALL, axis_names={AXIS}, check_vma=False))
+
+
+def _shared():
+    """Whether devices share the batches here."""
+    return AXIS in jax.sharding.get_abstract_mesh().manual_axes
 
 
 def _total(number):
     """Sum over the devices that share the batches."""
-    return number if AXIS not in jax.sharding.get_abstract_mesh().manual_axes else jax.lax.psum(number, AXIS)
+    return jax.lax.psum(number, AXIS) if _shared() else number
+
+
+def _whole(gradient):
+    """Gradient by weights that all devices have, of what each finds for a loss that is `_total` of their parts.
+
+    Backwards, a sum over devices hands each the sum of what all hand back: so many times too much.
+    """
+    return jax.lax.pmean(gradient, AXIS) if _shared() else gradient
 
 
 def _huber(errors):
@@ -236,7 +275,7 @@ def _epoch(optimiser, loss_of, average, moving, state, batches, curved, order):
 
         def member(networks, optimiser_state, mean):
             value, gradient = jax.value_and_grad(loss_of)(networks, batch, bends)
-            gradient = jax.tree.map(jnp.multiply, gradient, moving)
+            gradient = jax.tree.map(jnp.multiply, _whole(gradient), moving)
             change, optimiser_state = optimiser.update(gradient, optimiser_state, networks)
             networks = jax.tree.map(lambda w, d, on: w + on * d, networks, change, moving)
             mean = jax.tree.map(lambda a, b: keep * a + (1.0 - keep) * b, mean, networks)

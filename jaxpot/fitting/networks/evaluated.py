@@ -58,11 +58,11 @@ def potential_training(
     make = partial(
         frame_batches, dataset=dataset, targets=targets, sigmas=recipe.sigmas, cutoff=members[0].cutoff, dtype=dtype
     )
-    divided = [by_device(make, part, 1) for part in (division.batches, division.validation_batches)]
+    divided = [by_device(make, part, sharing()) for part in (division.batches, division.validation_batches)]
     curved = partial(
         product_batches, curvatures=curvatures, baseline=baseline, cutoff=members[0].cutoff, dtype=dtype
     )
-    divided.append(by_device(curved, dealt(range(len(curvatures)), recipe.batch, seed), 1))
+    divided.append(by_device(curved, dealt(range(len(curvatures)), recipe.batch, seed), sharing()))
     clock.step("batches")
     stacked = jax.tree.map(lambda *arrays: jnp.stack([jnp.asarray(a, dtype) for a in arrays]), *members)
     how = (*frozen, "in relative steps" if relative else "")
@@ -93,7 +93,7 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
 
     Raises:
         DataError: none of one form, another number than members, or a potential that batches cannot train; frames of
-            different periodicity; devices that share a mesh.
+            different periodicity.
         PrecisionError: a potential that single precision would ruin, such as a Gaussian process.
     """
     members = [start] if isinstance(start, Potential) else list(start)
@@ -117,8 +117,6 @@ def checked_start(start: Potential | Sequence[Potential], dataset: Dataset, coun
             f"start: {members[0]!r} needs double precision: {WHY_DOUBLE}, and trainings are in single precision: fit "
             "it again with the new data (jp.fit), or give it as the baseline of networks"
         )
-    if sharing() > 1:
-        raise DataError("start: potentials that are evaluated in each step are trained on one device: unset the mesh")
     if len({tuple(frame.structure.pbc) for frame in dataset}) > 1:
         raise DataError("frames of different periodicity are trained on apart: there are several kinds of pbc")
     return members
@@ -154,7 +152,7 @@ def product_batches(
     """`HessianBatch`es of one shape, for `EvaluatedLoss.hessian_products`.
 
     Args:
-        members: for each batch, which of the products.
+        members: for each batch, which of the products: some in the first; a batch without any has weights zero.
         baseline: a potential whose products are not trained, or None.
         cutoff, dtype: as for `frame_batches`.
     """
@@ -167,7 +165,7 @@ def product_batches(
             vectors[n, :atoms], products[n, :atoms] = target.vector, target.beside(baseline)
             weights[n, :atoms] = 1.0 / target.sigma
         arrays: list[Any] = [a.astype(dtype) for a in (vectors, products.reshape(-1, 3), weights.ravel())]
-        complete.append(HessianBatch(_stacked(ready, chosen, count), (arrays[0],), *arrays[1:]))
+        complete.append(HessianBatch(_stacked(ready, chosen or members[0], count), (arrays[0],), *arrays[1:]))
     return complete
 
 

@@ -13,7 +13,7 @@ from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import Bond, SymmetryFunctions
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError, FormatError
-from jaxpot.fitting.networks.descent import MEASURES
+from jaxpot.fitting.networks.descent import MEASURES, OPTIMISERS
 from jaxpot.fitting.recipe_files import checked_number, checked_sigmas, checked_table, checked_whole
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
@@ -29,7 +29,7 @@ _ARCHITECTURE = (
     "reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members", "channels", "hops",
     "architecture",
 )
-_TRAINING = ("epochs", "batch", "rate", "loss", "validation", "patience", "average", "folds")
+_TRAINING = ("epochs", "batch", "optimiser", "rate", "loss", "validation", "patience", "average", "folds")
 
 # Networks of several hops by name. A further one is one row: its class has `random(key, species, cutoff, channels,
 # hops, radial, hidden, neighbors)`, and `scale`, an array by which energies are multiplied.
@@ -63,7 +63,8 @@ class NetworkRecipe:
         sigmas: what each error is divided by in the loss, where frames give none.
         epochs: passes over the training set.
         batch: frames in a step.
-        rate: of Adam, at the beginning; it falls to zero like a cosine.
+        optimiser: "adam"; or "muon", whose steps of matrices have singular values that are all alike.
+        rate: of it, at the beginning; it falls to zero like a cosine.
         loss: of an error x over its sigma: "squared", x^2; or "huber", 2 |x| - 1 above one sigma: frames whose errors
             are large, such as melts, count less then.
         validation: part of the training set that is not trained on, and tells when to stop.
@@ -84,6 +85,7 @@ class NetworkRecipe:
     sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
     epochs: int = 500
     batch: int = 8
+    optimiser: str = "adam"
     rate: float = 2e-3
     loss: str = "squared"
     validation: float = 0.1
@@ -139,7 +141,10 @@ class NetworkRecipe:
             if not widths:
                 raise DataError(f"{name}: expected {what} or more, got {given!r}")
             object.__setattr__(self, name, tuple(as_whole(width, name, 1, 10**6) for width in widths))
-        for name, known in (("activation", ACTIVATIONS), ("architecture", ARCHITECTURES), ("loss", MEASURES)):
+        choices: dict[str, Any] = {
+            "activation": ACTIVATIONS, "architecture": ARCHITECTURES, "loss": MEASURES, "optimiser": OPTIMISERS,
+        }
+        for name, known in choices.items():
             given = getattr(self, name)
             if given not in list(known):
                 raise DataError(f"{name}: expected one of {', '.join(known)}, got {given!r}")

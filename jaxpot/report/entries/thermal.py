@@ -42,21 +42,21 @@ def _progress(study):
 
 
 def _spreads(uncertain, results):
-    """At some of the temperatures, one call each: a reverse pass goes through all that its call has computed."""
+    """At some of the temperatures.
+
+    Of models of several hops in one call, whose matrices serve several temperatures; of others in one call each: a
+    reverse pass goes through all that its call has computed.
+    """
     if "thermal" not in results:
         return {}
-    temperatures, mesh = np.asarray(results["thermal"].temperatures), (uncertain.study.mesh,) * 3
+    temperatures = np.asarray(results["thermal"].temperatures)
+    known = sorted({t for t in (*_WARM, ROOM) if t in temperatures})
+    together = [known] if not uncertain.study.potential.local else [[kelvin] for kelvin in known]
     rows = {}
-    for kelvin in sorted({t for t in (*_WARM, ROOM) if t in temperatures}):
-        expand = partial(thermal_expansion, temperatures=[kelvin], mesh=mesh, differences=True)
-
-        def columns(potential, crystal, expand=expand):
-            result = expand(potential, crystal)
-            return jnp.stack([getattr(result, name)[0] for name in _COLUMNS])
-
-        spread = uncertain.spread(f"thermal properties at {kelvin:g} K", columns)
+    for some in together if known else []:
+        spread = _spread_at(some, uncertain)
         if spread is not None:
-            rows[kelvin] = np.asarray(spread.std)
+            rows |= dict(zip(some, np.asarray(spread.std), strict=True))
     if not rows:
         return {}
     table = _interpolated(temperatures, np.array(list(rows)), np.stack(list(rows.values())))
@@ -66,6 +66,21 @@ def _spreads(uncertain, results):
         "thermal": table,
         "thermal_at_room": {name: float(column[temperatures == ROOM][0]) for name, column in table.items()},
     }
+
+
+def _spread_at(temperatures, uncertain):
+    """Columns at temperatures; the state at each follows the potential, whatever the crystal it is sought from."""
+    study = uncertain.study
+
+    def columns(potential):
+        result = thermal_expansion(
+            potential, study.crystal, temperatures, (study.mesh,) * 3, differences=True, pressure=study.pressure,
+            way=study.way,
+        )
+        return jnp.stack([getattr(result, name) for name in _COLUMNS], axis=1)
+
+    about = ", ".join(f"{kelvin:g}" for kelvin in temperatures)
+    return uncertain.spread(f"thermal properties at {about} K", columns, relaxed=False)
 
 
 def _interpolated(temperatures, known, table):
