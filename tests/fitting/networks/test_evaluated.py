@@ -12,7 +12,7 @@ import jaxpot as jp
 from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.errors import DataError, PrecisionError
 from jaxpot.fitting.networks.beginnings import copies, moving
-from jaxpot.fitting.networks.descent import MEASURES, _loss
+from jaxpot.fitting.networks.descent import MEASURES, _loss, optimiser
 from jaxpot.fitting.networks.evaluated import frame_batches, product_batches
 from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
 
@@ -276,6 +276,20 @@ def test_the_loss_of_huber_is_linear_where_errors_are_large():
     errors = jnp.array([-3.0, -0.5, 0.0, 1.0, 10.0])
     np.testing.assert_allclose(MEASURES["huber"](errors), [5.0, 0.25, 0.0, 1.0, 19.0])
     np.testing.assert_allclose(jax.vmap(jax.grad(MEASURES["huber"]))(errors), [-2.0, -1.0, 0.0, 2.0, 2.0])
+
+
+def test_steps_of_muon_have_singular_values_that_are_alike():
+    random = np.random.default_rng(0)
+    weights = {"matrix": jnp.array(random.normal(size=(6, 4))), "row": jnp.ones(4), "none": jnp.zeros((0, 4))}
+    gradient = jax.tree.map(lambda a: jnp.array(random.normal(size=a.shape) * 3.0 ** -np.arange(a.shape[-1])), weights)
+    descent = optimiser("muon", 0.01, 100)
+    change, _ = descent.update(gradient, descent.init(weights), weights)
+    values = np.linalg.svd(change["matrix"], compute_uv=False)
+    assert values.max() < 2.0 * values.min() and np.sum(change["matrix"] * gradient["matrix"]) < 0.0
+    assert np.sqrt(np.mean(np.square(change["matrix"]))) == pytest.approx(0.2 * 0.01, rel=0.3)
+    first = np.asarray(change["row"] * -np.sign(gradient["row"]))  # Adam's, with Nesterov's momentum
+    assert 0.01 < first.min() and np.ptp(first) < 1e-6
+    assert change["none"].shape == (0, 4)
 
 
 @pytest.mark.slow  # two trainings; the test above it is of the function
