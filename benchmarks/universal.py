@@ -41,6 +41,7 @@ PEERS = {
     "sevenn": (["torch==2.13.0", "sevenn==0.13.0"], "SevenNet, on torch"),
     "chgnet": (["torch==2.13.0", "chgnet==0.4.2"], "CHGNet, on torch"),
     "nequix": (["nequix==0.4.5"], "Nequix, on JAX"),
+    "mlip": (["mlip==0.2.5"], "NequIP of mlip, on JAX (training_speed.py)"),
     "torchani": (["torch==2.13.0", "torchani==2.2.4", "setuptools<81", "ase==3.29.0"], "ANI, on torch"),
 }
 ROUNDS = 7

@@ -77,7 +77,9 @@ TRAINED_HOPS = jp.NetworkRecipe(
 )
 
 
-FINE_TUNING = jp.NetworkRecipe(epochs=100, batch=4, validation=0.25, rate=0.005, average=0.9, members=1)
+# Without validation frames: two small displacements would tell when to stop.
+FINE_TUNING = jp.NetworkRecipe(epochs=100, batch=4, validation=0.0, rate=0.015, average=0.9, members=1)
+A_FEW_STEPS = jp.NetworkRecipe(reads="hops", epochs=3, batch=8, rate=1e-3)
 
 
 def gap(*terms):
@@ -94,7 +96,8 @@ def beside_pairs(name, network, part=0.2):
     """Kind of a network with made-up weights, beside pairs that hold its crystal together."""
     both = COPPER + part * network
     return Kind(name, fcc(3.6, "Cu"), both, both, {"free": ["terms[0].depth"], "starts": 1, "refined": 1},
-                {"terms[0].depth": 0.01, "terms[1].factor": 0.02}, ("terms[1].factor",))
+                {"terms[0].depth": 0.01, "terms[1].factor": 0.02}, ("terms[1].factor",),
+                {"recipe": A_FEW_STEPS, "model": network, "baseline": COPPER})
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,7 @@ class Kind:
         options: of that fit.
         deviations: parameter -> standard deviation, for a posterior where no fit gives one.
         free: parameters that `jp.fit_form` searches for.
+        learning: options of learning on the fly, where they are not those of the fit.
     """
 
     name: str
@@ -118,6 +122,7 @@ class Kind:
     options: dict = field(default_factory=dict)
     deviations: dict = field(default_factory=dict)
     free: tuple = ()
+    learning: dict = field(default_factory=dict)
 
     @cached_property
     def dataset(self):
@@ -169,7 +174,7 @@ KINDS = {
         Kind("linear", fcc(3.6, "Cu"), COPPER, gap(COMPONENTS), {}, {}, ("terms[1].readout.delta",)),
         Kind("network", fcc(3.6, "Cu"), COPPER, NETWORK, {}, {}, ("terms[0].readout.scale",)),
         Kind("two hops", fcc(3.5, "Cu"), hopping(), TRAINED_HOPS, {"start": [near(hopping(), 1), near(hopping(), 2)]}, {},
-             ("terms[0].potential.depth",)),
+             ("terms[0].potential.depth",), {"recipe": A_FEW_STEPS, "model": near(hopping(), 1)}),
         Kind("charges", SALT, IONS, IONS, {"free": ["terms[1].A"], "starts": 1, "refined": 1},
              {"terms[0].factor": 0.01, "terms[1].A": 5.0}, ("terms[1].A",)),
         Kind("GAP + two hops", fcc(3.6, "Cu"), COPPER + HOPS, gap(PAIRS, DENSITIES), {"baseline": HOPS}, {},
@@ -489,10 +494,10 @@ def baseline(kind):
 
 @verb("learning on the fly: `jp.learn_on_the_fly`")
 def learn_on_the_fly(kind):
-    options = {"baseline": kind.options["baseline"]} if "baseline" in kind.options else {}
+    options = kind.learning or {"recipe": kind.recipe, "baseline": kind.options.get("baseline")}
     found = jp.learn_on_the_fly(
         kind.dataset, kind.truth, kind.cell, lambda p: md.Langevin(p, 1.0 * fs, 300.0, 0.02 / fs), 20,
-        recipe=kind.recipe, threshold=1e-9, budget=1, every=5, **options,
+        threshold=1e-9, budget=1, every=5, **options,
     )
     assert len(found.log) == 1 and len(found.dataset) == len(kind.dataset) + 1
 
