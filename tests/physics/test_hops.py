@@ -9,10 +9,12 @@ from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.checks import checked_neighbors
+from jaxpot.core.precision import is_traced
 from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables.evaluation import evaluate_by_strain
 from jaxpot.potentials import MessagePassing, Potential, StillingerWeber
 from jaxpot.properties import lattice_waves, layer_derivatives
+from jaxpot.properties.second_order import SecondOrder
 
 REPEATS = (5, 5, 4)
 WAVES = np.array([[0, 0, 0], [1, 0, 0], [2, 1, -2], [1, 2, 3]]) / np.array(REPEATS)
@@ -189,6 +191,34 @@ def test_thermal_expansion_by_both_routes(cubic):
 
 
 @pytest.mark.thorough
+def test_temperatures_share_matrices_that_are_differentiated(cubic, monkeypatch):
+    """Derivatives by the potential of two temperatures at once, of each alone, and by differences."""
+    potential, crystal = cubic
+    traced = []
+    matrices = SecondOrder.dynamical_matrix
+
+    def counted(self, q):
+        traced.append(is_traced(self.parts))
+        return matrices(self, q)
+
+    monkeypatch.setattr(SecondOrder, "dynamical_matrix", counted)
+    monkeypatch.setattr(layer_derivatives, "pays", lambda *about: False)  # as for large networks
+
+    def alpha_and_bulk(part, temperatures):
+        changed = potential.replace(depth=(1.0 + part) * potential.depth)
+        warm = jp.thermal_expansion(changed, crystal, temperatures, (4, 4, 4), differences=True)
+        return jnp.stack([warm.alpha, warm.bulk])
+
+    def slopes(temperatures):
+        return jax.jvp(lambda part: alpha_and_bulk(part, temperatures), (0.0,), (1.0,))[1]
+
+    together, shared = slopes([100.0, 102.0]), sum(traced)
+    np.testing.assert_allclose(together, jnp.hstack([slopes([100.0]), slopes([102.0])]), rtol=1e-6)
+    assert shared == 5 and sum(traced) == 3 * 5  # five strains
+    ahead, behind = (alpha_and_bulk(part, [100.0, 102.0]) for part in (1e-3, -1e-3))
+    np.testing.assert_allclose(together, (ahead - behind) / 2e-3, rtol=1e-3)
+
+
 def test_force_constants_of_hops_are_those_of_a_thick_supercell(crystal):
     potential, structure = crystal
     second = jp.second_order(potential, structure)
