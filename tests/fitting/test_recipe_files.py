@@ -1,5 +1,7 @@
 """Recipes: read, turned into terms for any elements, and refused with the field that is wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -42,7 +44,7 @@ def test_a_recipe_that_was_saved_before_there_were_architectures_is_of_nequip():
     tables = recipe.tables()
     assert tables["network"].pop("architecture") == "nequip"
     older = jp.NetworkRecipe.from_tables(tables, "x.toml", "equivariant")
-    assert older == recipe
+    assert replace(older, sigmas=recipe.sigmas) == recipe  # tables are those but of the sigmas
 
 
 @pytest.mark.parametrize(("architecture", "name"), [

@@ -141,7 +141,7 @@ class NetworkRecipe:
             if not widths:
                 raise DataError(f"{name}: expected {what} or more, got {given!r}")
             object.__setattr__(self, name, tuple(as_whole(width, name, 1, 10**6) for width in widths))
-        choices: dict[str, Any] = {
+        choices = {
             "activation": ACTIVATIONS, "architecture": ARCHITECTURES, "loss": MEASURES, "optimiser": OPTIMISERS,
         }
         for name, known in choices.items():
