@@ -119,8 +119,9 @@ def learn_on_the_fly(
     structure, moving = _first(start)
     chosen = (recipe, signal, threshold, budget, every, steps, seed, jitter)
     settings = digest(dataset.frames, (structure, moving, baseline, model), chosen)
-    learn = refit(recipe, model, baseline, seed, jitter)
-    learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), progress or (lambda text: None))
+    say = progress or (lambda text: None)
+    learn = refit(recipe, model, baseline, seed, jitter, say)
+    learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), say)
     walk = learner.begun(structure, moving, threshold, seed, settings)
     while walk.asked is not None or (int(walk.state.step) < steps and len(learner.labels) < budget):
         walk = learner.explored(walk, steps) if walk.asked is None else learner.answered(walk)

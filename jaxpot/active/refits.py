@@ -39,6 +39,7 @@ def checked_recipe(dataset: Dataset, recipe: Recipe | NetworkRecipe | FilePath) 
 
 def refit(
     recipe: Recipe | NetworkRecipe, model: Potential | None, baseline: Potential | None, seed: int, jitter: float,
+    say: Callable[..., None],
 ) -> Callable[[Dataset], Posterior]:
     """Function that fits the recipe to a dataset, always from the same beginning.
 
@@ -46,12 +47,13 @@ def refit(
         recipe: from `checked_recipe`.
         model: what the training of a network begins with; None: random weights.
         baseline, seed, jitter: as of the fit.
+        say: called with a sentence about each epoch or so of a training.
 
     Raises:
         DataError: a model to begin with, and a recipe of what is not trained.
     """
     if isinstance(recipe, NetworkRecipe):
-        options: dict[str, Any] = {"seed": seed, "baseline": baseline}
+        options: dict[str, Any] = {"seed": seed, "baseline": baseline, "progress": say}
         if model is not None:
             options |= {"start": model, "pretrained": True}
         return partial(_trained, recipe, options)

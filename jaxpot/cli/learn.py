@@ -35,7 +35,8 @@ examples:
       --steps 20000 --recipe gap-small --out learned
   jaxpot learn train.xyz --source tblite.ase:TBLite:method=GFN1-xTB --structure molecule.xyz --temperature 300 800 \\
       --steps 10000 --budget 30 --out learned
-  jaxpot learn train.xyz --source gpaw:GPAW:mode=lcao --start sevennet-0 --structure POSCAR --steps 5000 --out learned
+  jaxpot learn train.xyz --source tblite.ase:TBLite:method=GFN1-xTB --start sevennet-0 --structure POSCAR \\
+      --steps 5000 --out learned
   jaxpot learn train.xyz --source sw-silicon --random Si8 --volume 20 --closest 2.1 --count 200 --out searched
 """
 

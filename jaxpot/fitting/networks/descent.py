@@ -23,11 +23,9 @@ from jaxpot.errors import ConvergenceError, DataError
 _EVERY = 60.0  # s between two checkpoints
 _SAY = 5.0  # s between two lines of progress
 _CLIP = 10.0  # largest norm of a gradient, in units of the loss
+_MUON_STEP = 0.2  # rates, root mean square of the steps of matrices: about that of Adam's
 _ALL, _OWN = PartitionSpec(), PartitionSpec(None, AXIS)  # what all devices have; what each has its part of
-
-
 OPTIMISERS = ("adam", "muon")
-_MUON_STEP = 0.2  # root mean square of the steps of matrices, about that of Adam's
 
 
 def optimiser(name: str, rate: float, steps: int) -> Any:
@@ -35,23 +33,28 @@ def optimiser(name: str, rate: float, steps: int) -> Any:
 
     Args:
         name: "adam"; or "muon": matrices take steps whose singular values are all alike, the rest Adam's.
+        rate: at the beginning.
+        steps: after which it is zero.
 
     References:
         D. P. Kingma, J. Ba, Adam: a method for stochastic optimization (2015); J. Liu et al., Muon is scalable for LLM
         training, arXiv:2502.16982 (2025), section 2.2 for the size of the steps.
     """
     import optax  # half a second, which only who trains has to wait
+
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(
+        optax.clip_by_global_norm(_CLIP), optax.adam(schedule) if name == "adam" else _muon(schedule)
+    )
+
+
+def _muon(schedule):
     from optax.contrib import MuonDimensionNumbers, muon
 
     def matrices(tree):
         return jax.tree.map(lambda a: MuonDimensionNumbers() if a.ndim == 2 and min(a.shape) > 1 else None, tree)
 
-    schedule = optax.cosine_decay_schedule(rate, steps)
-    descent = (
-        optax.adam(schedule) if name == "adam"
-        else muon(schedule, consistent_rms=_MUON_STEP, muon_weight_dimension_numbers=matrices)
-    )
-    return optax.chain(optax.clip_by_global_norm(_CLIP), descent)
+    return muon(schedule, consistent_rms=_MUON_STEP, muon_weight_dimension_numbers=matrices)
 
 
 class Loss:
