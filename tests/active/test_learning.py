@@ -270,7 +270,7 @@ def network_options(few):
     return {"model": model, "recipe": recipe, "budget": 1}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow  # three trainings; of a pool a network learns in the second tier
 def test_a_network_of_several_hops_asks_by_its_last_layer_and_goes_on(few, oracle, cell, network_options, tmp_path):
     """One network is trained, whatever the recipe's members; an interruption changes nothing."""
     whole = learned(few, oracle, cell, **network_options)
