@@ -11,11 +11,18 @@ from jaxpot.errors import DataError
 from jaxpot.fitting.families import read_recipe
 from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
+from jaxpot.fitting.networks.from_descriptors import has_networks
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.train import train
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import FilePath
+
+_WHY_LINEAR = (
+    "the variances by which learning asks are those of its weights; take a GAP, NequIP, SchNet, DTNN or networks of "
+    "descriptors"
+)
 
 
 def checked_recipe(dataset: Dataset, recipe: Recipe | NetworkRecipe | FilePath) -> Recipe | NetworkRecipe:
@@ -50,12 +57,15 @@ def refit(
         say: called with a sentence about each epoch or so of a training.
 
     Raises:
-        DataError: a model to begin with, and a recipe of what is not trained.
+        DataError: a model to begin with that has no variances, or a recipe of what is not trained.
     """
     if isinstance(recipe, NetworkRecipe):
         options: dict[str, Any] = {"seed": seed, "baseline": baseline, "progress": say}
         if model is not None:
-            options |= {"start": model, "pretrained": True}
+            of_descriptors = has_networks(model)
+            if not (of_descriptors or is_linear(model)):
+                raise DataError(f"model: {model!r} has no last layer that the energy is linear in: {_WHY_LINEAR}")
+            options |= {"start": model, "pretrained": not of_descriptors}
         return partial(_trained, recipe, options)
     if model is not None:
         raise DataError("model: a fit of this recipe begins with nothing; trainings of networks begin with a model")
@@ -70,8 +80,5 @@ def _trained(recipe, options, data):
     """Posterior of the last layer: one network has no other."""
     posterior = train(data, recipe, **options).posterior
     if posterior is None:
-        raise DataError(
-            "learning asks for variances of site energies, those of the weights of a last layer that the energy is "
-            "linear in; this network has none: take a GAP, NequIP, SchNet, DTNN or networks of descriptors"
-        )
+        raise DataError(f"recipe: these networks have no last layer that the energy is linear in: {_WHY_LINEAR}")
     return posterior

@@ -306,7 +306,7 @@ def test_what_is_refused(few, oracle, cell, found, tmp_path):
         ({"folder": folder, "seed": 5}, "folder of another run"),
         ({"model": oracle}, "begins with nothing"),
         ({"recipe": oracle}, "got a StillingerWeber"),
-        ({"recipe": "fine-tuning", "model": oracle}, "none"),
+        ({"recipe": "fine-tuning", "model": oracle}, "has no last layer"),
     ):
         with pytest.raises(jp.JaxpotError, match=message):
             learned(few, oracle, cell, **options)
