@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from jaxpot.data.dataset import Dataset
 from jaxpot.errors import DataError
@@ -18,11 +18,6 @@ from jaxpot.potentials.base import Potential
 from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import FilePath
-
-_WHY_LINEAR = (
-    "the variances by which learning asks are those of its weights; take a GAP, NequIP, SchNet, DTNN or networks of "
-    "descriptors"
-)
 
 
 def checked_recipe(dataset: Dataset, recipe: Recipe | NetworkRecipe | FilePath) -> Recipe | NetworkRecipe:
@@ -45,26 +40,32 @@ def checked_recipe(dataset: Dataset, recipe: Recipe | NetworkRecipe | FilePath) 
 
 
 def refit(
-    recipe: Recipe | NetworkRecipe, model: Potential | None, baseline: Potential | None, seed: int, jitter: float,
-    say: Callable[..., None],
+    dataset: Dataset, recipe: Recipe | NetworkRecipe, model: Potential | None, baseline: Potential | None, seed: int,
+    jitter: float, say: Callable[..., None],
 ) -> Callable[[Dataset], Posterior]:
     """Function that fits the recipe to a dataset, always from the same beginning.
 
     Args:
+        dataset: the first.
         recipe: from `checked_recipe`.
         model: what the training of a network begins with; None: random weights.
         baseline, seed, jitter: as of the fit.
         say: called with a sentence about each epoch or so of a training.
 
     Raises:
-        DataError: a model to begin with that has no variances, or a recipe of what is not trained.
+        DataError: networks that have no variances, or a model to begin with and a recipe of what is not trained.
     """
     if isinstance(recipe, NetworkRecipe):
+        first = recipe.unfitted(dataset) if model is None else model
+        of_descriptors = has_networks(first)
+        if not (of_descriptors or is_linear(first)):
+            given = "recipe" if model is None else "model"
+            raise DataError(
+                f"{given}: {first!r} has no last layer that the energy is linear in: the variances by which learning "
+                "asks are those of its weights; take a GAP, NequIP, SchNet, DTNN or networks of descriptors"
+            )
         options: dict[str, Any] = {"seed": seed, "baseline": baseline, "progress": say}
         if model is not None:
-            of_descriptors = has_networks(model)
-            if not (of_descriptors or is_linear(model)):
-                raise DataError(f"model: {model!r} has no last layer that the energy is linear in: {_WHY_LINEAR}")
             options |= {"start": model, "pretrained": not of_descriptors}
         return partial(_trained, recipe, options)
     if model is not None:
@@ -77,8 +78,4 @@ def _fitted(recipe, options, data):
 
 
 def _trained(recipe, options, data):
-    """Posterior of the last layer: one network has no other."""
-    posterior = train(data, recipe, **options).posterior
-    if posterior is None:
-        raise DataError(f"recipe: these networks have no last layer that the energy is linear in: {_WHY_LINEAR}")
-    return posterior
+    return cast(Posterior, train(data, recipe, **options).posterior)  # that of the last layer

@@ -14,6 +14,7 @@ from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.memory import peak_memory
+from jaxpot.cli.start_model import start_model
 from jaxpot.core.elements import atomic_number, name_species
 from jaxpot.data.atomic_energies import LEAST_SQUARES
 from jaxpot.errors import DataError
@@ -115,7 +116,7 @@ def run(options: Namespace, console: Console) -> Any:
     baseline = None if options.baseline is None else catalog.load(options.baseline)
     say(f"reading {', '.join(options.train)}")
     train, test = _data(options, console)
-    first = None if options.start is None else _first(options)
+    first = start_model(options)
     _rehearse(out["model"], recipe, train, baseline, first)
     say(f"looking at {len(train)} frames")
     summary = train.summary()
@@ -186,11 +187,6 @@ def _trained(options, recipe, train, test, baseline, first, say, out):
         keep_folds=options.keep_folds, start=first, frozen=numbers,
         pretrained=first is not None and not has_networks(first),
     )
-
-
-def _first(options):
-    """The model that training starts from."""
-    return catalog.load(options.start, **({} if options.modality is None else {"modality": options.modality}))
 
 
 # What is asked for, checked before the work ---------------------------------------------------------------

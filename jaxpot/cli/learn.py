@@ -11,6 +11,7 @@ from jaxpot.cli.console import Console
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.numbers import count
+from jaxpot.cli.start_model import start_model
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
@@ -101,7 +102,7 @@ def run(options: Namespace, console: Console) -> None:
     console.progress(f"reading {', '.join(options.train)}")
     dataset = read(options, options.train, atomic_energies(options.e0))
     common: dict[str, Any] = {
-        "recipe": options.recipe or ("gap" if options.start is None else "fine-tuning"), "model": _model(options),
+        "recipe": options.recipe or ("gap" if options.start is None else "fine-tuning"), "model": start_model(options),
         "budget": options.budget, "seed": options.seed, "progress": console.progress,
     }
     document: dict[str, Any]
@@ -158,15 +159,6 @@ def _start(text, source, console):
     if not given:
         raise DataError(f"--structure {text}: give its size, such as diamond:Si:a=5.43")
     return structure
-
-
-def _model(options):
-    """The potential that trainings start from, if one is given."""
-    if options.start is not None:
-        return catalog.load(options.start, **({} if options.modality is None else {"modality": options.modality}))
-    if options.modality is not None:
-        raise DataError("--modality is of the model to --start from, and none is given")
-    return None
 
 
 def _source(text):

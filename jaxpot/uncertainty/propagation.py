@@ -1,5 +1,6 @@
 """How uncertain any number is that follows from a potential: J Sigma J^T with J by automatic differentiation."""
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -120,19 +121,24 @@ def _jacobian(posterior, function, *args):
             raise DataError("the function to propagate returned no numbers")
         return jnp.concatenate(rows), value
 
-    count = posterior.factor.shape[1]
-    forwards = 0 < count and (count <= _FEW or not posterior.potential.local)
-    row, by_z, value = (forwards and _forwards(posterior, in_a_row)) or _backwards(posterior, in_a_row)
+    forwards = goes_forwards(posterior, math.inf) and _forwards(posterior, in_a_row)
+    row, by_z, value = forwards or _backwards(posterior, in_a_row)
     by_z[~np.isfinite(np.asarray(row))] = np.nan
     return jax.tree.map(jax.lax.stop_gradient, value), by_z
 
 
+def goes_forwards(posterior: Posterior, numbers: float) -> bool:
+    """Whether derivatives of so many numbers are taken forwards, by each z, instead of backwards, from each number."""
+    count = posterior.factor.shape[1]
+    return 0 < count and (count <= _FEW or (not posterior.potential.local and count <= numbers))
+
+
 def _forwards(posterior, in_a_row):
-    """The numbers, their derivatives and the value; None where there are more z than numbers, and these are many."""
+    """The numbers, their derivatives and the value; None where these numbers are taken backwards."""
     columns = []
     for unit in np.eye(posterior.factor.shape[1]):
         row, column, value = jax.jvp(lambda z: in_a_row(posterior.at(z)), (np.zeros(len(unit)),), (unit,), has_aux=True)
-        if len(row) < posterior.factor.shape[1] > _FEW:
+        if not goes_forwards(posterior, len(row)):
             return None
         columns.append(np.asarray(column))
     return row, np.stack(columns, axis=1), value

@@ -13,6 +13,7 @@ from jaxpot.properties.thermal import thermal_expansion
 from jaxpot.report.entries.record import ROOM, Entry, Figure, Property
 from jaxpot.report.plots import plot_thermal
 from jaxpot.report.rows import MISSING, Row, entry_row, number, row
+from jaxpot.uncertainty.propagation import goes_forwards
 
 _COLUMNS = ("alpha", "bulk", "heat_capacity_v", "heat_capacity_p", "gamma")
 _WARM = (50.0, 100.0, 200.0, 450.0, 600.0)  # K, at which deviations are computed, and at room temperature
@@ -44,16 +45,16 @@ def _progress(study):
 def _spreads(uncertain, results):
     """At some of the temperatures.
 
-    Of models of several hops in one call, whose matrices serve several temperatures; of others in one call each: a
-    reverse pass goes through all that its call has computed.
+    Forwards all in one call, where matrices serve several temperatures; backwards in one call each: a reverse pass goes
+    through all that its call has computed.
     """
     if "thermal" not in results:
         return {}
     temperatures = np.asarray(results["thermal"].temperatures)
     known = sorted({t for t in (*_WARM, ROOM) if t in temperatures})
-    together = [known] if not uncertain.study.potential.local else [[kelvin] for kelvin in known]
+    together = goes_forwards(uncertain.posterior, len(known) * len(_COLUMNS))
     rows = {}
-    for some in together if known else []:
+    for some in [known] if together and known else [[kelvin] for kelvin in known]:
         spread = _spread_at(some, uncertain)
         if spread is not None:
             rows |= dict(zip(some, np.asarray(spread.std), strict=True))
