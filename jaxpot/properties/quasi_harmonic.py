@@ -35,6 +35,7 @@ _STEPS = 30
 _SHARED = 2e-3  # strain of the differences where matrices around one state serve others as well
 _STATES = 20  # at which matrices of the mesh are computed, about
 _NEAR = 1e-3  # strain of the differences by which rough potentials' properties follow the state
+_ASIDE = 2e-3  # A, displacement of ions in differences
 _OR_ROUGH = {True: "", False: ", or the potential jumps there (a neighbour shell crosses its cutoff or a knot)"}
 
 
@@ -63,15 +64,19 @@ class QuasiHarmonic:
         self.q = np.asarray(q)
         self.mesh = tuple(map(to_device, (self.q, np.asarray(weights), zero_modes(q))))
 
-    def jets(self, potential: Potential, structure: Structure) -> "_Jets":
-        """Static enthalpy and dynamical matrices around a structure, to second order in the strains."""
-        found = self.energy_jets(potential, structure)
+    def jets(self, potential: Potential, structure: Structure, shared: bool = True) -> "_Jets":
+        """Static enthalpy and dynamical matrices around a structure, to second order in the strains.
+
+        Args:
+            shared: whether matrices around a state near it may serve: its ions are at the minimum.
+        """
+        found = self.energy_jets(potential, structure, shared)
         if not self.pressure:
             return found
         slope, curvature = _work(self.pressure, structure, self.strains)
         return found.replace(slope=found.slope + slope, curvature=found.curvature + curvature)
 
-    def energy_jets(self, potential: Potential, structure: Structure) -> "_Jets":
+    def energy_jets(self, potential: Potential, structure: Structure, shared: bool = True) -> "_Jets":
         """Static energy and dynamical matrices around a structure, to second order in the strains."""
         path = (potential, structure, self.listed, self.strains, self.moves)
         if self.smooth:
@@ -79,7 +84,7 @@ class QuasiHarmonic:
         points, fit = _stencil(len(self.strains), self.step)
         expansion = self.way.at(potential, structure)
         traced = is_traced(potential)
-        place = self._place(traced, structure)
+        place = self._place(traced, structure) if shared else None
         if place is None:
             # Not one program for all: that of site Hessians is there, and takes long to compile.
             expansions = [
@@ -87,7 +92,7 @@ class QuasiHarmonic:
             ]
             samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
             place = jnp.zeros(len(self.strains)), jnp.eye(len(self.strains))
-            if self.shares and not is_traced(structure):
+            if self.shares and shared and not is_traced(structure):
                 self.sampled[traced] = structure, samples
         else:
             samples = self.sampled[traced][1]
@@ -161,7 +166,7 @@ class QuasiHarmonic:
 
     def traced_row(self, structure: Structure, temperature: Number, method: str) -> tuple[Array, ...]:
         """The same as a function of the potential, with the state that follows: de/dp = -(d2F/de de)^-1 d2F/de dp."""
-        jets, vibrating = self.jets(self.potential, structure), method != "gruneisen_v0"
+        jets, vibrating = self._jets_that_follow(structure), method != "gruneisen_v0"
         fixed = _derivatives(self.jets(self.fixed, structure), temperature, *self.mesh[1:], vibrating=vibrating)
         live = _derivatives(jets, temperature, *self.mesh[1:], vibrating=vibrating)
         step = -linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
@@ -176,6 +181,26 @@ class QuasiHarmonic:
             )
             row = jax.tree.map(lambda r, a, b, x=size: r + x * (a - b) / (2.0 * _NEAR), row, ahead, behind)
         return row
+
+    def _jets_that_follow(self, structure):
+        """Jets around a structure whose ions follow the potential to the minimum of its static energy, to first order.
+
+        By differences where matrices of a rough potential have no derivatives by displacements.
+        """
+        if not len(self.moves):
+            return self.jets(self.potential, structure)
+        still = jnp.zeros(len(self.strains), structure.cell.dtype)
+        lists = self.listed, self.strains, self.moves
+        if self.smooth:
+            return self.jets(self.potential, _moved(self.potential, structure, still, *lists))
+        jets, away = self.jets(self.potential, structure), _follow(self.potential, structure, *lists, still)
+        for move, size in zip(self.moves, away - jax.lax.stop_gradient(away), strict=True):
+            ahead, behind = (
+                self.jets(self.fixed, structure.moved(structure.positions + sign * _ASIDE * move), shared=False)
+                for sign in (1.0, -1.0)
+            )
+            jets = jax.tree.map(lambda j, a, b, x=size: j + x * (a - b) / (2.0 * _ASIDE), jets, ahead, behind)
+        return jets
 
     def moved(self, structure: Structure, e: ArrayLike) -> Structure:
         """The structure strained by e, ions following."""

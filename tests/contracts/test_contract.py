@@ -18,8 +18,11 @@ from jaxpot.testing import CHECKS, ContractError, check
 QUICK = (
     "lj, smooth, two elements", "stillinger-weber", "eam", "gap, soap", "linear in soap", "network of bonds",
 )
-# A minute each; their parts, and "gap and two hops", have rows in the tiers.
-SLOW = ("gap and charges", "chgnet, a molecule, without norms")
+# Half a minute and more each; their parts, and their like, have rows in the tiers.
+SLOW = (
+    "gap and charges", "gap and two hops", "chgnet, a molecule, without norms", "nequip",
+    "networks, symmetry functions, two elements", "networks of bonds, two elements",
+)
 
 
 @pytest.mark.parametrize("name", thorough_but(QUICK, MODELS, SLOW))

@@ -105,6 +105,23 @@ def test_derivatives_of_thermal_properties_include_the_relaxation():
 
 
 @pytest.mark.slow
+def test_derivatives_of_thermal_properties_where_the_potential_moves_the_ions():
+    """dalpha/dp of a crystal whose ions have a symmetric coordinate, which follows p, beside relaxed crystals."""
+    potential, start = relaxed("wurtzite")
+    far = potential.terms[1]
+
+    def properties(part, relaxation):
+        changed = potential.replace(terms=(potential.terms[0], far.replace(epsilon=(1.0 + part) * far.epsilon)))
+        crystal = jp.relax(changed, start, cell=True, fmax=1e-10).structure if relaxation else start
+        warm = jp.thermal_expansion(changed, crystal, [300.0], mesh=(2, 2, 2), differences=True)
+        return jnp.stack([warm.alpha_tensor[0, 0, 0], warm.alpha_tensor[0, 2, 2], warm.bulk[0], warm.volumes[0]])
+
+    values, slopes = jax.jvp(lambda part: properties(part, False), (0.0,), (1.0,))
+    wide, narrow = ((properties(h, True) - properties(-h, True)) / (2.0 * h) for h in (2e-2, 1e-2))
+    np.testing.assert_allclose(slopes, (4.0 * narrow - wide) / 3.0, rtol=3e-3)
+
+
+@pytest.mark.slow
 def test_derivatives_of_gruneisen_parameters_where_strain_moves_the_ions():
     # Thermal expansion is left out here: its fifth derivatives of four atoms take more than 12 GB to compile.
     found, expected, scale = derivatives("wurtzite", lambda p, s: [jp.gruneisen(p, s, [0.1, 0.2, 0.3]).gamma[0]])
