@@ -62,7 +62,7 @@ def refit(
             given = "recipe" if model is None else "model"
             raise DataError(
                 f"{given}: {first!r} has no last layer that the energy is linear in: the variances by which learning "
-                "asks are those of its weights; take a GAP, NequIP, SchNet, DTNN or networks of descriptors"
+                "asks are those of its weights; take a GAP, NequIP, MACE, SchNet, DTNN or networks of descriptors"
             )
         options: dict[str, Any] = {"seed": seed, "baseline": baseline, "progress": say}
         if model is not None:

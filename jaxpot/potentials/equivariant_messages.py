@@ -48,9 +48,14 @@ def ends(sizes: Iterable[int]) -> np.ndarray:
 
 def through(layers: Sequence[Array], features: Array) -> Array:
     """Outputs (..., m) of layers with silu between them, of features (..., n)."""
+    return product(before_last(layers, features), layers[-1])
+
+
+def before_last(layers: Sequence[Array], features: Array) -> Array:
+    """Inputs (..., m) of the last of layers with silu between them, of features (..., n)."""
     for matrix in layers[:-1]:
         features = jax.nn.silu(product(features, matrix))
-    return product(features, layers[-1])
+    return features
 
 
 class RadialNetwork(NamedTuple):

@@ -12,6 +12,7 @@ from jaxpot.basis.envelopes import ENVELOPES
 from jaxpot.basis.symmetric_products import symmetric_products_of
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.errors import DataError
@@ -19,9 +20,9 @@ from jaxpot.potentials.equivariant_messages import (
     SILU,
     CouplingPath,
     RadialNetwork,
+    before_last,
     paths,
     sums_over_neighbors,
-    through,
 )
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.typing import Array, ArrayField, PyTree
@@ -254,6 +255,10 @@ class MACE(MessagePassing):
     def kinks(self) -> tuple[float, ...]:
         return ENVELOPES[self.envelope[0]].kinks(self.cutoff, self.envelope[1])
 
+    def weight_mask(self) -> "MACE":
+        last = (f"layers[{hop}].readout[{len(layer.readout) - 1}]" for hop, layer in enumerate(self.layers))
+        return mask_of(self, *last)
+
     def paths(self, hop: int) -> tuple[CouplingPath, ...]:
         """Degrees (l1 of states, l2 of harmonics, l3 of A) in the order of the radial weights of a hop."""
         return paths(len(self.layers[hop].sent) - 1, self.harmonics, self.harmonics, True)
@@ -268,15 +273,15 @@ class MACE(MessagePassing):
     def start(self, environment: Environment) -> PyTree:
         element = species_index(self.species, environment.number)
         scalars = self.embedding[element][None, :]
-        return self._handed_on(0, element, [scalars], jnp.zeros((), scalars.dtype))
+        return self._handed_on(0, element, [scalars], ())
 
-    def _handed_on(self, hop, element, features, energy):
-        """State for a hop, of features (2 l + 1, C) of each degree and the energy that was read from earlier ones."""
+    def _handed_on(self, hop, element, features, read):
+        """State for a hop, of features (2 l + 1, C) of each degree and what the last layers of readouts will read."""
         if hop == self.hops:
-            return {"energy": energy, "own": (), "shown": ()}
+            return {"read": read, "own": (), "shown": ()}
         layer = self.layers[hop]
         return {
-            "energy": energy,
+            "read": read,
             "own": tuple(product(x, matrix[element]) for x, matrix in zip(features, layer.own, strict=False)),
             "shown": tuple(product(x, matrix) for x, matrix in zip(features, layer.sent, strict=True)),
         }
@@ -290,8 +295,8 @@ class MACE(MessagePassing):
         features = [product(x, matrix) for x, matrix in zip(messages, layer.mixed, strict=True)]
         for degree, of_itself in enumerate(state["own"]):
             features[degree] = features[degree] + of_itself
-        energy = state["energy"] + through(layer.readout, features[0])[0, 0]
-        return self._handed_on(hop + 1, element, features, energy)
+        read = (*state["read"], before_last(layer.readout, features[0]))
+        return self._handed_on(hop + 1, element, features, read)
 
     def sums_over_neighbors(self, hop: int, environment: Environment, others: PyTree) -> list[Array]:
         """A of one atom, a list over degrees of (2 l + 1, C), of what its K neighbours show: (K, 2 l + 1, ...) each."""
@@ -302,7 +307,9 @@ class MACE(MessagePassing):
 
     def site_energy(self, environment: Environment, state: PyTree) -> Array:
         element = species_index(self.species, environment.number)
-        return self.scale[element] * state["energy"] + self.shift[element]
+        # Here alone, so that the energy is linear in weights that no state depends on.
+        energies = [product(x, layer.readout[-1])[0, 0] for x, layer in zip(state["read"], self.layers, strict=True)]
+        return self.scale[element] * sum(energies) + self.shift[element]
 
 
 def _shares(labels):

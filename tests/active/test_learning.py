@@ -19,7 +19,6 @@ SOAP = {
 }
 PAIR = {"descriptor": "distance_2b", "cutoff": 3.6, "theta": 0.5, "sparse_points": 6, "sparse_method": "uniform"}
 RECIPE = jp.fitting.Recipe((SOAP, PAIR), Sigmas(0.0005, 0.02), choice="fixed", units="A")
-MACES = jp.NetworkRecipe(reads="hops", architecture="mace", channels=(2, 1), radial=3, hidden=(3,))
 STEPS = 900
 
 
@@ -308,7 +307,6 @@ def test_what_is_refused(few, oracle, cell, found, tmp_path):
         ({"model": oracle}, "begins with nothing"),
         ({"recipe": oracle}, "got a StillingerWeber"),
         ({"recipe": "fine-tuning", "model": oracle}, "model: .* has no last layer"),
-        ({"recipe": MACES}, "recipe: .* has no last layer"),
     ):
         with pytest.raises(jp.JaxpotError, match=message):
             learned(few, oracle, cell, **options)

@@ -34,13 +34,20 @@ def test_networks_have_recipes_too(tmp_path):
     found = jp.read_recipe("behler-parrinello")
     assert found == jp.NetworkRecipe(name="behler-parrinello")  # the defaults, written down
     assert jp.read_recipe("bond-networks").reads == "bonds" and jp.read_recipe("equivariant").reads == "hops"
-    assert jp.read_recipe("schnet").architecture == "schnet" and jp.read_recipe("equivariant").architecture == "nequip"
+    assert jp.read_recipe("schnet").architecture == "schnet" and jp.read_recipe("equivariant").architecture == "mace"
     mine = jp.read_recipe(written(tmp_path, "[network]\nhidden = [8]\n[training]\nepochs = 3\n"))
     assert mine == jp.NetworkRecipe(hidden=(8,), epochs=3, name="mine")
 
 
+def test_small_data_have_more_epochs_for_the_same_steps():
+    recipe = jp.NetworkRecipe(epochs=30, steps=1000, patience=15)
+    assert recipe.lengthened(100) == recipe  # 3,000 steps
+    longer = recipe.lengthened(10)
+    assert (longer.epochs, longer.patience) == (100, 50)
+
+
 def test_a_recipe_that_was_saved_before_there_were_architectures_is_of_nequip():
-    recipe = jp.read_recipe("equivariant")
+    recipe = replace(jp.read_recipe("equivariant"), architecture="nequip")
     tables = recipe.tables()
     assert tables["network"].pop("architecture") == "nequip"
     older = jp.NetworkRecipe.from_tables(tables, "x.toml", "equivariant")

@@ -1,7 +1,8 @@
 """`NetworkRecipe`: layers of neural networks, and how their training goes."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ _ARCHITECTURE = (
     "reads", "cutoff", "nearest", "radial", "angular", "hidden", "activation", "members", "channels", "hops",
     "architecture",
 )
-_TRAINING = ("epochs", "batch", "optimiser", "rate", "loss", "validation", "patience", "average", "folds")
+_TRAINING = ("epochs", "steps", "batch", "optimiser", "rate", "loss", "validation", "patience", "average", "folds")
 
 # Networks of several hops by name. A further one is one row: its class has `random(key, species, cutoff, channels,
 # hops, radial, hidden, neighbors)`, and `scale`, an array by which energies are multiplied.
@@ -62,6 +63,7 @@ class NetworkRecipe:
             that see many bodies in a hop, by products of up to three sums over neighbours.
         sigmas: what each error is divided by in the loss, where frames give none.
         epochs: passes over the training set.
+        steps: of the descent, at least: a small training set gets more epochs, and as much more patience.
         batch: frames in a step.
         optimiser: "adam"; or "muon", whose steps of matrices have singular values that are all alike.
         rate: of it, at the beginning; it falls to zero like a cosine.
@@ -84,6 +86,7 @@ class NetworkRecipe:
     activation: str = "silu"
     sigmas: Sigmas = Sigmas(energy=0.005, forces=0.1)
     epochs: int = 500
+    steps: int = 0
     batch: int = 8
     optimiser: str = "adam"
     rate: float = 2e-3
@@ -130,6 +133,7 @@ class NetworkRecipe:
         for name, most in (("epochs", 10**7), ("batch", 10**6), ("members", 1000), ("patience", 10**7)):
             as_whole(getattr(self, name), name, 1, most)
         as_whole(self.folds, "folds", 2, 100)
+        as_whole(self.steps, "steps", 0, 10**9)
         as_positive(self.rate, "rate")
         for name in ("validation", "average"):
             value = as_number(getattr(self, name), name)
@@ -153,6 +157,11 @@ class NetworkRecipe:
                 f'architecture: {self.architecture} is a network of several hops, and this recipe reads {self.reads}: '
                 'give reads = "hops"'
             )
+
+    def lengthened(self, batches: int) -> "NetworkRecipe":
+        """Recipe with epochs, and patience, for the steps that it asks for, if an epoch has so many batches."""
+        times = max(1.0, self.steps / (batches * self.epochs))
+        return replace(self, epochs=math.ceil(times * self.epochs), patience=math.ceil(times * self.patience))
 
     def unfitted(self, dataset: Dataset) -> Potential:
         """Potential of the same parts as a training, with networks of random weights."""

@@ -201,8 +201,8 @@ def _train(prepare, dataset, recipe, baseline, seed, test, predictions, checkpoi
     targets, division = fit_targets(dataset, baseline), Division.of(dataset, recipe, seed)
     sigmas = _noise(recipe.sigmas, targets)
     training = prepare(
-        dataset, targets, division, sigmas, recipe=recipe, baseline=baseline, seed=seed, checkpoint=checkpoint, say=say,
-        clock=clock,
+        dataset, targets, division, sigmas, recipe=recipe.lengthened(len(division.batches)), baseline=baseline,
+        seed=seed, checkpoint=checkpoint, say=say, clock=clock,
     )
     try:
         best, history, epoch = training.descent.go()
