@@ -5,6 +5,9 @@ with 90 % bootstrap intervals over their 23 to 31 frames, beside those of the pu
 Nothing is chosen by looking at the test sets.
 
     python benchmarks/mlearn.py [Si Mo ...] [--recipe gap]
+    python benchmarks/mlearn.py [Si Mo ...] --recipe equivariant --devices 2
+
+Trainings of networks divide their batches between `--devices`, parts of the processor.
 """
 
 import argparse
@@ -31,8 +34,12 @@ def main():
     parser.add_argument("elements", nargs="*", default=list(BEST))
     parser.add_argument("--recipe", default="gap")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--devices", type=int, default=1)
     options = parser.parse_args()
     compile_sooner()
+    if options.devices > 1:
+        jax.config.update("jax_num_cpu_devices", options.devices)
+        jax.set_mesh(jax.make_mesh((options.devices,), ("atoms",)))
     for element in options.elements:
         train, test = (jp.datasets.mlearn(element, split) for split in ("train", "test"))
         start = time.perf_counter()
