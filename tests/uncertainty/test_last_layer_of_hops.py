@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from models import MODELS
 
 import jaxpot as jp
 from jaxpot.checks import prepare
+from jaxpot.core.masks import masked, with_masked
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear.rows import design_rows
 from jaxpot.fitting.networks.last_layer import last_layer_posterior
@@ -30,7 +32,9 @@ def posterior(data):
     return last_layer_posterior(NETWORK, data)
 
 
-@pytest.mark.parametrize("name", ["nequip, two elements, without parity", "schnet, two elements", "dtnn, two elements"])
+@pytest.mark.parametrize("name", [
+    "nequip, two elements, without parity", "mace, two elements", "schnet, two elements", "dtnn, two elements",
+])
 def test_rows_are_derivatives_of_energy_forces_and_stress_by_the_weights(name):
     """By differences in a weight, of which all three are linear functions."""
     potential = MODELS[name][0]()
@@ -39,12 +43,12 @@ def test_rows_are_derivatives_of_energy_forces_and_stress_by_the_weights(name):
     rows = design_rows(*prepared)
     features = site_features((potential,), *prepared[1:])
     np.testing.assert_allclose(features.sum(0), rows.energy, rtol=1e-10, atol=1e-12)
-    for k in (0, len(potential.readout) - 1):
-        change = np.zeros(len(potential.readout))
-        change[k] = 1.0
-        other, first = (
-            jp.evaluate(potential.replace(readout=potential.readout + s * change), structure) for s in (1.0, 0.0)
-        )
+    mask = potential.weight_mask()
+    weights, shapes = ravel_pytree(masked(potential, mask))
+    assert len(weights) == potential.n_features == features.shape[1]
+    first = jp.evaluate(potential, structure)
+    for k in (0, len(weights) - 1):
+        other = jp.evaluate(with_masked(potential, mask, shapes(weights.at[k].add(1.0))), structure)
         assert float(other.energy - first.energy) == pytest.approx(float(rows.energy[k]), rel=1e-9, abs=1e-12)
         np.testing.assert_allclose(other.energies - first.energies, features[:, k], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(other.forces - first.forces, rows.forces[..., k], rtol=1e-8, atol=1e-11)
