@@ -18,10 +18,11 @@ from jaxpot.testing import CHECKS, ContractError, check
 QUICK = (
     "lj, smooth, two elements", "stillinger-weber", "eam", "gap, soap", "linear in soap", "network of bonds",
 )
-# Half a minute and more each; their parts, and their like, have rows in the tiers.
+# A quarter of a minute and more each; their parts, and their like, have rows in the tiers.
 SLOW = (
-    "gap and charges", "gap and two hops", "chgnet, a molecule, without norms", "nequip",
-    "networks, symmetry functions, two elements", "networks of bonds, two elements",
+    "gap and charges", "gap and two hops", "gap, sum for two elements", "chgnet, a molecule, without norms", "nequip",
+    "networks, symmetry functions, two elements", "networks of bonds, two elements", "charges in a crystal",
+    "two hops, a molecule", "tersoff, triplets of two elements",
 )
 
 

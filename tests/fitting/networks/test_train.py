@@ -230,7 +230,9 @@ def test_last_layers_that_are_not_linear_have_no_bars(data, several):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("descriptors", [ATOMS, BONDS], ids=["atoms", "bonds"])
+@pytest.mark.parametrize(
+    "descriptors", [pytest.param(ATOMS, marks=pytest.mark.slow, id="atoms"), pytest.param(BONDS, id="bonds")]
+)
 def test_products_with_hessians_are_those_of_the_potential(descriptors):
     terms, (_, four, eight) = several_kinds(descriptors)
     structures = [four, four.moved(four.positions[::-1]), eight]  # one size twice: its program is there
