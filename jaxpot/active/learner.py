@@ -120,7 +120,7 @@ def learn_on_the_fly(
     chosen = (recipe, signal, threshold, budget, every, steps, seed, jitter)
     settings = digest(dataset.frames, (structure, moving, baseline, model), chosen)
     say = progress or (lambda text: None)
-    learn = refit(dataset, recipe, model, baseline, seed, jitter, say)
+    learn = refit(recipe, model, baseline, seed, jitter, say)
     learner = _Learner(dataset, source, dynamics, learn, signal, every, Record(folder), say)
     walk = learner.begun(structure, moving, threshold, seed, settings)
     while walk.asked is not None or (int(walk.state.step) < steps and len(learner.labels) < budget):

@@ -55,7 +55,7 @@ def learn_from_pool(
     if not candidates:
         raise DataError("candidates: expected at least one structure")
     settings = digest(dataset.frames, (candidates, baseline, model), ("pool", recipe, budget, batch, seed, jitter))
-    fit, record = refit(dataset, recipe, model, baseline, seed, jitter, say), Record(folder)
+    fit, record = refit(recipe, model, baseline, seed, jitter, say), Record(folder)
     kept = record.kept(PoolProgress, settings)
     asked, chosen = ([], []) if kept is None else (record.labels(), np.asarray(kept.candidates).tolist())
     if kept is not None:

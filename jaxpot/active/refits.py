@@ -40,32 +40,29 @@ def checked_recipe(dataset: Dataset, recipe: Recipe | NetworkRecipe | FilePath) 
 
 
 def refit(
-    dataset: Dataset, recipe: Recipe | NetworkRecipe, model: Potential | None, baseline: Potential | None, seed: int,
-    jitter: float, say: Callable[..., None],
+    recipe: Recipe | NetworkRecipe, model: Potential | None, baseline: Potential | None, seed: int, jitter: float,
+    say: Callable[..., None],
 ) -> Callable[[Dataset], Posterior]:
     """Function that fits the recipe to a dataset, always from the same beginning.
 
     Args:
-        dataset: the first.
         recipe: from `checked_recipe`.
         model: what the training of a network begins with; None: random weights.
         baseline, seed, jitter: as of the fit.
         say: called with a sentence about each epoch or so of a training.
 
     Raises:
-        DataError: networks that have no variances, or a model to begin with and a recipe of what is not trained.
+        DataError: a model that has no variances, or one to begin with and a recipe of what is not trained.
     """
     if isinstance(recipe, NetworkRecipe):
-        first = recipe.unfitted(dataset) if model is None else model
-        of_descriptors = has_networks(first)
-        if not (of_descriptors or is_linear(first)):
-            given = "recipe" if model is None else "model"
-            raise DataError(
-                f"{given}: {first!r} has no last layer that the energy is linear in: the variances by which learning "
-                "asks are those of its weights; take a GAP, NequIP, MACE, SchNet, DTNN or networks of descriptors"
-            )
         options: dict[str, Any] = {"seed": seed, "baseline": baseline, "progress": say}
         if model is not None:
+            of_descriptors = has_networks(model)
+            if not (of_descriptors or is_linear(model)):
+                raise DataError(
+                    f"model: {model!r} has no last layer that the energy is linear in: the variances by which learning "
+                    "asks are those of its weights; take a GAP, NequIP, MACE, SchNet, DTNN or networks of descriptors"
+                )
             options |= {"start": model, "pretrained": not of_descriptors}
         return partial(_trained, recipe, options)
     if model is not None:

@@ -63,6 +63,7 @@ def test_recipes_of_hops_name_the_architecture(architecture, name):
     )
     network = recipe.unfitted(frames(bulk("SiC", "zincblende", 4.36)))
     assert type(network).__name__ == name and network.species == (6, 14) and network.hops == 2
+    assert network.weight_mask() is not None  # learning asks by the variances of these weights
     again = jp.NetworkRecipe.from_tables(recipe.tables(), "x.toml", "")
     assert again.architecture == architecture and again == recipe
 
