@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, in a fresh kernel, and shows what it promises."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,23 @@ nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+PUBLISHED = ("universal_card",)  # load published weights by name
+
+
+@pytest.fixture
+def weights(tmp_path_factory, monkeypatch):
+    """The published weights of JAXPOT_DATA, if there are any, where `jaxpot models --fetch` keeps them."""
+    folder = tmp_path_factory.mktemp("data") / "jaxpot"
+    folder.mkdir()
+    (folder / "models").symlink_to(Path(os.environ.get("JAXPOT_DATA", folder)) / "models")
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder.parent))
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs(path, tmp_path):
+@pytest.mark.parametrize("path", [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.data] if path.stem in PUBLISHED else []) for path in NOTEBOOKS
+])
+def test_runs(path, tmp_path, weights):
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

@@ -18,15 +18,15 @@ from jaxpot.core.precision import is_traced, to_device
 from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError
-from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential
-from jaxpot.properties.coordinates import deform, frozen, symmetric_coordinates
+from jaxpot.properties.coordinates import frozen, symmetric_coordinates
 from jaxpot.properties.gruneisen import mode_parameters
 from jaxpot.properties.harmonic import require_real_modes
 from jaxpot.properties.kinks import ANALYTIC, how_to_smooth
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
 from jaxpot.properties.phonons import mesh_points
 from jaxpot.properties.second_order import SKIN, Route, route
+from jaxpot.properties.strained_ions import at_rest, displacements_at_rest, expanded, near_rest, static_expansion
 from jaxpot.properties.trace_functions import mesh_average
 from jaxpot.typing import Array, ArrayLike, Mesh, Number
 
@@ -88,7 +88,7 @@ class QuasiHarmonic:
         if place is None:
             # Not one program for all: that of site Hessians is there, and takes long to compile.
             expansions = [
-                self.way.at(potential, _along_path(*path, point)) if point.any() else expansion for point in points
+                self.way.at(potential, near_rest(*path, point)) if point.any() else expansion for point in points
             ]
             samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
             place = jnp.zeros(len(self.strains)), jnp.eye(len(self.strains))
@@ -97,7 +97,7 @@ class QuasiHarmonic:
         else:
             samples = self.sampled[traced][1]
         if len(self.moves):
-            static = _static_jets(*path)
+            static = static_expansion(*path)
         else:  # no displacement keeps the symmetry
             blocks = expansion.blocks(self.strains)
             static = blocks.slope, blocks.by_strain
@@ -171,7 +171,7 @@ class QuasiHarmonic:
         live = _derivatives(jets, temperature, *self.mesh[1:], vibrating=vibrating)
         step = -linalg.solve(fixed.second, live.gradient - jax.lax.stop_gradient(live.gradient))
         if self.smooth:
-            here = _moved(self.potential, structure, step, self.listed, self.strains, self.moves)
+            here = at_rest(self.potential, structure, self.listed, self.strains, self.moves, step)
             return self.row(here, temperature, method, self.jets(self.potential, here))
         # Jets around a state that depends on the potential would need derivatives that a rough potential has not got.
         row = self.row(structure, temperature, method, jets)
@@ -192,8 +192,9 @@ class QuasiHarmonic:
         still = jnp.zeros(len(self.strains), structure.cell.dtype)
         lists = self.listed, self.strains, self.moves
         if self.smooth:
-            return self.jets(self.potential, _moved(self.potential, structure, still, *lists))
-        jets, away = self.jets(self.potential, structure), _follow(self.potential, structure, *lists, still)
+            return self.jets(self.potential, at_rest(self.potential, structure, *lists, still))
+        jets = self.jets(self.potential, structure)
+        away = displacements_at_rest(self.potential, structure, *lists, still)
         for move, size in zip(self.moves, away - jax.lax.stop_gradient(away), strict=True):
             ahead, behind = (
                 self.jets(self.fixed, structure.moved(structure.positions + sign * _ASIDE * move), shared=False)
@@ -204,7 +205,7 @@ class QuasiHarmonic:
 
     def moved(self, structure: Structure, e: ArrayLike) -> Structure:
         """The structure strained by e, ions following."""
-        return _moved(self.fixed, structure, jnp.asarray(e), self.listed, self.strains, self.moves)
+        return at_rest(self.fixed, structure, self.listed, self.strains, self.moves, jnp.asarray(e))
 
 
 @pytree
@@ -244,67 +245,23 @@ def _describe(found, mixed, structure, temperature, strains):
     )
 
 
-def _static(potential, structure, listed, strains, moves, e, w):
-    now = deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
-    return energy(potential, now, listed)
-
-
-def _follow(potential, structure, listed, strains, moves, e):
-    """The symmetric internal displacements w(e) at which the static forces vanish: two Newton steps from 0.
-
-    Each step doubles the order to which the dependence on e and on the potential is exact: 1, then 3.
-    """
-    w = jnp.zeros(moves.shape[0], structure.cell.dtype)
-    if not moves.shape[0]:
-        return w
-    slope = jax.grad(lambda w: _static(potential, structure, listed, strains, moves, e, w))
-    for _ in range(2):
-        w = w - linalg.solve(jax.jacfwd(slope)(w), slope(w))
-    return w
-
-
-@jax.jit
-def _moved(potential, structure, e, listed, strains, moves):
-    w = _follow(potential, structure, listed, strains, moves, e)
-    return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
-
-
-@jax.jit
-def _along_path(potential, structure, listed, strains, moves, e):
-    """The structure strained by e, ions at the minimum of the static energy to second order."""
-    w = _path(potential, structure, listed, strains, moves)(e)
-    return deform(structure, jnp.tensordot(e, strains, 1), jnp.tensordot(w, moves, 1))
-
-
-@jax.jit
-def _static_jets(potential, structure, listed, strains, moves):
-    """Slope and curvature of the static energy along the path."""
-    path = _path(potential, structure, listed, strains, moves)
-
-    def static_energy(e):
-        return _static(potential, structure, listed, strains, moves, e, path(e))
-
-    slope, curvature, _ = _second_order(static_energy, jnp.zeros(strains.shape[0], structure.cell.dtype))
-    return slope, curvature
-
-
 @jax.jit
 def _work(pressure, structure, strains):
     """Slope and curvature of p V along the strains; the ions have no part in it."""
     def work(e):
         return pressure * structure.strained(jnp.tensordot(e, strains, 1)).volume
 
-    slope, curvature, _ = _second_order(work, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    slope, curvature, _ = expanded(work, jnp.zeros(strains.shape[0], structure.cell.dtype))
     return slope, curvature
 
 
 @jax.jit
 def _jets(potential, structure, way, strains, moves, q):
     def matrices_at(e):
-        return way.at(potential, _along_path(potential, structure, way.listed, strains, moves, e)).dynamical_matrix(q)
+        return way.at(potential, near_rest(potential, structure, way.listed, strains, moves, e)).dynamical_matrix(q)
 
-    first, second, matrices = _second_order(matrices_at, jnp.zeros(strains.shape[0], structure.cell.dtype))
-    return _Jets(*_static_jets(potential, structure, way.listed, strains, moves), matrices, first, second)
+    first, second, matrices = expanded(matrices_at, jnp.zeros(strains.shape[0], structure.cell.dtype))
+    return _Jets(*static_expansion(potential, structure, way.listed, strains, moves), matrices, first, second)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -312,43 +269,8 @@ def _polynomial(fit, samples, e0, by_strain):
     """Value, first and second derivatives at e = 0 of the polynomial through samples, at e0 + by_strain e."""
     samples = jnp.stack(samples)
     zero = jnp.zeros(len(by_strain), samples.real.dtype)
-    first, second, matrices = _second_order(lambda e: fit(samples, e0 + by_strain @ e), zero)
+    first, second, matrices = expanded(lambda e: fit(samples, e0 + by_strain @ e), zero)
     return matrices, first, second
-
-
-def _path(potential, structure, listed, strains, moves):
-    """The internal displacements w(e) at which static forces vanish, to second order in e: w1 e + e w2 e / 2.
-
-    With g = dE/dw: w1 = -K^-1 dg/de, and w2 = -K^-1 d2/de de of g along the path w1 e.
-    """
-    m, k = strains.shape[0], moves.shape[0]
-    origin, still = jnp.zeros(m, structure.cell.dtype), jnp.zeros(k, structure.cell.dtype)
-    if not k:
-        return lambda e: still
-    pull = jax.grad(_static, argnums=6)
-
-    def g(e, w):
-        return pull(potential, structure, listed, strains, moves, e, w)
-
-    stiffness = jax.jacfwd(g, argnums=1)(origin, still)
-    first = -linalg.solve(stiffness, jax.jacfwd(g)(origin, still))
-    bend = jax.jacfwd(jax.jacfwd(lambda e: g(e, first @ e)))(origin)
-    second = -linalg.solve(stiffness, bend.reshape(k, m * m)).reshape(k, m, m)
-    return lambda e: first @ e + 0.5 * (second @ e) @ e
-
-
-def _second_order(function, origin):
-    """First and second derivatives and the value of a function at `origin`, in one nested pass."""
-    def value_twice(e):
-        value = function(e)
-        return value, value
-
-    def slope_and_value(e):
-        slope, value = jax.jacfwd(value_twice, has_aux=True)(e)
-        return slope, (slope, value)
-
-    curvature, (slope, value) = jax.jacfwd(slope_and_value, has_aux=True)(origin)
-    return slope, curvature, value
 
 
 @partial(jax.jit, static_argnames="vibrating")

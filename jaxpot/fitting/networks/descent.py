@@ -58,7 +58,13 @@ def _muon(schedule):
 
 
 class Loss:
-    """Labels that models predict for a batch; a descent minimises their errors."""
+    """Labels that models predict for a batch; a descent minimises their errors.
+
+    Attributes:
+        apart: whether one member's step fills the caches of a processor, so that members take theirs in turn.
+    """
+
+    apart = False
 
     def predict(self, networks: tuple, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Energies (B,) eV/atom, forces (A, 3) and stresses (B, 3, 3) for the weights of one member."""
@@ -113,9 +119,10 @@ class Descent:
         self.optimiser = optimiser(recipe.optimiser, recipe.rate, recipe.epochs * len(batches[0]))
         first = _State(networks, jax.vmap(self.optimiser.init)(networks), networks, jnp.zeros((), jnp.float32))
         loss_of = partial(_loss, loss, measure=MEASURES[recipe.loss])
-        epoch = partial(_epoch, self.optimiser, loss_of, recipe.average, moving)
+        every = _in_turn if loss.apart and jax.default_backend() == "cpu" else jax.vmap
+        epoch = partial(_epoch, self.optimiser, loss_of, recipe.average, moving, every)
         self.epoch_of = _divided(epoch, (_ALL, _OWN, _OWN, _ALL))
-        self.errors_of = _divided(partial(_errors, loss, loss_of), (_ALL, _OWN))
+        self.errors_of = _divided(partial(_errors, loss, loss_of, every), (_ALL, _OWN))
         self.state, self.best, self.epoch, self.record = first, networks, 0, (math.inf, 0)
         self.history: list[tuple] = []
         self._resume()
@@ -237,6 +244,11 @@ def _whole(gradient):
     return jax.lax.pmean(gradient, AXIS) if _shared() else gradient
 
 
+def _in_turn(function):
+    """Function of all members, whose arrays stand behind one another, that maps one after the other."""
+    return lambda *members: jax.lax.map(lambda one: function(*one), members)
+
+
 def _huber(errors):
     size = jnp.abs(errors)
     return jnp.where(size < 1.0, errors * errors, 2.0 * size - 1.0)
@@ -267,7 +279,7 @@ def _loss(loss, networks, batch, curved=None, measure=jnp.square):
     return total + _mean(by_product, 3 * jnp.sum(curved.weights > 0))
 
 
-def _epoch(optimiser, loss_of, average, moving, state, batches, curved, order):
+def _epoch(optimiser, loss_of, average, moving, every, state, batches, curved, order):
     """One pass over the batches; the new state, and the losses (batches, members)."""
 
     def step(state, place):
@@ -284,13 +296,13 @@ def _epoch(optimiser, loss_of, average, moving, state, batches, curved, order):
             mean = jax.tree.map(lambda a, b: keep * a + (1.0 - keep) * b, mean, networks)
             return networks, optimiser_state, mean, value
 
-        *moved, losses = jax.vmap(member)(state.networks, state.optimiser, state.average)
+        *moved, losses = every(member)(state.networks, state.optimiser, state.average)
         return _State(*moved, state.steps + 1.0), losses
 
     return jax.lax.scan(step, state, order)
 
 
-def _errors(loss, loss_of, networks, batches):
+def _errors(loss, loss_of, every, networks, batches):
     """Of each member: the loss, and mean absolute errors of energies (eV/atom) and forces (eV/A)."""
 
     def of_batch(parts):
@@ -304,7 +316,7 @@ def _errors(loss, loss_of, networks, batches):
                 jnp.sum(jnp.where(has_forces[:, None], jnp.abs(forces - batch.forces), 0.0)), 3 * jnp.sum(has_forces),
             ))
 
-        return jax.vmap(member)(networks)
+        return every(member)(networks)
 
     losses, energy, energies, forces, components = (a.sum(0) for a in jax.lax.map(of_batch, batches))
     return losses, energy / jnp.maximum(energies, 1), forces / jnp.maximum(components, 1)
