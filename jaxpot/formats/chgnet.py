@@ -10,7 +10,8 @@ from jaxpot.core.elements import SYMBOLS
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.record import Family, Format
 from jaxpot.formats.torch_archive import is_torch_archive, read_torch_archive
-from jaxpot.potentials.chgnet import CHGNet, Gated, Layers, Update
+from jaxpot.potentials.chgnet import CHGNet
+from jaxpot.potentials.chgnet_layers import Gated, Layers, Update
 from jaxpot.typing import FilePath
 
 _FIXED = {  # settings of which one value is read

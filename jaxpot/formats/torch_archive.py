@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxpot.core.files import file_size, read_bytes
 from jaxpot.errors import FormatError
-from jaxpot.formats.plain_pickle import Known, Room, as_counts, check_arguments, plain_tree, room_for
+from jaxpot.formats.plain_objects import Known, Room, as_counts, check_arguments, room_for
+from jaxpot.formats.plain_pickle import plain_tree
 from jaxpot.typing import FilePath
 
 _MAGIC = b"PK\x03\x04"
