@@ -14,11 +14,12 @@ PUBLISHED = ("universal_card",)  # load published weights by name
 
 @pytest.fixture
 def weights(tmp_path_factory, monkeypatch):
-    """The published weights of JAXPOT_DATA, if there are any, where `jaxpot models --fetch` keeps them."""
-    folder = tmp_path_factory.mktemp("data") / "jaxpot"
-    folder.mkdir()
-    (folder / "models").symlink_to(Path(os.environ.get("JAXPOT_DATA", folder)) / "models")
-    monkeypatch.setenv("XDG_DATA_HOME", str(folder.parent))
+    """The published weights of JAXPOT_DATA, where `jaxpot models --fetch` keeps them."""
+    if "JAXPOT_DATA" in os.environ:
+        folder = tmp_path_factory.mktemp("data") / "jaxpot"
+        folder.mkdir()
+        (folder / "models").symlink_to(Path(os.environ["JAXPOT_DATA"]).resolve() / "models")
+        monkeypatch.setenv("XDG_DATA_HOME", str(folder.parent))
 
 
 @pytest.mark.thorough
