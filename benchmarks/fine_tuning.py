@@ -36,6 +36,7 @@ from jaxpot.units import GPa
 
 KINDS = ("fine-tuning", "equivariant", "gap")
 LEAST = 4  # frames that a calibration needs
+LEAST_BAR = 1e-8  # of a number, relative: rounding is less
 CHANGES = ("members", "epochs", "rate", "batch", "average")
 
 
@@ -155,26 +156,30 @@ def card(options):
     ours, dft = jp.propagate(posterior, held, crystal), strained(frames)
     rows = [("a0", tuned.values["a0_A"]["value"], tuned.values["a0_A"]["sd"], dft["a0"], "DFT")]
     rows += [(name, ours.value[name], ours.std[name], dft[name], "DFT") for name in ours.value]
-    rows += [
-        (name, value, sd, reference, "all frames") for name, entry in tuned.values.items() if name != "a0_A"
-        for value, sd, reference in zip(*map(_numbers, (entry["value"], entry["sd"], other.values[name]["value"])),
-                                        strict=True)
-    ]
-    known = [row for row in rows if all(x is not None for x in row[1:4]) and row[2] > 0.0]
+    for key, entry in tuned.values.items():
+        if key != "a0_A":
+            beside = _beside(key, entry["value"], entry["sd"], other.values[key]["value"])
+            rows += [(*row, "all frames") for row in beside]
+    known = [row for row in rows if row[2] > LEAST_BAR * abs(row[1])]  # what symmetry makes zero has none
     for name, value, sd, reference, source in known:
-        print(f"{name:28} {value:10.4f} +- {sd:8.4f}   {reference:10.4f} ({source}), {abs(value - reference) / sd:.1f}")
+        print(f"{name:36} {value:10.4f} +- {sd:8.4f}   {reference:10.4f} ({source}), {abs(value - reference) / sd:.1f}")
     inside = [abs(value - reference) < 2.0 * sd for _, value, sd, reference, _ in known]
-    print(f"{len(rows) - len(known)} of {len(rows)} numbers have no bar or no reference")
+    print(f"{len(rows) - len(known)} of {len(rows)} numbers have no bar")
     print(f"{100 * np.mean(inside):.0f} % of {len(inside)} within two bars")
 
 
-def _numbers(value):
-    """All numbers of an entry of a card in a row, None where there is none."""
+def _beside(name, value, sd, reference):
+    """(name, value, bar, reference) of all numbers of an entry of a card that both have, bar 0 where there is none."""
     if isinstance(value, dict):
-        return [number for part in value.values() for number in _numbers(part)]
+        reference, sd = reference or {}, sd or {}
+        inner = [key for key in value if key in reference and key != "voigt"]  # the same numbers again
+        return [row for key in inner for row in _beside(f"{name} {key}", value[key], sd.get(key), reference[key])]
     if isinstance(value, list):
-        return [number for part in value for number in _numbers(part)]
-    return [value]
+        bars = sd or [None] * len(value)
+        return [row for parts in zip(value, bars, reference, strict=True) for row in _beside(name, *parts)]
+    if value is None or reference is None:
+        return []
+    return [(name, value, sd or 0.0, reference)]
 
 
 def main():
