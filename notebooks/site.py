@@ -30,7 +30,6 @@ READING = (  # the order in which they make sense
     "gaussian_approximation", "neural_networks", "universal_card", "fine_tuning", "soft_modes",
 )
 _LONGEST = ("fine_tuning", "error_bars", "fitting", "gaussian_approximation")  # first, so that no core waits for them
-_PUBLISHED = {"universal_card": "sevennet-0"}  # whose weights have to be fetched first
 _WIDTH = 110  # letters of the help of commands
 TEXTS = ("tour", "what_works")  # pages of markdown
 PICTURES = ("card.png",)
@@ -57,13 +56,14 @@ def notebooks():
 def written(path, folder, execute):
     """Write the page of one notebook; without results where the weights that it needs were not fetched."""
     book = nbformat.read(path, as_version=4)
-    missing = execute and path.stem in _PUBLISHED and not where(_PUBLISHED[path.stem]).exists()
+    weights = book.metadata.get("weights")  # name of a published model
+    missing = execute and weights is not None and not where(weights).exists()
     if execute and not missing:
         with tempfile.TemporaryDirectory() as scratch:
             NotebookClient(book, timeout=900, resources={"metadata": {"path": scratch}}).execute()
     body, _ = HTMLExporter().from_notebook_node(book, {"metadata": {"name": path.stem}})
     (folder / f"{path.stem}.html").write_text(body, encoding="utf-8")
-    return f"{path.name} without results (jaxpot models --fetch {_PUBLISHED[path.stem]})" if missing else path.name
+    return f"{path.name} without results (jaxpot models --fetch {weights})" if missing else path.name
 
 
 def front_page():
