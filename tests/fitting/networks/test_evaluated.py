@@ -130,6 +130,15 @@ def test_members_are_a_committee_with_bars(trained, data):
 
 
 @pytest.mark.thorough
+def test_members_in_turn_are_those_all_at_once(data, monkeypatch):
+    """The first on CPUs, the second elsewhere."""
+    some, short = data[:4], recipe(members=2, epochs=2)
+    in_turn = jp.train(some, short, start=[disturbed(0), disturbed(1)], predictions=False)
+    monkeypatch.setattr(EvaluatedLoss, "apart", False)
+    at_once = jp.train(some, short, start=[disturbed(0), disturbed(1)], predictions=False)
+    np.testing.assert_allclose(in_turn.history, at_once.history, rtol=1e-3)  # single precision
+
+
 def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
     from jaxpot.fitting.networks import descent
 
