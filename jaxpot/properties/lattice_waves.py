@@ -68,13 +68,14 @@ def responses(
     Args:
         potential: `MessagePassing`.
         q: (c, 3) fractional wave vectors.
-        moves: (c, n, 3) A, displacements u of waves u_a exp(2 pi i q.R).
+        moves: (c, n, 3) A, displacements u of waves u_a exp(2 pi i q.R), real or complex.
         strains: (c, 3, 3) deformations of all vectors, r -> r + r e, beside them; of q = 0.
 
     Returns:
         `Responses`; for concrete values by one program, whatever the number of columns.
     """
-    columns = tuple(map(jnp.asarray, (q, moves, strains)))
+    q, moves, strains = map(jnp.asarray, (q, moves, strains))
+    columns = q, moves + 0j, strains
     if is_traced(potential, structure, listed, *columns):
         return _responses(potential, structure, listed, columns)
     parts = []
@@ -233,7 +234,7 @@ def _linear_response(potential, graph):
             cosine, sine = phase
             return jax.tree.map(lambda a: jax.vmap(graph.from_neighbors)(_turned(a, (cosine, -sine))), pair)
 
-        still = jnp.stack([displacement, jnp.zeros_like(displacement)])
+        still = jnp.stack([displacement.real, displacement.imag])
         along = at_neighbors(still) - rows(still)[:, :, None]  # (2, m, K, 3)
         along = along.at[0].add(jnp.einsum("amk,ab->mkb", vectors, strain))
         along = jnp.where(filled[None, :, :, None], along, 0.0).transpose(0, 3, 1, 2)
