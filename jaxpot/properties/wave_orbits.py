@@ -176,7 +176,7 @@ def _images(operations, mesh, point):
 
 
 def _spread(images):
-    """Spread of unit vectors: the share of each of 3n directions, ascending, 1 where they are equal; these directions."""
+    """Shares of 3n directions in unit vectors, ascending, 1 where all are equal, and these directions."""
     values, vectors = np.linalg.eigh(images.conj().T @ images)
     return np.sqrt(np.maximum(values, 0.0) * images.shape[1] / len(images)), vectors.conj().T
 
