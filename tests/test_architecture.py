@@ -57,9 +57,7 @@ EVERYWHERE = {"jax", "jaxlib", "numpy"}
 ASKS_FOR_THE_MODEL = {
     "observables/edges.py": "models of several hops are computed hop by hop, and every other in one piece",
     "observables/energies.py": "as edges.py",
-    "observables/heat_flux.py": "as edges.py; the refusal of all others",
     "observables/evaluation.py": "a committee stands in the place of a potential",
-    "properties/second_order.py": "lattice waves go through hops, Hessian products through everything",
     "properties/kinks.py": "tables of LAMMPS and QUIP have kinks, whose places the formats know",
     "fitting/formulas/parameters.py": "parameters of a sum are those of its addends",
     "fitting/formulas/smoothing.py": "tables of one form are replaced by splines of another",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpot import catalog, units
+from jaxpot import catalog, io, units
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import output_file, write_text
@@ -41,6 +41,7 @@ examples:
   jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
   jaxpot fit train.xyz --recipe behler-parrinello --out networks.model
   jaxpot fit train.xyz --start sevennet-0 --freeze embedding --out tuned.model
+  jaxpot fit train.xyz --start sevennet-0 --replay other.xyz --out tuned.model
   jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
   jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
 """
@@ -68,6 +69,10 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--freeze", nargs="+", default=[], metavar="NAME",
         help="arrays of --start that stay as they are, by the beginning of their names: embedding, interactions[0]",
+    )
+    parser.add_argument(
+        "--replay", nargs="+", default=[], metavar="FILE",
+        help="structures on which --start is to stay what it is: its own energies and forces are trained on, too",
     )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of sparse points and folds (default: 0)")
     parser.add_argument(
@@ -107,6 +112,8 @@ def run(options: Namespace, console: Console) -> Any:
         options.recipe = "gap" if options.start is None else "fine-tuning"
     if options.start is None and (options.freeze or options.modality):
         raise DataError("--freeze and --modality are of the model to --start from, and none is given")
+    if options.replay and options.start is None:
+        raise DataError("--replay is of the model to --start from, and none is given")
     out = _outputs(options)
     recipe = _recipe(options)
     if options.start is not None and not isinstance(recipe, NetworkRecipe):
@@ -182,10 +189,13 @@ def _trained(options, recipe, train, test, baseline, first, say, out):
         if given:
             raise DataError(f"{name} is for Gaussian approximation potentials; {recipe.name} is a recipe of networks")
     numbers = [int(name) if name.isdigit() else name for name in options.freeze]
+    replay = [structure for file in options.replay for structure in io.read(file)]
+    if replay and has_networks(first):
+        raise DataError(f"--replay is of published models that read no descriptor, and {options.start} has networks")
     return fit(
         train, recipe, test=test, baseline=baseline, seed=options.seed, progress=say, checkpoint=out["partial"],
         keep_folds=options.keep_folds, start=first, frozen=numbers,
-        pretrained=first is not None and not has_networks(first),
+        pretrained=first is not None and not has_networks(first), replay=replay,
     )
 
 
@@ -206,7 +216,7 @@ def _outputs(options):
         out["posterior"] = model.with_suffix(".posterior")
     out["partial"] = model.with_name(f"{model.name}.partial.npz")
     out["trials"] = model.with_name(f"{model.name}.partial.npz.trials")
-    given = [*options.train, *(options.test or ()), options.recipe, options.baseline, options.start]
+    given = [*options.train, *options.replay, *(options.test or ()), options.recipe, options.baseline, options.start]
     given = {Path(name).resolve(): name for name in given if name is not None}
     for path in out.values():
         if path.resolve() in given:

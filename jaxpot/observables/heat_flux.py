@@ -40,7 +40,7 @@ from jaxpot.errors import DataError
 from jaxpot.observables.edges import EdgeSum, parts, seen_by, sum_over_edges
 from jaxpot.observables.rows import chunks, nan_if_any, poison
 from jaxpot.potentials.base import Potential, cast
-from jaxpot.potentials.message_passing import MessagePassing, inputs_of, layers, sum_of_chunks
+from jaxpot.potentials.message_passing import inputs_of, layers, sum_of_chunks
 from jaxpot.typing import Array, ArrayLike, StructureLike
 
 
@@ -57,7 +57,7 @@ def heat_flux(
     liquids of one element do not.
 
     Args:
-        potential: local, or of several hops (`MessagePassing`), or sums of these.
+        potential: local, or of several hops (`Potential.has_hops`), or sums of these.
         structure: `Structure` or `ase.Atoms`, with masses; any cell.
         velocities: (n, 3) A per internal unit of time, A sqrt(amu/eV), as ASE's and those of `md.State`.
         neighbors: as everywhere.
@@ -73,7 +73,7 @@ def heat_flux(
     """
     n, (potential, structure, neighbors) = prepare_padded(potential, structure, neighbors)
     for part in parts(potential):
-        if not (part.potential.local or isinstance(part.potential, MessagePassing)):
+        if not (part.potential.local or part.potential.has_hops):
             raise DataError(
                 "a heat flux is defined for sums of site energies that are local or of several hops; "
                 f"{part.potential!r} is neither"
@@ -97,7 +97,7 @@ def _heat_flux(potential, structure, velocities, neighbors):
         if term.local:
             fluxes = sum_over_edges(_local_flux, [part], structure, seen, velocities)
         else:
-            fluxes = part.factor * _flux_of_hops(term, structure, velocities, seen)
+            fluxes = part.factor * _flux_of_hops(term.by_hops(structure, seen), structure, velocities, seen)
         carried, passed_on = carried + fluxes[0], passed_on + fluxes[1]
     kinetic = 0.5 * structure.masses * jnp.sum(velocities**2, axis=1)
     bad = poison(potential, structure, neighbors) * nan_if_any(carried + passed_on)

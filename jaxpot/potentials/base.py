@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.chunks import CHUNK_ELEMENTS
 from jaxpot.core.graph import Environment, Graph
+from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
@@ -60,6 +61,7 @@ class Potential(Node):
         offsets: names of arrays that are energies of the elements, added to each site whatever is around it.
         mirrors: whether mirror images have the same energy. Where they do not, as in networks with products of all
             parities, only the rotations of a space group are symmetries.
+        has_hops: whether `by_hops` gives the energy hop by hop.
     """
 
     cutoff: float
@@ -75,6 +77,7 @@ class Potential(Node):
     double_only: bool = False
     chunk_elements: int = CHUNK_ELEMENTS
     mirrors: bool = True
+    has_hops: bool = False
     offsets: tuple[str, ...] = ()
 
     @property
@@ -99,6 +102,14 @@ class Potential(Node):
     def energy(self, graph: Graph) -> Array:
         """Energy of all atoms together, () eV, of potentials without sites: atoms are given equal shares of it."""
         raise NotImplementedError(f"{type(self).__name__} defines neither site energies nor an energy")
+
+    def by_hops(self, structure: Structure, listed: Neighbors) -> Any:
+        """The same energy as `MessagePassing`, for what goes from atom to atom hop by hop: waves, currents of energy.
+
+        Args:
+            structure, listed: the energy may be the same for structures with as many neighbours alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no hops")  # a subclass's duty
 
     def plan(self, structure: Structure) -> PyTree:
         """A pytree that is prepared on the host beside the neighbour list, such as the wave vectors of a sum; or None.

@@ -9,21 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.cutoffs import inside
-from jaxpot.basis.envelopes import ENVELOPES, polynomial
+from jaxpot.basis.envelopes import ENVELOPES
 from jaxpot.core.chunks import chunk_shape
 from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.core.graph import Graph, connect, species_index
-from jaxpot.core.neighbors import neighbors
+from jaxpot.core.neighbors import Neighbors, neighbors
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import Node, put, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, cast
-from jaxpot.potentials.chgnet_layers import Gated, Layers, Update, normalised
+from jaxpot.potentials.chgnet_by_hops import CHGNetByHops
+from jaxpot.potentials.chgnet_layers import Gated, Layers, Update, first_angles, has_angles, normalised, radial
 from jaxpot.typing import Array, ArrayField, StructureLike
-
-_SHRUNK = 1.0 - 1e-6  # factor of cosines, which keeps derivatives of angles finite
 
 
 @pytree
@@ -87,6 +85,7 @@ class CHGNet(Potential):
 
     local = False
     edges_only = True
+    has_hops = True
     offsets = ("shift",)
     chunk_elements = 512
 
@@ -179,6 +178,11 @@ class CHGNet(Potential):
     def kinks(self) -> tuple[float, ...]:
         return (self.short, self.cutoff)
 
+    def by_hops(self, structure: Structure, listed: Neighbors) -> CHGNetByHops:
+        graph = connect(structure, listed)
+        near = has_angles(self, graph.environments().within(self.short).distances)
+        return CHGNetByHops(self, _any_angle(graph, near))
+
     def site_energies(self, graph: Graph) -> Array:
         states = self.atom_states(graph)[1][graph.centers]
         if self.readout_norm:
@@ -237,17 +241,17 @@ class _Bonds:
         self.potential, self.graph = potential, graph
         self.places = graph.environments().within(potential.short).x.shape[1]
         near = graph.distances[:, : self.places]
-        self.radial = _radial(graph.distances, potential.frequencies, potential.cutoff, potential.power)
-        self.short_radial = _radial(near, potential.short_frequencies, potential.short, potential.power)
-        self.has_angles, _ = inside(near, potential.short)
-        pairs = jnp.sum(self.has_angles, axis=1) > 1
-        self.any_angle = jnp.any(pairs & graph.real).astype(self.radial.dtype)
+        self.radial = radial(graph.distances, potential.frequencies, potential.cutoff, potential.power)
+        self.short_radial = radial(near, potential.short_frequencies, potential.short, potential.power)
+        self.has_angles = has_angles(potential, near)
+        self.any_angle = _any_angle(graph, self.has_angles)
         self.reverse = self._reverse()
 
     def first_states(self, channels):
         """The first `_States` but those of atoms."""
         none = jnp.zeros((*self.has_angles.shape, channels), self.radial.dtype)
-        return none[0, 0], none, self._angles()
+        near = [a[:, : self.places] for a in (self.graph.x, self.graph.y, self.graph.z, self.graph.distances)]
+        return none[0, 0], none, first_angles(self.potential, *near)
 
     def updated(self, states, weights):
         """`_States` after one update of each kind, as a step of a scan."""
@@ -337,17 +341,11 @@ class _Bonds:
 
         return entering
 
-    def _angles(self):
-        """First states of angles, (m, Kb, Kb, C)."""
-        graph, near, potential = self.graph, self.has_angles, self.potential
-        unit = [a[:, : self.places] / graph.distances[:, : self.places] for a in (graph.x, graph.y, graph.z)]
-        cosine = sum(a[:, :, None] * a[:, None] for a in unit)
-        pair = near[:, :, None] & near[:, None] & ~jnp.eye(self.places, dtype=bool)
-        theta = jnp.arccos(jnp.where(pair, _SHRUNK * cosine, 0.0))
-        phases = theta[..., None] * potential.angle_frequencies
-        constant = jnp.full_like(phases[..., :1], math.sqrt(0.5))
-        basis = jnp.concatenate([constant, jnp.sin(phases), jnp.cos(phases)], axis=-1)
-        return product(basis * (1.0 / math.sqrt(math.pi)), potential.angle_embedding)
+
+def _any_angle(graph, has_angles):
+    """1 where any two bonds of an atom have an angle, else 0."""
+    pairs = jnp.sum(has_angles, axis=1) > 1
+    return jnp.any(pairs & graph.real).astype(graph.distances.dtype)
 
 
 def _shapes(update):
@@ -359,13 +357,6 @@ def _shapes(update):
 def _stacked(layers):
     """Weights of several updates in one tree, None without any."""
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *layers) if layers else None
-
-
-def _radial(distances, frequencies, cutoff, power):
-    """R, (..., N), zero beyond the cutoff."""
-    mask, r = inside(distances, cutoff)
-    fade = jnp.where(mask, math.sqrt(2.0 / cutoff) * polynomial(r, cutoff, power) / r, 0.0)
-    return jnp.sin(r[..., None] * (frequencies * (1.0 / cutoff))) * fade[..., None]
 
 
 def _cut(rows, chunks, size):

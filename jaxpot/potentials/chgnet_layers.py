@@ -1,15 +1,20 @@
-"""Layers of CHGNet: networks with a gate, a norm behind them, and what they add to states."""
+"""Layers of CHGNet: networks with a gate, a norm behind them, what they add to states, and what states begin with."""
 
+import math
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxpot.basis.cutoffs import inside
+from jaxpot.basis.envelopes import polynomial
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import Node, put, pytree
 from jaxpot.errors import DataError
 from jaxpot.typing import Array, ArrayField
 
+_SHRUNK = 1.0 - 1e-6  # factor of cosines, which keeps derivatives of angles finite
 _TINY = 1e-5  # of the variance that a norm divides by
 
 
@@ -94,3 +99,27 @@ def normalised(states: Array, weights: Array, offsets: Array) -> Array:
     shifted = states - jnp.mean(states, axis=-1, keepdims=True)
     scale = jax.lax.rsqrt(jnp.mean(shifted * shifted, axis=-1, keepdims=True) + _TINY)
     return shifted * scale * weights + offsets
+
+
+def radial(distances: Array, frequencies: Array, cutoff: float, power: float) -> Array:
+    """Radial functions (..., N) of distances (...), zero beyond the cutoff."""
+    mask, r = inside(distances, cutoff)
+    fade = jnp.where(mask, math.sqrt(2.0 / cutoff) * polynomial(r, cutoff, power) / r, 0.0)
+    return jnp.sin(r[..., None] * (frequencies * (1.0 / cutoff))) * fade[..., None]
+
+
+def has_angles(potential: Any, distances: Array) -> Array:
+    """Whether bonds of these lengths have angles."""
+    return inside(distances, potential.short)[0]
+
+
+def first_angles(potential: Any, x: Array, y: Array, z: Array, distances: Array) -> Array:
+    """First states of the angles of bonds (..., Kb) of a `CHGNet`: (..., Kb, Kb, C), of pairs within reach."""
+    near = has_angles(potential, distances)
+    cosine = sum((a / distances)[..., :, None] * (a / distances)[..., None, :] for a in (x, y, z))
+    pair = near[..., :, None] & near[..., None, :] & ~jnp.eye(near.shape[-1], dtype=bool)
+    theta = jnp.arccos(jnp.where(pair, _SHRUNK * cosine, 0.0))
+    phases = theta[..., None] * potential.angle_frequencies
+    constant = jnp.full_like(phases[..., :1], math.sqrt(0.5))
+    basis = jnp.concatenate([constant, jnp.sin(phases), jnp.cos(phases)], axis=-1)
+    return product(basis * (1.0 / math.sqrt(math.pi)), potential.angle_embedding)

@@ -46,7 +46,11 @@ class MessagePassing(Potential):
     hops: int
     local = False
     edges_only = True
+    has_hops = True
     start_sees_neighbors = True
+
+    def by_hops(self, structure: Structure, listed: Neighbors) -> "MessagePassing":
+        return self
 
     @property
     def reach(self) -> float:

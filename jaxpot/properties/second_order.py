@@ -32,7 +32,6 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotWarning, ResourceError
 from jaxpot.observables.edges import parts, seen_by
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.properties import layer_derivatives
 from jaxpot.properties.blocks import Blocks
 from jaxpot.properties.coordinates import checked_list, crystal, frozen
@@ -151,10 +150,11 @@ class Route(Node):
                 pieces.append(Images(part.whole, listed, neighbors, images, repeats))
             elif term.local:
                 pieces.append(Sites(site_hessians(term, structure, listed), *topology))
-            elif isinstance(term, MessagePassing):
+            elif term.has_hops:
                 (cells, index, near), factor = topology, jnp.asarray(part.factor)
-                mesh, columns = (None, None) if known is None else (known[0], _columns_of(known, term, structure))
-                pieces.append(Waves(part.whole, listed, factor, term, cells, index, near, mesh, columns, repeats))
+                hops = term.by_hops(structure, seen_by(term, listed))
+                mesh, columns = (None, None) if known is None else (known[0], _columns_of(known, hops, structure))
+                pieces.append(Waves(part.whole, listed, factor, hops, cells, index, near, mesh, columns, repeats))
             else:
                 pieces.append(OfEnergy(part.whole, listed))
         return SecondOrder(structure, tuple(pieces))
@@ -194,7 +194,7 @@ def route(
     )
     meshes = tuple(
         _mesh(part, structure, listed.of_addend(part.place), waves, symmetric)
-        if isinstance(part.potential, MessagePassing) and not asked else None for part in whole
+        if part.potential.has_hops and not asked else None for part in whole
     )
     return structure, Route(listed, _topology(whole, listed), supercells, meshes, tuple(repeats))
 
@@ -203,8 +203,10 @@ def _mesh(part, structure, listed, waves, symmetric):
     """The mesh for a part of several hops, its columns, and what they are of; None where columns at each of the wave
     vectors cost no more.
     """
-    term = part.potential
-    if not waves or is_unknown(term, structure) or layer_derivatives.pays(term, structure, listed, waves):
+    if not waves or is_unknown(part.potential, structure):
+        return None
+    term = part.potential.by_hops(structure, seen_by(part.potential, listed))
+    if layer_derivatives.pays(term, structure, listed, waves):
         return None
     mesh, columns = converged_mesh(*frozen((term, structure, listed)), waves, symmetric)
     return None if mesh is None else (mesh, columns, *frozen((term, structure)))
@@ -231,12 +233,12 @@ def _skin(potential):
     # Potentials without third derivatives are differentiated by strains: lists of the crystal itself are as wide as
     # those of its strains, so that one compiled program serves both; of several hops that program takes the longest.
     check_potential(potential)
-    hops = any(isinstance(part.potential, MessagePassing) for part in parts(potential))
+    hops = any(part.potential.has_hops for part in parts(potential))
     return SKIN if hops or potential.smoothness < ANALYTIC else 0.0
 
 
 def _needs_supercell(term):
-    return not (term.local or isinstance(term, MessagePassing))
+    return not (term.local or term.has_hops)
 
 
 def _topology(whole, listed):
@@ -244,11 +246,10 @@ def _topology(whole, listed):
 
 
 def _cells_of(term, listed):
-    hops = isinstance(term, MessagePassing)
-    if not (term.local or hops):
+    if _needs_supercell(term):
         return None
     cells, index = cell_index(seen_by(term, listed))
-    return (cells, index, np.unique(index[:, -1]).astype(np.int32)) if hops else (cells, index)
+    return (cells, index, np.unique(index[:, -1]).astype(np.int32)) if term.has_hops else (cells, index)
 
 
 def second_order(potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None) -> SecondOrder:

@@ -50,8 +50,8 @@ class WaveMesh(Node):
 
     def columns(self, potential: MessagePassing, structure: Structure, listed: Neighbors) -> Array:
         """Compute the columns, (c, n, 3) complex eV/A^2, of a structure that has the symmetry."""
-        q = jnp.asarray(self.orbits.q)
-        return responses(potential, structure, listed, q, self.orbits.waves, jnp.zeros((len(q), 3, 3))).changes
+        q, waves = jnp.asarray(self.orbits.q), jnp.asarray(self.orbits.waves)
+        return responses(potential, structure, listed, q, waves, jnp.zeros((len(q), 3, 3))).changes
 
     def force_constants(self, columns: Array, masses: Array) -> ForceConstants:
         """Force constants to the nearest images in the supercell of the mesh."""

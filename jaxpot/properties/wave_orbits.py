@@ -84,7 +84,7 @@ class WaveOrbits(Node):
         return jnp.einsum("ksax,ksxy->ksay", waves, rotations) * phases[..., None]
 
 
-def wave_orbits(group: Symmetry, repeats: np.ndarray, symmetry: bool = True) -> WaveOrbits:
+def wave_orbits(group: Symmetry, repeats: tuple[int, ...], symmetry: bool = True) -> WaveOrbits:
     """`WaveOrbits` of a mesh, which is kept by the change of the sign of q; made on the host.
 
     Args:
@@ -117,17 +117,17 @@ class _Operations:
     arrivals (g, 2, m): the point of the mesh to which each takes each, without and with a change of the sign.
     """
 
-    def __init__(self, group: Symmetry, repeats: np.ndarray, symmetry: bool) -> None:
-        points = tuple(int(r) for r in repeats)
-        images = [mesh_images(points, rotation) for rotation in group.rotations]
+    def __init__(self, group: Symmetry, repeats: tuple[int, ...], symmetry: bool) -> None:
+        images = {k: mesh_images(repeats, rotation) for k, rotation in enumerate(group.rotations)}  # W^T q of each
         still = (group.rotations == np.eye(3)).all((1, 2)) & ~group.translations.any(1)
-        serving = [k for k, image in enumerate(images) if image is not None and (symmetry or still[k])]
+        back = {k: image for k, image in images.items() if image is not None and (symmetry or still[k])}
+        serving = list(back)
         self.rotations, self.sources = group.cartesian[serving], group.sources[serving]
         moved = group.fractional @ np.swapaxes(group.rotations[serving], 1, 2) + group.translations[serving][:, None]
         moved = np.take_along_axis(moved, self.sources[..., None], axis=1)
         self.cells = np.rint(moved - group.fractional).astype(int)  # L of what comes to each place
-        forward = np.argsort([images[k] for k in serving], axis=1)  # images hold W^T q of each point
-        minus = np.asarray(mesh_images(points, -np.eye(3, dtype=int)))
+        forward = np.argsort(np.array(list(back.values())), axis=1)
+        minus = np.asarray(mesh_images(repeats, -np.eye(3, dtype=int)))
         self.arrivals = np.stack([forward, minus[forward]], axis=1)
 
     def phases(self, mesh: np.ndarray, operation: np.ndarray, points: np.ndarray) -> np.ndarray:

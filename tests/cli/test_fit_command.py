@@ -300,6 +300,7 @@ MISTAKES = [
     ([*FIT, "--keep-folds", "--out", "x.model"], "--keep-folds is for networks"),
     ([*FIT, "--start", "train.xyz", "--out", "x.model"], "--start is for recipes of networks"),
     ([*FIT, "--freeze", "embedding", "--out", "x.model"], "of the model to --start from, and none is given"),
+    ([*FIT, "--replay", "train.xyz", "--out", "x.model"], "--replay is of the model to --start from, and none is given"),
     (["fit", "train.xyz", "--recipe", "equivariant", "--start", "none.model", "--out", "x.model"], "none.model: there is no such"),
     (["fit", "train.xyz", "--recipe", "equivariant", "--start", "x.model", "--out", "x.model"], "x.model would be overwritten"),
     ([*FIT, "--keep-folds", "--no-posterior", "--out", "x.model"], "--no-posterior asks for none"),

@@ -1,7 +1,7 @@
 """Division of a data set: frames to train on and frames that tell when to stop, batches, and parts for devices."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,11 @@ class Division:
         """Division as a recipe asks for, by chance."""
         training, validation = _parts(dataset, recipe, seed)
         return cls(training, validation, dealt(training, recipe.batch, seed), dealt(validation, recipe.batch, seed))
+
+    def with_more(self, frames: Sequence[int], recipe: NetworkRecipe, seed: int) -> "Division":
+        """The same with more frames to train on."""
+        training = [*self.training, *frames]
+        return replace(self, training=training, batches=dealt(training, recipe.batch, seed))
 
 
 def dealt(frames: Sequence[int], size: int, seed: int) -> list[list[int]]:

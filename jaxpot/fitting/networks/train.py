@@ -23,10 +23,12 @@ from jaxpot.fitting.networks.division import Division
 from jaxpot.fitting.networks.evaluated import checked_start, potential_training
 from jaxpot.fitting.networks.from_descriptors import has_networks, network_training
 from jaxpot.fitting.networks.recipe import NetworkRecipe
+from jaxpot.fitting.networks.replay import with_replay
 from jaxpot.fitting.networks.result import Trained
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.described import is_linear
+from jaxpot.typing import StructureLike
 
 _CLUSTERS = 2  # that are left out: each takes another training
 
@@ -34,7 +36,7 @@ _CLUSTERS = 2  # that are left out: each takes another training
 def train(
     dataset: Dataset, recipe: NetworkRecipe | str | os.PathLike = "behler-parrinello", *,
     start: Trained | Potential | Sequence[Potential] | None = None, frozen: Sequence[int | str] = (),
-    pretrained: bool = False, curvatures: Sequence[HessianProduct] = (),
+    pretrained: bool = False, replay: Sequence[StructureLike] = (), curvatures: Sequence[HessianProduct] = (),
     baseline: Potential | None = None, test: Dataset | None = None, seed: int = 0,
     progress: Callable[[str], None] | None = None, predictions: bool = True,
     checkpoint: str | os.PathLike | None = None, keep_folds: bool = False,
@@ -59,6 +61,9 @@ def train(
             that its arrays begin with (`potentials.base.parameter_names`), such as "embedding" or "interactions[0]".
         pretrained: `start` is a published model, say. Its energies count from another zero: e0 is what least squares
             leave to the elements beside it; and the steps of each array are in units of its root mean square.
+        replay: structures on which a `pretrained` start is to stay what it is: frames with its own energies, forces and
+            stresses are trained on beside the data, each like one of these, in every fold; they tell neither when to
+            stop nor what the errors are.
         curvatures: `HessianProduct`s: each step of the descent sees some of them, in turn.
         baseline: any potential; what is trained is the rest, and the result is their sum.
         test: a `Dataset` that takes no part, for the errors reported.
@@ -77,7 +82,8 @@ def train(
         `Trained`.
 
     Raises:
-        DataError: data that cannot be trained on, or not without one of the folds; a checkpoint of another training.
+        DataError: data that cannot be trained on, or not without one of the folds; a checkpoint of another training;
+            a replay without a pretrained start, or of structures that it does not know.
         ConvergenceError: the loss is not a number; it names the frames. The best potential is the error's `best`.
 
     References:
@@ -91,6 +97,9 @@ def train(
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
     folds = _folds(dataset, recipe, seed) if keep_folds else []
     parts = folds + (_clusters(dataset) if keep_folds else [])
+    replayed: Callable[[Dataset], Dataset] | None = None
+    if len(replay) and not pretrained:
+        raise DataError("replay keeps what a published model knew: give it as start=, with pretrained=True")
     if isinstance(start, Trained):
         start = start.potential
         if not has_networks(start):
@@ -126,7 +135,9 @@ def train(
         if pretrained:
             dataset = beside(dataset, members, baseline)
             parts = _without(dataset, [left_out for left_out, _ in parts])
-    run = partial(_train, prepare, recipe=recipe, baseline=baseline, seed=seed)
+        if len(replay):
+            replayed = partial(with_replay, structures=replay, members=members, baseline=baseline)
+    run = partial(_train, prepare, recipe=recipe, baseline=baseline, seed=seed, replayed=replayed)
     trained = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
     files, kept = [checkpoint], []
     for k, (members, rest) in enumerate(parts, 1):
@@ -195,13 +206,18 @@ def _check(dataset, test, curvatures):
                             f"{name_species(dataset.species)}")
 
 
-def _train(prepare, dataset, recipe, baseline, seed, test, predictions, checkpoint, say, clock):
+def _train(prepare, dataset, recipe, baseline, seed, replayed, test, predictions, checkpoint, say, clock):
     """`Trained` on all frames; the checkpoint stays."""
     say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
-    targets, division = fit_targets(dataset, baseline), Division.of(dataset, recipe, seed)
+    seen, division = dataset, Division.of(dataset, recipe, seed)
+    if replayed is not None:
+        seen = replayed(dataset)
+        division = division.with_more(range(len(dataset), len(seen)), recipe, seed)
+        say(f"{len(seen) - len(dataset)} frames of replay beside them")
+    targets = fit_targets(seen, baseline)
     sigmas = _noise(recipe.sigmas, targets)
     training = prepare(
-        dataset, targets, division, sigmas, recipe=recipe.lengthened(len(division.batches)), baseline=baseline,
+        seen, targets, division, sigmas, recipe=recipe.lengthened(len(division.batches)), baseline=baseline,
         seed=seed, checkpoint=checkpoint, say=say, clock=clock,
     )
     try:
@@ -218,7 +234,7 @@ def _train(prepare, dataset, recipe, baseline, seed, test, predictions, checkpoi
     clock.step("errors")
     spread = training.spread(potential)
     return Trained(
-        potential, committee, None if spread is None else spread.replace(ranges=dataset.ranges()), history, epoch,
+        potential, committee, None if spread is None else spread.replace(ranges=seen.ranges()), history, epoch,
         tuple(division.validation), on_training_set, on_test_set, clock.seconds, recipe, sigmas, dataset.e0,
         dataset.e0_origin,
     )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models import MODELS
+from models import MODELS, equivariant
 
 import jaxpot as jp
 from jaxpot.data.targets import Sigmas, fit_targets
@@ -15,9 +15,12 @@ from jaxpot.fitting.networks.beginnings import copies, moving
 from jaxpot.fitting.networks.descent import MEASURES, _loss, optimiser
 from jaxpot.fitting.networks.evaluated import frame_batches, product_batches
 from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
+from jaxpot.fitting.networks.replay import with_replay
 
 TRUTH = MODELS["two hops with angles"][0]()
 CRYSTAL = MODELS["two hops with angles"][1]
+GOLD = jp.Structure(CRYSTAL.positions, CRYSTAL.cell, ["Au", "Au"])
+CLUSTER = jp.Structure(CRYSTAL.positions, np.zeros((3, 3)), CRYSTAL.numbers, pbc=False)
 
 
 def recipe(members=1, **options):
@@ -265,6 +268,28 @@ def test_a_published_model_counts_energies_from_its_own_zero(data):
     assert np.abs(result.posterior.factor).max() > 0.0
 
 
+def test_replay_keeps_what_a_published_model_says_of_other_structures(data):
+    """Beside data that say otherwise; from the zero of energy of these, and without a part in errors and stopping."""
+    (element,) = data.species
+    others = [frame.structure for frame in jp.draw_dataset(TRUTH, CRYSTAL.strained(-0.06 * np.eye(3)), 6, 5)]
+    published, how = disturbed(1), {"pretrained": True, "predictions": False}
+    seen = with_replay(replace(data, e0={element: 0.5}), others, [published], None)
+    assert [frame.config_type for frame in seen[len(data) :]] == ["replay"] * 6 and seen.e0 == {element: 0.5}
+    expected = jp.evaluate(published, others[0])
+    assert seen[len(data)].energy == pytest.approx(float(expected.energy) + 0.5 * len(others[0]), abs=1e-9)
+    np.testing.assert_allclose(seen[len(data)].stress, expected.stress, atol=1e-12)
+
+    short = recipe(epochs=30, patience=100)
+    alone, kept = (jp.train(data, short, start=published, replay=r, **how) for r in ((), others))
+    assert kept.validation == alone.validation and kept.e0 == alone.e0
+
+    def forgotten(result):
+        forces = [jp.forces(result.potential, s) - jp.forces(published, s) for s in others]
+        return np.sqrt(np.mean(np.square(forces)))
+
+    assert forgotten(kept) < 0.7 * forgotten(alone)
+
+
 def test_steps_are_in_units_of_what_they_change():
     units = moving(TRUTH, ["depth"], relative=True)
     assert units.depth == 0.0 and units.mixing == pytest.approx(np.sqrt(np.mean(np.asarray(TRUTH.mixing) ** 2)))
@@ -320,6 +345,9 @@ def test_frames_far_off_count_less_in_the_loss_of_huber(data):
     ({"start": TRUTH, "frozen": ["mixing", "weights", "depth"]}, "nothing is left to be trained"),
     ({"pretrained": True}, "pretrained is for the start from a potential that reads no descriptor"),
     ({"frozen": ["mixing"]}, "of networks expected numbers of layers"),
+    ({"start": TRUTH, "replay": [CRYSTAL]}, "replay keeps what a published model knew"),
+    ({"start": TRUTH, "pretrained": True, "replay": [CLUSTER]}, "expected structures of the periodicity of the data"),
+    ({"start": equivariant("Cu"), "pretrained": True, "replay": [GOLD]}, "replay: the start does not know Au"),
 ])
 def test_what_cannot_be_fine_tuned(data, options, message):
     with pytest.raises(DataError, match=message):
