@@ -26,9 +26,10 @@ from jaxpot.core.symmetry import Symmetry, full_mesh, mesh_images
 from jaxpot.errors import GeometryError
 from jaxpot.typing import AnyArray, Array
 
-_LEAST = 0.1  # singular value of the images, unit vectors, that a matrix is made of
+_LEAST = 0.05  # singular value of the images, unit vectors, that a matrix is made of
 _WEAK = 0.3  # singular value, over that of directions which are equally spread, below which one lacks images
-_DRAWS = 8  # random waves, the best of which is taken
+_DRAWS, _SMALL = 8, 60  # times that waves are drawn, the best of which are taken, where there are few columns
+_ENOUGH = 4  # operations for each column: of more, some are taken by chance
 
 
 @pytree
@@ -136,6 +137,13 @@ class _Operations:
         return np.exp(-2j * np.pi * np.einsum("kac,kc->ka", self.cells[operation], arrived))
 
 
+    def turned(self, waves: np.ndarray, turns: Turns) -> np.ndarray:
+        """Waves (k, 3n) turned by operations (g,) that keep or invert their wave vector: (k, g, 3n)."""
+        moved = waves.reshape(len(waves), -1, 3)[:, self.sources[turns.operation]] @ self.rotations[turns.operation]
+        moved = (moved * turns.phases[..., None]).reshape(len(waves), len(turns.operation), -1)
+        return np.where(turns.conjugated[:, None], np.conj(moved), moved)
+
+
 class _Images(NamedTuple):
     """Waves (k, n, 3) of one wave vector, and 3n independent images: of which wave (3n,), how, and their inverse."""
 
@@ -146,33 +154,52 @@ class _Images(NamedTuple):
 
 
 def _images(operations, mesh, point):
-    """`_Images` of a point of the mesh, of as few waves as span all."""
+    """`_Images` of a point of the mesh, of few waves that span all."""
+    size, random = 3 * operations.sources.shape[1], np.random.default_rng(0)
     operation, conjugated = np.nonzero(operations.arrivals[:, :, point] == point)
-    conjugated = conjugated.astype(bool)
+    if len(operation) > max(_ENOUGH * size, 96):
+        some = random.choice(len(operation), max(_ENOUGH * size, 96), replace=False)
+        operation, conjugated = operation[some], conjugated[some]
     phases = operations.phases(mesh, operation, np.full(len(operation), point))
-    n, random = operations.sources.shape[1], np.random.default_rng(0)
+    turns = Turns(operation, conjugated.astype(bool), phases)
+    inversion = _inversion(operations, turns, random.normal(size=(1, size, 2)) @ [1.0, 1j])
 
-    def turned(wave):
-        moved = wave.reshape(n, 3)[operations.sources[operation]] @ operations.rotations[operation]
-        moved = (moved * phases[..., None]).reshape(len(operation), -1)
-        return np.where(conjugated[:, None], np.conj(moved), moved)
+    def drawn(lacking):
+        """The fewest orthonormal waves whose images may fill a space."""
+        count = -(-len(lacking) // len(operation))
+        if inversion is None:
+            return np.linalg.qr(random.normal(size=(len(lacking), count, 2)) @ [1.0, 1j])[0].T @ lacking
+        # Of two waves that stay what they are u + i v is inverted to u - i v, which is independent of it.
+        still = random.normal(size=(min(2 * count, len(lacking)), len(lacking), 2)) @ [1.0, 1j] @ lacking
+        still = np.linalg.qr((still + operations.turned(still, inversion)[:, 0]).T)[0].T
+        pairs = still[0::2].copy()
+        pairs[: len(still) // 2] += 1j * still[1::2]
+        return pairs / np.linalg.norm(pairs, axis=1, keepdims=True)
 
-    waves, images, lacking = [], np.zeros((0, 3 * n), complex), np.eye(3 * n, dtype=complex)
-    while len(waves) < 3 * n:
-        draws = random.normal(size=(_DRAWS, len(lacking), 2)) @ [1.0, 1j] @ lacking
-        draws /= np.linalg.norm(draws, axis=1, keepdims=True)
-        together = [np.concatenate([images, turned(draw)]) for draw in draws]
-        best = max(range(_DRAWS), key=lambda k: np.log(_spread(together[k])[0] + _LEAST).sum())
-        waves.append(draws[best])
-        images = together[best]
-        picked = _independent(images)
-        if len(picked) == 3 * n and np.linalg.svd(images[picked], compute_uv=False)[-1] > _LEAST:
-            wave, place = np.divmod(picked, len(operation))
-            turns = Turns(operation[place], conjugated[place], phases[place])
-            return _Images(np.reshape(waves, (-1, n, 3)), wave, turns, np.linalg.inv(images[picked].T))
+    waves, images = np.zeros((2, 0, size), complex)
+    lacking = np.eye(size, dtype=complex)
+    while len(waves) < 2 * size:
+        draws = [drawn(lacking) for _ in range(_DRAWS if size <= _SMALL else 1)]
+        together = [np.concatenate([images, operations.turned(draw, turns).reshape(-1, size)]) for draw in draws]
+        best = max(range(len(draws)), key=lambda k: np.log(_spread(together[k])[0] + _LEAST).sum())
+        waves, images = np.concatenate([waves, draws[best]]), together[best]
         values, directions = _spread(images)
+        picked = _independent(images) if values[0] > 2.0 * _LEAST else []
+        if len(picked) == size and np.linalg.svd(images[picked], compute_uv=False)[-1] > _LEAST:
+            wave, place = np.divmod(picked, len(operation))
+            some = Turns(operation[place], turns.conjugated[place], phases[place])
+            return _Images(waves.reshape(len(waves), -1, 3), wave, some, np.linalg.inv(images[picked].T))
         lacking = directions[values <= max(_WEAK, values[0])]
     raise GeometryError("the symmetry found is none of this crystal: pass symmetry=False")
+
+
+def _inversion(operations, turns, wave):
+    """One of some operations, as `Turns`, that inverts q and is its own inverse; None without one."""
+    for k in np.flatnonzero(turns.conjugated):
+        one = jax.tree.map(lambda array, k=k: array[k : k + 1], turns)
+        if np.allclose(operations.turned(operations.turned(wave, one)[:, 0], one)[:, 0], wave, atol=1e-6):
+            return one
+    return None
 
 
 def _spread(images):
@@ -182,14 +209,17 @@ def _spread(images):
 
 
 def _independent(images):
-    """Numbers of unit vectors that are independent, each the one farthest from the span of those before."""
-    rest, picked = images.copy(), []
-    while len(picked) < images.shape[1]:
-        norms = np.linalg.norm(rest, axis=1)
-        k = int(norms.argmax())
-        if norms[k] < _LEAST:
+    """Numbers of unit vectors that are independent, each the one farthest from the span of those before.
+
+    A Cholesky decomposition of their products, with pivots.
+    """
+    left, rows, picked = np.ones(len(images)), np.zeros((images.shape[1], len(images)), complex), []
+    for row in range(images.shape[1]):
+        k = int(left.argmax())
+        if left[k] < _LEAST**2:
             break
+        products = images @ images[k].conj() - rows[:row].T @ rows[:row, k].conj()
+        rows[row] = products / np.sqrt(left[k])
+        left -= np.abs(rows[row]) ** 2
         picked.append(k)
-        unit = rest[k] / norms[k]
-        rest -= np.outer(rest @ unit.conj(), unit)
     return np.array(picked, int)

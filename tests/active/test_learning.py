@@ -263,7 +263,7 @@ def test_what_a_pool_refuses(searched, few, oracle, cell, pool):
 @pytest.fixture(scope="module")
 def network_options(few):
     """A published model of several hops, as it were: off, and with another zero of energy."""
-    model = NequIP.random(1, ("Si",), 3.6, (4, 2), 2, 4, (4,), 6.0)
+    model = NequIP.random(1, ("Si",), 3.6, (4,), 2, 4, (4,), 6.0)
     recipe = jp.NetworkRecipe(
         reads="hops", members=2, epochs=2, batch=2, validation=0.25, rate=1e-3, loss="huber", optimiser="muon"
     )
