@@ -10,12 +10,16 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 PARTS = {"lammps_cases.py", "lammps_peer.py", "results.py"}  # of other scripts, or no question
 
 
-@pytest.fixture(scope="module")
-def results():
-    spec = importlib.util.spec_from_file_location("benchmark_results", FOLDER / "results.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def results():
+    return script("results")
 
 
 def test_the_page_of_results_is_that_of_the_json(results):
@@ -43,3 +47,16 @@ def test_every_script_has_its_question():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     named = re.findall(r"^\|.*`[^`]*benchmarks/(\w+\.py)[^`]*`", text, re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in FOLDER.glob("*.py") if path.name not in PARTS)
+
+
+def test_numbers_of_two_cards_are_matched_by_name():
+    """Of entries in which one card has what the other lacks, or in another order."""
+    beside = script("fine_tuning")._beside
+    value = {"Gamma": [1.0, 2.0], "X": [3.0], "voigt": [9.0], "only here": 7.0, "none": None}
+    sd = {"X": None, "Gamma": [0.1, 0.2]}
+    reference = {"X": [3.5], "voigt": [9.0], "none": 1.0, "Gamma": [1.5, 2.5], "only there": 8.0}
+    assert beside("phonons", value, sd, reference) == [
+        ("phonons Gamma", 1.0, 0.1, 1.5), ("phonons Gamma", 2.0, 0.2, 2.5), ("phonons X", 3.0, 0.0, 3.5),
+    ]
+    with pytest.raises(ValueError):
+        beside("phonons", [1.0, 2.0], [0.1, 0.2], [1.0])
