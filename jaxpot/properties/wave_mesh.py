@@ -12,7 +12,6 @@ References:
     K. Parlinski, Z. Q. Li, Y. Kawazoe, Phys. Rev. Lett. 78, 4063 (1997).
 """
 
-import math
 import warnings
 from collections.abc import Sequence
 
@@ -35,7 +34,6 @@ from jaxpot.typing import Array
 _TOLERANCE = 5e-4  # of the largest element: about 0.002 THz of the highest modes of silicon
 _MOST_COLUMNS = 800
 _FIRST_THICKNESS = 4.0  # cutoffs, of the supercell of the first mesh that is tried
-_DECAY = 2.8  # A, over which force constants of published networks fade by a factor e
 _PROBES = 3  # displacements by which errors are measured
 
 
@@ -89,8 +87,8 @@ def converged_mesh(
     """The mesh between whose points D(q) is interpolated with errors of at most 5e-4 of its largest element.
 
     Errors are measured: three random displacements, at wave vectors as far as can be from the points of the mesh, are
-    carried through the hops and compared. Meshes grow until they agree, or need 800 columns: a warning says then how
-    far off they are.
+    carried through the hops and compared. Where a first mesh is too coarse, waves along lines tell how fine the next
+    one must be. Meshes grow until they agree, or need 800 columns: a warning says then how far off they are.
 
     Args:
         potential: concrete, like the structure and its list.
@@ -102,18 +100,22 @@ def converged_mesh(
         more.
     """
     heights = 1.0 / np.linalg.norm(np.linalg.inv(np.asarray(structure.cell)), axis=0)
-    budget = 3 * len(structure) * waves
-    thickness, best = min(_FIRST_THICKNESS * potential.cutoff, 1.2 * potential.reach), None
-    while thickness < 2.0 * potential.reach:
-        repeats = np.maximum(np.ceil(thickness / heights - 1e-6).astype(int), 1)
+    exact = np.maximum(np.ceil(2.0 * potential.reach / heights - 1e-6).astype(int), 1)
+    thickness = min(_FIRST_THICKNESS * potential.cutoff, 1.2 * potential.reach)
+    repeats = np.maximum(np.ceil(thickness / heights - 1e-6).astype(int), 1)
+    budget, best = 3 * len(structure) * waves, None
+    while best is None or (repeats < exact).any():
         mesh = wave_mesh(structure, repeats, potential.mirrors, symmetry)
         if len(mesh.orbits.q) + _PROBES > (budget if best is None else min(budget, _MOST_COLUMNS)):
             break
-        columns, error = _columns_and_error(mesh, potential, structure, listed)
-        best, budget = (mesh, columns, error), budget - len(mesh.orbits.q) - _PROBES
+        columns, error, largest = _columns_and_error(mesh, potential, structure, listed)
+        first, best, budget = best is None, (mesh, columns, error), budget - len(mesh.orbits.q) - _PROBES
         if error < _TOLERANCE:
             return mesh, columns
-        thickness = max(thickness + _DECAY * math.log(error / (0.7 * _TOLERANCE)), thickness + heights.min())
+        if first:
+            repeats = _repeats_by_lines(potential, structure, listed, heights, repeats, exact, largest)
+        else:
+            repeats = np.ceil((repeats * heights + heights.min()) / heights - 1e-6).astype(int)
     if best is None:
         return None, None
     mesh, columns, error = best
@@ -127,21 +129,50 @@ def converged_mesh(
 
 
 def _columns_and_error(mesh, potential, structure, listed):
-    """Columns of a mesh, and the largest difference of interpolated and exact ones between its points, over the
-    largest element.
+    """Columns of a mesh, the largest difference of interpolated and exact ones between its points, over the largest
+    element, and this element.
     """
     random = np.random.default_rng(0)
     n, repeats = len(structure), np.array(mesh.repeats)
     q = np.where(repeats > 1, (random.integers(0, repeats, (_PROBES, 3)) + 0.5) / repeats, 0.0)
-    moves = random.normal(size=(_PROBES, n, 3))
-    moves /= np.linalg.norm(moves, axis=(1, 2), keepdims=True)
+    moves = _unit_waves(random, _PROBES, n)
     orbits, count = mesh.orbits, len(mesh.orbits.q)
     together = np.concatenate([orbits.q, q]), np.concatenate([orbits.waves, moves]), np.zeros((count + _PROBES, 3, 3))
     columns = responses(potential, structure, listed, *together).changes
     matrices = _fourier(mesh, columns[:count], structure.masses, q)
     between = np.einsum("mxy,my->mx", matrices, moves.reshape(_PROBES, -1))
-    error = np.abs(between - np.asarray(columns[count:]).reshape(_PROBES, -1)).max() / np.abs(matrices).max()
-    return columns[:count], float(error)
+    largest = np.abs(matrices).max()
+    error = np.abs(between - np.asarray(columns[count:]).reshape(_PROBES, -1)).max() / largest
+    return columns[:count], float(error), float(largest)
+
+
+def _repeats_by_lines(potential, structure, listed, heights, repeats, exact, largest):
+    """Points of the next mesh, more than of the last one, by how force constants between planes of cells fade.
+
+    Along a line of wave vectors a displacement is answered by sum_L F(L) exp(2 pi i q L); a mesh of N points folds what
+    comes from |L| >= N / 2. Axes of one height are taken to be alike: what comes out is measured again.
+    """
+    random, chosen = np.random.default_rng(1), {}
+    for axis, height in enumerate(np.round(heights, 3)):
+        count = int(exact[axis])
+        if height in chosen or count <= repeats[axis]:
+            continue
+        q = np.tile(random.uniform(size=3), (count, 1))
+        q[:, axis] = np.arange(count) / count
+        moves = np.tile(_unit_waves(random, 1, len(structure)), (count, 1, 1))
+        columns = np.asarray(responses(potential, structure, listed, q, moves, np.zeros((count, 3, 3))).changes)
+        planes = np.abs(np.fft.fft(columns, axis=0)).max(axis=(1, 2)) / (count * largest)
+        distance = np.minimum(np.arange(count), count - np.arange(count))
+        fine = [points for points in range(1, count + 1) if planes[distance >= 0.5 * points].sum() < _TOLERANCE]
+        chosen[height] = min(fine, default=count)
+    needed = np.array([chosen.get(height, 0) for height in np.round(heights, 3)])
+    return np.maximum(needed, repeats) if (needed > repeats).any() else repeats + 1
+
+
+def _unit_waves(random, count, atoms):
+    """Random displacements of unit length, (count, atoms, 3)."""
+    moves = random.normal(size=(count, atoms, 3))
+    return moves / np.linalg.norm(moves, axis=(1, 2), keepdims=True)
 
 
 @jax.jit

@@ -9,6 +9,7 @@ from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.properties import lattice_waves, layer_derivatives
+from jaxpot.properties import wave_mesh as wave_meshes
 from jaxpot.properties.blocks import blocks_of_energy
 from jaxpot.properties.coordinates import voigt_basis
 from jaxpot.properties.second_order import route
@@ -89,3 +90,23 @@ def test_many_waves_are_interpolated_between_those_of_a_mesh(monkeypatch):
     assert 0.0 < np.abs(frequencies - expected).max() < 1e-3 * np.abs(expected).max()
     fine = second.force_constants().dynamical_matrix(q[:20])
     assert np.abs(fine - exact).max() < 1e-8 * np.abs(exact).max()
+
+
+def test_lines_of_waves_tell_how_fine_the_mesh_must_be(potential, monkeypatch):
+    """From a first mesh that is too coarse, at once to one that will do, and is not much finer than it must be."""
+    structure, errors = jp.Structure.of(bulk("MgO", "rocksalt", 4.2)), {}
+    listed = jp.second_order(potential, structure).parts[0].listed
+    measure = wave_meshes._columns_and_error
+
+    def measured(mesh, *others):
+        columns, error, largest = measure(mesh, *others)
+        errors[mesh.repeats[0]] = error
+        return columns, error, largest
+
+    monkeypatch.setattr(wave_meshes, "_columns_and_error", measured)
+    monkeypatch.setattr(wave_meshes, "_FIRST_THICKNESS", 2.0)
+    mesh, _ = wave_meshes.converged_mesh(potential, structure, listed, 1000)
+    coarse, fine = errors
+    assert mesh.repeats == (fine,) * 3 and errors[coarse] > 5e-4 > errors[fine]
+    smaller = wave_mesh(structure, (fine - 2,) * 3)
+    assert fine - 2 <= coarse or measured(smaller, potential, structure, listed)[1] > 5e-4
