@@ -103,22 +103,23 @@ def converged_mesh(
     exact = np.maximum(np.ceil(2.0 * potential.reach / heights - 1e-6).astype(int), 1)
     thickness = min(_FIRST_THICKNESS * potential.cutoff, 1.2 * potential.reach)
     repeats = np.maximum(np.ceil(thickness / heights - 1e-6).astype(int), 1)
-    budget, best = 3 * len(structure) * waves, None
-    while best is None or (repeats < exact).any():
-        mesh = wave_mesh(structure, repeats, potential.mirrors, symmetry)
-        if len(mesh.orbits.q) + _PROBES > (budget if best is None else min(budget, _MOST_COLUMNS)):
-            break
-        columns, error, largest = _columns_and_error(mesh, potential, structure, listed)
-        first, best, budget = best is None, (mesh, columns, error), budget - len(mesh.orbits.q) - _PROBES
-        if error < _TOLERANCE:
-            return mesh, columns
-        if first:
-            repeats = _repeats_by_lines(potential, structure, listed, heights, repeats, exact, largest)
-        else:
-            repeats = np.ceil((repeats * heights + heights.min()) / heights - 1e-6).astype(int)
-    if best is None:
+    budget = 3 * len(structure) * waves
+    mesh = wave_mesh(structure, repeats, potential.mirrors, symmetry)
+    if len(mesh.orbits.q) + _PROBES > budget:
         return None, None
-    mesh, columns, error = best
+    columns, error, largest = _columns_and_error(mesh, potential, structure, listed)
+    if error >= _TOLERANCE:
+        repeats = _repeats_by_lines(potential, structure, listed, heights, repeats, exact, largest)
+    while error >= _TOLERANCE and (repeats <= exact).any():
+        budget -= len(mesh.orbits.q) + _PROBES
+        finer = _largest_mesh(repeats, mesh, min(budget, _MOST_COLUMNS), structure, potential.mirrors, symmetry)
+        if finer is None:
+            break
+        mesh = finer
+        columns, error, _ = _columns_and_error(mesh, potential, structure, listed)
+        repeats = np.ceil((np.array(mesh.repeats) * heights + heights.min()) / heights - 1e-6).astype(int)
+    if error < _TOLERANCE:
+        return mesh, columns
     warnings.warn(
         f"{type(potential).__name__}: many wave vectors are interpolated between those of a mesh of {mesh.repeats}, "
         f"with errors of {100.0 * error:.2g} % of the largest force constant, since these fade slowly; "
@@ -144,6 +145,18 @@ def _columns_and_error(mesh, potential, structure, listed):
     largest = np.abs(matrices).max()
     error = np.abs(between - np.asarray(columns[count:]).reshape(_PROBES, -1)).max() / largest
     return columns[:count], float(error), float(largest)
+
+
+def _largest_mesh(repeats, last, budget, structure, mirrors, symmetry):
+    """The mesh of so many points, or else the largest below it and above the last one that the budget of columns has
+    room for; None without one.
+    """
+    while (repeats > last.repeats).any():
+        mesh = wave_mesh(structure, repeats, mirrors, symmetry)
+        if len(mesh.orbits.q) + _PROBES <= budget:
+            return mesh
+        repeats = np.maximum(repeats - 1, last.repeats)
+    return None
 
 
 def _repeats_by_lines(potential, structure, listed, heights, repeats, exact, largest):

@@ -8,6 +8,7 @@ from models import close_packed, equivariant
 from tiers import thorough_but
 
 import jaxpot as jp
+from jaxpot.errors import JaxpotWarning
 from jaxpot.properties import lattice_waves, layer_derivatives
 from jaxpot.properties import wave_mesh as wave_meshes
 from jaxpot.properties.blocks import blocks_of_energy
@@ -105,8 +106,14 @@ def test_lines_of_waves_tell_how_fine_the_mesh_must_be(potential, monkeypatch):
 
     monkeypatch.setattr(wave_meshes, "_columns_and_error", measured)
     monkeypatch.setattr(wave_meshes, "_FIRST_THICKNESS", 2.0)
+    monkeypatch.setattr(wave_meshes, "_TOLERANCE", tolerance := 3e-5)
     mesh, _ = wave_meshes.converged_mesh(potential, structure, listed, 1000)
     coarse, fine = errors
-    assert mesh.repeats == (fine,) * 3 and errors[coarse] > 5e-4 > errors[fine]
+    assert mesh.repeats == (fine,) * 3 and errors[coarse] > tolerance > errors[fine]
     smaller = wave_mesh(structure, (fine - 2,) * 3)
-    assert fine - 2 <= coarse or measured(smaller, potential, structure, listed)[1] > 5e-4
+    assert fine - 2 <= coarse or measured(smaller, potential, structure, listed)[1] > tolerance
+    smaller = wave_mesh(structure, (4,) * 3)
+    monkeypatch.setattr(wave_meshes, "_MOST_COLUMNS", len(smaller.orbits.q) + 3)
+    with pytest.warns(JaxpotWarning, match="interpolated between those of a mesh"):
+        capped, _ = wave_meshes.converged_mesh(potential, structure, listed, 1000)
+    assert coarse < 4 < fine and capped.repeats == (4, 4, 4)
