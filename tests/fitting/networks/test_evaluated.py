@@ -220,10 +220,10 @@ def test_a_checkpoint_knows_what_is_no_array(data):
 
 
 def test_recipes_of_hops_begin_with_random_networks(data):
-    small = recipe(2, epochs=3, reads="hops", channels=(4, 2), hops=2, radial=3, hidden=(4,), cutoff=1.4)
+    small = recipe(2, epochs=3, reads="hops", channels=(4, 2), hops=1, radial=3, hidden=(4,), cutoff=1.4)
     result = jp.train(data, small)
     network = result.committee[0].terms[0]
-    assert network.hops == 2 and network.interactions[1].channels == (4, 2) and network.cutoff < 1.5 * 2.6
+    assert network.hops == 1 and network.interactions[0].channels == (4,) and network.cutoff < 1.5 * 2.6
     assert len(result.committee) == 2 and result.posterior is not None and len(result.history) == 3
     alone = jp.train(data[:4], replace(small, members=1, epochs=1))
     assert alone.posterior.parameters == ("terms[0].readout",)
