@@ -107,7 +107,7 @@ class Potential(Node):
         """The same energy as `MessagePassing`, for what goes from atom to atom hop by hop: waves, currents of energy.
 
         Args:
-            structure, listed: the energy may be the same for structures with as many neighbours alone.
+            structure, listed: whose energy it is: a model may take from them what no atom sees by itself.
         """
         raise NotImplementedError(f"{type(self).__name__} has no hops")  # a subclass's duty
 

@@ -74,8 +74,9 @@ def responses(
     Returns:
         `Responses`; for concrete values by one program, whatever the number of columns.
     """
-    q, moves, strains = map(jnp.asarray, (q, moves, strains))
-    columns = q, moves + 0j, strains
+    dtype = structure.positions.dtype
+    moves = jnp.asarray(moves, jnp.result_type(dtype, jnp.complex64))
+    columns = jnp.asarray(q, dtype), moves, jnp.asarray(strains, dtype)
     if is_traced(potential, structure, listed, *columns):
         return _responses(potential, structure, listed, columns)
     parts = []

@@ -23,7 +23,6 @@ import numpy as np
 
 from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.symmetry import Symmetry, full_mesh, mesh_images
-from jaxpot.errors import GeometryError
 from jaxpot.typing import AnyArray, Array
 
 _LEAST = 0.05  # singular value of the images, unit vectors, that a matrix is made of
@@ -79,10 +78,7 @@ class WaveOrbits(Node):
         operation, phases = turns.operation, turns.phases
         if operation.ndim == 1:
             operation, phases = operation[:, None], phases[:, None]
-        sources = jnp.broadcast_to(self.sources[operation], waves.shape[:3])
-        waves = jnp.take_along_axis(waves, sources[..., None], axis=2)
-        rotations = jnp.broadcast_to(self.rotations[operation], (*waves.shape[:2], 3, 3)).astype(waves.dtype)
-        return jnp.einsum("ksax,ksxy->ksay", waves, rotations) * phases[..., None]
+        return _turn(jnp, waves, self.sources[operation], self.rotations[operation].astype(waves.dtype), phases)
 
 
 def wave_orbits(group: Symmetry, repeats: tuple[int, ...], symmetry: bool = True) -> WaveOrbits:
@@ -123,6 +119,7 @@ class _Operations:
         still = (group.rotations == np.eye(3)).all((1, 2)) & ~group.translations.any(1)
         back = {k: image for k, image in images.items() if image is not None and (symmetry or still[k])}
         serving = list(back)
+        self.identity = serving.index(int(np.flatnonzero(still)[0]))
         self.rotations, self.sources = group.cartesian[serving], group.sources[serving]
         moved = group.fractional @ np.swapaxes(group.rotations[serving], 1, 2) + group.translations[serving][:, None]
         moved = np.take_along_axis(moved, self.sources[..., None], axis=1)
@@ -136,12 +133,17 @@ class _Operations:
         arrived = mesh[self.arrivals[operation, 0, points]]
         return np.exp(-2j * np.pi * np.einsum("kac,kc->ka", self.cells[operation], arrived))
 
-
     def turned(self, waves: np.ndarray, turns: Turns) -> np.ndarray:
         """Waves (k, 3n) turned by operations (g,) that keep or invert their wave vector: (k, g, 3n)."""
-        moved = waves.reshape(len(waves), -1, 3)[:, self.sources[turns.operation]] @ self.rotations[turns.operation]
-        moved = (moved * turns.phases[..., None]).reshape(len(waves), len(turns.operation), -1)
+        sources, rotations = self.sources[turns.operation], self.rotations[turns.operation]
+        moved = _turn(np, waves.reshape(len(waves), 1, -1, 3), sources[None], rotations[None], turns.phases)
+        moved = moved.reshape(len(waves), len(turns.operation), -1)
         return np.where(turns.conjugated[:, None], np.conj(moved), moved)
+
+
+def _turn(xp, waves, sources, rotations, phases):
+    """U of waves (..., n, 3), with NumPy or JAX."""
+    return (xp.take_along_axis(waves, sources[..., None], axis=-2) @ rotations) * phases[..., None]
 
 
 class _Images(NamedTuple):
@@ -190,7 +192,10 @@ def _images(operations, mesh, point):
             some = Turns(operation[place], turns.conjugated[place], phases[place])
             return _Images(waves.reshape(len(waves), -1, 3), wave, some, np.linalg.inv(images[picked].T))
         lacking = directions[values <= max(_WEAK, values[0])]
-    raise GeometryError("the symmetry found is none of this crystal: pass symmetry=False")
+    # No case is known. Symmetry saves work, it is never needed: all displacements, turned by the identity.
+    whole, every = np.eye(size), np.arange(size)
+    alone = Turns(np.full(size, operations.identity), np.zeros(size, bool), np.ones((size, size // 3), complex))
+    return _Images(whole.reshape(size, -1, 3) + 0j, every, alone, whole + 0j)
 
 
 def _inversion(operations, turns, wave):
