@@ -167,7 +167,7 @@ def run(options: Namespace, console: Console) -> Any:
         catalog.save(calibration.apply(fitted.posterior), out["posterior"])
         document = report()
     elif bars:
-        console.note(f"note: {len(train)} frames are too few to calibrate the error bars")
+        console.note(_not_calibrated(fitted, train))
     if options.learning_curve:
         # The report is written again after each part: whatever ends this early, what is done can be read.
         try:
@@ -182,6 +182,17 @@ def run(options: Namespace, console: Console) -> Any:
     also = f"its error bars {out['posterior']}, " if bars else ""
     console.text(f"Written: {out['model']}, {also}the report {out['html']}, and its numbers {out['json']}")
     console.result(document)
+
+
+def _not_calibrated(fitted, train):
+    """Why error bars were compared with no error, and what helps."""
+    if not isinstance(fitted.recipe, NetworkRecipe):
+        return f"note: {len(train)} frames are too few to calibrate the error bars"
+    return (
+        f"note: the error bars are not calibrated, and may be several times too small: {len(fitted.validation)} frames "
+        f"were not trained on, and a calibration takes {_FEWEST}. --keep-folds calibrates them on all frames, by "
+        f"{fitted.recipe.folds} and up to two more trainings"
+    )
 
 
 def _trained(options, recipe, train, test, baseline, first, say, out):

@@ -152,7 +152,7 @@ def property_card(
             pressure=pressure, say=say, notes=notes, way=_way(potential, crystal, say),
         )
         results = _computed(properties, study)
-    notes += cautions(results, None if posterior is None else posterior.ranges, potential)
+    notes += cautions(results, posterior, potential)
     spreads = {}
     if posterior is not None:
         with _collected(notes):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import atomic_number
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
 
 _RISE = 1e-3  # of the bulk modulus
 _IMAGINARY = -0.05  # THz
@@ -16,20 +17,23 @@ _SHOWN = 0.05  # GPa, half of a digit
 _ANIONS = frozenset(map(atomic_number, "C N O F P S Cl As Se Br Sb Te I".split()))  # of polar compounds
 
 
-def cautions(results: Mapping[str, Any], ranges: Any = None, potential: Potential | None = None) -> list[str]:
+def cautions(
+    results: Mapping[str, Any], posterior: Posterior | None = None, potential: Potential | None = None
+) -> list[str]:
     """Sentences about the results of a card, a list of strings.
 
     Args:
         results: name -> result; of it, "phonons" (frequencies at special points), "elastic" (`ElasticConstants`),
             "equation_of_state" (`EquationOfState`) and "thermal" (`ThermalExpansion`), as far as they are there.
-        ranges: what the training data cover, as `Posterior.ranges`.
+        posterior: of its error bars.
         potential: that of the card.
     """
     return [*_soft_modes(results.get("phonons")),
             *_unlike_bulk_moduli(results.get("elastic"), results.get("equation_of_state")),
             *_rising_bulk_modulus(results.get("thermal")),
-            *_beyond_the_data(results, (ranges or {}).get("volume_per_atom")),
-            *_without_field(results, potential)]
+            *_beyond_the_data(results, {} if posterior is None else posterior.ranges),
+            *_without_field(results, potential),
+            *_compared_with_nothing(posterior)]
 
 
 def _soft_modes(phonons):
@@ -75,8 +79,9 @@ def _rising_bulk_modulus(thermal):
         )
 
 
-def _beyond_the_data(results, volumes):
+def _beyond_the_data(results, ranges):
     """Volumes at which a fitted potential has seen no crystal."""
+    volumes = ranges.get("volume_per_atom")
     if volumes is None:
         return
     low, high = (float(volume) for volume in volumes)
@@ -103,4 +108,14 @@ def _without_field(results, potential):
         yield (
             f"the potential sees {float(potential.reach):.3g} A far and has no charges: if this crystal insulates, its "
             "longitudinal optical modes near Gamma lack the macroscopic electric field (no LO-TO splitting)"
+        )
+
+
+def _compared_with_nothing(posterior):
+    """Error bars of a fit that nothing was left out of."""
+    if posterior is not None and posterior.sigmas and not posterior.calibration:
+        yield (
+            "the error bars are not calibrated: no error of frames left out of the fit was compared with them, and if "
+            "it has seen few frames they may be several times too small (jp.calibrate; of networks jaxpot fit "
+            "--keep-folds)"
         )

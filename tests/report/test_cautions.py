@@ -1,4 +1,4 @@
-"""What a card says of bulk moduli that differ, or rise with temperature."""
+"""What a card says of numbers that exist and are not what they seem."""
 
 from types import SimpleNamespace
 
@@ -40,11 +40,12 @@ def test_volumes_beyond_the_training_data_are_told():
     volume = float(crystal.volume) / 2
     np.testing.assert_allclose(ranges["volume_per_atom"], [volume * 0.99**3, volume * 1.01**3])  # no free atoms
     inside = {"crystal": crystal, "thermal": SimpleNamespace(volumes=2 * volume * np.array([1.0, 1.01]), **HARD)}
-    assert cautions(inside, ranges) == [] and cautions(inside) == []
+    posterior = SimpleNamespace(ranges=ranges, sigmas={}, calibration={})
+    assert cautions(inside, posterior) == [] and cautions(inside) == []
     warm = {"crystal": crystal, "thermal": SimpleNamespace(volumes=2 * volume * np.array([1.0, 1.05]), **HARD)}
-    (caution,) = cautions(warm, ranges)
+    (caution,) = cautions(warm, posterior)
     assert caution.startswith("the crystal as it expands has 20.013 to 21.014 A^3 an atom, the training data 19.418 to")
-    (caution,) = cautions({"crystal": crystal.strained(0.02 * np.eye(3))}, ranges)
+    (caution,) = cautions({"crystal": crystal.strained(0.02 * np.eye(3))}, posterior)
     assert caution.startswith("the relaxed crystal has")
 
 
@@ -58,3 +59,12 @@ def test_a_polar_crystal_without_charges_has_no_field():
     assert cautions({"crystal": salt}, None, short) == []
     long = SimpleNamespace(needs=("charges",), reach=np.inf)
     assert cautions(results, None, long) == []
+
+
+def test_error_bars_that_were_compared_with_no_error_are_told():
+    posterior = jp.Posterior.of(jp.potentials.LennardJones(0.01, 2.0, 5.0), {"epsilon": 0.001})
+    assert cautions({}, posterior) == []  # known by other means than a fit
+    fitted = posterior.replace(sigmas={"energy": 0.01})
+    (caution,) = cautions({}, fitted)
+    assert caution.startswith("the error bars are not calibrated")
+    assert cautions({}, fitted.replace(calibration={"property": 1.0})) == []
