@@ -17,6 +17,8 @@ from jaxpot.formats import (
     chgnet,
     funcfl,
     lammps_meam,
+    lammps_snap,
+    lammps_snap_overlay,
     lammps_sw,
     lammps_tersoff,
     n2p2,
@@ -91,6 +93,8 @@ FORMATS = (
     sevennet.FORMAT,
     nequix.FORMAT,
     chgnet.FORMAT,
+    lammps_snap.FORMAT,
+    lammps_snap_overlay.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.basis.polynomials import horner
 from jaxpot.core.fusion import materialised
 from jaxpot.typing import Array
 
@@ -65,20 +66,13 @@ def fade_and_slope(name: str, square: Array, cutoff: float, inner: float = 0.0) 
     if name == "cosine" and inner == 0.0:
         u = jnp.minimum(square * (1.0 / cutoff**2), 1.0)
         half = materialised(_half(u))
-        return half * half, half * _horner(_half_slope(), u) * (2.0 / cutoff**2)
+        return half * half, half * horner(_half_slope(), u) * (2.0 / cutoff**2)
     return jax.jvp(lambda s: fade(name, s, cutoff, inner), (square,), (jnp.ones_like(square),))
 
 
 def _half(u):
     """cos(pi sqrt(u) / 2)."""
-    return _horner(_half_cosine(), u) * (1.0 - u)
-
-
-def _horner(coefficients, u):
-    found = jnp.full_like(u, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        found = found * u + coefficient
-    return found
+    return horner(_half_cosine(), u) * (1.0 - u)
 
 
 def kinks(name: str, cutoff: float, inner: float = 0.0) -> tuple[float, ...]:

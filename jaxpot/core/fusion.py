@@ -1,4 +1,6 @@
-"""Barriers to XLA's fusion, where it would cost more than it saves."""
+"""Barriers to XLA's fusion, where it would cost more than it saves, and layouts that it keeps."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,3 +15,11 @@ def materialised(x: Array, like: Array | None = None) -> Array:
     default, is NaN. `like` is best an array that the loop reads anyway.
     """
     return x / jnp.where(jnp.isnan(jax.lax.stop_gradient(x if like is None else like)), jnp.nan, jnp.ones_like(x))
+
+
+def rows(vectors: Sequence[Array]) -> Array:
+    """Stack vectors (n,) as (m, n).
+
+    Under `vmap` they are side by side in memory, where `jnp.stack` would put the atoms between them.
+    """
+    return jnp.concatenate(vectors).reshape(len(vectors), -1)

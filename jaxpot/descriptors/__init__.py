@@ -1,6 +1,7 @@
 """Descriptors: what a model sees of one environment. One file each."""
 
 from jaxpot.descriptors.base import Descriptor
+from jaxpot.descriptors.bispectrum import Bispectrum
 from jaxpot.descriptors.bond import Bond
 from jaxpot.descriptors.environment_vectors import AtomicEnvironmentVectors
 from jaxpot.descriptors.pair import Pair
@@ -10,6 +11,6 @@ from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
 __all__ = [
-    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bond", "Descriptor", "Pair", "Radial", "SymmetryFunctions",
-    "Triangle", "Triplet",
+    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "Descriptor", "Pair", "Radial",
+    "SymmetryFunctions", "Triangle", "Triplet",
 ]

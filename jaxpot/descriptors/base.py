@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment
+from jaxpot.core.precision import product
 from jaxpot.core.pytree import Node
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
@@ -26,6 +27,7 @@ class Descriptor(Node):
         one_vector: whether an atom has one vector, which all its neighbours change.
         multiplicity: how many equal instances one vector stands for in QUIP, its weight being that of all of them;
             None where this is not known.
+        projects: whether `projected` is a faster way than by the vectors; for descriptors of one vector.
         chunk_elements: at most so many neighbours are evaluated at once.
     """
 
@@ -37,6 +39,7 @@ class Descriptor(Node):
     kinks: tuple[float, ...] | None = None
     shorter: tuple[float, ...] = ()
     one_vector: bool = False
+    projects: bool = False
     multiplicity: float | None = 1
     chunk_elements: int = 4096
 
@@ -57,6 +60,11 @@ class Descriptor(Node):
         change, weight_change = jax.jacfwd(moved, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)
         places = jnp.broadcast_to(jnp.arange(len(environment.x)), (len(weights), len(environment.x)))
         return vectors, weights, places, jnp.stack([c.swapaxes(1, 2) for c in change], 2), jnp.stack(weight_change, 2)
+
+    def projected(self, environment: Environment, coefficients: Array) -> Array:
+        """() sum of the weighted vectors times coefficients (d,): a subclass may know a way without the vectors."""
+        vectors, weights = self.instances(environment)
+        return product(product(weights, vectors), coefficients)
 
     def describes(self, number: Array) -> float | Array:
         """() 1.0 where an atom of this number is described, else 0.0."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.files import read_bytes
 from jaxpot.core.npz import array_header
-from jaxpot.errors import FormatError
+from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.record import Family, Format
 from jaxpot.potentials.equivariant_messages import HIGHEST_DEGREE
 from jaxpot.potentials.nequip import HopWidths, Interaction, NequIP
@@ -56,11 +56,14 @@ def read_nequix(path: FilePath) -> NequIP:
     readout = arrays.next("readout", (channels[0], 1))[:, 0] / math.sqrt(channels[0])
     radial = int(settings.value("radial_basis_size", int))
     scale, shift = (float(settings.value(name, (int, float))) for name in ("scale", "shift"))
-    return NequIP(
-        np.eye(len(species)), tuple(interactions), SILU * readout, np.full(len(species), scale), shift + energies,
-        math.pi / cutoff * np.arange(1, radial + 1), np.array(2.0 / cutoff), tuple(species), cutoff,
-        highest, True, ("polynomial", float(settings.value("radial_polynomial_p", (int, float)))),
-    )
+    try:
+        return NequIP(
+            np.eye(len(species)), tuple(interactions), SILU * readout, np.full(len(species), scale), shift + energies,
+            math.pi / cutoff * np.arange(1, radial + 1), np.array(2.0 / cutoff), tuple(species), cutoff,
+            highest, True, ("polynomial", float(settings.value("radial_polynomial_p", (int, float)))),
+        )
+    except DataError as error:
+        raise FormatError(str(error), path) from error
 
 
 def _interaction(arrays, settings, hop, shown, leaving, highest, neighbors):
@@ -155,8 +158,12 @@ class _Arrays:
                 raise ValueError("the file ends within it")
         except ValueError as error:
             raise FormatError(f"{name}: the array cannot be read ({error})", self.path) from error
-        with np.errstate(invalid="ignore"):  # numbers that are none are refused later
-            return np.frombuffer(data, header.dtype).reshape(shape).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            array = np.frombuffer(data, header.dtype).reshape(shape).astype(np.float64)
+        if not np.isfinite(array).all():
+            many = f"{np.sum(~np.isfinite(array))} of {array.size}"
+            raise FormatError(f"{name}: {many} numbers are not finite", self.path)
+        return array
 
     def matrices(self, name: str, inputs: Any, outputs: Any) -> list[np.ndarray]:
         """Matrices (inputs, outputs) of each degree that has both, over the root of the number of inputs."""

@@ -61,11 +61,14 @@ def read_sevennet(path: FilePath, modality: str | None = None) -> NequIP:
     count = len(settings.species)
     scale, shift = (np.broadcast_to(a, (count,)) for a in (scale, shift))
     embedding = weights.matrices("onehot_to_feature_x", [count], [hidden[0][0]])[0]
-    return NequIP(
-        embedding, interactions, readout, scale, shift + scale * constant,
-        weights.array("edge_embedding.basis_function.coeffs"), np.array(2.0 / settings.cutoff), settings.species,
-        settings.cutoff, settings.harmonics, False, settings.envelope,
-    )
+    try:
+        return NequIP(
+            embedding, interactions, readout, scale, shift + scale * constant,
+            weights.array("edge_embedding.basis_function.coeffs"), np.array(2.0 / settings.cutoff), settings.species,
+            settings.cutoff, settings.harmonics, False, settings.envelope,
+        )
+    except DataError as error:
+        raise FormatError(str(error), path) from error
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,19 @@ class _Weights:
             got = value.shape if isinstance(value, np.ndarray) else "nothing"
             raise FormatError(f"weights {name}: expected an array{'' if shape is None else f' {shape}'}, got {got}",
                               self.path)
-        return value.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            array = value.astype(np.float64)
+        if not np.isfinite(array).all():
+            raise FormatError(f"weights {name}: {np.sum(~np.isfinite(array))} of {array.size} numbers are not finite",
+                              self.path)
+        return array
+
+    def number(self, name: str) -> float:
+        """A number, which files hold as an array of one."""
+        array = self.array(name)
+        if array.size != 1:
+            raise FormatError(f"weights {name}: expected one number, got an array {array.shape}", self.path)
+        return float(array.item())
 
     def matrices(self, name: str, inputs: Any, outputs: Any, further: int = 0) -> list[np.ndarray]:
         """Matrices (inputs, outputs) of each degree that has both, over the root of the number of inputs.
@@ -221,7 +236,7 @@ def _interaction(weights, settings, hop, place):
     into, into_bias = _split(
         weights.matrices(f"{hop}_self_interaction_2", received, entering, further), received[0], place
     )
-    denominator = weights.array(f"{hop}_convolution.denominator").item()
+    denominator = weights.number(f"{hop}_convolution.denominator")
     return Interaction(
         tuple(before * w for w in itself), tuple(before * w for w in sent),
         tuple(_radial(weights, settings, hop, widths)), tuple(w / denominator for w in into), sent_bias,

@@ -44,8 +44,6 @@ _UNREAD = {  # family: (ending, potential)
         (".mgpt.potin", "a generalised pseudopotential (LAMMPS `mgpt`)"),
     ),
     Family.MACHINE_LEARNED: (
-        (".snapcoeff", "a spectral neighbour analysis potential (LAMMPS `snap`)"),
-        (".snapparam", "a spectral neighbour analysis potential (LAMMPS `snap`)"),
         (".mliap.model", "a machine-learned potential of LAMMPS (`mliap`)"),
         (".mliap.descriptor", "a machine-learned potential of LAMMPS (`mliap`)"),
         (".agni", "the AGNI potential (LAMMPS `agni`)"),

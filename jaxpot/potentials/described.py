@@ -59,7 +59,7 @@ class Described(Potential):
 
     def site_energy(self, environment: Environment) -> Array:
         """() eV."""
-        return self.readout.energy(*self.descriptor.instances(environment))
+        return self.readout.energy_of(self.descriptor, environment)
 
     def batched(self) -> "Described":
         return Described(batched(self.descriptor), self.readout, self.species)

@@ -1,6 +1,7 @@
 """The universal screened nuclear repulsion of Ziegler, Biersack and Littmark."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.core.graph import Environment, species_index
@@ -72,6 +73,13 @@ class ZBL(Potential):
     @property
     def cutoff(self) -> float:
         return self.outer
+
+    @property
+    def is_universal(self) -> bool:
+        """Whether the parameters are those of the paper."""
+        given = (self.amplitudes, self.decays, self.length)
+        known = (_AMPLITUDES, _DECAYS, _LENGTH)
+        return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(given, known, strict=True))
 
     def site_energy(self, environment: Environment) -> Array:
         """Half the energy of the atom's pairs, () eV."""

@@ -4,8 +4,10 @@ from jaxpot.readouts.base import Readout
 from jaxpot.readouts.linear import Linear
 from jaxpot.readouts.network import MLP, Averaged
 from jaxpot.readouts.neural import Neural
+from jaxpot.readouts.quadratic import Quadratic
 from jaxpot.readouts.sparse_gp import SparseGP
 
-__all__ = ["MLP", "TRAINABLE", "Averaged", "Linear", "Neural", "Readout", "SparseGP"]
+__all__ = ["MLP", "TRAINABLE", "Averaged", "Linear", "Neural", "Quadratic", "Readout", "SparseGP"]
 
-TRAINABLE = {"linear": Linear}  # what a recipe may name as the `readout` of a term, beside a Gaussian process
+# A recipe may name these as the `readout` of a term, beside a Gaussian process.
+TRAINABLE = {"linear": Linear, "quadratic": Quadratic}

@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.masks import masked, slopes_by_masked
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import Node
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.readouts.projected import projected_energy
 from jaxpot.typing import AnyArray, ArrayField
 
 
@@ -45,6 +48,12 @@ class Readout(Node):
     def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
         """E of weighted vectors (m, d), (m,): () eV."""
         raise NotImplementedError(f"{type(self).__name__} defines no energy")
+
+    def energy_of(self, descriptor: Descriptor, environment: Environment) -> jax.Array:
+        """E of an environment that a descriptor describes: () eV; a subclass may know a way without the vectors."""
+        if descriptor.projects:
+            return projected_energy(descriptor, self, environment)
+        return self.energy(*descriptor.instances(environment))
 
     @classmethod
     def untrained(cls, dimension: int, delta: float) -> "Readout":

@@ -3,9 +3,11 @@
 import jax
 import numpy as np
 
+from jaxpot.core.graph import Environment
 from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.readouts.base import Readout
 from jaxpot.typing import ArrayField
@@ -51,3 +53,6 @@ class Linear(Readout):
     def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
         """E of weighted vectors (m, d), (m,): () eV."""
         return self.delta * product(product(weights, vectors), self.weights)
+
+    def energy_of(self, descriptor: Descriptor, environment: Environment) -> jax.Array:
+        return self.delta * descriptor.projected(environment, self.weights)

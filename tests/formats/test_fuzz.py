@@ -4,6 +4,7 @@ the file, or give a finite potential; within 2 s and 200 MB + 4 times their size
 `pytest -m slow -n 0 -s tests/formats/test_fuzz.py` shows the figures.
 """
 
+import bz2
 import difflib
 import hashlib
 import io
@@ -21,6 +22,11 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from mutants import Outcome, computes, finite, mutated, network, watched
+from test_ani import packed
+from test_ani import write_model as write_ani
+from test_chgnet import SETTINGS as CHGNET_SETTINGS
+from test_chgnet import checkpoint as write_chgnet
+from test_chgnet import state as chgnet_state
 from test_nequix import arrays
 from test_nequix import settings as nequix_settings
 from test_nequix import written as write_nequix
@@ -112,6 +118,14 @@ def repacked(data, rng):
     return zipped(members | {name: mutated(members[name], rng)})
 
 
+def unpacked(data, rng):
+    """What is packed in a file is damaged, most often, and packed again."""
+    _, sign, rest = data.partition(b"=\n")
+    if not sign or not rest.startswith(b"BZh") or rng.random() < 0.2:
+        return mutated(data, rng)
+    return packed(mutated(bz2.decompress(rest), rng))
+
+
 def write_frames(folder):
     """Three frames with all labels, of which one is an isolated atom."""
     rng, frames = np.random.default_rng(0), []
@@ -154,6 +168,11 @@ CASES = {
         lambda folder: checkpoint(folder, state(), settings()), lambda folder: jp.load(folder / "small.pth"),
         damage=repacked,
     ),
+    "chgnet": Case(
+        lambda folder: write_chgnet(folder, chgnet_state(), CHGNET_SETTINGS),
+        lambda folder: jp.load(folder / "small.pth.tar"), damage=repacked,
+    ),
+    "ani": Case(lambda folder: write_ani(folder, 1), lambda folder: jp.load(folder, member=0), damage=unpacked),
     "extxyz": Case(
         write_frames, lambda folder: jp.read_dataset(folder / "data.xyz", e0="least squares"), valid=finite_frames,
         potential=False,
@@ -161,11 +180,16 @@ CASES = {
 }
 
 
+def files_of(folder):
+    """Name, with folders -> contents."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
 def fuzz(case, count, folder, seed):
     """(what became of `count` mutants, those that were accepted: [(name, bytes)])."""
     rng, outcome, accepted = np.random.default_rng(seed), Outcome(), []
     case.write(folder)
-    whole = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    whole = files_of(folder)
     names = case.changed or tuple(whole)
     assert case.valid(case.read(folder))
     for _ in range(count):
@@ -196,7 +220,7 @@ def changed_lines(name, data, whole):
 def test_row_15_fuzzing(name, tmp_path):
     case = CASES[name]
     outcome, accepted = fuzz(case, COUNT, tmp_path, seed=15)
-    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    whole = files_of(tmp_path)
     wrong = [(*what, *changed_lines(file, data, whole[file])) for *what, file, data in outcome.wrong]
     for file, data in accepted if case.potential else ():
         (tmp_path / file).write_bytes(data)

@@ -1,0 +1,154 @@
+"""Means of products of three channels of densities on the 3-sphere: the bispectrum, and sums of its components.
+
+A mean over rotations of three Wigner matrices is a product of two Clebsch-Gordan coefficients, so that a component of
+the bispectrum is a mean of three channels: by a quadrature, whatever the degrees, a sum over points. A weighted sum of
+all components is one cubic polynomial at each point, and its gradient one quadratic polynomial for each channel; then
+no component need be formed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+
+from jaxpot.basis.hyperspherical import Density
+from jaxpot.core.fusion import rows
+from jaxpot.core.gemm import gemm
+from jaxpot.core.precision import product
+from jaxpot.typing import Array
+
+
+@lru_cache(maxsize=8)
+def degree_triples(degree: int) -> tuple[tuple[int, int, int], ...]:
+    """(n1, n2, n) with n1 >= n2, |n1 - n2| <= n <= n1 + n2, n1 + n2 + n even and n >= n1, in the order of LAMMPS."""
+    return tuple(
+        (one, two, three) for one in range(degree + 1) for two in range(one + 1)
+        for three in range(one - two, min(degree, one + two) + 1, 2) if three >= one
+    )
+
+
+def correlations(on_sphere: Density, sums: Sequence[Array], triples: Sequence[tuple[int, int, int]]) -> Array:
+    """Means of products of three channels, (T,).
+
+    Args:
+        on_sphere: what makes channels of sums.
+        sums: `Density.sums` of one density, or of several, one after the other: as many as there are channels.
+        triples: numbers of the channels of each product.
+    """
+    pairs, thirds, places = _cover(tuple(tuple(sorted(triple)) for triple in triples))
+
+    def block(total, points):
+        weights, on_points, _ = points
+        channels = _channels(sums, on_points)
+        one = rows([channels[i] * channels[j] for i, j in pairs])
+        other = rows([weights * channels[k] for k in thirds])
+        return total + gemm(one, other, turn_b=True), None
+
+    none = jnp.zeros((len(pairs), len(thirds)), sums[0].dtype)
+    return jax.lax.scan(block, none, on_sphere.blocks(none.dtype))[0].ravel()[places]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 3))
+def sum_of_correlations(on_sphere: Density, sums: tuple[Array, ...], coefficients: Array, triples: tuple) -> Array:
+    """sum_t c_t times the mean of the product of three channels, ().
+
+    Args:
+        on_sphere, sums, triples: as of `correlations`.
+        coefficients: c, (T,).
+    """
+    # A third of the sums times the slopes by these: a cubic polynomial.
+    return _along(sums, _slopes(on_sphere, sums, coefficients, triples)) / 3.0
+
+
+@partial(sum_of_correlations.defjvp, symbolic_zeros=True)
+def _sum_jvp(on_sphere, triples, values, changes):
+    (sums, coefficients), (moved, changed) = values, changes
+    slopes = _slopes(on_sphere, sums, coefficients, triples)
+    pairs = [(slope, by) for slope, by in zip(slopes, moved, strict=True) if not isinstance(by, SymbolicZero)]
+    change = _along(*zip(*pairs, strict=True)) if pairs else jnp.zeros((), coefficients.dtype)
+    if not isinstance(changed, SymbolicZero):
+        change = change + sum_of_correlations(on_sphere, sums, changed, triples)
+    return _along(sums, slopes) / 3.0, change
+
+
+def _along(some, others):
+    return sum(jnp.sum(a * b) for a, b in zip(some, others, strict=True))
+
+
+def _channels(sums, on_points):
+    """Channels at the points of a block."""
+    return [product(row, on_points[k % len(on_points)]) for k, row in enumerate(sums)]
+
+
+def _slopes(on_sphere, sums, coefficients, triples):
+    """Derivatives of `sum_of_correlations` by the sums."""
+    by_channel = _by_channel(triples, len(sums))
+
+    def block(total, points):
+        weights, on_points, columns = points
+        channels = _channels(sums, on_points)
+        slopes = [weights * _polynomial(terms, coefficients, channels) for terms in by_channel]
+        return [
+            so_far + product(slope, columns[k % len(columns)])
+            for k, (so_far, slope) in enumerate(zip(total, slopes, strict=True))
+        ], None
+
+    none = [jnp.zeros_like(row) for row in sums]
+    return jax.lax.scan(block, none, on_sphere.blocks(none[0].dtype))[0]
+
+
+def _polynomial(terms, coefficients, channels):
+    """sum over first, second of channel channel sum_t count c_t."""
+    value = 0.0
+    for first, seconds in terms:
+        inner = sum(
+            sum(count * coefficients[t] for t, count in counts) * channels[second] for second, counts in seconds
+        )
+        value = value + channels[first] * inner
+    return value
+
+
+@lru_cache(maxsize=16)
+def _by_channel(triples, count):
+    """For each channel, its derivative as ((first, ((second, ((t, count), ...)), ...)), ...)."""
+    sums = [defaultdict(lambda: defaultdict(Counter)) for _ in range(count)]
+    for t, triple in enumerate(triples):
+        for place in range(3):
+            second, first = sorted(triple[:place] + triple[place + 1 :])
+            sums[triple[place]][first][second][t] += 1
+    def frozen(seconds):
+        return tuple((second, tuple(counts.items())) for second, counts in seconds.items())
+
+    return tuple(tuple((first, frozen(seconds)) for first, seconds in terms.items()) for terms in sums)
+
+
+@lru_cache(maxsize=16)
+def _cover(triples):
+    """Few pairs of channels that, each times one of few further channels, make all triples.
+
+    Returns:
+        Pairs, further channels, and for each triple its place among pairs x further channels.
+    """
+    wanted, pairs = set(triples), []
+    options = defaultdict(set)
+    for triple in wanted:
+        for k in range(3):
+            options[triple[:k] + triple[k + 1 :]].add(triple)
+    while wanted:
+        best = max(sorted(options), key=lambda pair: len(options[pair] & wanted))
+        pairs.append(best)
+        wanted -= options[best]
+    at = {}
+    for row, pair in enumerate(pairs):
+        for triple in options[pair]:
+            rest = list(triple)
+            for k in pair:
+                rest.remove(k)
+            at.setdefault(triple, (row, rest[0]))
+    thirds = sorted({third for _, third in at.values()})
+    places = np.array([at[t][0] * len(thirds) + thirds.index(at[t][1]) for t in triples], np.int32)
+    return tuple(pairs), tuple(thirds), places

@@ -1,0 +1,42 @@
+"""Energies of descriptors that are projected on a direction sooner than they are differentiated."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxpot.core.graph import Environment
+from jaxpot.descriptors.base import Descriptor
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def projected_energy(descriptor: Descriptor, readout: Any, environment: Environment) -> jax.Array:
+    """E of an environment, () eV, for a readout of the one vector x that a descriptor makes of it.
+
+    dE = (dE/dx) . dx is the change of the projection of x on the fixed vector dE/dx: `Descriptor.projected` knows that
+    without the change of x.
+
+    Args:
+        descriptor: one with `projects`.
+        readout: a `Readout`.
+        environment: of an atom.
+    """
+    return readout.energy(*descriptor.instances(environment))
+
+
+@projected_energy.defjvp
+def _projected_jvp(descriptor, primals, tangents):
+    (readout, environment), (changed, moved) = primals, tangents
+    vectors, weights = descriptor.instances(environment)
+    slopes = jax.grad(lambda x: readout.energy(x, jnp.ones_like(weights)))(vectors)[0]
+
+    def projection(x, y, z, distances):
+        return descriptor.projected(environment.replace(x=x, y=y, z=z, distances=distances), slopes)
+
+    places = ("x", "y", "z", "distances")
+    _, change = jax.jvp(
+        projection, *(tuple(getattr(where, name) for name in places) for where in (environment, moved))
+    )
+    value, by_readout = jax.jvp(lambda one: one.energy(vectors, weights), (readout,), (changed,))
+    return value, change + by_readout
