@@ -10,6 +10,7 @@ import numpy as np
 from jaxpot.core.elements import symbol
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_meam import read_library, read_meam
+from jaxpot.formats.lammps_snap import read_snap
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import FIELDS, read_tersoff
 from jaxpot.formats.lammps_triplets import read_entries
@@ -113,6 +114,7 @@ def own_cases():
               stored=True),
         _meam("meam made-up, AlX Fe H", FILES / "made_up.library.meam", FILES / "three_kinds.meam",
               ("AlX", "Fe", "H"), "fcc", 3.9, stored=True),
+        *(_snap(f"snap made-up, {path.stem}", path, stored=True) for path in sorted(FILES.glob("*.snapcoeff"))),
     ]
 
 
@@ -134,11 +136,20 @@ def published_cases(scratch):
             potential = read(path)
             command = [f"* * {path} " + " ".join(_symbols(potential))]
             found.append(Case(f"{style} {path.name}", potential, style, command, _symbols(potential)))
+    found += [_snap(f"snap {path.name}", path) for path in sorted(folder.glob("*.snapcoeff"))]
     for name, (library, names, *crystal) in MEAM_FILES.items():
         found.append(_meam(f"meam {name}", folder / library, folder / name, names, *crystal))
     for library in ("library.meam", "library_2nn.meam"):
         found += _meam_elements(folder / library)
     return found
+
+
+def _snap(name, path, **options):
+    potential, parameters = read_snap(path), path.with_suffix(".snapparam")
+    species = [symbol(z) for z in potential.terms[0].descriptor.species]
+    command = f"* * {path} {parameters} {' '.join(species)}"
+    lattice, a = ("diamond", 5.6) if "Si" in species or "C" in species else ("fcc", 4.0)
+    return Case(name, potential, "snap", [command], species, lattice, a, **options)
 
 
 def _meam(name, library, parameters, names, lattice, a, **options):

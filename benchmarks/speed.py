@@ -1,4 +1,4 @@
-"""How fast is `jax.jit(jp.evaluate)`? Energy, site energies, forces and stress of 8,000 atoms, one core.
+"""How fast is `jax.jit(jp.evaluate)`? Energy, site energies, forces and stress of 8,000 atoms (SNAP: 1,000), one core.
 
 Interleaved in one process with LAMMPS's MD step (neighbour list included; `evaluate` leaves ours out, `md.run` has
 everything in) and with jax-md's Stillinger-Weber forces. Ratios of medians.
@@ -7,6 +7,7 @@ everything in) and with jax-md's Stillinger-Weber forces. Ratios of medians.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 
@@ -76,6 +77,12 @@ def systems():
     tersoff = folder / "Si.tersoff"
     yield "Tersoff Si", silicon, jp.load(tersoff), "tersoff", f"* * {tersoff} Si", ["Si"], 0.5
     yield ("MEAM Ni", nickel, read_meam(library, alloy, ("Ni",)), "meam", f"* * {library} Ni {alloy} Ni", ["Ni"], 0.5)
+    crystals = {"Si": (5, 5, 5), "Cu": (6, 6, 6), "Mo": (8, 8, 8)}
+    for (element, size), kind in itertools.product(crystals.items(), ("", ".quadratic")):
+        files = [folder / f"{element}_Zuo_JPCA2020{kind}.{ending}" for ending in ("snapcoeff", "snapparam")]
+        command = f"* * {files[0]} {files[1]} {element}"
+        name = f"{'quadratic ' if kind else ''}SNAP {element}"
+        yield name, bulk(element, cubic=True) * size, jp.load(files), "snap", command, [element], 0.0
 
 
 def main():
@@ -100,8 +107,9 @@ def main():
         }
         if name == "SW Si" and not options.skip_jax_md:
             runs["jax-md"] = timer(jax_md_forces(atoms), 1)
+        slow = name.startswith("MEAM") or "SNAP" in name
         temperature = 60.0 if name == "LJ Ar" else 600.0
-        runs["md.run"] = md_step(atoms, potential, 20 if name == "MEAM Ni" else 200, temperature)
+        runs["md.run"] = md_step(atoms, potential, 20 if slow else 200, temperature)
         runs["LAMMPS"] = lambda a=(atoms, style, coefficients, species), t=temperature: (
             1e-6 * len(a[0]) * lammps_peer.time_per_step(*a, skin=1.0, steps=20, rounds=1, temperature=t)[0]
         )

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from jaxpot.core.elements import symbol
@@ -77,8 +78,9 @@ def _parts(potential):
 
 def _common(terms):
     """The descriptor of all elements, and whether coefficients are quadratic."""
-    (descriptor, quadratic), *others = {(d, q) for d, _, q in terms.values()}
-    if others:
+    (descriptor, _, quadratic), *others = terms.values()
+    form = jax.tree.structure(descriptor)  # what it holds is static
+    if any((jax.tree.structure(other), q) != (form, quadratic) for other, _, q in others):
         raise DataError("SNAP files hold one bispectrum for all elements, linear or quadratic for all")
     missing = [symbol(z) for z in descriptor.species if z not in terms]
     if missing:

@@ -67,6 +67,11 @@ def meam(folder):
     return jp.load([folder / LIBRARY, folder / PARAMETERS], species=("Si", "Mg"))
 
 
+def write_overlay(folder):
+    snap = jp.load(FILES / "two_kinds.snapcoeff")
+    jp.save(snap + jp.potentials.ZBL(3.0, 3.5, snap.species), folder / "TaW.snap")
+
+
 def read_networks(folder):
     return jp.load(folder)
 
@@ -172,6 +177,11 @@ CASES = {
         lambda folder: write_chgnet(folder, chgnet_state(), CHGNET_SETTINGS),
         lambda folder: jp.load(folder / "small.pth.tar"), damage=repacked,
     ),
+    "snap": Case(copied("two_kinds.snapcoeff", "two_kinds.snapparam"), lambda f: jp.load(f / "two_kinds.snapcoeff")),
+    "snap, quadratic": Case(
+        copied("quadratic.snapcoeff", "quadratic.snapparam"), lambda folder: jp.load(folder / "quadratic.snapparam")
+    ),
+    "snap with zbl": Case(write_overlay, lambda folder: jp.load(folder / "TaW.snap"), ("TaW.snap",)),
     "ani": Case(lambda folder: write_ani(folder, 1), lambda folder: jp.load(folder, member=0), damage=unpacked),
     "extxyz": Case(
         write_frames, lambda folder: jp.read_dataset(folder / "data.xyz", e0="least squares"), valid=finite_frames,

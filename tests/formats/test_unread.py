@@ -23,7 +23,7 @@ FILES = Path(__file__).parent / "files"
         ("AlCu.bop.table", "`bop`", ".tersoff"),
         ("Si.edip", "`edip`", ".sw"),
         ("InP.vashishta", "`vashishta`", ".sw"),
-        ("Ta06A.snapcoeff", "`snap`", "GAP (QUIP's .xml)"),
+        ("Ta06A.mliap.model", "`mliap`", "GAP (QUIP's .xml)"),
     ],
 )
 def test_what_is_not_read_is_named(tmp_path, name, what, instead):

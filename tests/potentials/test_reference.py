@@ -1,6 +1,7 @@
 """Energies, forces, stresses that LAMMPS gave, kept in reference.json (see benchmarks/parity_lammps.py)."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ from jaxpot.core.neighbors import neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_meam import read_meam
+from jaxpot.formats.lammps_snap import read_snap
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
@@ -53,6 +55,7 @@ POTENTIALS = {
     "meam made-up, Si": lambda: read_meam(LIBRARY, species="Si"),
     "meam made-up, Si Mg": lambda: read_meam(LIBRARY, FILES / "two_kinds.meam", ("Si", "Mg")),
     "meam made-up, AlX Fe H": lambda: read_meam(LIBRARY, FILES / "three_kinds.meam", ("AlX", "Fe", "H")),
+    **{f"snap made-up, {path.stem}": partial(read_snap, path) for path in sorted(FILES.glob("*.snapcoeff"))},
     "eam made-up, alloy": lambda: read_funcfl(FILES / "copper.eam", FILES / "nickel.eam"),
 }
 

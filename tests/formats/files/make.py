@@ -4,6 +4,7 @@ Run `python tests/formats/files/make.py`, then `python benchmarks/parity_lammps.
 LAMMPS for the energies that go with them.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,60 @@ def bond_orders(path):
     path.write_text("\n".join(lines) + "\n")
 
 
+# Name: elements, settings.
+SNAP = {
+    "two_kinds": (("Ta", "W"), {"rcutfac": 4.2, "twojmax": 3, "bnormflag": 1}),
+    "by_element": (
+        ("In", "P"), {"rcutfac": 4.0, "twojmax": 2, "chemflag": 1, "bzeroflag": 1, "rfac0": 0.95},
+    ),
+    "by_element_quadratic": (
+        ("In", "P"),
+        {"rcutfac": 3.9, "twojmax": 1, "chemflag": 1, "wselfallflag": 1, "quadraticflag": 1, "bnormflag": 1,
+         "switchinnerflag": 1, "sinner": "2.0 2.2", "dinner": "0.5 0.6"},
+    ),
+    "quadratic": (
+        ("Cu",), {"rcutfac": 4.4, "twojmax": 4, "rmin0": 0.6, "rfac0": 0.9, "quadraticflag": 1, "bzeroflag": 1},
+    ),
+    "not_switched": (("Mo",), {"rcutfac": 4.1, "twojmax": 4, "switchflag": 0, "bzeroflag": 0}),
+}
+
+
+def snap(folder):
+    """SNAP with each of its options somewhere.
+
+    Components that are equal, whatever the order of elements, have equal coefficients: with chemflag LAMMPS's forces are
+    the derivatives of its energies only then.
+    """
+    rng = np.random.default_rng(30)
+    for name, (elements, settings) in SNAP.items():
+        densities = len(elements) if settings.get("chemflag") else 1
+        keys = [tuple(sorted(triple)) for triple in component_channels(settings["twojmax"], densities)]
+        _, same = np.unique(keys, axis=0, return_inverse=True)
+        lines = []
+        for k, element in enumerate(elements):
+            linear, first, second = (0.02 * rng.normal(size=same.max() + 1) - 0.01 for _ in range(3))
+            values = np.append(-1.0 - k, linear[same])
+            if settings.get("quadraticflag"):
+                matrix = np.outer(first[same], second[same])
+                values = np.append(values, (matrix + matrix.T)[np.triu_indices(len(same))])
+            lines.append(f"{element} {0.5 + 0.04 * k:g} {1.0 - 0.15 * k:g}")
+            lines += [f"{c:.6e} # B[{n}]" for n, c in enumerate(values)]
+        lines = ["# made-up coefficients", "", f"{len(elements)} {len(values)}", *lines]
+        (folder / f"{name}.snapcoeff").write_text("\n".join(lines) + "\n")
+        lines = ["# made-up parameters", *(f"{key} {value}" for key, value in settings.items())]
+        (folder / f"{name}.snapparam").write_text("\n".join(lines) + "\n")
+
+
+def component_channels(twojmax, densities):
+    """(density, degree) of the three factors of each component, in LAMMPS's order."""
+    for elements in itertools.product(range(densities), repeat=3):
+        for one in range(twojmax + 1):
+            for two in range(one + 1):
+                for three in range(one - two, min(twojmax, one + two) + 1, 2):
+                    if three >= one:
+                        yield tuple(e * (twojmax + 1) + n for e, n in zip(elements, (one, two, three), strict=True))
+
+
 if __name__ == "__main__":
     alloy(HERE / "two_metals.eam.alloy")
     densities_of_pairs(HERE / "two_metals.eam.fs")
@@ -135,3 +190,4 @@ if __name__ == "__main__":
     one_metal(HERE / "nickel.eam", 28, 58.7, 75, 0.7, 100, 0.05, 4.7, 2.4)
     pairs_and_angles(HERE / "two_kinds.sw")
     bond_orders(HERE / "two_kinds.tersoff")
+    snap(HERE)
