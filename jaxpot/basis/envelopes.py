@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxpot.errors import DataError
 from jaxpot.typing import Array
 
+_LARGEST_POWER = 1000.0
 _MOST_TERMS = 64  # that are written out: files may hold any p
 
 
@@ -17,11 +19,13 @@ class Envelope(NamedTuple):
         value: (r, cutoff, number) of distances below the cutoff.
         smoothness: how many continuous derivatives it has.
         kinks: (cutoff, number) -> distances at which the next one jumps.
+        bounds: cutoff -> the least and the largest number that has a meaning.
     """
 
     value: Callable[[Array, float, float], Array]
     smoothness: int
     kinks: Callable[[float, float], tuple[float, ...]]
+    bounds: Callable[[float], tuple[float, float]]
 
 
 def polynomial(r: Array, cutoff: float, p: float) -> Array:
@@ -56,6 +60,16 @@ def xplor(r: Array, cutoff: float, onset: float) -> Array:
 
 
 ENVELOPES = {
-    "polynomial": Envelope(polynomial, 2, lambda cutoff, p: (cutoff,)),
-    "xplor": Envelope(xplor, 1, lambda cutoff, onset: (onset, cutoff)),
+    "polynomial": Envelope(polynomial, 2, lambda cutoff, p: (cutoff,), lambda cutoff: (1.0, _LARGEST_POWER)),
+    "xplor": Envelope(xplor, 1, lambda cutoff, onset: (onset, cutoff), lambda cutoff: (0.0, 0.999 * cutoff)),
 }
+
+
+def check_envelope(envelope: tuple[str, float], cutoff: float) -> None:
+    """Raise a DataError unless a name and a number are an envelope for a cutoff."""
+    name, number = envelope
+    if name not in ENVELOPES:
+        raise DataError(f"envelope: expected one of {', '.join(ENVELOPES)}, got {name!r}")
+    low, high = ENVELOPES[name].bounds(cutoff)
+    if not low <= number <= high:
+        raise DataError(f"envelope: expected {name} with a number from {low:g} to {high:g}, got {number!r}")

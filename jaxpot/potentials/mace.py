@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.envelopes import ENVELOPES
+from jaxpot.basis.envelopes import ENVELOPES, check_envelope
 from jaxpot.basis.symmetric_products import symmetric_products_of
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
@@ -133,8 +133,7 @@ class MACE(MessagePassing):
             put(self, name, as_float(getattr(self, name), name))
         put(self, "species", tuple(atomic_number(one) for one in self.species))
         put(self, "layers", tuple(self.layers))
-        if self.envelope[0] not in ENVELOPES:
-            raise DataError(f"envelope: expected one of {', '.join(ENVELOPES)}, got {self.envelope[0]!r}")
+        check_envelope(self.envelope, self.cutoff)
         elements = len(self.species)
         for name in ("embedding", "scale", "shift"):
             shape, axes = getattr(self, name).shape, 2 if name == "embedding" else 1

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.envelopes import ENVELOPES
+from jaxpot.basis.envelopes import ENVELOPES, check_envelope
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.masks import mask_of
@@ -121,8 +121,7 @@ class NequIP(MessagePassing):
             object.__setattr__(self, name, as_float(getattr(self, name), name))
         object.__setattr__(self, "species", tuple(atomic_number(one) for one in self.species))
         object.__setattr__(self, "interactions", tuple(self.interactions))
-        if self.envelope[0] not in ENVELOPES:
-            raise DataError(f"envelope: expected one of {', '.join(ENVELOPES)}, got {self.envelope[0]!r}")
+        check_envelope(self.envelope, self.cutoff)
         for hop, layer in enumerate(self.interactions):
             self._check(hop, layer)
 

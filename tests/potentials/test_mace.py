@@ -193,6 +193,9 @@ def test_weights_that_do_not_fit_are_refused():
         network.replace(shift=np.zeros(1))
     with pytest.raises(jp.errors.DataError, match="envelope: expected one of polynomial, xplor, got 'box'"):
         network.replace(envelope=("box", 1))
+    for wrong in (("polynomial", 6e308), ("polynomial", 0.5), ("xplor", network.cutoff)):
+        with pytest.raises(jp.errors.DataError, match=f"envelope: expected {wrong[0]} with a number from"):
+            network.replace(envelope=wrong)
     with pytest.raises(jp.errors.DataError, match="correlation: expected 1 to 3 factors of a product, got 4"):
         small(correlation=4)
     with pytest.raises(jp.errors.DataError, match="channels: expected at least one of each degree, got"):
