@@ -230,7 +230,7 @@ def test_evidence_has_a_gradient(data):
 def test_recipes_say_what_they_do_not_have(tmp_path):
     path = tmp_path / "wrong.toml"
     for line, says in (
-        ('readout = "quadratic"', "readout: expected one of gaussian process, linear, got 'quadratic'"),
+        ('readout = "cubic"', "readout: expected one of gaussian process, linear, quadratic, got 'cubic'"),
         ('readout = "linear"\nsparse_points = 5', "soap with the readout 'linear' has no sparse_points"),
         ('readout = "linear"\nzeta = 2', "has no zeta"),
     ):

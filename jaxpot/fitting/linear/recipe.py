@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.descriptors import SOAP, Pair, Triplet
+from jaxpot.descriptors import SOAP, Bispectrum, Pair, Triplet
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.sparsify import METHODS
@@ -19,19 +19,20 @@ from jaxpot.kernels import DotProduct, SquaredExponential
 from jaxpot.potentials.base import Potential
 from jaxpot.readouts import TRAINABLE
 
-_SHARED = {"descriptor", "cutoff", "transition_width", "delta", "readout"}
+_SHARED = {"descriptor", "cutoff", "delta", "readout"}
 _OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
 _PROCESS = "gaussian process"
 _OWN = {
-    "soap": {"n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
-    "distance_2b": {"theta"},
-    "angle_3b": {"theta"},
+    "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
+    "bispectrum": {"twojmax", "rfac0", "zeta"},
+    "distance_2b": {"transition_width", "theta"},
+    "angle_3b": {"transition_width", "theta"},
 }
 _NEEDED = {
-    "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "distance_2b": {"cutoff", "theta"},
-    "angle_3b": {"cutoff", "theta"},
+    "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "bispectrum": {"cutoff", "twojmax"},
+    "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
-_WHOLE = {"n_max": 1, "l_max": 0}  # and the least of each
+_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1}  # and the least of each
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
 
@@ -194,6 +195,16 @@ def _soaps(table, unit, species):
         )
 
 
+def _bispectra(table, unit, species):
+    """A density of each element, where there are several."""
+    count = len(species)
+    for z in species:
+        yield Bispectrum(
+            species, table["twojmax"], table["cutoff"] * unit, (0.5,) * count, (1.0,) * count,
+            table.get("rfac0", _RFAC0), chemflag=count > 1, centers=(z,),
+        )
+
+
 def _pairs(table, unit, species):
     for pair in combinations_with_replacement(species, 2):
         yield Pair(elements=pair, **_lengths(table, unit))
@@ -211,10 +222,12 @@ def _of_triplets(table, unit):
     return SquaredExponential(theta)
 
 
-_DESCRIPTORS = {"soap": _soaps, "distance_2b": _pairs, "angle_3b": _triplets}
+_DESCRIPTORS = {"soap": _soaps, "bispectrum": _bispectra, "distance_2b": _pairs, "angle_3b": _triplets}
 _KERNELS = {
     "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),
+    "bispectrum": lambda table, unit: DotProduct(table.get("zeta", 4)),
     "distance_2b": lambda table, unit: SquaredExponential(np.atleast_1d(table["theta"]) * unit),
     "angle_3b": _of_triplets,
 }
 _COMPACT = 1e-18  # of scalar products: below rounding
+_RFAC0 = 0.99363  # LAMMPS's default
