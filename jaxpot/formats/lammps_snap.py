@@ -51,8 +51,8 @@ def read_snap(path: FilePath, parameters: FilePath | None = None) -> Potential:
         A. P. Thompson et al., J. Comput. Phys. 285, 316 (2015); M. A. Wood, A. P. Thompson, J. Chem. Phys. 148, 241721
         (2018); documentation of LAMMPS, `pair_style snap` and `compute sna/atom`.
     """
-    coefficients, settings_file = _both(Path(path), None if parameters is None else Path(parameters))
-    lines = Lines(settings_file)
+    coefficients, told = _both(Path(path), None if parameters is None else Path(parameters))
+    lines = Lines(told)
     lines.check_units()
     settings, at = read_parameters(lines)
     quadratic = settings.pop("quadraticflag")
@@ -65,7 +65,7 @@ def read_snap(path: FilePath, parameters: FilePath | None = None) -> Potential:
         given = settings.get(name)
         if given is not None and len(given) != len(species):
             raise FormatError(
-                f"expected {len(species)} numbers, one for each element, got {len(given)}", settings_file, at[name], name
+                f"expected {len(species)} numbers, one for each element, got {len(given)}", told, at[name], name
             )
     try:
         descriptor = Bispectrum(species, radii=radii, weights=weights, **settings)
@@ -74,7 +74,7 @@ def read_snap(path: FilePath, parameters: FilePath | None = None) -> Potential:
         got = len(elements[species[0]][2])
         if got != expected:
             raise FormatError(
-                f"expected {expected} coefficients of each element, those that {settings_file.name} tells (twojmax "
+                f"expected {expected} coefficients of each element, those that {told.name} tells (twojmax "
                 f"{descriptor.twojmax}, {'quadratic' if quadratic else 'linear'}), got {got}: the files do not belong "
                 "together", coefficients,
             )
@@ -83,7 +83,7 @@ def read_snap(path: FilePath, parameters: FilePath | None = None) -> Potential:
             Described(descriptor.replace(centers=(z,)), make(elements[z][2][1:]), species) for z in species
         ]
     except DataError as error:
-        raise FormatError(str(error), settings_file) from error
+        raise FormatError(str(error), told) from error
     first = {z: float(elements[z][2][0]) for z in species}
     return Sum.of(*terms, Constants(first, isolated=descriptor.bzeroflag))
 
