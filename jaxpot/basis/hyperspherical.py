@@ -155,13 +155,13 @@ def _harmonics(degree, mixing, points):
     w, x, y, z = points.T
     a, b, s, part = w + 1j * z, x + 1j * y, 2.0 * (w**2 + z**2) - 1.0, (np.real, np.imag)
     second = np.stack([part[im](b**q) for q, im in _second(degree)])
-    rows = [
+    values = [
         part[re](a**p) * second
         * sum(mixing[d, row][:, None] * chebyshev.chebval(s, np.eye(k + 1)[k - d]) for d in range(k + 1))
         for row, (p, re, k) in enumerate(_first(degree))
     ]
-    values = np.concatenate(rows)
-    return [values[places].T for places in _places(degree)]
+    joined = np.concatenate(values)
+    return [joined[places].T for places in _places(degree)]
 
 
 def _jacobi(k, alpha, beta):

@@ -120,6 +120,7 @@ def _by_channel(triples, count):
         for place in range(3):
             second, first = sorted(triple[:place] + triple[place + 1 :])
             sums[triple[place]][first][second][t] += 1
+
     def frozen(seconds):
         return tuple((second, tuple(counts.items())) for second, counts in seconds.items())
 

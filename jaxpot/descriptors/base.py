@@ -79,6 +79,14 @@ def _moved(descriptor, environment, x, y, z):
     return descriptor.instances(environment.replace(x=x, y=y, z=z, distances=distances))
 
 
+def different_elements(elements: Any) -> tuple[int, ...]:
+    """Atomic numbers of one or more elements, each once."""
+    numbers = tuple(atomic_number(z) for z in elements)
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise DataError(f"species: expected different elements, got {tuple(elements)}")
+    return numbers
+
+
 def elements_tuple(elements: Any, count: int, expected: str) -> tuple[int | None, ...] | None:
     """`count` atomic numbers, with None where every element is meant; None stays None."""
     if elements is None:

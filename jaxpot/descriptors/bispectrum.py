@@ -16,11 +16,12 @@ from jaxpot.core.fusion import materialised
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.core.pytree import put, pytree, static
-from jaxpot.descriptors.base import Descriptor
+from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
 
-_LARGEST_TWOJMAX = 14  # matrices of 32 MB
+LARGEST_TWOJMAX = 14  # matrices of 32 MB
+FLAGS = ("switchflag", "bzeroflag", "bnormflag", "chemflag", "wselfallflag")
 _TERMS = 13  # of the polynomials for a cosine and a sine: off by 2e-16
 
 
@@ -38,7 +39,8 @@ class Bispectrum(Descriptor):
 
         B_{j1 j2 j} = (2 j + 1) < rho_{2 j1} rho_{2 j2} rho_{2 j} >,  j2 <= j1 <= j <= j1 + j2.
 
-    Where sin theta is negative v has the other sign, as in LAMMPS. Keywords are those of LAMMPS's `.snapparam`.
+    Where sin theta is negative v has the other sign, as in LAMMPS: energies jump at rmin0, and with rfac0 above 1 where
+    theta is pi. Keywords and defaults are those of LAMMPS's `.snapparam`.
 
     Args:
         species: elements of the neighbours.
@@ -84,12 +86,10 @@ class Bispectrum(Descriptor):
     chunk_elements = 2400  # some 80 atoms: products of matrices are slow for fewer, and leave the cache for more
 
     def __post_init__(self):
-        put(self, "species", tuple(atomic_number(z) for z in self.species))
+        put(self, "species", different_elements(self.species))
         if self.centers is not None:
             put(self, "centers", tuple(atomic_number(z) for z in self.centers))
-        if not self.species or len(set(self.species)) != len(self.species):
-            raise DataError(f"species: expected different elements, got {self.species}")
-        put(self, "twojmax", as_whole(self.twojmax, "twojmax", 0, _LARGEST_TWOJMAX))
+        put(self, "twojmax", as_whole(self.twojmax, "twojmax", 0, LARGEST_TWOJMAX))
         for name in ("rcutfac", "rfac0"):
             put(self, name, as_positive(getattr(self, name), name))
         put(self, "rmin0", as_number(self.rmin0, "rmin0"))
@@ -107,7 +107,7 @@ class Bispectrum(Descriptor):
                 put(self, name, self._of_elements(name))
             if min(self.dinner) <= 0.0:
                 raise DataError(f"dinner: expected numbers above zero, got {self.dinner}")
-        for name in ("switchflag", "bzeroflag", "bnormflag", "chemflag", "wselfallflag"):
+        for name in FLAGS:
             put(self, name, bool(getattr(self, name)))
 
     def _of_elements(self, name):
@@ -129,7 +129,8 @@ class Bispectrum(Descriptor):
     @property
     def kinks(self) -> tuple[float, ...] | None:
         reaches = {float(r) for r in self._reaches().ravel()}
-        return tuple(sorted(reaches | ({self.rmin0} if self.rmin0 else set()) | self._inner_ends()))
+        turns = {self.rmin0 + (r - self.rmin0) / self.rfac0 for r in reaches if self.rfac0 > 1.0}
+        return tuple(sorted(reaches | turns | ({self.rmin0} if self.rmin0 else set()) | self._inner_ends()))
 
     def _inner_ends(self):
         if self.sinner is None:
@@ -140,7 +141,8 @@ class Bispectrum(Descriptor):
 
     @property
     def smoothness(self) -> int:
-        return 1 if self.switchflag else -1
+        jumps = not self.switchflag or self.rmin0 > 0.0 or self.rfac0 > 1.0
+        return -1 if jumps else 1
 
     @property
     def dimension(self) -> int:

@@ -11,7 +11,7 @@ from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length, as_number, as_positive
 from jaxpot.core.pytree import put, pytree, static
-from jaxpot.descriptors.base import Descriptor
+from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.descriptors.pair_sums import pair_blocks, whole_power
 from jaxpot.descriptors.symmetry_functions import SymmetryFunctions
 from jaxpot.errors import DataError
@@ -73,11 +73,9 @@ class AtomicEnvironmentVectors(Descriptor):
     chunk_elements = 3072
 
     def __post_init__(self):
-        put(self, "species", tuple(atomic_number(z) for z in self.species))
+        put(self, "species", different_elements(self.species))
         if self.centers is not None:
             put(self, "centers", tuple(atomic_number(z) for z in self.centers))
-        if not self.species or len(set(self.species)) != len(self.species):
-            raise DataError(f"species: expected different elements, got {self.species}")
         for name in ("cutoff", "angular_cutoff"):
             put(self, name, as_length(getattr(self, name), name))
         for name in ("eta", "angular_eta", "zeta"):

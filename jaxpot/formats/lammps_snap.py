@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxpot.core.elements import atomic_number, symbol
-from jaxpot.descriptors.bispectrum import Bispectrum
+from jaxpot.descriptors.bispectrum import FLAGS, LARGEST_TWOJMAX, Bispectrum
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.lammps_snap_write import write_snap
 from jaxpot.formats.record import Family, FileList, Format
@@ -18,15 +18,11 @@ from jaxpot.readouts.quadratic import Quadratic
 from jaxpot.typing import FilePath
 
 COEFFICIENTS, PARAMETERS = ".snapcoeff", ".snapparam"
-FLAGS = {  # name: LAMMPS's default
-    "switchflag": True, "bzeroflag": True, "bnormflag": False, "chemflag": False, "wselfallflag": False,
-}
 _OTHER_FLAGS = ("quadraticflag", "switchinnerflag")
 _NUMBERS = ("rcutfac", "rfac0", "rmin0")
 _OF_ELEMENTS = ("sinner", "dinner")
 _OF_SPEED = ("chunksize", "parallelthresh")  # how LAMMPS computes, not what
 _NOT_KEPT = (*_OF_SPEED, "diagonalstyle", "switchinnerflag")
-_LARGEST_TWOJMAX = 14
 
 
 def read_snap(path: FilePath, parameters: FilePath | None = None) -> Potential:
@@ -119,7 +115,7 @@ def read_parameters(lines: Lines) -> tuple[dict, dict[str, int]]:
     given = [name for name in _OF_ELEMENTS if name in settings]
     if inner and len(given) < len(_OF_ELEMENTS) or not inner and given:
         raise FormatError("expected sinner and dinner if switchinnerflag is 1, and neither otherwise", lines.path)
-    settings = FLAGS | {"quadraticflag": False} | settings
+    settings = {"quadraticflag": False} | settings
     return {name: value for name, value in settings.items() if name not in _NOT_KEPT}, where
 
 
@@ -136,7 +132,7 @@ def _value(lines, name, words):
     if name in _NUMBERS:
         return lines.number(word, name) if name == "rmin0" else lines.positive(word, name)
     if name == "twojmax":
-        return lines.count(word, name, 0, _LARGEST_TWOJMAX)
+        return lines.count(word, name, 0, LARGEST_TWOJMAX)
     if name == "diagonalstyle":  # of old files: 3 is what LAMMPS does now
         return lines.count(word, name, 3, 3)
     if name in _OF_SPEED:

@@ -8,17 +8,16 @@ import numpy as np
 
 from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
-from jaxpot.descriptors.bispectrum import Bispectrum
+from jaxpot.descriptors.bispectrum import FLAGS, Bispectrum
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, addends
-from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.constants import apart_from_constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.linear import Linear
 from jaxpot.readouts.quadratic import Quadratic
 from jaxpot.typing import FilePath
 
 _KEYWORDS = ("rcutfac", "twojmax", "rfac0", "rmin0")
-_FLAGS = ("switchflag", "bzeroflag", "bnormflag", "chemflag", "wselfallflag")
 
 
 def write_snap(potential: Potential, path: FilePath) -> None:
@@ -36,7 +35,7 @@ def write_snap(potential: Potential, path: FilePath) -> None:
     descriptor, quadratic = _common(terms)
     lines = ["# LAMMPS SNAP parameters, written by jaxpot UNITS: metal", ""]
     lines += [f"{name} {getattr(descriptor, name)!r}" for name in _KEYWORDS]
-    lines += [f"{name} {int(getattr(descriptor, name))}" for name in _FLAGS]
+    lines += [f"{name} {int(getattr(descriptor, name))}" for name in FLAGS]
     lines += [f"quadraticflag {int(quadratic)}"]
     if descriptor.sinner is not None:
         lines += ["switchinnerflag 1"]
@@ -51,12 +50,9 @@ def write_snap(potential: Potential, path: FilePath) -> None:
 
 def _parts(potential):
     """Element -> (descriptor, coefficients, whether they are quadratic), and the constants by element."""
-    terms, energies = {}, {}
-    for factor, term in addends(potential):
-        if isinstance(term, Constants):
-            for z, energy in zip(term.species, np.asarray(term.energies), strict=True):
-                energies[z] = energies.get(z, 0.0) + float(factor) * float(energy)
-            continue
+    terms = {}
+    energies, others = apart_from_constants(potential)
+    for factor, term in others:
         if not (
             isinstance(term, Described) and isinstance(term.descriptor, Bispectrum)
             and isinstance(term.readout, Linear | Quadratic)

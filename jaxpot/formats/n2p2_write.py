@@ -10,8 +10,8 @@ from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.symmetry_functions import Radial, SymmetryFunctions
 from jaxpot.errors import DataError
 from jaxpot.formats.n2p2_settings import ACTIVATIONS, FADES, SCALING, SETTINGS, file_order
-from jaxpot.potentials.base import Potential, addends
-from jaxpot.potentials.constants import Constants
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.constants import apart_from_constants
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.network import MLP
 from jaxpot.readouts.neural import Neural
@@ -68,12 +68,9 @@ def write_n2p2(potential: Potential, path: FilePath) -> None:
 
 def _parts(potential):
     """Element -> (factor, term), and the energies of atoms by element."""
-    networks, energies = {}, {}
-    for factor, term in addends(potential):
-        if isinstance(term, Constants):
-            for z, energy in zip(term.species, np.asarray(term.energies), strict=True):
-                energies[z] = energies.get(z, 0.0) + float(factor) * float(energy)
-            continue
+    networks = {}
+    energies, others = apart_from_constants(potential)
+    for factor, term in others:
         if not (
             isinstance(term, Described) and isinstance(term.descriptor, SymmetryFunctions)
             and isinstance(term.readout, Neural) and isinstance(term.readout.network, MLP)

@@ -8,7 +8,7 @@ from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, terms_of
+from jaxpot.potentials.base import Potential, addends, terms_of
 from jaxpot.potentials.parameters import pick, species_numbers
 from jaxpot.typing import Array, ArrayField
 
@@ -58,3 +58,20 @@ class Constants(Potential):
 def knows_isolated_atoms(potential: Potential) -> bool:
     """Whether the energy of an isolated atom means something: no reference energies from least squares are in it."""
     return all(term.isolated for term in terms_of(potential) if isinstance(term, Constants))
+
+
+def apart_from_constants(potential: Potential) -> tuple[dict[int, float], list[tuple[float, Potential]]]:
+    """Energies of the elements that all `Constants` of a sum add up to, and the other terms with their factors.
+
+    Returns:
+        Atomic number -> eV, and pairs (factor, term).
+    """
+    energies: dict[int, float] = {}
+    others = []
+    for factor, term in addends(potential):
+        if not isinstance(term, Constants):
+            others.append((float(factor), term))
+            continue
+        for z, energy in zip(term.species or (), np.asarray(term.energies), strict=True):
+            energies[z] = energies.get(z, 0.0) + float(factor) * float(energy)
+    return energies, others

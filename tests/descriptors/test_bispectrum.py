@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxpot as jp
 from jaxpot.basis.triple_correlations import degree_triples
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import Bispectrum
@@ -157,3 +158,26 @@ def test_numbers_without_a_meaning(changes, message):
         Bispectrum(**settings | changes)
 
 
+
+
+@pytest.mark.parametrize(("changes", "place"), [({"rmin0": 1.0}, 1.0), ({"rfac0": 1.25}, CUTOFF / 1.25)])
+def test_jumps_are_declared(changes, place):
+    descriptor = Bispectrum(("W",), 3, CUTOFF, **changes)
+    assert descriptor.smoothness == -1 and any(abs(kink - place) < 1e-12 for kink in descriptor.kinks)
+    one = environment(1).replace(number=jnp.asarray(74), numbers=jnp.full(1, 74), y=jnp.zeros(1), z=jnp.zeros(1))
+
+    def vector(r):
+        return descriptor.instances(one.replace(x=jnp.full(1, r), distances=jnp.full(1, r)))[0]
+
+    assert np.abs(vector(place + 1e-6) - vector(place - 1e-6)).max() > 0.1
+    smooth = Bispectrum(("W",), 3, CUTOFF)
+    assert smooth.smoothness == 1 and smooth.kinks == (CUTOFF,)
+
+
+def test_elements_that_a_descriptor_is_not_made_for_are_refused():
+    """Gold is not taken for copper by a potential that names no species of its own."""
+    descriptor = Bispectrum(("Cu",), 1, 3.0)
+    potential = jp.potentials.Described(descriptor, Linear(np.ones(descriptor.dimension)))
+    assert potential.species == (29,)
+    with pytest.raises(DataError, match="Au"):
+        jp.energy(potential, jp.Structure(np.zeros((1, 3)), 3.0 * np.eye(3), ["Au"]))

@@ -197,11 +197,11 @@ def _soaps(table, unit, species):
 
 def _bispectra(table, unit, species):
     """A density of each element, where there are several."""
-    count = len(species)
+    count, further = len(species), {name: table[name] for name in ("rfac0",) if name in table}
     for z in species:
         yield Bispectrum(
-            species, table["twojmax"], table["cutoff"] * unit, (0.5,) * count, (1.0,) * count,
-            table.get("rfac0", _RFAC0), chemflag=count > 1, centers=(z,),
+            species, table["twojmax"], table["cutoff"] * unit, (0.5,) * count, (1.0,) * count, chemflag=count > 1,
+            centers=(z,), **further,
         )
 
 
@@ -230,4 +230,3 @@ _KERNELS = {
     "angle_3b": _of_triplets,
 }
 _COMPACT = 1e-18  # of scalar products: below rounding
-_RFAC0 = 0.99363  # LAMMPS's default
