@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxpot as jp
 from jaxpot.basis.triple_correlations import degree_triples
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import Bispectrum
@@ -172,12 +171,3 @@ def test_jumps_are_declared(changes, place):
     assert np.abs(vector(place + 1e-6) - vector(place - 1e-6)).max() > 0.1
     smooth = Bispectrum(("W",), 3, CUTOFF)
     assert smooth.smoothness == 1 and smooth.kinks == (CUTOFF,)
-
-
-def test_elements_that_a_descriptor_is_not_made_for_are_refused():
-    """Gold is not taken for copper by a potential that names no species of its own."""
-    descriptor = Bispectrum(("Cu",), 1, 3.0)
-    potential = jp.potentials.Described(descriptor, Linear(np.ones(descriptor.dimension)))
-    assert potential.species == (29,)
-    with pytest.raises(DataError, match="Au"):
-        jp.energy(potential, jp.Structure(np.zeros((1, 3)), 3.0 * np.eye(3), ["Au"]))
