@@ -23,7 +23,7 @@ class Described(Potential):
     Args:
         descriptor: what it sees.
         readout: what it makes of that: a `SparseGP`, a `Neural`, a `Linear`.
-        species: the elements it serves; None: all of them.
+        species: the elements it serves; None: those that the descriptor was made for.
     """
 
     descriptor: Descriptor
@@ -40,7 +40,8 @@ class Described(Potential):
                 f"{type(self.descriptor).__name__} makes vectors of {self.descriptor.dimension} components, but the "
                 f"{type(self.readout).__name__} reads {width}"
             )
-        object.__setattr__(self, "species", species_numbers(self.species))
+        served = self.descriptor.species if self.species is None else self.species
+        object.__setattr__(self, "species", species_numbers(served))
 
     @property
     def centers(self) -> tuple | None:

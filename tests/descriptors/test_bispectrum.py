@@ -2,11 +2,13 @@
 
 import math
 
+import ase
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxpot as jp
 from jaxpot.basis.triple_correlations import degree_triples
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import Bispectrum
@@ -171,3 +173,10 @@ def test_jumps_are_declared(changes, place):
     assert np.abs(vector(place + 1e-6) - vector(place - 1e-6)).max() > 0.1
     smooth = Bispectrum(("W",), 3, CUTOFF)
     assert smooth.smoothness == 1 and smooth.kinks == (CUTOFF,)
+
+
+def test_elements_that_a_descriptor_is_not_made_for_are_refused():
+    copper = jp.potentials.Described(Bispectrum(("Cu",), 2, CUTOFF), Linear(np.ones(5)))
+    assert copper.species == (29,)
+    with pytest.raises(DataError, match="Au"):
+        jp.evaluate(copper, ase.Atoms("Au2", [[0, 0, 0], [2.5, 0, 0]]))
