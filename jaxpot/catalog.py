@@ -13,6 +13,7 @@ from typing import cast
 from jaxpot.core.files import read_bytes
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats import (
+    ace,
     ani,
     chgnet,
     funcfl,
@@ -95,6 +96,7 @@ FORMATS = (
     chgnet.FORMAT,
     lammps_snap.FORMAT,
     lammps_snap_overlay.FORMAT,
+    ace.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

@@ -40,8 +40,8 @@ def coupling(first: int, second: int, third: int) -> np.ndarray:
                 value = clebsch_gordan(first, a, second, b, third, a + b)
                 complex_symbols[a + first, b + second, a + b + third] = value
     real = np.einsum(
-        "abc,ia,jb,kc->ijk", complex_symbols, *(_real_from_complex(n).conj() for n in (first, second)),
-        _real_from_complex(third), optimize=True,
+        "abc,ia,jb,kc->ijk", complex_symbols, *(real_from_complex(n).conj() for n in (first, second)),
+        real_from_complex(third), optimize=True,
     )
     symbols = (real * (-1j) ** (first + second - third)).real
     return symbols / np.linalg.norm(symbols)
@@ -69,7 +69,7 @@ def clebsch_gordan(j1: int, m1: int, j2: int, m2: int, j3: int, m3: int) -> floa
     return total * math.sqrt(numerator / f(j1 + j2 + j3 + 1))
 
 
-def _real_from_complex(degree):
+def real_from_complex(degree: int) -> np.ndarray:
     """U (2 l + 1, 2 l + 1): Y_m = sum_mu U[m, mu] Y^mu, rows in the order of `real_harmonics`, mu = -l ... l."""
     matrix, half = np.zeros((2 * degree + 1, 2 * degree + 1), complex), math.sqrt(0.5)
     for row, m in enumerate([*range(-1, -degree - 1, -1), *range(degree + 1)]):

@@ -51,19 +51,25 @@ def coupled_in_turn(degrees: tuple[int, ...], to: int) -> Iterator[tuple[tuple[i
 
 
 @lru_cache(maxsize=1024)
-def symmetric_combinations(degrees: tuple[int, ...], to: int) -> np.ndarray:
-    """Coefficients (n, ways) by which couplings in turn make n orthonormal tensors, symmetric where degrees are equal.
+def symmetric_combinations(degrees: tuple[int, ...], to: int, labels: tuple[int, ...] | None = None) -> np.ndarray:
+    """Coefficients (n, ways) by which couplings in turn make n orthonormal tensors, symmetric where factors are equal.
 
-    Each coupling is averaged over the permutations of equal degrees, in the order of `coupled_in_turn`, and what is new
+    Each coupling is averaged over the permutations of equal factors, in the order of `coupled_in_turn`, and what is new
     in it kept: by Gram and Schmidt rather than by singular vectors, whose choice among equal singular values, and whose
     sign, would be the library's.
+
+    Args:
+        degrees: l1, l2, ..., of the factors.
+        to: L.
+        labels: of the factors, the same for equal ones, which have equal degrees; None: all of one degree are equal.
     """
+    labels = degrees if labels is None else labels
     tensors = [tensor for _, tensor in coupled_in_turn(degrees, to)]
     if not tensors:
         return np.zeros((0, 0))
     flat = np.stack([tensor.ravel() for tensor in tensors])
     order = len(degrees)
-    same = [p for p in permutations(range(order)) if all(degrees[a] == degrees[b] for a, b in enumerate(p))]
+    same = [p for p in permutations(range(order)) if all(labels[a] == labels[b] for a, b in enumerate(p))]
     averaged = np.stack([np.mean([tensor.transpose(*p, order) for p in same], axis=0).ravel() for tensor in tensors])
     rows: list[np.ndarray] = []
     for row in averaged @ flat.T:

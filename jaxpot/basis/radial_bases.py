@@ -1,0 +1,172 @@
+"""Radial bases of the atomic cluster expansion, by the names of PACE's files."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.core.fusion import materialised
+from jaxpot.core.numbers import as_number, as_positive
+from jaxpot.errors import DataError
+from jaxpot.typing import Array
+
+NAMES = ("ChebExpCos", "ChebPow", "ChebLinear", "SBessel")
+
+
+class RadialBasis(NamedTuple):
+    """Functions g_1 ... g_N of the distance between two elements; r below is in A.
+
+    With Chebyshev polynomials T_n,
+
+        ChebExpCos  g_1 = c, g_n = (1 - T_{n-1}(x)) c / 2,  x = 1 - 2 (e^(-lambda r / R) - e^-lambda) / (1 - e^-lambda),
+                    c = (1 + cos(pi r / R)) / 2, which falls once more to zero between R - d and R
+        ChebPow     g_n = (1 - T_n(x)) / 2,  x = 1 - 2 (1 - r / R)^lambda
+        ChebLinear  g_n = (1 - T_n(x)) / 2,  x = 1 - r / R
+        SBessel     orthogonal combinations of sin(n pi r / R) / r that vanish at R with their first derivatives
+
+    all of them zero beyond R, and, where `inner` > 0, times a polynomial that rises from 0 at inner - inner_width to 1
+    at inner.
+
+    Attributes:
+        name: see above.
+        parameter: lambda.
+        cutoff: R, A.
+        width: d, A.
+        inner, inner_width: A.
+
+    References:
+        Y. Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021), supplement; E. Kocer, J. K. Mason, H. Erturk, AIP Adv.
+        10, 015021 (2020), for SBessel; documentation of pacemaker.
+    """
+
+    name: str
+    parameter: float
+    cutoff: float
+    width: float = 0.01
+    inner: float = 0.0
+    inner_width: float = 0.01
+
+
+def checked(basis: RadialBasis) -> RadialBasis:
+    """The basis with plain numbers.
+
+    Raises:
+        DataError: a name that is not known, or numbers without a meaning.
+    """
+    name, parameter, cutoff, width, inner, inner_width = basis
+    if name not in NAMES:
+        raise DataError(f"radial basis: expected one of {', '.join(NAMES)}; got {name!r}")
+    numbers = (
+        as_number(parameter, "lambda"), as_positive(cutoff, "cutoff"), as_number(width, "dcut"),
+        as_number(inner, "rcut_in"), as_number(inner_width, "dcut_in"),
+    )
+    if name != "SBessel" and (numbers[0] == 0.0 or (name == "ChebPow" and numbers[0] < 1.0)):
+        raise DataError(f"lambda of {name}: expected a number {'from 1' if name == 'ChebPow' else 'other than 0'}, got 0")
+    if numbers[2] < 0.0 or numbers[2] > numbers[1] or numbers[3] < 0.0 or numbers[3] >= numbers[1] or numbers[4] < 0.0:
+        raise DataError(f"expected 0 <= dcut <= rcut, 0 <= rcut_in < rcut and dcut_in >= 0; got {basis}")
+    return RadialBasis(name, *numbers)
+
+
+def radial_functions(bases: tuple[RadialBasis, ...], count: int, pair: Array, r: Array) -> Array:
+    """g_1 ... g_N of distances, (N, K); zero beyond the cutoff of each.
+
+    Args:
+        bases: of each kind of pair, all of one name.
+        count: N.
+        pair: (K,) which of `bases`.
+        r: (K,) A.
+    """
+    def of(values):
+        return _of(values, pair, r.dtype)
+
+    cutoff = of([b.cutoff for b in bases])
+    s = jnp.minimum(r / cutoff, 1.0)
+    inside = jnp.where(r < cutoff, 1.0, 0.0) * _rise(r, bases, of)
+    name = bases[0].name
+    if name == "SBessel":
+        return _bessel(s, cutoff, count) * inside
+    decay = of([b.parameter for b in bases])
+    if name == "ChebExpCos":
+        edge = jnp.exp(-decay)
+        x = 1.0 - 2.0 * (jnp.exp(-decay * s) - edge) / (1.0 - edge)
+        factor = (0.5 + 0.5 * jnp.cos(math.pi * s)) * inside * _fall(r, bases, of)
+        terms = _chebyshev(x, count)
+        return jnp.stack([terms[0], *(0.5 - 0.5 * t for t in terms[1:])]) * factor
+    if name == "ChebPow":
+        # The base stays above zero, where powers have derivatives of every order.
+        x = 1.0 - 2.0 * jnp.where(s < 1.0, jnp.where(s < 1.0, 1.0 - s, 1.0) ** decay, 0.0)
+    else:
+        x = 1.0 - s
+    return (0.5 - 0.5 * jnp.stack(_chebyshev(x, count + 1)[1:])) * inside
+
+
+def smoothness(basis: RadialBasis) -> int:
+    """How many derivatives are continuous at the cutoff."""
+    if basis.name == "ChebPow":
+        whole = math.ceil(basis.parameter) - 1
+        return min(whole, 99)
+    return {"ChebExpCos": 3 if basis.width > 0.0 else 1, "ChebLinear": 1, "SBessel": 1}[basis.name]
+
+
+def _of(values, kind, dtype):
+    """Value of each pair; one number where they are all the same."""
+    if len(set(values)) == 1:
+        return values[0]
+    return jnp.asarray(values, dtype).at[kind].get(mode="promise_in_bounds")
+
+
+def _chebyshev(x, count):
+    """T_0 ... T_{count - 1}."""
+    terms = [jnp.ones_like(x), x]
+    for _ in range(count - 2):
+        terms.append(2.0 * x * terms[-1] - terms[-2])
+    return [materialised(term, x) for term in terms[:count]]
+
+
+def _fall(r, bases, of):
+    """The second fall of ChebExpCos, between R - d and R."""
+    if all(b.width == 0.0 for b in bases):
+        return 1.0
+    cutoff, width = of([b.cutoff for b in bases]), of([b.width or 1.0 for b in bases])
+    t = jnp.clip((r - cutoff) / width + 1.0, 0.0, 1.0)
+    return 0.5 + 0.5 * jnp.cos(math.pi * t)
+
+
+def _rise(r, bases, of):
+    """The polynomial that rises from 0 at inner - inner_width to 1 at inner."""
+    if all(b.inner == 0.0 for b in bases):
+        return 1.0
+    # Where there is no inner cutoff, every distance is above one below zero.
+    inner = of([b.inner or -2.0 for b in bases])
+    width = of([b.inner_width or 1e-8 for b in bases])
+    return 1.0 - inner_fade(r, inner, width)
+
+
+def inner_fade(r: Array, inner: Array | float, width: Array | float) -> Array:
+    """Polynomial that falls from 1 at inner - width to 0 at inner, with two continuous derivatives.
+
+    f = 1/2 + 15/4 (x / 4 - x^3 / 6 + x^5 / 20), x = 1 - 2 (1 + (r - inner) / width)
+    """
+    x = jnp.clip(1.0 - 2.0 * (1.0 + (r - inner) / width), -1.0, 1.0)
+    return 0.5 + 3.75 * x * (0.25 + x * x * (-1.0 / 6.0 + x * x / 20.0))
+
+
+def _bessel(s, cutoff, count):
+    """Orthogonal combinations of spherical Bessel functions of degree 0, times R^(3/2) alone."""
+    scale, rows, previous = cutoff**-1.5, [], 1.0
+    for n in range(count):
+        a, b = n + 1, n + 2
+        factor = (-1) ** n * math.sqrt(2.0) * math.pi * a * b / math.sqrt(a * a + b * b)
+        row = factor * scale * (jnp.sinc(a * s) + jnp.sinc(b * s))
+        if n:
+            e = n**2 * (n + 2) ** 2 / (4 * (n + 1) ** 4 + 1)
+            d = 1.0 - e / previous
+            row, previous = (row + math.sqrt(e / previous) * rows[-1]) / math.sqrt(d), d
+        rows.append(row)
+    return jnp.stack(rows)
+
+
+def identity_coefficients(radials: int, degrees: int, functions: int) -> np.ndarray:
+    """Coefficients (n, l, k) of R_nl = g_n."""
+    return np.repeat(np.eye(radials, functions)[:, None], degrees, axis=1)

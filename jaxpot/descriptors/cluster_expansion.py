@@ -1,0 +1,271 @@
+"""The atomic cluster expansion: invariant products of the neighbour density, of any number of factors."""
+
+import itertools
+import math
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
+from jaxpot.basis.invariant_products import Invariant, InvariantProducts, invariant_products
+from jaxpot.basis.radial_bases import RadialBasis, checked, inner_fade, radial_functions, smoothness
+from jaxpot.core.elements import atomic_number
+from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.numbers import as_whole
+from jaxpot.core.precision import as_float, product
+from jaxpot.core.pytree import put, pytree, static
+from jaxpot.descriptors.base import Descriptor, different_elements
+from jaxpot.errors import DataError
+from jaxpot.typing import Array, ArrayField
+
+Factor = tuple[int, int, int]  # element (its place among the species), n from 1, l
+
+
+@pytree
+class ClusterExpansion(Descriptor):
+    """One vector for an atom: invariants B of the density of its neighbours (ACE).
+
+    With complex harmonics, sqrt(4 pi) Y_lm(r), of the directions of the neighbours j of element e,
+
+        A_e,n,l,m = sum_j R_nl(r_j) sqrt(4 pi) Y_lm(r_j / |r_j|),   R_nl = sum_k c_nlk g_k
+
+    for the radial functions g_k of a `RadialBasis`. A component of one factor (e, n, 0) is sum_j g_n(r_j); one of more
+    is the sum of products A A ... with couplings U that make it invariant (`basis.invariant_products`).
+
+    Args:
+        species: elements of the neighbours.
+        components: for each component, its factors (e, n, l), e from 0 and n from 1, and the number of the coupling.
+        bases: for each element of the neighbours, the `RadialBasis` of its pair with the atom: of one name.
+        coefficients: c for each element of the neighbours, (elements, n, l, k).
+        centers: the element of the atoms that are described.
+        core: for each element of the neighbours, (p, q): a last component sum_j p exp(-q r^2) / r (1 + cos(pi r / R))
+            / 2, that fades out with the rise of the basis; or None.
+
+    Raises:
+        DataError: elements, factors or couplings that do not exist; coefficients of another shape.
+
+    References:
+        R. Drautz, Phys. Rev. B 99, 014104 (2019); Y. Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); G. Dusson et
+        al., J. Comput. Phys. 454, 110946 (2022).
+    """
+
+    species: tuple = static()
+    components: tuple = static()
+    bases: tuple = static()
+    coefficients: ArrayField
+    centers: tuple | None = static(default=None)
+    core: tuple | None = static(default=None)
+
+    one_vector = True
+    projects = True
+    chunk_elements = 4096
+
+    def __post_init__(self):
+        put(self, "species", different_elements(self.species))
+        if self.centers is not None:
+            put(self, "centers", tuple(atomic_number(z) for z in self.centers))
+        put(self, "bases", tuple(checked(RadialBasis(*basis)) for basis in self.bases))
+        count = len(self.species)
+        if len(self.bases) != count or len({basis.name for basis in self.bases}) != 1:
+            raise DataError(f"bases: expected one for each of {count} elements, all of one name; got {self.bases}")
+        put(self, "coefficients", as_float(self.coefficients, "coefficients"))
+        if self.coefficients.ndim != 4 or len(self.coefficients) != count:
+            raise DataError(
+                f"coefficients: expected ({count}, n, l, k), for each element of the neighbours, got "
+                f"{self.coefficients.shape}"
+            )
+        if not isinstance(self.components, Components):
+            shape = self.coefficients.shape
+            put(self, "components", Components(self.components, count, shape[1], shape[2] - 1, shape[3]))
+        if self.core is not None:
+            put(self, "core", tuple((float(p), float(q)) for p, q in self.core))
+            if len(self.core) != count:
+                raise DataError(f"core: expected numbers for each of {count} elements, got {len(self.core)}")
+
+    @property
+    def cutoff(self) -> float:
+        return max(basis.cutoff for basis in self.bases)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        ends = {basis.cutoff for basis in self.bases} | {basis.cutoff - basis.width for basis in self.bases}
+        for basis in self.bases:
+            if basis.inner > 0.0:
+                ends |= {basis.inner, basis.inner - basis.inner_width}
+        return tuple(sorted(end for end in ends if end > 0.0))
+
+    @property
+    def smoothness(self) -> int:
+        least = min(smoothness(basis) for basis in self.bases)
+        inner = any(basis.inner > 0.0 for basis in self.bases)
+        fall = 1 if self.bases[0].name == "ChebExpCos" and any(basis.width > 0.0 for basis in self.bases) else 99
+        return min(least, fall, 2 if inner else 99, 1 if self.core is not None else 99)
+
+    @property
+    def dimension(self) -> int:
+        return len(self.components) + (self.core is not None)
+
+    def instances(self, environment: Environment) -> tuple[Array, Array]:
+        """The one vector of an environment, (1, d), and its weight (1,)."""
+        vector = self._of_sums(*self._sums(environment))
+        return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
+
+    def projected(self, environment: Environment, coefficients: Array) -> Array:
+        """() coefficients times the vector, as one quadratic form."""
+        single, real, imaginary, core = self._sums(environment)
+        parts = self.components
+        total = jnp.sum(single[parts.first] * coefficients[parts.of_one])
+        if parts.products is not None:
+            total = total + parts.products.weighted_sum(real, imaginary, coefficients[parts.of_more])
+        if core is not None:
+            total = total + core * coefficients[-1]
+        return self.describes(environment.number) * total
+
+    def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
+        """Of the vector by the sums over neighbours, and of these by the neighbours: fewer than there are components."""
+        sums = self._sums(environment)
+        vector = self._of_sums(*sums)
+        weight = jnp.asarray(self.describes(environment.number), vector.dtype)
+        by_sums = jax.jacfwd(self._of_sums, argnums=(0, 1, 2))(*sums[:3], sums[3])
+
+        def moved(x, y, z):
+            r = jnp.sqrt(x * x + y * y + z * z)
+            return self._sums(environment.replace(x=x, y=y, z=z, distances=r))
+
+        by_places = jax.jacfwd(moved, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)
+        changes = []
+        for axis in range(3):
+            change = sum(product(a, by_places[k][axis]) for k, a in enumerate(by_sums))
+            if sums[3] is not None:
+                change = change.at[-1].add(by_places[3][axis])
+            changes.append(change.T)
+        count = len(environment.x)
+        return (
+            vector[None], weight[None], jnp.arange(count)[None], jnp.stack(changes, axis=1)[None],
+            jnp.zeros((1, count, 3), vector.dtype),
+        )
+
+    def _of_sums(self, single, real, imaginary, core=None):
+        """Components of the sums over neighbours."""
+        parts = self.components
+        values = [single[parts.first]]
+        if parts.products is not None:
+            values.append(parts.products.each(real, imaginary))
+        vector = jnp.concatenate(values)[parts.picked]
+        return vector if core is None else jnp.concatenate([vector, core[None]])
+
+    def _sums(self, environment):
+        """Sums over neighbours: of g, of the real and imaginary parts of A, and of the core."""
+        kind = species_index(self.species, environment.numbers)
+        r = environment.distances
+        dtype = r.dtype
+        count = self.coefficients.shape[3]
+        g = radial_functions(self.bases, count, kind, r)
+        if len(self.species) > 1:
+            g = jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(self.species))])
+        ones = jnp.ones_like(r)
+        single = product(g, ones)
+        parts = self.components
+        real, imaginary = [], []
+        if parts.products is not None:
+            harmonics = real_harmonics(parts.l_max, *(a / r for a in (environment.x, environment.y, environment.z)))
+            table = jnp.zeros((len(parts.channels), len(self.species), count), dtype)
+            elements, radials, degrees = (np.array(column) for column in zip(*parts.channels, strict=True))
+            table = table.at[np.arange(len(parts.channels)), elements].set(
+                self.coefficients[elements, radials - 1, degrees].astype(dtype)
+            )
+            radial = product(table.reshape(len(parts.channels), -1), g)
+            for degree in range(parts.l_max + 1):
+                rows = [k for k, channel in enumerate(parts.channels) if channel[2] == degree]
+                if rows:
+                    here = slice(rows[0], rows[-1] + 1)
+                    a = product(radial[here], harmonics[degree])  # m = -1 ... -l, 0, 1 ... l
+                    phases = math.sqrt(4.0 * math.pi) * np.array(
+                        [1.0, *(math.sqrt(0.5) * (-1.0) ** m for m in range(1, degree + 1))]
+                    )
+                    phases = jnp.asarray(phases, dtype)
+                    real.append((a[:, degree:] * phases).ravel())
+                    minus = jnp.concatenate([jnp.zeros_like(a[:, :1]), a[:, :degree]], axis=1)
+                    imaginary.append((minus * phases).ravel())
+        joined = [jnp.concatenate(a) if a else jnp.zeros(0, dtype) for a in (real, imaginary)]
+        return single, *joined, self._core(kind, r)
+
+    def _core(self, kind, r):
+        if self.core is None:
+            return None
+        strength, decay, cutoff = (
+            jnp.asarray(values, r.dtype)[kind] for values in (*zip(*self.core, strict=True), [b.cutoff for b in self.bases])
+        )
+        s = jnp.minimum(r / cutoff, 1.0)
+        values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
+        values = jnp.where(r < cutoff, values, 0.0)
+        if any(basis.inner > 0.0 for basis in self.bases):
+            inner, width = (
+                jnp.asarray([getattr(b, name) or 1e-8 for b in self.bases], r.dtype)[kind]
+                for name in ("inner", "inner_width")
+            )
+            values = values * inner_fade(r, inner, width)
+        return jnp.sum(values)
+
+    def __repr__(self) -> str:
+        return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
+
+
+class Components:
+    """Components of a `ClusterExpansion`, with what their evaluation needs: hashed once.
+
+    Args:
+        components: (factors (e, n, l), number of the coupling) each.
+        elements, radials, degree, functions: how many elements, R_nl and g there are, and the highest l.
+
+    Attributes:
+        channels: (e, n, l) of the products, sorted by l.
+        products: of more than one factor, or None.
+        first: places among the g of the components of one factor.
+        of_one, of_more: which components have one factor, and which more.
+        picked: places of the components when those of one factor come first.
+    """
+
+    def __init__(self, components: tuple, elements: int, radials: int, degree: int, functions: int) -> None:
+        self.listed = tuple(
+            (tuple(sorted(tuple(as_whole(i, "factor", 0, 10**6) for i in factor) for factor in factors)), int(number))
+            for factors, number in components
+        )
+        for factors, number in self.listed:
+            for e, n, ell in factors:
+                most = functions if len(factors) == 1 else radials
+                if e >= elements or not 1 <= n <= most or ell > (0 if len(factors) == 1 else min(degree, LARGEST_DEGREE)):
+                    raise DataError(
+                        f"component {factors}: expected elements below {elements}, n from 1 to {most}, l up to "
+                        f"{0 if len(factors) == 1 else degree}"
+                    )
+            if not factors or (len(factors) == 1 and number):
+                raise DataError(f"component {factors}, {number}: expected one factor or more, and a number that exists")
+        self._hash = hash(self.listed)
+        self.of_one = np.array([k for k, (f, _) in enumerate(self.listed) if len(f) == 1], np.int32)
+        self.of_more = np.array([k for k, (f, _) in enumerate(self.listed) if len(f) > 1], np.int32)
+        self.first = np.array([f[0][0] * functions + f[0][1] - 1 for f, _ in self.listed if len(f) == 1], np.int32)
+        self.picked = np.argsort(np.concatenate([self.of_one, self.of_more]))
+        self.products: InvariantProducts | None = None
+        self.channels: tuple[Factor, ...] = ()
+        if len(self.of_more):
+            self.products = invariant_products(tuple(
+                Invariant(tuple(sorted((ell, e, n) for e, n, ell in self.listed[k][0])), self.listed[k][1])
+                for k in self.of_more
+            ))
+            self.channels = tuple((e, n, ell) for ell, e, n in self.products.channels)
+        self.l_max = max((channel[2] for channel in self.channels), default=0)
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+    def __iter__(self):
+        return iter(self.listed)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Components) and self.listed == other.listed
