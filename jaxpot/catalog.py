@@ -14,6 +14,7 @@ from jaxpot.core.files import read_bytes
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats import (
     ace,
+    ace_text,
     ani,
     chgnet,
     funcfl,
@@ -97,6 +98,7 @@ FORMATS = (
     lammps_snap.FORMAT,
     lammps_snap_overlay.FORMAT,
     ace.FORMAT,
+    ace_text.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

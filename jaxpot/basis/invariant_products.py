@@ -71,17 +71,15 @@ def in_couplings(
     """
     _, labels = _pattern(channels)
     names, u = orders_and_couplings(channels)
-    at = {name: k for k, name in enumerate(names)}
-    wanted, others = np.zeros((len(names), coefficients.shape[1])), 0.0
+    sums: dict = {name: np.zeros(coefficients.shape[1]) for name in names}
     for ms, values in zip(orders, coefficients, strict=True):
         name = _first_of_equals(tuple(int(m) for m in ms), labels)
-        if name in at:
-            wanted[at[name]] += values
-        else:
-            others = max(others, float(np.abs(values).max()))
-    weights = np.linalg.lstsq(u.T, wanted, rcond=None)[0] if len(names) else np.zeros((0, wanted.shape[1]))
-    rest = np.abs(wanted - u.T @ weights).max(initial=0.0)
-    return weights, max(others, float(rest))
+        sums[name] = sums.get(name, 0.0) + values  # terms of products that no coupling has may cancel
+    wanted = np.array([*sums.values()]).reshape(len(sums), -1)
+    table = np.zeros((len(sums), len(u)))
+    table[: len(names)] = u.T
+    weights = np.linalg.lstsq(table, wanted, rcond=None)[0]
+    return weights, float(np.abs(wanted - table @ weights).max(initial=0.0))
 
 
 def _pattern(channels):
