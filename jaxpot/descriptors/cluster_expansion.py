@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
-from jaxpot.basis.invariant_products import Invariant, InvariantProducts, invariant_products
+from jaxpot.basis.invariant_products import Invariant, InvariantProducts, invariant_products, n_couplings
 from jaxpot.basis.radial_bases import RadialBasis, checked, inner_fade, radial_functions, smoothness
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
@@ -40,6 +40,7 @@ class ClusterExpansion(Descriptor):
         bases: for each element of the neighbours, the `RadialBasis` of its pair with the atom: of one name.
         coefficients: c for each element of the neighbours, (elements, n, l, k).
         centers: the element of the atoms that are described.
+        scales: factors of the components but the core, (d,); or None.
         core: for each element of the neighbours, (p, q): a last component sum_j p exp(-q r^2) / r (1 + cos(pi r / R))
             / 2, that fades out with the rise of the basis; or None.
 
@@ -56,6 +57,7 @@ class ClusterExpansion(Descriptor):
     bases: tuple = static()
     coefficients: ArrayField
     centers: tuple | None = static(default=None)
+    scales: ArrayField | None = None
     core: tuple | None = static(default=None)
 
     one_vector = True
@@ -79,6 +81,10 @@ class ClusterExpansion(Descriptor):
         if not isinstance(self.components, Components):
             shape = self.coefficients.shape
             put(self, "components", Components(self.components, count, shape[1], shape[2] - 1, shape[3]))
+        if self.scales is not None:
+            put(self, "scales", as_float(self.scales, "scales"))
+            if self.scales.shape != (len(self.components),):
+                raise DataError(f"scales: expected ({len(self.components)},), got {self.scales.shape}")
         if self.core is not None:
             put(self, "core", tuple((float(p), float(q)) for p, q in self.core))
             if len(self.core) != count:
@@ -115,12 +121,14 @@ class ClusterExpansion(Descriptor):
     def projected(self, environment: Environment, coefficients: Array) -> Array:
         """() coefficients times the vector, as one quadratic form."""
         single, real, imaginary, core = self._sums(environment)
-        parts = self.components
+        parts, strength = self.components, coefficients[-1]
+        if self.scales is not None:
+            coefficients = coefficients[: len(parts)] * self.scales
         total = jnp.sum(single[parts.first] * coefficients[parts.of_one])
         if parts.products is not None:
             total = total + parts.products.weighted_sum(real, imaginary, coefficients[parts.of_more])
         if core is not None:
-            total = total + core * coefficients[-1]
+            total = total + core * strength
         return self.describes(environment.number) * total
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
@@ -154,6 +162,8 @@ class ClusterExpansion(Descriptor):
         if parts.products is not None:
             values.append(parts.products.each(real, imaginary))
         vector = jnp.concatenate(values)[parts.picked]
+        if self.scales is not None:
+            vector = vector * self.scales
         return vector if core is None else jnp.concatenate([vector, core[None]])
 
     def _sums(self, environment):
@@ -213,6 +223,48 @@ class ClusterExpansion(Descriptor):
         return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
 
 
+def components_by_orders(elements: int, radials: Sequence[int], degrees: Sequence[int]) -> tuple:
+    """All components of 1, 2, ... factors with n and l up to numbers that depend on how many factors there are.
+
+    Args:
+        elements: how many there are.
+        radials: highest n of components of one factor, of two, ... (pacemaker's nradmax_by_orders).
+        degrees: highest l likewise; that of one factor is 0.
+
+    Returns:
+        (factors, number of the coupling) of each, as `ClusterExpansion` takes them.
+    """
+    components = []
+    for order, (most, degree) in enumerate(zip(radials, degrees, strict=True), 1):
+        top = 0 if order == 1 else degree
+        single = [(ell, e, n) for ell in range(top + 1) for e in range(elements) for n in range(1, most + 1)]
+        for channels in itertools.combinations_with_replacement(single, order):
+            factors = tuple((e, n, ell) for ell, e, n in channels)
+            for number in range(1 if order == 1 else n_couplings(channels)):
+                components.append((factors, number))
+    return tuple(components)
+
+
+def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.ndarray:
+    """Factors of components by which those of many factors, and of fine detail, have small weights a priori, (d,).
+
+    s = N^(-v / 2) prod (1 + ((n - 1)^2 + l^2)^(1/2) )^-p  for v factors (n, l): A of N neighbours in random directions
+    is of the size of N^(1/2).
+
+    Args:
+        components: as of a `ClusterExpansion`.
+        smoothness: p.
+        neighbors: N.
+
+    References:
+        W. C. Witt et al., J. Chem. Phys. 159, 164101 (2023), section II.C: algebraic smoothness priors.
+    """
+    return np.array([
+        math.prod(neighbors**-0.5 * (1.0 + math.hypot(n - 1, ell)) ** -smoothness for _, n, ell in factors)
+        for factors, _ in components
+    ])
+
+
 class Components:
     """Components of a `ClusterExpansion`, with what their evaluation needs: hashed once.
 
@@ -261,7 +313,7 @@ class Components:
     def __len__(self) -> int:
         return len(self.listed)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return iter(self.listed)
 
     def __hash__(self) -> int:

@@ -94,7 +94,7 @@ def potential_of(expansion: Expansion) -> Potential:
             coefficients[k, :a, :b, :c] = bond.coefficients
         descriptor = ClusterExpansion(
             species, components, tuple(bond.basis for bond in bonds), coefficients, (z,),
-            tuple(bond.core for bond in bonds) if has_core else None,
+            core=tuple(bond.core for bond in bonds) if has_core else None,
         )
         plain = not has_core and len(embedding.factors) == 1 and embedding.exponents == (1.0,)
         readout = (

@@ -9,7 +9,10 @@ import numpy as np
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.descriptors import SOAP, Bispectrum, Pair, Triplet
+from jaxpot.basis.invariant_products import HIGHEST_ORDER
+from jaxpot.basis.radial_bases import NAMES, RadialBasis, identity_coefficients
+from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Pair, Triplet
+from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.sparsify import METHODS
@@ -25,14 +28,17 @@ _PROCESS = "gaussian process"
 _OWN = {
     "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
     "bispectrum": {"twojmax", "rfac0", "zeta"},
+    "ace": {"nradmax_by_orders", "lmax_by_orders", "radparameter", "radbase", "smoothness", "neighbors", "zeta"},
     "distance_2b": {"transition_width", "theta"},
     "angle_3b": {"transition_width", "theta"},
 }
 _NEEDED = {
     "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "bispectrum": {"cutoff", "twojmax"},
+    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"},
     "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
 _WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1}  # and the least of each
+_BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0}  # and the least of each
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
 
@@ -158,10 +164,25 @@ def _checked_term(table, file, field):
                 raise FormatError(f"expected {expected} numbers, got {values}", file=file, field=f"{field}, theta")
             for value in values:
                 checked_number(value, file, f"{field}, theta")
+        elif key in _BY_ORDERS:
+            counts = table[key] if isinstance(table[key], list) else []
+            if not 1 <= len(counts) <= HIGHEST_ORDER or any(type(c) is not int or c < _BY_ORDERS[key] for c in counts):
+                raise FormatError(
+                    f"expected whole numbers from {_BY_ORDERS[key]}, one for each number of factors up to "
+                    f"{HIGHEST_ORDER}, got {table[key]!r}", file=file, field=f"{field}, {key}",
+                )
+        elif key == "radbase":
+            if table[key] not in NAMES:
+                raise FormatError(
+                    f"expected one of {', '.join(NAMES)}; got {table[key]!r}", file=file, field=f"{field}, {key}"
+                )
         elif key in _WHOLE:
             checked_whole(table[key], _WHOLE[key], file, f"{field}, {key}")
         elif key != "central_weight":
             checked_number(table[key], file, f"{field}, {key}")
+    if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
+        message = "nradmax_by_orders and lmax_by_orders: expected as many numbers in one as in the other"
+        raise FormatError(message, file=file, field=field)
     return dict(table)
 
 
@@ -205,6 +226,21 @@ def _bispectra(table, unit, species):
         )
 
 
+def _expansions(table, unit, species):
+    """Invariants of the densities of all elements."""
+    radials, degrees = table["nradmax_by_orders"], table["lmax_by_orders"]
+    components = components_by_orders(len(species), radials, degrees)
+    basis = RadialBasis(
+        table.get("radbase", "ChebExpCos"), float(table.get("radparameter", 5.25)), table["cutoff"] * unit,
+    )
+    coefficients = identity_coefficients(max(radials), max(degrees) + 1, max(radials))
+    scales = smooth_scales(components, table.get("smoothness", 2.0), table.get("neighbors", 12.0))
+    for z in species:
+        yield ClusterExpansion(
+            species, components, (basis,) * len(species), np.stack([coefficients] * len(species)), (z,), scales,
+        )
+
+
 def _pairs(table, unit, species):
     for pair in combinations_with_replacement(species, 2):
         yield Pair(elements=pair, **_lengths(table, unit))
@@ -222,10 +258,11 @@ def _of_triplets(table, unit):
     return SquaredExponential(theta)
 
 
-_DESCRIPTORS = {"soap": _soaps, "bispectrum": _bispectra, "distance_2b": _pairs, "angle_3b": _triplets}
+_DESCRIPTORS = {"soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "distance_2b": _pairs, "angle_3b": _triplets}
 _KERNELS = {
     "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),
     "bispectrum": lambda table, unit: DotProduct(table.get("zeta", 4)),
+    "ace": lambda table, unit: DotProduct(table.get("zeta", 4)),
     "distance_2b": lambda table, unit: SquaredExponential(np.atleast_1d(table["theta"]) * unit),
     "angle_3b": _of_triplets,
 }
