@@ -177,8 +177,7 @@ class InvariantProducts:
         starts = np.cumsum([0, *(len(block) ** 2 for block in self._blocks)])
         row = {half: k for halves in by_order.values() for k, half in enumerate(halves)}
         place = {m: k for k, m in enumerate(sorted(by_order))}
-        real, imaginary, which, values, self._size = [], [], [], [], int(starts[-1])
-        signs = []
+        positions, which, values, signs, self._size = [], [], [], [], int(starts[-1])
         for f, (factors, number) in enumerate(self.invariants):
             orders, u = orders_and_couplings(factors)
             for ms, coefficient in zip(orders, u[number], strict=True):
@@ -189,10 +188,10 @@ class InvariantProducts:
                     for a, b in ((left, right), (right, left)):
                         which.append(f)
                         values.append(0.5 * phase * coefficient)
-                        real.append(starts[block] + row[a] * count + row[b])
+                        positions.append(starts[block] + row[a] * count + row[b])
                         signs.append(sign)
         self._which, self._values = np.array(which, np.int32), np.array(values)
-        self._positions, self._signs = np.array(real, np.int32), np.array(signs, float)
+        self._positions, self._signs = np.array(positions, np.int32), np.array(signs, float)
         self._starts = starts
         self._groups = self._grouped(monomials, at)
 
@@ -208,11 +207,7 @@ class InvariantProducts:
         halves: set = set()
         result = {}
         for monomial in sorted(wanted, key=lambda one: (len(one), one)):
-            def cost(pair):
-                names = {_canonical(half)[0] for half in pair}
-                return sum(len(name) > 1 and name not in halves for name in names), -sum(used[n] for n in names), pair
-
-            left, right = min(_splits(monomial), key=cost)
+            left, right = min(_splits(monomial), key=partial(_cost, halves, used))
             if _order(left) < 0:
                 left, right = (tuple((c, -m) for c, m in half) for half in (left, right))
             (a, phase_a, turned_a), (b, phase_b, turned_b) = _canonical(left), _canonical(right)
@@ -308,6 +303,12 @@ def _quadratic_jvp(values, changes):
 def invariant_products(invariants: tuple[Invariant, ...]) -> InvariantProducts:
     """`InvariantProducts` of these, made once."""
     return InvariantProducts(invariants)
+
+
+def _cost(halves, used, pair):
+    """What a pair of halves adds to those that are made already; otherwise, those that many need come first."""
+    names = {_canonical(half)[0] for half in pair}
+    return sum(len(name) > 1 and name not in halves for name in names), -sum(used[name] for name in names), pair
 
 
 def _monomial(factors, orders):

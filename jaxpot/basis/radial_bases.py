@@ -62,9 +62,12 @@ def checked(basis: RadialBasis) -> RadialBasis:
         as_number(inner, "rcut_in"), as_number(inner_width, "dcut_in"),
     )
     if name != "SBessel" and (numbers[0] == 0.0 or (name == "ChebPow" and numbers[0] < 1.0)):
-        raise DataError(f"lambda of {name}: expected a number {'from 1' if name == 'ChebPow' else 'other than 0'}, got 0")
+        expected = "a number from 1" if name == "ChebPow" else "a number other than 0"
+        raise DataError(f"lambda of {name}: expected {expected}, got {numbers[0]:g}")
     if numbers[2] < 0.0 or numbers[2] > numbers[1] or numbers[3] < 0.0 or numbers[3] >= numbers[1] or numbers[4] < 0.0:
         raise DataError(f"expected 0 <= dcut <= rcut, 0 <= rcut_in < rcut and dcut_in >= 0; got {basis}")
+    if numbers[3] == 0.0:
+        numbers = (*numbers[:4], RadialBasis._field_defaults["inner_width"])
     return RadialBasis(name, *numbers)
 
 

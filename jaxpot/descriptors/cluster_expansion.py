@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ class ClusterExpansion(Descriptor):
     """
 
     species: tuple = static()
-    components: tuple = static()
+    components: Any = static()  # a tuple, of `Components` once made
     bases: tuple = static()
     coefficients: ArrayField
     centers: tuple | None = static(default=None)
@@ -78,9 +79,9 @@ class ClusterExpansion(Descriptor):
                 f"coefficients: expected ({count}, n, l, k), for each element of the neighbours, got "
                 f"{self.coefficients.shape}"
             )
-        if not isinstance(self.components, Components):
+        if not isinstance(self.components, Components):  # those of a copy are checked
             shape = self.coefficients.shape
-            put(self, "components", Components(self.components, count, shape[1], shape[2] - 1, shape[3]))
+            put(self, "components", Components.of(self.components, count, shape[1], shape[2] - 1, shape[3]))
         if self.scales is not None:
             put(self, "scales", as_float(self.scales, "scales"))
             if self.scales.shape != (len(self.components),):
@@ -132,7 +133,7 @@ class ClusterExpansion(Descriptor):
         return self.describes(environment.number) * total
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
-        """Of the vector by the sums over neighbours, and of these by the neighbours: fewer than there are components."""
+        """Derivatives by the sums over neighbours, fewer than there are components, times those of the sums."""
         sums = self._sums(environment)
         vector = self._of_sums(*sums)
         weight = jnp.asarray(self.describes(environment.number), vector.dtype)
@@ -145,7 +146,8 @@ class ClusterExpansion(Descriptor):
         by_places = jax.jacfwd(moved, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)
         changes = []
         for axis in range(3):
-            change = sum(product(a, by_places[k][axis]) for k, a in enumerate(by_sums))
+            first, real, imaginary = (product(a, by_places[k][axis]) for k, a in enumerate(by_sums))
+            change = first + real + imaginary
             if sums[3] is not None:
                 change = change.at[-1].add(by_places[3][axis])
             changes.append(change.T)
@@ -205,9 +207,8 @@ class ClusterExpansion(Descriptor):
     def _core(self, kind, r):
         if self.core is None:
             return None
-        strength, decay, cutoff = (
-            jnp.asarray(values, r.dtype)[kind] for values in (*zip(*self.core, strict=True), [b.cutoff for b in self.bases])
-        )
+        columns = (*zip(*self.core, strict=True), [basis.cutoff for basis in self.bases])
+        strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
         s = jnp.minimum(r / cutoff, 1.0)
         values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
         values = jnp.where(r < cutoff, values, 0.0)
@@ -265,12 +266,8 @@ def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.
     ])
 
 
-class Components:
-    """Components of a `ClusterExpansion`, with what their evaluation needs: hashed once.
-
-    Args:
-        components: (factors (e, n, l), number of the coupling) each.
-        elements, radials, degree, functions: how many elements, R_nl and g there are, and the highest l.
+class Components(tuple):
+    """Components of a `ClusterExpansion` as a tuple, with what their evaluation needs: made and hashed once.
 
     Attributes:
         channels: (e, n, l) of the products, sorted by l.
@@ -280,44 +277,54 @@ class Components:
         picked: places of the components when those of one factor come first.
     """
 
-    def __init__(self, components: tuple, elements: int, radials: int, degree: int, functions: int) -> None:
-        self.listed = tuple(
+    first: np.ndarray
+    of_one: np.ndarray
+    of_more: np.ndarray
+    picked: np.ndarray
+    products: InvariantProducts | None
+    channels: tuple[Factor, ...]
+    l_max: int
+
+    @classmethod
+    def of(cls, components: tuple, elements: int, radials: int, degree: int, functions: int) -> "Components":
+        """Components that have been checked.
+
+        Args:
+            components: (factors (e, n, l), number of the coupling) each.
+            elements, radials, degree, functions: how many elements, R_nl and g there are, and the highest l.
+
+        Raises:
+            DataError: factors or couplings that do not exist.
+        """
+        listed = cls(
             (tuple(sorted(tuple(as_whole(i, "factor", 0, 10**6) for i in factor) for factor in factors)), int(number))
             for factors, number in components
         )
-        for factors, number in self.listed:
-            for e, n, ell in factors:
-                most = functions if len(factors) == 1 else radials
-                if e >= elements or not 1 <= n <= most or ell > (0 if len(factors) == 1 else min(degree, LARGEST_DEGREE)):
-                    raise DataError(
-                        f"component {factors}: expected elements below {elements}, n from 1 to {most}, l up to "
-                        f"{0 if len(factors) == 1 else degree}"
-                    )
-            if not factors or (len(factors) == 1 and number):
+        for factors, number in listed:
+            one = len(factors) == 1
+            most, top = (functions, 0) if one else (radials, min(degree, LARGEST_DEGREE))
+            if not factors or (one and number):
                 raise DataError(f"component {factors}, {number}: expected one factor or more, and a number that exists")
-        self._hash = hash(self.listed)
-        self.of_one = np.array([k for k, (f, _) in enumerate(self.listed) if len(f) == 1], np.int32)
-        self.of_more = np.array([k for k, (f, _) in enumerate(self.listed) if len(f) > 1], np.int32)
-        self.first = np.array([f[0][0] * functions + f[0][1] - 1 for f, _ in self.listed if len(f) == 1], np.int32)
-        self.picked = np.argsort(np.concatenate([self.of_one, self.of_more]))
-        self.products: InvariantProducts | None = None
-        self.channels: tuple[Factor, ...] = ()
-        if len(self.of_more):
-            self.products = invariant_products(tuple(
-                Invariant(tuple(sorted((ell, e, n) for e, n, ell in self.listed[k][0])), self.listed[k][1])
-                for k in self.of_more
+            for e, n, ell in factors:
+                if e >= elements or not 1 <= n <= most or ell > top:
+                    raise DataError(
+                        f"component {factors}: expected elements below {elements}, n from 1 to {most}, l up to {top}"
+                    )
+        listed.of_one = np.array([k for k, (f, _) in enumerate(listed) if len(f) == 1], np.int32)
+        listed.of_more = np.array([k for k, (f, _) in enumerate(listed) if len(f) > 1], np.int32)
+        listed.first = np.array([f[0][0] * functions + f[0][1] - 1 for f, _ in listed if len(f) == 1], np.int32)
+        listed.picked = np.argsort(np.concatenate([listed.of_one, listed.of_more]))
+        listed.products, listed.channels = None, ()
+        if len(listed.of_more):
+            listed.products = invariant_products(tuple(
+                Invariant(tuple(sorted((ell, e, n) for e, n, ell in listed[k][0])), listed[k][1])
+                for k in listed.of_more
             ))
-            self.channels = tuple((e, n, ell) for ell, e, n in self.products.channels)
-        self.l_max = max((channel[2] for channel in self.channels), default=0)
-
-    def __len__(self) -> int:
-        return len(self.listed)
-
-    def __iter__(self) -> Iterator:
-        return iter(self.listed)
+            listed.channels = tuple((e, n, ell) for ell, e, n in listed.products.channels)
+        listed.l_max = max((channel[2] for channel in listed.channels), default=0)
+        return listed
 
     def __hash__(self) -> int:
+        if not hasattr(self, "_hash"):
+            self._hash = super().__hash__()
         return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Components) and self.listed == other.listed

@@ -10,6 +10,7 @@ from jaxpot.basis.radial_bases import NAMES, RadialBasis
 from jaxpot.core.elements import atomic_number
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.ace_parts import Bond, Embedding, Expansion, Function, NotInvariant, potential_of
+from jaxpot.formats.ace_write import write_yace
 from jaxpot.formats.record import Family, Format
 from jaxpot.formats.text import Lines, float_of, shown
 from jaxpot.potentials.base import Potential
@@ -227,4 +228,6 @@ FORMAT = Format(
     family=Family.MACHINE_LEARNED,
     endings=(".yace",),
     read=read_yace,
+    write=write_yace,
+    written_as=(".yace",),
 )

@@ -1,6 +1,5 @@
 """ACE potentials in PACE's older text files `.ace`."""
 
-import itertools
 import re
 
 import numpy as np
@@ -57,7 +56,7 @@ def read_ace(path: FilePath) -> Potential:
     for label in ("cutoffmax=", "deltaSplineBins="):
         words.expect(label)
         words.number(label)
-    pairs = [*itertools.product(range(count), repeat=2)]
+    pairs = [(one, other) for one in range(count) for other in range(count)]
     words.expect("core", "repulsion", "parameters:")
     repulsion = {pair: (words.number("core repulsion"), words.number("core repulsion")) for pair in pairs}
     told = {}

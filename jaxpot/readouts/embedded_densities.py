@@ -22,9 +22,9 @@ class EmbeddedDensities(Readout):
     """E = f(q) sum_p a_p F_p(rho_p) + q of densities rho_p = beta_p . x.
 
     FinnisSinclair has F = s ((1 - g) |rho|^m + w^(1 - m) g |rho|) with s the sign of rho, g = exp(-(w |rho|)^3) and
-    w = 10^6; FinnisSinclairShiftedScaled F = s ((|rho| + u)^m - v) with u = m^(-1 / (m - 1)) e^-|rho| and v = m^(-m / (m
-    - 1)) e^-|rho|; both are rho where m is 1. With a core, q is the last component of x and f a polynomial that falls
-    from 1 to 0 between q_0 - d and q_0; otherwise q is 0 and f is 1.
+    w = 10^6; FinnisSinclairShiftedScaled F = s ((|rho| + u)^m - v) with u = m^(-1 / (m - 1)) e^-|rho| and
+    v = m^(-m / (m - 1)) e^-|rho|; both are rho where m is 1. With a core, q is the last component of x and f a
+    polynomial that falls from 1 to 0 between q_0 - d and q_0; otherwise q is 0 and f is 1.
 
     Args:
         weights: beta, (P, d).

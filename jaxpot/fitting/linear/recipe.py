@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from jaxpot.basis.invariant_products import HIGHEST_ORDER
+from jaxpot.basis.radial_bases import NAMES, RadialBasis, identity_coefficients
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.basis.invariant_products import HIGHEST_ORDER
-from jaxpot.basis.radial_bases import NAMES, RadialBasis, identity_coefficients
 from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Pair, Triplet
 from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
@@ -258,7 +258,9 @@ def _of_triplets(table, unit):
     return SquaredExponential(theta)
 
 
-_DESCRIPTORS = {"soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "distance_2b": _pairs, "angle_3b": _triplets}
+_DESCRIPTORS = {
+    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "distance_2b": _pairs, "angle_3b": _triplets,
+}
 _KERNELS = {
     "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),
     "bispectrum": lambda table, unit: DotProduct(table.get("zeta", 4)),

@@ -1,0 +1,138 @@
+"""Writing ACE potentials as PACE's `.yace`."""
+
+import os
+
+import numpy as np
+
+from jaxpot.basis.invariant_products import orders_and_couplings
+from jaxpot.core.elements import symbol
+from jaxpot.core.save import write_atomically
+from jaxpot.descriptors.cluster_expansion import ClusterExpansion
+from jaxpot.errors import DataError
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.constants import apart_from_constants
+from jaxpot.potentials.described import Described
+from jaxpot.readouts.embedded_densities import FORMS, EmbeddedDensities
+from jaxpot.readouts.linear import Linear
+from jaxpot.typing import FilePath
+
+_BINS = 0.001  # A, of the tables that PACE makes of radial functions
+
+
+def write_yace(potential: Potential, path: FilePath) -> None:
+    """Write the file.
+
+    Args:
+        potential: a `Described` with a `ClusterExpansion` and a `Linear` or `EmbeddedDensities` for each element, and
+            `Constants`, with factors.
+        path: of the file.
+
+    Raises:
+        DataError: what the format cannot express, or a file that cannot be written.
+    """
+    terms, energies = _parts(potential)
+    species = tuple(terms)
+    first = terms[species[0]][0]
+    if set(first.species) != set(species) or any(d.species != first.species for d, _ in terms.values()):
+        raise DataError(f"expected a term for each of the elements {', '.join(map(symbol, first.species))}")
+    species = first.species
+    lines = [
+        f"elements: [{', '.join(map(symbol, species))}]",
+        f"E0: {_list(float(energies.get(z, 0.0)) for z in species)}",
+        f"deltaSplineBins: {_BINS}",
+        "embeddings:",
+    ]
+    for e, z in enumerate(species):
+        form, factors, exponents, (cut, width), _ = terms[z][1]
+        numbers = [x for pair in zip(factors, exponents, strict=True) for x in pair]
+        lines.append(
+            f"  {e}: {{ndensity: {len(factors)}, FS_parameters: {_list(numbers)}, npoti: {form}, rho_core_cutoff: "
+            f"{cut!r}, drho_core_cutoff: {width!r}}}"
+        )
+    lines.append("bonds:")
+    for e, z in enumerate(species):
+        lines += [f"  [{e}, {k}]: {_bond(terms[z][0], k)}" for k in range(len(species))]
+    lines.append("functions:")
+    for e, z in enumerate(species):
+        lines.append(f"  {e}:")
+        lines += [f"    - {text}" for text in _functions(e, terms[z][0], terms[z][1][-1])]
+    write_atomically(os.fspath(path), ("\n".join(lines) + "\n").encode())
+
+
+def _parts(potential):
+    """Element -> (descriptor, (form, factors, exponents, core, weights (P, d))), and the constants by element."""
+    terms = {}
+    energies, others = apart_from_constants(potential)
+    for factor, term in others:
+        if not (
+            isinstance(term, Described) and isinstance(term.descriptor, ClusterExpansion)
+            and isinstance(term.readout, Linear | EmbeddedDensities)
+        ):
+            raise DataError(
+                f"{term!r} has no place in a .yace file: expected Constants, and Described with a ClusterExpansion and "
+                "a Linear or EmbeddedDensities"
+            )
+        descriptor, readout = term.descriptor, term.readout
+        for z in descriptor.centers or descriptor.species:
+            if z in terms:
+                raise DataError(f"{term!r}: {symbol(z)} has a term already, and .yace files hold one of each element")
+            terms[z] = descriptor, _embedding(descriptor, readout, float(factor))
+    if not terms:
+        raise DataError(f"{potential!r} has no atomic cluster expansion in it")
+    return terms, energies
+
+
+def _embedding(descriptor, readout, factor):
+    if isinstance(readout, Linear):
+        if descriptor.core is not None:
+            raise DataError("a .yace file embeds a core with its densities: expected EmbeddedDensities, got Linear")
+        weights = factor * float(readout.delta) * np.asarray(readout.weights, float)[None]
+        form, factors, exponents, core = FORMS[0], (1.0,), (1.0,), None
+    else:
+        if factor != 1.0 and descriptor.core is not None:
+            raise DataError(f"a .yace file has no factor for a core, got {factor:g}")
+        weights, form = np.asarray(readout.weights, float), readout.form
+        exponents, core = readout.exponents, readout.core
+        factors = tuple(factor * a for a in readout.factors)
+    if descriptor.scales is not None:
+        weights = weights * np.asarray(descriptor.scales, float)
+    return form, factors, exponents, core or (100000.0, 250.0), weights
+
+
+def _bond(descriptor, k):
+    basis, table = descriptor.bases[k], np.asarray(descriptor.coefficients[k], float)
+    radials, degrees, functions = table.shape
+    rows = ", ".join("[" + ", ".join(map(_list, of_radial)) + "]" for of_radial in table)
+    strength, decay = (0.0, 1.0) if descriptor.core is None else descriptor.core[k]
+    kind = "distance" if basis.inner > 0.0 else "density"
+    return (
+        f"{{nradmax: {radials}, lmax: {degrees - 1}, nradbasemax: {functions}, radbasename: {basis.name}, "
+        f"radparameters: [{basis.parameter!r}], radcoefficients: [{rows}], prehc: {strength!r}, lambdahc: {decay!r}, "
+        f"rcut: {basis.cutoff!r}, dcut: {basis.width!r}, rcut_in: {basis.inner!r}, dcut_in: {basis.inner_width!r}, "
+        f"inner_cutoff_type: {kind}}}"
+    )
+
+
+def _functions(element, descriptor, weights):
+    """Lines of all functions: those of the same factors are one."""
+    together: dict = {}
+    for (factors, number), column in zip(descriptor.components, weights.T, strict=True):
+        together.setdefault(factors, []).append((number, column))
+    for factors, members in together.items():
+        if len(factors) == 1:
+            orders, sums = ((0,),), members[0][1][None]
+        else:
+            factors = tuple(sorted(factors, key=lambda one: (one[2], *one[:2])))
+            orders, u = orders_and_couplings(tuple((ell, e, n) for e, n, ell in factors))
+            sums = sum(np.outer(u[number], column) for number, column in members)
+        listed = [[one[k] for one in factors] for k in range(3)]
+        yield (
+            f"{{mu0: {element}, rank: {len(factors)}, ndensity: {len(weights)}, num_ms_combs: {len(orders)}, mus: "
+            f"{listed[0]}, ns: {listed[1]}, ls: {listed[2]}, ms_combs: {[m for ms in orders for m in ms]}, ctildes: "
+            f"{_list(np.ravel(sums))}}}"
+        )
+
+
+def _list(numbers):
+    """Numbers that are read back to the last bit."""
+    return "[" + ", ".join(repr(float(x)) for x in numbers) + "]"
