@@ -1,6 +1,5 @@
 """Energies of descriptors that are projected on a direction sooner than they are differentiated."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ from jaxpot.core.graph import Environment
 from jaxpot.descriptors.base import Descriptor
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@jax.custom_jvp
 def projected_energy(descriptor: Descriptor, readout: Any, environment: Environment) -> jax.Array:
     """E of an environment, () eV, for a readout of the one vector x that a descriptor makes of it.
 
@@ -26,17 +25,19 @@ def projected_energy(descriptor: Descriptor, readout: Any, environment: Environm
 
 
 @projected_energy.defjvp
-def _projected_jvp(descriptor, primals, tangents):
-    (readout, environment), (changed, moved) = primals, tangents
+def _projected_jvp(primals, tangents):
+    (descriptor, readout, environment), (turned, changed, moved) = primals, tangents
     vectors, weights = descriptor.instances(environment)
     slopes = jax.grad(lambda x: readout.energy(x, jnp.ones_like(weights)))(vectors)[0]
 
-    def projection(x, y, z, distances):
-        return descriptor.projected(environment.replace(x=x, y=y, z=z, distances=distances), slopes)
+    def projection(seen_by, x, y, z, distances):
+        return seen_by.projected(environment.replace(x=x, y=y, z=z, distances=distances), slopes)
 
     places = ("x", "y", "z", "distances")
     _, change = jax.jvp(
-        projection, *(tuple(getattr(where, name) for name in places) for where in (environment, moved))
+        projection,
+        (descriptor, *(getattr(environment, name) for name in places)),
+        (turned, *(getattr(moved, name) for name in places)),
     )
     value, by_readout = jax.jvp(lambda one: one.energy(vectors, weights), (readout,), (changed,))
     return value, change + by_readout

@@ -1,0 +1,98 @@
+"""The atomic cluster expansion as a descriptor: two routes to each of its derivatives, and what is refused."""
+
+import ase.build
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxpot as jp
+from jaxpot.basis.radial_bases import NAMES, RadialBasis, radial_functions
+from jaxpot.core.graph import Environment
+from jaxpot.descriptors import ClusterExpansion
+from jaxpot.descriptors.base import Descriptor
+from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
+from jaxpot.errors import DataError
+
+BASES = (RadialBasis("ChebExpCos", 1.5, 4.0, 0.3, 1.4, 0.3), RadialBasis("ChebExpCos", 2.5, 4.2))
+
+
+def environment(count=6, seed=0):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(count, 3))
+    vectors *= (rng.uniform(1.2, 4.1, count) / np.linalg.norm(vectors, axis=1))[:, None]
+    x, y, z = map(jnp.asarray, vectors.T)
+    numbers = jnp.asarray(rng.choice([73, 74], count))
+    return Environment(x, y, z, jnp.asarray(np.linalg.norm(vectors, axis=1)), numbers, jnp.asarray(73))
+
+
+def expansion(**changes):
+    components = components_by_orders(2, [3, 2, 1], [0, 2, 1])
+    table = np.random.default_rng(1).normal(size=(2, 2, 3, 3))
+    scales = smooth_scales(components, 1.0, 6.0)
+    settings = {"species": ("Ta", "W"), "components": components, "bases": BASES, "coefficients": table, "scales": scales}
+    return ClusterExpansion(**settings | {"centers": ("Ta",), "core": ((30.0, 1.0), (20.0, 0.8))} | changes)
+
+
+def test_jacobian_by_two_routes():
+    descriptor, here = expansion(), environment()
+    for mine, plain in zip(descriptor.jacobian(here), Descriptor.jacobian(descriptor, here), strict=True):
+        np.testing.assert_allclose(mine, plain, rtol=1e-10, atol=1e-12)
+
+
+def test_projection_is_that_of_the_vector():
+    descriptor, here = expansion(), environment(seed=2)
+    weights = jnp.asarray(np.random.default_rng(3).normal(size=descriptor.dimension))
+    np.testing.assert_allclose(
+        descriptor.projected(here, weights), descriptor.instances(here)[0][0] @ weights, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_radial_functions_end_where_they_say(name):
+    basis = RadialBasis(name, 2.0, 4.0)
+    r = jnp.asarray([0.5, 2.0, 3.9999, 4.0, 4.5])
+    values = radial_functions((basis,), 4, jnp.zeros(5, int), r)
+    assert values.shape == (4, 5) and np.abs(values[:, 3:]).max() == 0.0 and np.abs(values[:, 2]).max() < 1e-3
+    slopes = jax.vmap(jax.grad(lambda s: radial_functions((basis,), 4, jnp.zeros(1, int), s[None]).sum()))(r)
+    assert np.isfinite(slopes).all()
+
+
+def test_fits_recover_a_potential():
+    """A made-up ACE of few components, from energies and forces of few frames."""
+    components = components_by_orders(1, [3, 2], [0, 2])
+    coefficients = np.eye(3)[None, :, None] * np.ones((1, 3, 3, 1))
+    descriptor = ClusterExpansion(("Cu",), components, (RadialBasis("ChebPow", 2.0, 4.0),), coefficients)
+    weights = np.random.default_rng(5).normal(size=len(components))
+    exact = jp.potentials.Described(descriptor, jp.readouts.Linear(weights))
+    frames = []
+    for seed in range(4):
+        atoms = ase.build.bulk("Cu", cubic=True).repeat((2, 1, 1))
+        atoms.rattle(0.2, seed=seed)
+        frames.append(atoms)
+    results = jp.evaluate_many(exact, frames)
+    vectors = np.concatenate([np.ravel(result.forces) for result in results])
+    unit = np.eye(len(weights))
+    columns = [
+        np.concatenate([
+            np.ravel(result.forces)
+            for result in jp.evaluate_many(jp.potentials.Described(descriptor, jp.readouts.Linear(row)), frames)
+        ])
+        for row in unit
+    ]
+    np.testing.assert_allclose(np.linalg.lstsq(np.stack(columns, 1), vectors, rcond=None)[0], weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"bases": BASES[:1]}, "one for each of 2 elements"), ({"coefficients": np.zeros((1, 2, 3, 3))}, "coefficients"),
+    ({"components": ((((2, 1, 0),), 0),)}, "elements below 2"), ({"components": ((((0, 4, 0),), 0),)}, "n from 1 to 3"),
+    ({"components": ((((0, 1, 1),), 0),)}, "l up to 0"), ({"scales": np.ones(2)}, "scales"),
+    ({"components": ((((0, 1, 1), (0, 1, 2)), 0),), "scales": None}, "2 to 6 factors"),
+    ({"core": ((1.0, 1.0),)}, "core"), ({"bases": (BASES[0], BASES[1]._replace(cutoff=-1.0))}, "cutoff"),
+    ({"bases": (BASES[0], BASES[1]._replace(name="Legendre"))}, "ChebPow"),
+    ({"bases": (BASES[0], BASES[1]._replace(parameter=0.0))}, "other than 0"),
+    ({"bases": (BASES[0], BASES[1]._replace(width=9.0))}, "dcut"),
+])
+def test_numbers_without_a_meaning(changes, message):
+    with pytest.raises(DataError, match=message):
+        expansion(**changes)
