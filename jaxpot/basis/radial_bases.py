@@ -22,7 +22,7 @@ class RadialBasis(NamedTuple):
         ChebExpCos  g_1 = c, g_n = (1 - T_{n-1}(x)) c / 2,  x = 1 - 2 (e^(-lambda r / R) - e^-lambda) / (1 - e^-lambda),
                     c = (1 + cos(pi r / R)) / 2, which falls once more to zero between R - d and R
         ChebPow     g_n = (1 - T_n(x)) / 2,  x = 1 - 2 (1 - r / R)^lambda
-        ChebLinear  g_n = (1 - T_n(x)) / 2,  x = 1 - r / R
+        ChebLinear  g_n = (1 - T_n(x)) / 2,  x = 1 - r / R, which jumps at R, as in PACE
         SBessel     orthogonal combinations of sin(n pi r / R) / r that vanish at R with their first derivatives
 
     all of them zero beyond R, and, where `inner` > 0, times a polynomial that rises from 0 at inner - inner_width to 1
@@ -105,11 +105,11 @@ def radial_functions(bases: tuple[RadialBasis, ...], count: int, pair: Array, r:
 
 
 def smoothness(basis: RadialBasis) -> int:
-    """How many derivatives are continuous at the cutoff."""
+    """How many derivatives are continuous at the cutoff; -1 for a jump."""
     if basis.name == "ChebPow":
         whole = math.ceil(basis.parameter) - 1
         return min(whole, 99)
-    return {"ChebExpCos": 3 if basis.width > 0.0 else 1, "ChebLinear": 1, "SBessel": 1}[basis.name]
+    return {"ChebExpCos": 3 if basis.width > 0.0 else 1, "ChebLinear": -1, "SBessel": 1}[basis.name]
 
 
 def _of(values, kind, dtype):

@@ -51,7 +51,6 @@ _UNREAD = {  # family: (ending, potential)
         (".pod", "a proper orthogonal descriptor potential (LAMMPS `pod`)"),
         (".uf3", "an ultra-fast force field (LAMMPS `uf3`)"),
         (".mtp", "a moment tensor potential (MLIP)"),
-        (".yace", "an atomic cluster expansion (LAMMPS `pace`)"),
     ),
 }
 
