@@ -1,7 +1,7 @@
 """Is ACE python-ace's, and how much sooner? Energies and forces of one file, in one run, on the same core.
 
-python-ace needs an environment of its own (`pip install --pre python-ace==0.4.0rc1 ase`), whose Python is `--peer`; it is
-called in turns with the measurements here, and its fastest evaluator is taken.
+python-ace needs an environment of its own (`pip install --pre python-ace==0.4.0rc1 ase`), whose Python is `--peer`; it
+is called in turns with the measurements here, and its fastest evaluator is taken.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/ace_peers.py FILE --peer PYTHON [--atoms 250] [--rounds 5]
 """
