@@ -22,6 +22,7 @@ from jaxpot.formats import (
     lammps_sw,
     lammps_tersoff,
     n2p2,
+    nep,
     nequix,
     quip_xml,
     saved,
@@ -93,6 +94,7 @@ FORMATS = (
     sevennet.FORMAT,
     nequix.FORMAT,
     chgnet.FORMAT,
+    nep.FORMAT,
     lammps_snap.FORMAT,
     lammps_snap_overlay.FORMAT,
 )
