@@ -12,6 +12,6 @@ from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
 __all__ = [
-    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "Descriptor", "NeuroevolutionDescriptor", "Pair",
-    "Radial", "SymmetryFunctions", "Triangle", "Triplet",
+    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "Descriptor", "NeuroevolutionDescriptor",
+    "Pair", "Radial", "SymmetryFunctions", "Triangle", "Triplet",
 ]

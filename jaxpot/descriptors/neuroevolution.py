@@ -18,6 +18,9 @@ from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.errors import DataError
 from jaxpot.typing import Array, ArrayField
 
+# Up to which the coefficients of each neighbour are a product with zeros and ones: of more, a gather is faster.
+_FEW_ELEMENTS = 16
+
 
 @pytree
 class NeuroevolutionDescriptor(Descriptor):
@@ -28,8 +31,8 @@ class NeuroevolutionDescriptor(Descriptor):
         f_k(r) = (T_k(x) + 1) / 2 (1 + cos(pi r / R)) / 2,    g_n(r) = sum_k c_nk^ij f_k(r)
         q_n = sum_j g_n(r_ij),    A_nlm = sum_j g'_n(r_ij) Y_lm(r_ij),    q_nl = sum_m A_nlm^2
 
-    where g' has coefficients and radii of its own. Behind the q_n come the q_nl, n changing faster than l = 1 ... l_max,
-    and for each n sums of three or four A with 3j symbols, by their degrees:
+    where g' has coefficients and radii of its own. Behind the q_n come the q_nl, n changing faster than l = 1 ...
+    l_max, and for each n sums of three or four A with 3j symbols, by their degrees:
 
         "222", "112", "123", "233", "134": sum over all m of (l l' l''; m m' m'') A_nlm A_nl'm' A_nl''m''
         "1111": (7 / 15) q_n1^2
@@ -118,44 +121,50 @@ class NeuroevolutionDescriptor(Descriptor):
 
     def _radial(self, environment, center):
         """q_n, (N,): the f_k are summed by the element of the neighbour first."""
-        functions, _, which = self._functions(environment, self.radial_cutoffs, self.radial.shape[3], center)
-        if which is None:
-            sums = jnp.sum(functions, axis=1)[None]
+        count, _, n, b = self.radial.shape
+        kind = species_index(self.species, environment.numbers)
+        functions = self._functions(environment, self.radial_cutoffs, b, center, kind)
+        if count == 1:
+            sums = jnp.sum(functions, axis=1)
         else:
-            sums = gemm(which, functions, turn_b=True)  # (S, B)
-        return jnp.matmul(self._of(self.radial, center), sums.ravel(), precision="highest")
+            sums = gemm(self._one_hot(kind, functions.dtype), functions, turn_b=True).ravel()  # (S B,)
+        table = jnp.moveaxis(folded(self.radial), 1, 2).reshape(count, n, count * b)
+        return jnp.matmul(_of(table, center), sums, precision="highest")
 
     def _moments(self, environment, center):
         """Sums over the neighbours of g'_n times monomials of the unit vector, (N', M)."""
-        functions, units, which = self._functions(environment, self.angular_cutoffs, self.angular.shape[3], center)
-        angles = monomials(self.l_max, *units)
-        coefficients = self._of(self.angular, center)  # (N', S B')
-        if which is None:
-            return jnp.matmul(coefficients, gemm(functions, angles, turn_b=True), precision="highest")
-        by_kind = (which[:, None] * functions).reshape(-1, functions.shape[1])
-        return gemm(gemm(coefficients, by_kind), angles, turn_b=True)
-
-    def _of(self, coefficients, center):
-        """Coefficients of the atom's element, (N, S B), of T_k instead of (T_k + 1) / 2."""
-        count, _, n, b = coefficients.shape
-        table = jnp.moveaxis(folded(coefficients), 1, 2).reshape(count, n, count * b)
-        return table[0] if count == 1 else table.at[center].get(mode="promise_in_bounds")
-
-    def _functions(self, environment, cutoffs, count, center):
-        """T_k(x) (1 + cos) / 2, (B, K), unit vectors, and which neighbours are of each element, (S, K)."""
-        r = environment.distances
+        count, _, n, b = self.angular.shape
         kind = species_index(self.species, environment.numbers)
-        cutoff = cutoffs[0]
+        functions = self._functions(environment, self.angular_cutoffs, b, center, kind)
+        inverse = materialised(1.0 / environment.distances)
+        angles = monomials(self.l_max, *(a * inverse for a in (environment.x, environment.y, environment.z)))
+        table = folded(self.angular).reshape(count, count, n * b)
+        if count == 1:
+            return jnp.matmul(table.reshape(n, b), gemm(functions, angles, turn_b=True), precision="highest")
+        if count <= _FEW_ELEMENTS:
+            ours = gemm(_of(table, center), self._one_hot(kind, functions.dtype), turn_a=True)
+        else:
+            flat = table.reshape(count * count, n * b).T
+            ours = flat.at[:, center * count + kind].get(mode="promise_in_bounds")
+        return gemm(jnp.sum(ours.reshape(n, b, -1) * functions, axis=1), angles, turn_b=True)
+
+    def _functions(self, environment, cutoffs, count, center, kind):
+        """T_k(x) (1 + cos) / 2, (B, K)."""
+        r, cutoff = environment.distances, cutoffs[0]
         if len(cutoffs) > 1:
             radii = jnp.asarray(cutoffs, r.dtype)
-            cutoff = 0.5 * (radii[center] + radii.at[kind].get(mode="promise_in_bounds"))
+            cutoff = 0.5 * (_of(radii, center) + _of(radii, kind))
         t = jnp.minimum(r / cutoff, 1.0)
-        functions = chebyshev_rows(2.0 * (t - 1.0) ** 2 - 1.0, count, fades.fade("cosine", r * r, cutoff))
-        inverse = materialised(1.0 / r)
-        units = (environment.x * inverse, environment.y * inverse, environment.z * inverse)
-        if len(self.species) == 1:
-            return functions, units, None
-        return functions, units, (kind == np.arange(len(self.species))[:, None]).astype(r.dtype)
+        return chebyshev_rows(2.0 * (t - 1.0) ** 2 - 1.0, count, fades.fade("cosine", r * r, cutoff))
+
+    def _one_hot(self, kind, dtype):
+        """1 where a neighbour is of an element, (S, K)."""
+        return (kind == np.arange(len(self.species))[:, None]).astype(dtype)
 
     def __repr__(self) -> str:
         return f"NeuroevolutionDescriptor({self.dimension}, cutoff={self.cutoff:g} A)"
+
+
+def _of(table, kind):
+    """Entries of elements."""
+    return table[0] if len(table) == 1 else table.at[kind].get(mode="promise_in_bounds")

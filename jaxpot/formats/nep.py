@@ -1,13 +1,14 @@
 """Neuroevolution potentials (NEP), the text files of GPUMD: `nep.txt` and others, known by their first word."""
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxpot.basis.moment_invariants import COUPLINGS, LARGEST_DEGREE
-from jaxpot.core.elements import atomic_number
+from jaxpot.core.elements import atomic_number, symbol
 from jaxpot.descriptors.neuroevolution import NeuroevolutionDescriptor
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.covalent_radii import covalent_radius
 from jaxpot.formats.nep_write import write_nep
 from jaxpot.formats.record import SPECIES, Family, Format
@@ -40,9 +41,9 @@ def read_nep(path: FilePath, species: Elements | None = None) -> Potential:
 
     Lines: nep4 or nep4_zbl, the number of elements and their symbols; zbl with its radii; cutoff with those of the
     radial and the angular part, and how many neighbours GPUMD makes room for; n_max; basis_size; l_max with the
-    invariants of several degrees; ANN with the number of neurons. Then one number a line: w0, b0 and w1 of each network,
-    b1, the coefficients of the descriptor, the scales, and, where both radii of zbl are 0, ten numbers of each pair of
-    elements.
+    invariants of several degrees; ANN with the number of neurons. Then one number a line: w0, b0 and w1 of each
+    network, b1, the coefficients of the descriptor, the scales, and, where both radii of zbl are 0, ten numbers of each
+    pair of elements.
 
     Args:
         path: the file.
@@ -59,46 +60,74 @@ def read_nep(path: FilePath, species: Elements | None = None) -> Potential:
         Z. Fan et al., J. Chem. Phys. 157, 114801 (2022); documentation of GPUMD, file formats of `nep.txt`.
     """
     lines = Lines(path)
-    kind, known = _first(lines)
-    zbl = _zbl_line(lines) if kind.endswith("_zbl") else None
-    count = len(known)
-    cutoffs = _cutoffs(lines, count)
-    n_max, basis = ([1 + k for k in _two(lines, name)] for name in ("n_max", "basis_size"))
-    l_max, couplings = _degrees(lines)
-    neurons = _keyword(lines, "ANN", 1, 2)
-    hidden = lines.count(neurons[0], "ANN", 1, _MOST_NEURONS)
-    inputs = n_max[0] + n_max[1] * (l_max + len(couplings))
-    networks = count if kind.startswith("nep4") else 1
-    sizes = [n * b * count**2 for n, b in zip(n_max, basis, strict=True)]
-    total = networks * (inputs + 2) * hidden + 1 + sum(sizes) + inputs
-    if 2 * total > lines.size:  # a digit and the end of a line each
-        raise lines.error(f"expected {total} numbers to follow, but the file is too short for that; it is truncated")
+    head = _head(lines)
+    known, inputs, hidden = head.species, head.inputs, head.hidden
+    count, networks = len(known), head.networks
     layers = np.array(lines.numbers(networks * (inputs + 2) * hidden, "network")).reshape(networks, -1)
     offset = -lines.numbers(1, "bias of the energy")[0]
     radial, angular = (
-        np.array(lines.numbers(size, f"{name} coefficients")).reshape(n, b, count, count).transpose(2, 3, 0, 1)
-        for name, size, n, b in zip(("radial", "angular"), sizes, n_max, basis, strict=True)
+        np.array(lines.numbers(n * b * count**2, f"{name} coefficients")).reshape(n, b, count, count).transpose(2, 3, 0, 1)
+        for name, n, b in zip(("radial", "angular"), head.n_max, head.basis_size, strict=True)
     )
     factor = np.array(lines.numbers(inputs, "scales"))
-    tail = np.array(lines.numbers(5 * count * (count + 1), "zbl of pairs")) if zbl == "flexible" else None
+    tail = np.array(lines.numbers(5 * count * (count + 1), "zbl of pairs")) if head.zbl == "flexible" else None
     if lines.more():
         lines.next("end")
         raise lines.error("expected the end of the file after the last number of the model")
     chosen = _some_of(known, species, path)
     places = [known.index(z) for z in chosen]
-    kernels = np.split(layers, [inputs * hidden, (inputs + 1) * hidden], axis=1)
-    w0, b0, w1 = kernels[0].reshape(networks, hidden, inputs).swapaxes(1, 2), -kernels[1], kernels[2]
     by_element = networks > 1 and len(chosen) > 1
     few = np.ix_(places, places)
-    radii = [tuple(r[k] for k in places) if len(r) > 1 else r for r in cutoffs]
+    radii, shorter = (tuple(r[k] for k in places) if len(r) > 1 else r for r in head.cutoffs)
     try:
         descriptor = NeuroevolutionDescriptor(
-            radial[few], angular[few], chosen, *radii, l_max, couplings, with_element=by_element
+            radial[few], angular[few], chosen, radii, shorter, head.l_max, head.couplings, by_element
         )
-        potential = Described(descriptor, _readout(w0, b0, w1, offset, factor, places, by_element), chosen)
-        return potential if zbl is None else Sum.of(potential, _zbl(zbl, tail, known, chosen))
+        w0, b0, w1 = np.split(layers, [inputs * hidden, (inputs + 1) * hidden], axis=1)
+        w0 = w0.reshape(networks, hidden, inputs).swapaxes(1, 2)
+        if networks > 1:
+            w0, b0, w1 = w0[places], b0[places], w1[places]
+        potential = Described(descriptor, _readout(w0, -b0, w1, offset, factor, by_element), chosen)
+        return potential if head.zbl is None else Sum.of(potential, _zbl(head.zbl, tail, known, chosen))
     except DataError as error:
-        raise lines.error(str(error)) from error
+        raise FormatError(str(error), lines.path) from error
+
+
+class _Head(NamedTuple):
+    """The lines in front of the numbers; a network for each element, or one; sizes with the 1 that the file omits."""
+
+    species: tuple
+    networks: int
+    zbl: tuple | str | None
+    cutoffs: tuple
+    n_max: list
+    basis_size: list
+    l_max: int
+    couplings: tuple
+    hidden: int
+
+    @property
+    def inputs(self):
+        """Of a network."""
+        return self.n_max[0] + self.n_max[1] * (self.l_max + len(self.couplings))
+
+
+def _head(lines):
+    kind, species = _first(lines)
+    zbl = _zbl_line(lines) if kind.endswith("_zbl") else None
+    cutoffs = _cutoffs(lines, len(species))
+    n_max, basis = ([1 + k for k in _two(lines, name)] for name in ("n_max", "basis_size"))
+    degrees = _degrees(lines)
+    words = _keyword(lines, "ANN", 1, 2)
+    hidden = lines.count(words[0], "ANN", 1, _MOST_NEURONS)
+    for word in words[1:]:
+        lines.count(word, "neurons of a second layer", 0, 0)
+    head = _Head(species, len(species) if kind.startswith("nep4") else 1, zbl, cutoffs, n_max, basis, *degrees, hidden)
+    total = head.networks * (head.inputs + 2) * hidden + 1 + head.inputs
+    total += sum(n * b for n, b in zip(n_max, basis, strict=True)) * len(species) ** 2
+    if 2 * total > lines.size:  # a digit and the end of a line each
+        raise lines.error(f"expected {total} numbers to follow, but the file is too short for that; it is truncated")
+    return head
 
 
 def _first(lines):
@@ -170,15 +199,15 @@ def _some_of(known, asked, path):
         return known
     asked = species_numbers(asked)
     if not set(asked) <= set(known):
-        raise DataError(f"species: {path} knows {known}, not all of {asked}")
+        strange = [symbol(z) for z in asked if z not in known]
+        raise DataError(f"species: {path} knows {', '.join(map(symbol, known))}, not {', '.join(strange)}")
     return tuple(z for z in known if z in asked)
 
 
-def _readout(w0, b0, w1, offset, factor, places, by_element):
+def _readout(w0, b0, w1, offset, factor, by_element):
     if by_element:
-        return ElementNetworks(w0[places], b0[places], w1[places], np.array(offset), factor)
-    k = places[0] if len(w0) > 1 else 0
-    network = MLP((w0[k], w1[k][:, None]), (b0[k], np.array([offset])), ("tanh", "identity"))
+        return ElementNetworks(w0, b0, w1, np.array(offset), factor)
+    network = MLP((w0[0], w1[0][:, None]), (b0[0], np.array([offset])), ("tanh", "identity"))
     return Neural(network, np.zeros(len(factor)), factor)
 
 
@@ -189,7 +218,11 @@ def _zbl(settings, tail, known, chosen):
         if scale is None:
             return FadedZBL(chosen, inner, outer)
         pairs = FadedZBL(chosen, 0.0, outer).pairs
-        reach = [min(scale * (covalent_radius(a) + covalent_radius(b)), outer) for a, b in pairs]
+        radii = {z: covalent_radius(z) for z in chosen}
+        unknown = [symbol(z) for z, radius in radii.items() if radius is None]
+        if unknown:
+            raise DataError(f"zbl: there is no covalent radius of {', '.join(unknown)}, which the factor asks for")
+        reach = [min(scale * (radii[a] + radii[b]), outer) for a, b in pairs]
         return FadedZBL(chosen, 0.0, tuple(reach))
     table = dict(zip(FadedZBL(known, 0.0, 1.0).pairs, tail.reshape(-1, 10), strict=True))
     rows = np.array([table[pair] for pair in FadedZBL(chosen, 0.0, 1.0).pairs])

@@ -94,7 +94,7 @@ def _of_all(readout):
     network = readout.network if isinstance(readout, Neural) else None
     if not isinstance(network, MLP) or network.activations != ("tanh", "identity") or network.normalised:
         raise DataError(f"{readout!r}: expected a Neural with an MLP of one hidden layer of tanh and a linear output")
-    (w0, w1), (b0, b1) = (jax.tree.map(lambda a: np.asarray(a, float), part) for part in (network.kernels, network.biases))
+    (w0, w1), (b0, b1) = jax.tree.map(lambda a: np.asarray(a, float), (network.kernels, network.biases))
     scales, scale = np.asarray(readout.factor, float), float(readout.scale)
     b0 = b0 - (np.asarray(readout.shift, float) * scales) @ w0
     return w0[None], b0[None], scale * w1.T, scale * b1[0] + float(readout.offset), scales

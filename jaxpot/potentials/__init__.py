@@ -27,7 +27,7 @@ from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
-    "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FadedZBL", "FinnisSinclair",
-    "Glue", "LennardJones", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SchNet", "SecondMoment", "SoftSphere",
-    "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
+    "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FadedZBL",
+    "FinnisSinclair", "Glue", "LennardJones", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SchNet",
+    "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
 ]

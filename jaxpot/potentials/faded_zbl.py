@@ -36,8 +36,8 @@ class FadedZBL(Potential):
         DataError: shapes that do not fit, or numbers that have no meaning.
 
     References:
-        J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids (1985); J. Liu et al., Phys.
-        Rev. B 108, 054312 (2023), for the factor beside NEP.
+        J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids (1985); J. Liu et al.,
+        Phys. Rev. B 108, 054312 (2023), for the factor beside NEP.
     """
 
     species: tuple = static()
