@@ -1,5 +1,6 @@
 """Neuroevolution potentials (NEP), the text files of GPUMD: `nep.txt` and others, known by their first word."""
 
+import math
 import re
 from typing import NamedTuple
 
@@ -65,9 +66,10 @@ def read_nep(path: FilePath, species: Elements | None = None) -> Potential:
     count, networks = len(known), head.networks
     layers = np.array(lines.numbers(networks * (inputs + 2) * hidden, "network")).reshape(networks, -1)
     offset = -lines.numbers(1, "bias of the energy")[0]
+    shapes = ((n, b, count, count) for n, b in zip(head.n_max, head.basis_size, strict=True))
     radial, angular = (
-        np.array(lines.numbers(n * b * count**2, f"{name} coefficients")).reshape(n, b, count, count).transpose(2, 3, 0, 1)
-        for name, n, b in zip(("radial", "angular"), head.n_max, head.basis_size, strict=True)
+        np.array(lines.numbers(math.prod(shape), f"{name} coefficients")).reshape(shape).transpose(2, 3, 0, 1)
+        for name, shape in zip(("radial", "angular"), shapes, strict=True)
     )
     factor = np.array(lines.numbers(inputs, "scales"))
     tail = np.array(lines.numbers(5 * count * (count + 1), "zbl of pairs")) if head.zbl == "flexible" else None
@@ -226,7 +228,8 @@ def _zbl(settings, tail, known, chosen):
         return FadedZBL(chosen, 0.0, tuple(reach))
     table = dict(zip(FadedZBL(known, 0.0, 1.0).pairs, tail.reshape(-1, 10), strict=True))
     rows = np.array([table[pair] for pair in FadedZBL(chosen, 0.0, 1.0).pairs])
-    return FadedZBL(chosen, tuple(rows[:, 0]), tuple(rows[:, 1]), rows[:, 2::2], rows[:, 3::2])
+    factors = (a[0] if (a == a[0]).all() else a for a in (rows[:, 2::2], rows[:, 3::2]))
+    return FadedZBL(chosen, tuple(rows[:, 0]), tuple(rows[:, 1]), *factors)
 
 
 def _is_nep(head, path):
