@@ -7,6 +7,7 @@ from jaxpot.potentials.constants import Constants
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.dtnn import DTNN
 from jaxpot.potentials.eam import EAM
+from jaxpot.potentials.faded_zbl import FadedZBL
 from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
@@ -26,7 +27,7 @@ from jaxpot.potentials.wang_frenkel import WangFrenkel
 from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
-    "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FinnisSinclair", "Glue",
-    "LennardJones", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SchNet", "SecondMoment", "SoftSphere",
-    "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
+    "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FadedZBL",
+    "FinnisSinclair", "Glue", "LennardJones", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SchNet",
+    "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
 ]

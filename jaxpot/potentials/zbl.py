@@ -14,10 +14,10 @@ from jaxpot.potentials.parameters import pick, species_numbers
 from jaxpot.typing import Array, ArrayField
 
 COULOMB = 14.399645  # eV A, e^2 / (4 pi epsilon_0) as LAMMPS has it in metal units: part of the definition
-_AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
-_DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
+AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
+DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
 _LENGTH = 0.46850  # A
-_POWER = 0.23
+POWER = 0.23
 
 
 @pytree
@@ -51,8 +51,8 @@ class ZBL(Potential):
     inner: float = static()
     outer: float = static()
     species: tuple | None = static(default=None)
-    amplitudes: ArrayField = _AMPLITUDES  # type: ignore[assignment]
-    decays: ArrayField = _DECAYS  # type: ignore[assignment]
+    amplitudes: ArrayField = AMPLITUDES  # type: ignore[assignment]
+    decays: ArrayField = DECAYS  # type: ignore[assignment]
     length: ArrayField = _LENGTH  # type: ignore[assignment]
 
     smoothness = 2
@@ -78,7 +78,7 @@ class ZBL(Potential):
     def is_universal(self) -> bool:
         """Whether the parameters are those of the paper."""
         given = (self.amplitudes, self.decays, self.length)
-        known = (_AMPLITUDES, _DECAYS, _LENGTH)
+        known = (AMPLITUDES, DECAYS, _LENGTH)
         return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(given, known, strict=True))
 
     def site_energy(self, environment: Environment) -> Array:
@@ -103,7 +103,7 @@ class ZBL(Potential):
     def _screening(self, z_i, z_j):
         """Strength of the Coulomb term (eV A) and inverse screening length (1/A) of pairs of elements."""
         # Places without an atom have Z = 0, for which only the strength may vanish.
-        powers = jnp.maximum(z_i, 1.0) ** _POWER + jnp.maximum(z_j, 1.0) ** _POWER
+        powers = jnp.maximum(z_i, 1.0) ** POWER + jnp.maximum(z_j, 1.0) ** POWER
         return COULOMB * z_i * z_j, powers / self.length
 
     def _bare(self, r, charges, rate, orders=1):

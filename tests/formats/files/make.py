@@ -183,6 +183,45 @@ def component_channels(twojmax, densities):
                         yield tuple(e * (twojmax + 1) + n for e, n in zip(elements, (one, two, three), strict=True))
 
 
+NEP = {  # lines behind the elements: zbl, cutoff, n_max, basis_size, l_max, ANN
+    "one_kind.nep": ("nep4 1 Si", "cutoff 4.5 4.5 60 60", "n_max 2 1", "basis_size 3 3", "l_max 4 2 1", "ANN 4 0"),
+    "shared.nep": (
+        "nep3_zbl 2 W Be", "zbl 0.9 2.1", "cutoff 4.6 4 80 60", "n_max 1 2", "basis_size 3 2", "l_max 3 0 1", "ANN 5 0"
+    ),
+    "invariants.nep": (
+        "nep4_zbl 2 Mg O", "zbl 0.5 2.4 0.7", "cutoff 4.4 3.6 4.8 4.1 80 60", "n_max 1 1", "basis_size 2 3",
+        "l_max 8 1 1 1 1 1 1", "ANN 3 0",
+    ),
+    "flexible.nep": (
+        "nep4_zbl 2 Si C", "zbl 0 0", "cutoff 4.2 3.9 80 60", "n_max 2 1", "basis_size 2 2", "l_max 2 2 0", "ANN 4 0"
+    ),
+}
+
+
+def neuroevolution(folder):
+    """NEP with each of its options somewhere."""
+    rng = np.random.default_rng(31)
+    for name, lines in NEP.items():
+        values = {word: [int(n) for n in rest] for word, *rest in map(str.split, lines[-4:])}
+        first = lines[0].split()
+        count, networks = int(first[1]), int(first[1]) if first[0].startswith("nep4") else 1
+        (n, n_), (b, b_), (l_max, *flags), (hidden, _) = values.values()
+        inputs = n + 1 + (n_ + 1) * (l_max + sum(flag > 0 for flag in flags))
+        numbers = []
+        for _ in range(networks):
+            numbers += [0.5 * rng.normal(size=inputs * hidden), rng.normal(size=hidden), 0.2 * rng.normal(size=hidden)]
+        numbers += [[2.5], rng.normal(size=count**2 * ((n + 1) * (b + 1) + (n_ + 1) * (b_ + 1)))]
+        numbers += [rng.uniform(0.1, 1.0, n + 1)]
+        # Of invariants of high degree and many factors, the sizes differ much.
+        numbers += [rng.uniform(0.02, 0.2, inputs - n - 1)]
+        if lines[1] == "zbl 0 0":
+            for k in range(count * (count + 1) // 2):
+                pair = [0.3 + 0.2 * k, 1.6 + 0.3 * k, 0.2, 3.0 + k, 0.5, 0.9, 0.28, 0.4, 0.02 + 0.01 * k, 0.2]
+                numbers.append(pair)
+        text = [*lines, *(f"{x:.7e}" for part in numbers for x in part)]
+        (folder / name).write_text("\n".join(text) + "\n")
+
+
 if __name__ == "__main__":
     alloy(HERE / "two_metals.eam.alloy")
     densities_of_pairs(HERE / "two_metals.eam.fs")
@@ -191,3 +230,4 @@ if __name__ == "__main__":
     pairs_and_angles(HERE / "two_kinds.sw")
     bond_orders(HERE / "two_kinds.tersoff")
     snap(HERE)
+    neuroevolution(HERE)
