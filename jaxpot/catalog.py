@@ -21,6 +21,7 @@ from jaxpot.formats import (
     lammps_snap_overlay,
     lammps_sw,
     lammps_tersoff,
+    mtp,
     n2p2,
     nequix,
     quip_xml,
@@ -95,6 +96,7 @@ FORMATS = (
     chgnet.FORMAT,
     lammps_snap.FORMAT,
     lammps_snap_overlay.FORMAT,
+    mtp.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

@@ -4,6 +4,7 @@ from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.bispectrum import Bispectrum
 from jaxpot.descriptors.bond import Bond
 from jaxpot.descriptors.environment_vectors import AtomicEnvironmentVectors
+from jaxpot.descriptors.moment_tensors import MomentTensors
 from jaxpot.descriptors.pair import Pair
 from jaxpot.descriptors.soap import SOAP
 from jaxpot.descriptors.symmetry_functions import Angular, Radial, SymmetryFunctions
@@ -11,6 +12,6 @@ from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
 __all__ = [
-    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "Descriptor", "Pair", "Radial",
-    "SymmetryFunctions", "Triangle", "Triplet",
+    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "Descriptor", "MomentTensors", "Pair",
+    "Radial", "SymmetryFunctions", "Triangle", "Triplet",
 ]
