@@ -473,6 +473,7 @@ MODELS = {
     "snap, an element, quadratic": (lambda: jp.load(FILES / "quadratic.snapcoeff"), fcc(3.7, "Cu")),
     "snap, two elements": (lambda: jp.load(FILES / "two_kinds.snapcoeff"), rocksalt(5.2, ["Ta", "W"])),
     "snap, densities of two elements": (lambda: jp.load(FILES / "by_element.snapcoeff"), diamond(5.4, ["In", "P"])),
+    "mtp, two elements": (lambda: jp.load(FILES / "two_kinds.mtp", species=("Ta", "W")), rocksalt(5.2, ["Ta", "W"])),
     "network, soap": (lambda: neural(SOAP(3, 2, 3.8, 0.8, compact=True), "Si"), diamond(5.43, ["Si", "Si"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),

@@ -1,5 +1,6 @@
 """Moment tensors of the neighbours, and their contractions to scalars: the basis functions of MTP."""
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -135,7 +136,7 @@ class MomentTensors(Descriptor):
         return f"MomentTensors({self.dimension}, cutoff={self.cutoff:g} A)"
 
 
-def products_text(products) -> str:
+def products_text(products: str | Iterable[Sequence[int]]) -> str:
     """Whole numbers as they are kept: one text."""
     if isinstance(products, str):
         return products
@@ -179,7 +180,7 @@ def _check(basic, products, scalars, functions):
 
 
 class _Plan(NamedTuple):
-    """How moments are computed, by the depth of the products in them.
+    """Order of the computation of moments, by the depth of the products in them.
 
     Attributes:
         functions: of each degree, how many radial functions are multiplied with its monomials.
@@ -200,7 +201,9 @@ def _plan(basic, products, scalars):
         1 + max((moment[0] for moment in basic if sum(moment[1:]) == degree), default=0)
         for degree in range(highest + 1)
     )
-    sums = [(m, *powers) for degree, count in enumerate(functions) for m in range(count) for powers in exponents(degree)]
+    sums = [
+        (m, *powers) for degree, count in enumerate(functions) for m in range(count) for powers in exponents(degree)
+    ]
     order = {moment: place for place, moment in enumerate(sums)}
     place = {number: order[moment] for number, moment in enumerate(basic)}
     depth = dict.fromkeys(range(len(basic)), 0)

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 
-from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.moment_tensors import MomentTensors, products_table
 from jaxpot.errors import DataError
@@ -33,9 +32,6 @@ def write_mtp(potential: Potential, path: FilePath) -> None:
     descriptor, readout = term.descriptor, term.readout
     if not (isinstance(descriptor, MomentTensors) and isinstance(readout, Linear)):
         raise DataError(f"{term!r} has no place in a .mtp file: expected a Described with MomentTensors and a Linear")
-    strange = [symbol(z) for z in energies if z not in descriptor.species]
-    if strange:
-        raise DataError(f"Constants of {', '.join(strange)} have no place in a .mtp file: it has no moments of these")
     coefficients = factor * float(readout.delta) * np.asarray(readout.weights, float)
     write_atomically(os.fspath(path), _text(descriptor, energies, coefficients).encode())
 

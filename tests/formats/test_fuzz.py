@@ -182,6 +182,7 @@ CASES = {
         copied("quadratic.snapcoeff", "quadratic.snapparam"), lambda folder: jp.load(folder / "quadratic.snapparam")
     ),
     "snap with zbl": Case(write_overlay, lambda folder: jp.load(folder / "TaW.snap"), ("TaW.snap",)),
+    "mtp": of_file("two_kinds.mtp", species=("Ta", "W")),
     "ani": Case(lambda folder: write_ani(folder, 1), lambda folder: jp.load(folder, member=0), damage=unpacked),
     "extxyz": Case(
         write_frames, lambda folder: jp.read_dataset(folder / "data.xyz", e0="least squares"), valid=finite_frames,
