@@ -23,6 +23,7 @@ from jaxpot.formats import (
     lammps_snap_overlay,
     lammps_sw,
     lammps_tersoff,
+    mtp,
     n2p2,
     nep,
     nequix,
@@ -101,6 +102,7 @@ FORMATS = (
     lammps_snap_overlay.FORMAT,
     ace.FORMAT,
     ace_text.FORMAT,
+    mtp.FORMAT,
 )
 _HEAD = 4096  # bytes of a file by which its format is recognised
 

@@ -50,7 +50,6 @@ _UNREAD = {  # family: (ending, potential)
         (".rann", "a rapid artificial neural network (LAMMPS `rann`)"),
         (".pod", "a proper orthogonal descriptor potential (LAMMPS `pod`)"),
         (".uf3", "an ultra-fast force field (LAMMPS `uf3`)"),
-        (".mtp", "a moment tensor potential (MLIP)"),
     ),
 }
 

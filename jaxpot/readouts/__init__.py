@@ -9,7 +9,10 @@ from jaxpot.readouts.neural import Neural
 from jaxpot.readouts.quadratic import Quadratic
 from jaxpot.readouts.sparse_gp import SparseGP
 
-__all__ = ["MLP", "TRAINABLE", "Averaged", "ElementNetworks", "EmbeddedDensities", "Linear", "Neural", "Quadratic", "Readout", "SparseGP"]
+__all__ = [
+    "MLP", "TRAINABLE", "Averaged", "ElementNetworks", "EmbeddedDensities", "Linear", "Neural", "Quadratic",
+    "Readout", "SparseGP",
+]
 
 # A recipe may name these as the `readout` of a term, beside a Gaussian process.
 TRAINABLE = {"linear": Linear, "quadratic": Quadratic}

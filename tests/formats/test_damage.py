@@ -17,6 +17,7 @@ from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_meam import read_meam
 from jaxpot.formats.lammps_sw import read_sw
 from jaxpot.formats.lammps_tersoff import read_tersoff
+from jaxpot.formats.mtp import read_mtp
 from jaxpot.formats.setfl import read_setfl, read_setfl_fs
 
 FILES = Path(__file__).parent / "files"
@@ -29,6 +30,7 @@ READERS = {
     "two_kinds.sw": read_sw,
     "two_kinds.tersoff": read_tersoff,
     "made_up.library.meam": partial(read_meam, species=("Si", "Mg", "AlX", "Fe", "H")),
+    "two_kinds.mtp": partial(read_mtp, species=("Ta", "W")),
     "two_kinds.meam": lambda path: read_meam(FILES / "made_up.library.meam", path, ("Si", "Mg")),
 }
 

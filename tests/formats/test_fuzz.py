@@ -187,6 +187,7 @@ CASES = {
     "ace, older text": of_file("embedded.ace"),
     "nep": of_file("one_kind.nep"),
     "nep with zbl of pairs": of_file("flexible.nep"),
+    "mtp": of_file("two_kinds.mtp", species=("Ta", "W")),
     "ani": Case(lambda folder: write_ani(folder, 1), lambda folder: jp.load(folder, member=0), damage=unpacked),
     "extxyz": Case(
         write_frames, lambda folder: jp.read_dataset(folder / "data.xyz", e0="least squares"), valid=finite_frames,

@@ -220,6 +220,47 @@ def neuroevolution(folder):
                 numbers.append(pair)
         text = [*lines, *(f"{x:.7e}" for part in numbers for x in part)]
         (folder / name).write_text("\n".join(text) + "\n")
+def moment_tensors(path):
+    """MTP of two types: moments of degree 0 to 2, and products up to three of them, one by way of a vector."""
+    rng = np.random.default_rng(7)
+    basic = [(m, a, b, d - a - b) for m, highest in enumerate((2, 1)) for d in range(highest + 1)
+             for a in range(d, -1, -1) for b in range(d - a, -1, -1)]
+    at = {moment: k for k, moment in enumerate(basic)}
+    axes = np.eye(3, dtype=int)
+    vector = [at[0, *axis] for axis in axes]
+    other = [at[1, *axis] for axis in axes]
+    tensor = [[at[0, *(a + b)] for b in axes] for a in axes]
+    times, scalars = [], [at[0, 0, 0, 0], at[1, 0, 0, 0]]
+
+    def product(pairs):
+        number = len(basic) + len({target for *_, target in times})
+        times.extend((*sorted(pair), pairs.count(pair), number) for pair in dict.fromkeys(pairs))
+        return number
+
+    square = product(list(zip(vector, vector, strict=True)))
+    turned = [product(list(zip(row, vector, strict=True))) for row in tensor]
+    scalars += [square, product(list(zip(vector, other, strict=True))), product([(k, k) for row in tensor for k in row])]
+    scalars += [product([(0, 0)]), product(list(zip(vector, turned, strict=True))), product([(0, square)])]
+    count, functions, size = 2, 2, 4
+
+    def listed(values):
+        return "{" + ", ".join(listed(v) if isinstance(v, tuple | list) else str(v) for v in values) + "}"
+
+    lines = ["MTP", "version = 1.1.0", "potential_name = made-up", "scaling = 8.0e-02", f"species_count = {count}",
+             "potential_tag = ", "radial_basis_type = RBChebyshev", "\tmin_dist = 1.6", "\tmax_dist = 4.3",
+             f"\tradial_basis_size = {size}", f"\tradial_funcs_count = {functions}", "\tradial_coeffs"]
+    for i, j in itertools.product(range(count), repeat=2):
+        lines.append(f"\t\t{i}-{j}")
+        for _ in range(functions):
+            lines.append("\t\t\t" + listed([f"{c:.6e}" for c in 0.3 * rng.normal(size=size) + (0.5, 0.0, 0.0, 0.0)]))
+    lines += [
+        f"alpha_moments_count = {times[-1][3] + 1}", f"alpha_index_basic_count = {len(basic)}",
+        f"alpha_index_basic = {listed(basic)}", f"alpha_index_times_count = {len(times)}",
+        f"alpha_index_times = {listed(times)}", f"alpha_scalar_moments = {len(scalars)}",
+        f"alpha_moment_mapping = {listed(scalars)}", "species_coeffs = {-1.5, -2.5}",
+        f"moment_coeffs = {listed([f'{c:.6e}' for c in 0.2 * rng.normal(size=len(scalars))])}",
+    ]
+    path.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
@@ -231,3 +272,4 @@ if __name__ == "__main__":
     bond_orders(HERE / "two_kinds.tersoff")
     snap(HERE)
     neuroevolution(HERE)
+    moment_tensors(HERE / "two_kinds.mtp")
