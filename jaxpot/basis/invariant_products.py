@@ -1,12 +1,10 @@
 """Invariant products of the parts of tensors A, of any order: what the atomic cluster expansion is made of.
 
-A product of factors A_c1,m1 A_c2,m2 ..., c a channel with a degree l and complex harmonics, with m1 + m2 + ... = 0, is
-a product of two halves. All products of up to twice as many factors as a half has are quadratic in the halves x,
+    B_f = sum_m1,m2,... U_f[m1, m2, ...] A_c1,m1 A_c2,m2 ...,  m1 + m2 + ... = 0
 
-    sum_f w_f B_f = sum_M x_M^* . D_M(w) x_M,     B_f = sum_m1,m2,... U_f[m1, m2, ...] A_c1,m1 A_c2,m2 ...,
-
-with one symmetric matrix D_M of real numbers for each sum M >= 0 of the orders of a half: those with M < 0 are complex
-conjugates of others. U couples the factors to an invariant and is symmetric where they are equal.
+for channels c, each with a degree l and complex harmonics; U couples the factors to an invariant and is symmetric where
+they are equal. Each product is one of two halves, which many products share and which are made of A in the same way;
+by `RowProducts`, so that the few of all products that occur are rows over the atoms.
 """
 
 import itertools
@@ -15,13 +13,13 @@ from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.coupling import real_from_complex
 from jaxpot.basis.symmetric_products import coupled_in_turn, symmetric_combinations
 from jaxpot.core.precision import product
+from jaxpot.core.row_products import RowProducts, row_squares
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
 
@@ -160,40 +158,30 @@ class InvariantProducts:
     def _make_tables(self):
         monomials, halves = self._split()
         singles = [((channel, m),) for channel in self.channels for m in range(channel[0] + 1)]
-        needed = set(singles) | set(halves)
-        # A half is one that is shorter by a factor, times that factor.
-        levels: dict[int, list] = {1: singles}
-        for length in range(max(map(len, needed)), 1, -1):
-            level = sorted(half for half in needed if len(half) == length)
-            levels[length] = level
-            needed |= {_canonical(half[:-1])[0] for half in level}
-        entries = [half for length in sorted(levels) for half in levels[length]]
-        at = {half: k for k, half in enumerate(entries)}
-        self._steps = tuple(_step(levels[length], at) for length in sorted(levels)[1:])
-        by_order = defaultdict(list)
-        for half in sorted({half for pair in monomials.values() for half in pair[:2]}, key=at.__getitem__):
-            by_order[abs(_order(half))].append(half)
-        self._blocks = tuple(np.array([at[half] for half in by_order[m]], np.int32) for m in sorted(by_order))
-        starts = np.cumsum([0, *(len(block) ** 2 for block in self._blocks)])
-        row = {half: k for halves in by_order.values() for k, half in enumerate(halves)}
-        place = {m: k for k, m in enumerate(sorted(by_order))}
-        positions, which, values, signs, self._size = [], [], [], [], int(starts[-1])
+        levels = _levels(halves)
+        # Places of the real and of the imaginary part.
+        at = {half: (k, len(singles) + k) for k, half in enumerate(singles)}
+        size, self._steps = 2 * len(singles), []
+        for level in levels:
+            self._steps.append(_step(level, at, size))
+            at |= {half: (size + k, size + len(level) + k) for k, half in enumerate(level)}
+            size += 2 * len(level)
+        place = {monomial: t for t, monomial in enumerate(monomials)}
+        entries = []
+        for monomial, (left, right, phase, sign) in monomials.items():
+            entries.append((at[left][0], at[right][0], place[monomial], phase))
+            if not (_is_real(left) or _is_real(right)):
+                entries.append((at[left][1], at[right][1], place[monomial], phase * sign))
+        self._products = RowProducts(*zip(*entries, strict=True), (size, size, len(place)))
+        which, positions, values = [], [], []
         for f, (factors, number) in enumerate(self.invariants):
             orders, u = orders_and_couplings(factors)
-            for ms, coefficient in zip(orders, u[number], strict=True):
-                if abs(coefficient) > _TINY:
-                    left, right, phase, sign = monomials[_monomial(factors, ms)]
-                    block = place[abs(_order(left))]
-                    count = len(self._blocks[block])
-                    for a, b in ((left, right), (right, left)):
-                        which.append(f)
-                        values.append(0.5 * phase * coefficient)
-                        positions.append(starts[block] + row[a] * count + row[b])
-                        signs.append(sign)
-        self._which, self._values = np.array(which, np.int32), np.array(values)
-        self._positions, self._signs = np.array(positions, np.int32), np.array(signs, float)
-        self._starts = starts
-        self._groups = self._grouped(monomials, at)
+            which += [f] * len(orders)
+            positions += [place[_monomial(factors, ms)] for ms in orders]
+            values += u[number].tolist()
+        self._which, self._positions = np.array(which, np.int32), np.array(positions, np.int32)
+        self._values = np.array(values)
+        self._groups = self._grouped(place)
 
     def _split(self):
         """Monomial -> (left half, right half, phase, sign of the product of the imaginary parts)."""
@@ -216,87 +204,46 @@ class InvariantProducts:
             halves |= {a, b}
         return result, halves
 
-    def _grouped(self, monomials, at):
-        """Invariants whose factors have the same pattern: (numbers, left, right, signs, U)."""
+    def _grouped(self, place):
+        """Products of invariants whose factors have the same pattern, with U; and where each invariant then is."""
         groups = defaultdict(list)
         for f, (factors, number) in enumerate(self.invariants):
             groups[_pattern(factors)].append((factors, number, f))
-        tables = []
+        tables, picked, start = [], np.empty(len(self.invariants), np.int32), 0
         for pattern, members in groups.items():
             orders, u = _couplings(*pattern)
-            names = sorted({factors for factors, _, _ in members})
-            ways = [[monomials[_monomial(factors, ms)] for ms in orders] for factors in names]
-            left, right = (np.array([[at[way[k]] for way in row] for row in ways], np.int32) for k in (0, 1))
-            phases, signs = (np.array([[way[k] for way in row] for row in ways], float) for k in (2, 3))
-            row = {factors: k for k, factors in enumerate(names)}
-            places = [(row[factors] * len(u) + number, f) for factors, number, f in members]
-            tables.append((left, right, phases, signs, u, places))
-        target = [f for *_, places in tables for _, f in places]
-        offsets = np.cumsum([0, *(len(left) * len(u) for left, _, _, _, u, _ in tables)])
-        source = [o + p for o, (*_, places) in zip(offsets, tables, strict=False) for p, _ in places]
-        picked = np.empty(len(self.invariants), np.int32)
-        picked[target] = source
-        return [table[:5] for table in tables], picked
+            row = {factors: k for k, factors in enumerate(sorted({factors for factors, _, _ in members}))}
+            places = np.array([[place[_monomial(factors, ms)] for ms in orders] for factors in row], np.int32)
+            tables.append((places, u))
+            for factors, number, f in members:
+                picked[f] = start + row[factors] * len(u) + number
+            start += len(row) * len(u)
+        return tables, picked
 
-    def halves(self, real: Array, imaginary: Array) -> tuple[Array, Array]:
-        """Real and imaginary parts of all halves, (N,) each.
+    def _all(self, real, imaginary):
+        """All products, (T,)."""
+        values = jnp.concatenate([real, imaginary])
+        for table in self._steps:
+            values = jnp.concatenate([values, row_squares(table, values)])
+        return row_squares(self._products, values)
+
+    def weighted_sum(self, real: Array, imaginary: Array, coefficients: Array) -> Array:
+        """sum_f w_f B_f, ().
 
         Args:
             real, imaginary: of A of each channel, in the order of `channels`, m = 0 ... l running faster.
+            coefficients: w, (F,).
         """
-        for left, left_sign, right, right_sign in self._steps:
-            a, b = real[left], imaginary[left] * jnp.asarray(left_sign, real.dtype)
-            c, d = real[right], imaginary[right] * jnp.asarray(right_sign[0], real.dtype)
-            phase = jnp.asarray(right_sign[1], real.dtype)
-            real, imaginary = (
-                jnp.concatenate([real, phase * (a * c - b * d)]),
-                jnp.concatenate([imaginary, phase * (a * d + b * c)]),
-            )
-        return real, imaginary
-
-    def matrices(self, coefficients: Array) -> list[tuple[Array, Array]]:
-        """D_M for the real and for the imaginary parts, of weights (F,); the two differ at M = 0."""
+        products = self._all(real, imaginary)
         terms = coefficients[self._which] * jnp.asarray(self._values, coefficients.dtype)
-        signed = terms * jnp.asarray(self._signs, terms.dtype)
-        flat, other = (jnp.zeros(self._size, terms.dtype).at[self._positions].add(t) for t in (terms, signed))
-        shapes = [(len(block), len(block)) for block in self._blocks]
-        ends = self._starts
-        return [
-            (flat[a:b].reshape(shape), other[a:b].reshape(shape))
-            for a, b, shape in zip(ends, ends[1:], shapes, strict=False)
-        ]
-
-    def weighted_sum(self, real: Array, imaginary: Array, coefficients: Array) -> Array:
-        """sum_f w_f B_f, ()."""
-        real, imaginary = self.halves(real, imaginary)
-        total = jnp.zeros((), real.dtype)
-        for block, (d, e) in zip(self._blocks, self.matrices(coefficients), strict=True):
-            total = total + quadratic_form(d, real[block]) + quadratic_form(e, imaginary[block])
-        return total
+        return product(products, jnp.zeros(len(products), terms.dtype).at[self._positions].add(terms))
 
     def each(self, real: Array, imaginary: Array) -> Array:
-        """B, (F,)."""
-        real, imaginary = self.halves(real, imaginary)
+        """B, (F,), of A as of `weighted_sum`."""
+        products = self._all(real, imaginary)
         tables, picked = self._groups
-        values = []
-        for left, right, phases, signs, u in tables:
-            factor, sign = (jnp.asarray(a, real.dtype) for a in (phases, signs))
-            terms = factor * (real[left] * real[right] + sign * imaginary[left] * imaginary[right])
-            values.append(product(terms, jnp.asarray(u.T, real.dtype)).ravel())
+        values = [product(products[places], jnp.asarray(u.T, real.dtype)).ravel() for places, u in tables]
         return jnp.concatenate(values)[picked]
-
-
-@jax.custom_jvp
-def quadratic_form(matrix: Array, x: Array) -> Array:
-    """x . D x, () of a symmetric matrix (n, n)."""
-    return jnp.sum(x * product(matrix, x))
-
-
-@quadratic_form.defjvp
-def _quadratic_jvp(values, changes):
-    (matrix, x), (changed, moved) = values, changes
-    slope = product(matrix, x)
-    return jnp.sum(x * slope), 2.0 * jnp.sum(slope * moved) + jnp.sum(x * product(changed, x))
 
 
 @lru_cache(maxsize=32)
@@ -347,16 +294,34 @@ def _splits(monomial):
     return sorted(ways)
 
 
-def _step(level, at):
-    """How halves of one length come from shorter ones: places and signs of the imaginary parts."""
-    left, left_sign, right, right_sign, phases = [], [], [], [], []
-    for half in level:
+def _levels(halves):
+    """Halves of two factors, of three, ..., with those that they are made of."""
+    needed, levels = set(halves), []
+    for length in range(max(map(len, needed)), 1, -1):
+        level = sorted(half for half in needed if len(half) == length)
+        levels.append(level)
+        needed |= {_canonical(half[:-1])[0] for half in level}
+    return levels[::-1]
+
+
+def _is_real(half):
+    return len(half) == 1 and half[0][1] == 0
+
+
+def _step(level, at, size):
+    """How halves come from ones that are shorter by a factor, times that factor: real parts, then imaginary ones."""
+    entries = []
+    for k, half in enumerate(level):
         first, phase_first, turned_first = _canonical(half[:-1])
         last, phase_last, turned_last = _canonical(half[-1:])
-        left.append(at[first])
-        left_sign.append(-1.0 if turned_first else 1.0)
-        right.append(at[last])
-        right_sign.append(-1.0 if turned_last else 1.0)
-        phases.append(phase_first * phase_last)
-    places = (np.array(left, np.int32), np.array(right, np.int32))
-    return places[0], np.array(left_sign), places[1], (np.array(right_sign), np.array(phases))
+        (a, b), (c, d) = at[first], at[last]
+        phase = phase_first * phase_last
+        s, t = (-1.0 if turned else 1.0 for turned in (turned_first, turned_last))
+        entries.append((a, c, k, phase))
+        if not (_is_real(first) or _is_real(last)):
+            entries.append((b, d, k, -phase * s * t))
+        if not _is_real(last):
+            entries.append((a, d, len(level) + k, phase * t))
+        if not _is_real(first):
+            entries.append((b, c, len(level) + k, phase * s))
+    return RowProducts(*zip(*entries, strict=True), (size, size, 2 * len(level)))
