@@ -476,7 +476,7 @@ MODELS = {
     "snap, two elements": (lambda: jp.load(FILES / "two_kinds.snapcoeff"), rocksalt(5.2, ["Ta", "W"])),
     "snap, densities of two elements": (lambda: jp.load(FILES / "by_element.snapcoeff"), diamond(5.4, ["In", "P"])),
     "nep, an element": (lambda: jp.load(FILES / "one_kind.nep"), diamond(5.43, ["Si", "Si"])),
-    "nep, two elements": (lambda: jp.load(FILES / "invariants.nep"), rocksalt(4.2, ["Mg", "O"])),
+    "nep, two elements": (lambda: jp.load(FILES / "invariants.nep"), rocksalt(3.3, ["Mg", "O"])),
     "network, soap": (lambda: neural(SOAP(3, 2, 3.8, 0.8, compact=True), "Si"), diamond(5.43, ["Si", "Si"])),
     "sum": (lambda: SILICON + ZBL(1.5, 3.0) + Constants({"Si": 3.0}), diamond(5.43, ["Si", "Si"])),
     "scaled": (lambda: 0.5 * SILICON, diamond(5.43, ["Si", "Si"])),
