@@ -41,7 +41,7 @@ class Invariant(NamedTuple):
 
 
 def n_couplings(channels: tuple[Channel, ...]) -> int:
-    """How many independent invariants the factors have; none where the degrees add up to an odd number."""
+    """Number of independent invariants of the factors; none where the degrees add up to an odd number."""
     return len(_couplings(*_pattern(channels))[1])
 
 
@@ -253,7 +253,7 @@ def invariant_products(invariants: tuple[Invariant, ...]) -> InvariantProducts:
 
 
 def _cost(halves, used, pair):
-    """What a pair of halves adds to those that are made already; otherwise, those that many need come first."""
+    """Number of halves that a pair adds to those that are made already; otherwise, those that many need come first."""
     names = {_canonical(half)[0] for half in pair}
     return sum(len(name) > 1 and name not in halves for name in names), -sum(used[name] for name in names), pair
 
@@ -309,7 +309,7 @@ def _is_real(half):
 
 
 def _step(level, at, size):
-    """How halves come from ones that are shorter by a factor, times that factor: real parts, then imaginary ones."""
+    """Table of halves by ones that are shorter by a factor, times that factor: real parts, then imaginary ones."""
     entries = []
     for k, half in enumerate(level):
         first, phase_first, turned_first = _canonical(half[:-1])

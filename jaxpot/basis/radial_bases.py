@@ -105,7 +105,7 @@ def radial_functions(bases: tuple[RadialBasis, ...], count: int, pair: Array, r:
 
 
 def smoothness(basis: RadialBasis) -> int:
-    """How many derivatives are continuous at the cutoff; -1 for a jump."""
+    """Number of derivatives that are continuous at the cutoff; -1 for a jump."""
     if basis.name == "ChebPow":
         whole = math.ceil(basis.parameter) - 1
         return min(whole, 99)

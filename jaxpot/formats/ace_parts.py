@@ -20,7 +20,7 @@ _NOT_INVARIANT = 1e-6  # of the largest coefficient: files have 6 to 18 digits
 
 @dataclass
 class Bond:
-    """What a pair of elements, the first that of the atom, has: numbers are those of PACE's files."""
+    """Radial functions and core of a pair of elements, the first that of the atom: numbers of PACE's files."""
 
     basis: RadialBasis
     coefficients: np.ndarray  # (n, l, k)
@@ -29,7 +29,7 @@ class Bond:
 
 @dataclass
 class Embedding:
-    """Of an element."""
+    """Embedding function of an element."""
 
     form: str
     factors: tuple[float, ...]
