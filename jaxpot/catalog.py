@@ -132,9 +132,10 @@ def load(model: FilePath | Sequence[FilePath], **options: object) -> Potential |
             of the library and the file of parameters of MEAM (.meam).
         **options: what the reader of the format takes beside the path (`jaxpot models` lists them by format); None is
             as good as left out. Among them:
-            species: the elements that the model serves, for files that name none (some GAPs); some of its elements,
-                for GAPs, .sw and .tersoff files that name more; which sets, where a .tersoff file has several of an
-                element: ("C", "Si(D)"); the names in a MEAM library, in the order of the parameters.
+            species: the elements that the model serves, for files that name none (some GAPs; MTPs, in the order of
+                their types); some of its elements, for GAPs, .sw and .tersoff files that name more; which sets, where a
+                .tersoff file has several of an element: ("C", "Si(D)"); the names in a MEAM library, in the order of
+                the parameters.
             tolerance: eV, by how much site energies may change for the sake of speed (GAPs: by shorter vectors in each
                 term, checked at its sparse points; the change is told in a warning). By default only by rounding.
             member: number of the one network to load, of formats of several (ANI's folders), which give a `Posterior`.

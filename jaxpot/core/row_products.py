@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import ad, batching, mlir
 
-from jaxpot.typing import AnyArray, Array
+from jaxpot.typing import Array, ArrayLike
 
 _TOGETHER = 4  # addends in one loop: with more, compiling takes longer, and the loops no less
 
@@ -29,7 +29,7 @@ class RowProducts:
     """
 
     def __init__(
-        self, first: AnyArray, second: AnyArray, target: AnyArray, factors: AnyArray, sizes: tuple[int, int, int]
+        self, first: ArrayLike, second: ArrayLike, target: ArrayLike, factors: ArrayLike, sizes: tuple[int, int, int]
     ) -> None:
         self.first, self.second, self.target = (np.asarray(index, np.int32) for index in (first, second, target))
         self.factors, self.sizes = np.asarray(factors, float), sizes

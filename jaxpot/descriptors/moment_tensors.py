@@ -1,23 +1,21 @@
 """Moment tensors of the neighbours, and their contractions to scalars: the basis functions of MTP."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxpot.basis.cutoffs import inside
 from jaxpot.basis.polynomials import chebyshev_terms
-from jaxpot.basis.unit_monomials import exponents, monomials
+from jaxpot.basis.unit_monomials import monomials
 from jaxpot.core.fusion import materialised, rows
 from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.numbers import as_length, as_number
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
-from jaxpot.core.row_products import RowProducts, row_squares
+from jaxpot.core.row_products import row_squares
 from jaxpot.descriptors.base import Descriptor, different_elements
+from jaxpot.descriptors.moment_plan import moment_plan, products_table
 from jaxpot.errors import DataError
 from jaxpot.typing import Array, ArrayField
 
@@ -105,15 +103,21 @@ class MomentTensors(Descriptor):
 
     def _moments(self, environment):
         """All moments in an order of their own, and the places of the components."""
-        plan = _plan(self.basic, self.products, self.scalars)
+        plan = moment_plan(self.basic, self.products, self.scalars)
         radial = self._radial(environment)
         inverse = 1.0 / environment.distances
-        unit = [materialised(along * inverse, inverse) for along in (environment.x, environment.y, environment.z)]
-        sums = [
-            gemm(radial[:count], powers, turn_b=True).ravel()
-            for count, powers in zip(plan.functions, monomials(len(plan.functions) - 1, *unit), strict=True)
-        ]
-        moments = jnp.concatenate(sums)
+        x, y, z = (materialised(along * inverse, inverse) for along in (environment.x, environment.y, environment.z))
+        along_x = materialised(radial * x, x)
+        powers = monomials(plan.highest, y, z)
+        moments = jnp.concatenate([
+            gemm(
+                jnp.concatenate([radial[: block.plain], along_x[: block.along_x]]),
+                jnp.concatenate([powers[degree] for degree in block.degrees]), turn_b=True,
+            ).ravel()
+            for block in plan.blocks
+        ])
+        if plan.others is not None:
+            moments = jnp.concatenate([moments, plan.others(moments, jnp.ones(1, moments.dtype))])
         for table in plan.tables:
             moments = jnp.concatenate([moments, row_squares(table, moments)])
         return moments, plan.components
@@ -143,19 +147,6 @@ def products_text(products: str | Iterable[Sequence[int]]) -> str:
     return " ".join(str(int(number)) for row in products for number in row)
 
 
-@lru_cache(maxsize=32)
-def products_table(products: str) -> np.ndarray:
-    """The numbers of a text, (n, 4).
-
-    Raises:
-        DataError: not numbers, or not four for each addend.
-    """
-    try:
-        return np.array(products.split(), np.int64).reshape(-1, 4)
-    except ValueError as error:
-        raise DataError(f"products: expected four whole numbers for each addend ({error})") from error
-
-
 def _check(basic, products, scalars, functions):
     """Every moment is made, and before it is used."""
     for moment in basic:
@@ -177,46 +168,3 @@ def _check(basic, products, scalars, functions):
     missing = [number for number in scalars if number not in made]
     if missing:
         raise DataError(f"scalars: there is no moment {missing[0]}")
-
-
-class _Plan(NamedTuple):
-    """Order of the computation of moments, by the depth of the products in them.
-
-    Attributes:
-        functions: of each degree, how many radial functions are multiplied with its monomials.
-        tables: of each depth, from all moments before it.
-        components: places of the components.
-    """
-
-    functions: tuple[int, ...]
-    tables: tuple[RowProducts, ...]
-    components: np.ndarray
-
-
-@lru_cache(maxsize=32)
-def _plan(basic, products, scalars):
-    table = products_table(products)
-    highest = max(sum(moment[1:]) for moment in basic)
-    functions = tuple(
-        1 + max((moment[0] for moment in basic if sum(moment[1:]) == degree), default=0)
-        for degree in range(highest + 1)
-    )
-    sums = [
-        (m, *powers) for degree, count in enumerate(functions) for m in range(count) for powers in exponents(degree)
-    ]
-    order = {moment: place for place, moment in enumerate(sums)}
-    place = {number: order[moment] for number, moment in enumerate(basic)}
-    depth = dict.fromkeys(range(len(basic)), 0)
-    for p, q, _, target in table.tolist():
-        depth[target] = max(depth.get(target, 0), 1 + max(depth[p], depth[q]))
-    size, tables = len(sums), []
-    for level in range(1, max(depth.values()) + 1):
-        targets = [number for number in depth if depth[number] == level]
-        entries = table[[depth[target] == level for target in table[:, 3].tolist()]]
-        row = {number: k for k, number in enumerate(targets)}
-        first, second = ([place[number] for number in column.tolist()] for column in entries.T[:2])
-        target = [row[number] for number in entries[:, 3].tolist()]
-        tables.append(RowProducts(first, second, target, entries[:, 2], (size, size, len(targets))))
-        place |= {number: size + k for number, k in row.items()}
-        size += len(targets)
-    return _Plan(functions, tuple(tables), np.array([place[number] for number in scalars], np.int32))

@@ -186,8 +186,9 @@ def _whole(lines, values, where, name):
 def _elements(lines, where, count, species):
     """Atomic numbers of the types."""
     if species is None:
+        types = "type 0: give it" if count == 1 else f"types, 0 to {count - 1}: give them in this order"
         raise FormatError(
-            f"the file does not name the elements of its types, 0 to {count - 1}: give them in this order, as in "
+            f"the file does not name the elements of its {types}, as in "
             "jp.load(path, species=['Cu']) or --species Cu", lines.path, where["species_count"], "species_count",
         )
     try:

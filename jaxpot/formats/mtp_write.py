@@ -5,7 +5,8 @@ import os
 import numpy as np
 
 from jaxpot.core.save import write_atomically
-from jaxpot.descriptors.moment_tensors import MomentTensors, products_table
+from jaxpot.descriptors.moment_plan import products_table
+from jaxpot.descriptors.moment_tensors import MomentTensors
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.constants import apart_from_constants

@@ -36,7 +36,7 @@ class Option:
 
 
 SPECIES = Option(
-    "species", "the elements of the model, where its files name none or more (some GAPs, MEAM libraries)",
+    "species", "the elements of the model, where its files name none or more (some GAPs, MTPs, MEAM libraries)",
     metavar="EL", nargs="+",
 )
 

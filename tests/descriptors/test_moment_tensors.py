@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.basis.unit_monomials import exponents, monomials
+from jaxpot.basis.unit_monomials import exponents, monomials, on_sphere
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import MomentTensors
 from jaxpot.errors import DataError
@@ -99,11 +99,32 @@ def test_every_readout(kind):
 
 
 def test_monomials():
-    x, y, z = np.random.default_rng(0).normal(size=(3, 5))
-    for degree, rows in enumerate(monomials(5, x, y, z)):
-        expected = [x**a * y**b * z**c for a, b, c in exponents(degree)]
-        np.testing.assert_allclose(rows, expected, rtol=1e-13)
-        assert len(expected) == (degree + 1) * (degree + 2) // 2
+    y, z = np.random.default_rng(0).normal(size=(2, 5))
+    for degree, rows in enumerate(monomials(5, y, z)):
+        np.testing.assert_allclose(rows, [y**b * z**c for b, c in exponents(degree)], rtol=1e-13)
+        assert len(rows) == degree + 1
+
+
+@pytest.mark.parametrize("powers", [(0, 2, 1), (1, 0, 3), (2, 1, 0), (5, 0, 1), (8, 0, 0)])
+def test_powers_of_x_on_the_sphere(powers):
+    point = np.array([0.48, 0.6, 0.64])
+    sums = on_sphere(*powers)
+    assert all(p < 2 for p, _, _ in sums)
+    found = sum(w * np.prod(point ** np.array(exponents)) for exponents, w in sums.items())
+    assert found == pytest.approx(np.prod(point ** np.array(powers)), rel=1e-12)
+
+
+def test_moments_of_a_high_degree():
+    """Where sums over neighbours are cut into blocks, and powers of x are high."""
+    env = environment().replace(number=jnp.asarray(29))
+    basic = ((0, 7, 0, 0), (1, 0, 2, 4), (0, 3, 1, 1), (1, 1, 0, 1))
+    some = MomentTensors(**SETTINGS | {"basic": basic, "products": ((0, 2, 3, 4),), "scalars": (0, 1, 2, 3, 4)})
+    (vector,), _ = some.instances(env)
+    r = np.asarray(env.distances)
+    t = (2.0 * r - 5.0) / 3.0
+    f = np.where(r < 4.0, (4.0 - r) ** 2, 0.0) * (1.0 + t + 2.0 * t * t - 1.0)
+    expected = [np.sum(f * (env.x / r) ** a * (env.y / r) ** b * (env.z / r) ** c) for _, a, b, c in basic]
+    np.testing.assert_allclose(vector, [*expected, 3.0 * expected[0] * expected[2]], rtol=1e-12, atol=1e-13)
 
 
 SETTINGS = {
