@@ -1,0 +1,49 @@
+"""Fits of ACE: what is fitted is written for PACE and read back, and recipes that have no meaning are refused."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+import jaxpot as jp
+from jaxpot.errors import FormatError
+from jaxpot.fitting import read_recipe
+
+RECIPE = """
+[[term]]
+descriptor = "ace"
+readout = "linear"
+cutoff = 1.7
+nradmax_by_orders = [4, 2, 1]
+lmax_by_orders = [0, 2, 1]
+radparameter = 2.0
+[sigma]
+energy = 0.002
+forces = 0.05
+[choice]
+method = "fixed"
+"""
+
+
+def test_fits_are_written_and_read_back(tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    silicon = jp.potentials.StillingerWeber.silicon()
+    fitted = jp.fit(jp.draw_dataset(silicon, bulk("Si", cubic=True), count=12), tmp_path / "small.toml")
+    jp.save(fitted.potential, tmp_path / "si.yace")
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    here, written, exact = (jp.evaluate(p, atoms) for p in (fitted.potential, jp.load(tmp_path / "si.yace"), silicon))
+    np.testing.assert_allclose(written.forces, here.forces, atol=1e-12)
+    assert abs(written.energy - here.energy) < 1e-11
+    assert np.abs(here.forces - exact.forces).max() < 0.3 * np.abs(exact.forces).max()
+    assert 0.0 < jp.std(fitted.posterior, atoms).parametric.energy < 1.0
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("[4, 2, 1]", "[4, 2]", "as many numbers"), ("[4, 2, 1]", "[0, 2, 1]", "whole numbers from 1"),
+    ("[0, 2, 1]", "3", "whole numbers from 0"), ("radparameter = 2.0", 'radbase = "Legendre"', "ChebExpCos"),
+    ("lmax_by_orders = [0, 2, 1]\n", "", "needs lmax_by_orders"), ("cutoff", "twojmax = 2\ncutoff", "has no twojmax"),
+])
+def test_recipes_without_a_meaning(old, new, message, tmp_path):
+    (tmp_path / "bad.toml").write_text(RECIPE.replace(old, new))
+    with pytest.raises(FormatError, match=message):
+        read_recipe(tmp_path / "bad.toml")
