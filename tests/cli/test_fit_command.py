@@ -296,7 +296,7 @@ MISTAKES = [
     ([*FIT, "--energy", "dft", "--out", "x.model"], "(--energy KEY on the command line), or give energy=None (--energy none)"),
     ([*FIT, "--test", "missing.xyz", "--out", "x.model"], "missing.xyz"),
     ([*FIT, "--test", "copper.xyz", "--out", "x.model"], "the test set contains"),
-    (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes behler-parrinello, bond-networks, equivariant, fine-tuning, gap"),
+    (["fit", "train.xyz", "--recipe", "good", "--out", "x.model"], "good: expected one of the recipes ace, behler-parrinello, bond-networks, equivariant, fine-tuning, gap"),
     (["fit", "train.xyz", "--recipe", "wrong.toml", "--out", "x.model"], "distance_2b has no tetha"),
     (["fit", "train.xyz", "--recipe", "torn.toml", "--out", "x.model"], "torn.toml: is not TOML"),
     ([*FIT, "--keep-folds", "--out", "x.model"], "--keep-folds is for networks"),
