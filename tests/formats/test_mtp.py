@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.errors import DataError, FormatError
@@ -17,6 +18,7 @@ MADE_UP, SPECIES = FILES / "two_kinds.mtp", ("Ta", "W")
 PUBLISHED = (
     "CH4_10", "HF_06", "cubic_08_Cu", "cubic_16_Cu", "cubic_20_Cu", "multi_06_AuAgCu", "multi_10_AuAgCu", "noncubic_10_Cu"
 )
+SLOW = ("CH4_10", "cubic_16_Cu", "cubic_20_Cu", "multi_10_AuAgCu", "noncubic_10_Cu")  # a program for each size
 # motep 0.2.0, its NumPy and its C engine.
 STRUCTURE = jp.Structure(
     [[0.0, 0.0, 0.0], [2.5, 0.3, -0.2], [0.4, 2.6, 0.7]], [[5.1, 0.0, 0.0], [0.6, 4.8, 0.0], [0.2, -0.3, 5.4]],
@@ -52,7 +54,7 @@ def test_numbers_of_motep():
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", thorough_but(["HF_06", "multi_06_AuAgCu"], PUBLISHED, SLOW))
 def test_numbers_of_published_files(name):
     folder = Path(os.environ["JAXPOT_DATA"]) / "models" / "mtp"
     reference = json.loads((folder / f"{name}.json").read_text())
