@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.basis.polynomials import chebyshev_terms
 from jaxpot.core.fusion import materialised
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
@@ -80,10 +81,7 @@ def from_products(series: np.ndarray) -> np.ndarray:
 
 def _recurrence(t, first, count):
     """T_0, T_1, ... of an argument `first`: `count` arrays shaped like t."""
-    terms = [jnp.ones_like(t), first]
-    for _ in range(count - 2):
-        terms.append(2.0 * first * terms[-1] - terms[-2])
-    return terms[:count]
+    return chebyshev_terms(first, jnp.ones_like(t), count)
 
 
 def _in_products(length):

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.basis.polynomials import chebyshev_terms
 from jaxpot.core.fusion import materialised
+from jaxpot.core.graph import of_kind
 from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.errors import DataError
 from jaxpot.typing import Array
@@ -81,7 +83,7 @@ def radial_functions(bases: tuple[RadialBasis, ...], count: int, pair: Array, r:
         r: (K,) A.
     """
     def of(values):
-        return _of(values, pair, r.dtype)
+        return of_kind(values, pair, r.dtype)
 
     cutoff = of([b.cutoff for b in bases])
     s = jnp.minimum(r / cutoff, 1.0)
@@ -112,19 +114,9 @@ def smoothness(basis: RadialBasis) -> int:
     return {"ChebExpCos": 3 if basis.width > 0.0 else 1, "ChebLinear": -1, "SBessel": 1}[basis.name]
 
 
-def _of(values, kind, dtype):
-    """Value of each pair; one number where they are all the same."""
-    if len(set(values)) == 1:
-        return values[0]
-    return jnp.asarray(values, dtype).at[kind].get(mode="promise_in_bounds")
-
-
 def _chebyshev(x, count):
-    """T_0 ... T_{count - 1}."""
-    terms = [jnp.ones_like(x), x]
-    for _ in range(count - 2):
-        terms.append(2.0 * x * terms[-1] - terms[-2])
-    return [materialised(term, x) for term in terms[:count]]
+    """T_0 ... T_{count - 1}, each computed once."""
+    return [materialised(term, x) for term in chebyshev_terms(x, jnp.ones_like(x), count)]
 
 
 def _fall(r, bases, of):

@@ -1,5 +1,6 @@
 """From topology to geometry: the neighbour vectors of every atom, and what one atom sees of them."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import jax
@@ -177,6 +178,13 @@ def species_index(species: tuple[int, ...] | None, numbers: Array) -> Array:
     table = np.zeros(len(SYMBOLS), np.int32)
     table[list(species)] = np.arange(len(species))
     return jnp.asarray(table).at[numbers].get(mode="promise_in_bounds")
+
+
+def of_kind(values: Sequence[float], kind: Array, dtype: Any) -> Array | float:
+    """Value of each kind, shaped like `kind`; one number, at no cost, where they are all the same."""
+    if len(set(values)) == 1:
+        return values[0]
+    return jnp.asarray(values, dtype).at[kind].get(mode="promise_in_bounds")
 
 
 def knows(species: tuple[int, ...] | None, numbers: Array) -> Array:

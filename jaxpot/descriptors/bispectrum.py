@@ -13,7 +13,7 @@ from jaxpot.basis.polynomials import horner
 from jaxpot.basis.triple_correlations import correlations, degree_triples, sum_of_correlations
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.fusion import materialised
-from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.graph import Environment, of_kind, species_index
 from jaxpot.core.numbers import as_number, as_positive, as_whole
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor, different_elements
@@ -203,10 +203,10 @@ class Bispectrum(Descriptor):
         kind = species_index(self.species, environment.numbers)
         center = species_index(self.species, environment.number)
         dtype = environment.x.dtype
-        reach = self.rcutfac * (_of(self.radii, center, dtype) + _of(self.radii, kind, dtype))
+        reach = self.rcutfac * (of_kind(self.radii, center, dtype) + of_kind(self.radii, kind, dtype))
         square = materialised(environment.x**2 + environment.y**2 + environment.z**2)
         w, ratio, f = self._on_sphere(square, reach)
-        f = jnp.where(square < reach * reach, f * _of(self.weights, kind, dtype), 0.0)
+        f = jnp.where(square < reach * reach, f * of_kind(self.weights, kind, dtype), 0.0)
         if self.sinner is not None:
             f = f * self._inner(square, kind, center)
         points = (w, ratio * environment.x, ratio * environment.y, ratio * environment.z)
@@ -230,7 +230,7 @@ class Bispectrum(Descriptor):
     def _inner(self, square, kind, center):
         """The factor with which f falls to zero at short distances."""
         middle, half = (
-            0.5 * (_of(values, center, square.dtype) + _of(values, kind, square.dtype))
+            0.5 * (of_kind(values, center, square.dtype) + of_kind(values, kind, square.dtype))
             for values in (self.sinner, self.dinner)
         )
         t = jnp.clip((jnp.sqrt(square) - middle) / half, -1.0, 1.0)
@@ -238,13 +238,6 @@ class Bispectrum(Descriptor):
 
     def __repr__(self) -> str:
         return f"Bispectrum({self.dimension}, twojmax={self.twojmax}, cutoff={self.cutoff:g} A)"
-
-
-def _of(values, kind, dtype):
-    """Value of each element; one number where they are all the same."""
-    if len(set(values)) == 1:
-        return values[0]
-    return jnp.asarray(values, dtype).at[kind].get(mode="promise_in_bounds")
 
 
 @lru_cache(maxsize=16)

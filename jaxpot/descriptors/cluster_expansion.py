@@ -79,9 +79,9 @@ class ClusterExpansion(Descriptor):
                 f"coefficients: expected ({count}, n, l, k), for each element of the neighbours, got "
                 f"{self.coefficients.shape}"
             )
-        if not isinstance(self.components, Components):  # those of a copy are checked
-            shape = self.coefficients.shape
-            put(self, "components", Components.of(self.components, count, shape[1], shape[2] - 1, shape[3]))
+        limits = (count, self.coefficients.shape[1], self.coefficients.shape[2] - 1, self.coefficients.shape[3])
+        if not isinstance(self.components, Components) or self.components.limits != limits:
+            put(self, "components", Components.of(self.components, *limits))
         if self.scales is not None:
             put(self, "scales", as_float(self.scales, "scales"))
             if self.scales.shape != (len(self.components),):
@@ -120,7 +120,7 @@ class ClusterExpansion(Descriptor):
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
 
     def projected(self, environment: Environment, coefficients: Array) -> Array:
-        """() coefficients times the vector, as one quadratic form."""
+        """() coefficients times the vector, by the products of the sums alone."""
         single, real, imaginary, core = self._sums(environment)
         parts, strength = self.components, coefficients[-1]
         if self.scales is not None:
@@ -258,7 +258,7 @@ def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.
         neighbors: N.
 
     References:
-        W. C. Witt et al., J. Chem. Phys. 159, 164101 (2023), section II.C: algebraic smoothness priors.
+        W. C. Witt et al., J. Chem. Phys. 159, 164101 (2023): algebraic smoothness priors.
     """
     return np.array([
         math.prod(neighbors**-0.5 * (1.0 + math.hypot(n - 1, ell)) ** -smoothness for _, n, ell in factors)
@@ -274,6 +274,7 @@ class Components(tuple):
         products: of more than one factor, or None.
         first: places among the g of the components of one factor.
         of_one, of_more: which components have one factor, and which more.
+        limits: numbers of elements and of R_nl, highest l, and number of g that they were checked with.
         picked: places of the components when those of one factor come first.
     """
 
@@ -284,6 +285,7 @@ class Components(tuple):
     products: InvariantProducts | None
     channels: tuple[Factor, ...]
     l_max: int
+    limits: tuple[int, int, int, int]
 
     @classmethod
     def of(cls, components: tuple, elements: int, radials: int, degree: int, functions: int) -> "Components":
@@ -321,6 +323,7 @@ class Components(tuple):
                 for k in listed.of_more
             ))
             listed.channels = tuple((e, n, ell) for ell, e, n in listed.products.channels)
+        listed.limits = (elements, radials, degree, functions)
         listed.l_max = max((channel[2] for channel in listed.channels), default=0)
         return listed
 

@@ -45,6 +45,8 @@ def read_yace(path: FilePath) -> Potential:
     for key, node in root["bonds"].pairs():
         first, second = (one.whole(0, count - 1) for one in key.items(2, 2))
         bonds[first, second] = _bond(node)
+    if len({kind for _, kind in bonds.values()}) > 1:
+        raise root["bonds"].error("expected one inner_cutoff_type for all pairs")
     for e in range(count):
         if e not in embeddings:
             raise root["embeddings"].error(f"expected an entry for element {e}")
@@ -55,7 +57,8 @@ def read_yace(path: FilePath) -> Potential:
     for key, node in root["functions"].pairs():
         e = key.whole(0, count - 1)
         functions[e] = [_function(one, count, len(embeddings[e].factors)) for one in node.items(0, 10**6)]
-    expansion = Expansion(tuple(elements), tuple(energies), embeddings, bonds, functions)
+    pairs = {pair: bond for pair, (bond, _) in bonds.items()}
+    expansion = Expansion(tuple(elements), tuple(energies), embeddings, pairs, functions)
     try:
         return potential_of(expansion)
     except NotInvariant as error:
@@ -71,10 +74,15 @@ def _embedding(node):
     if min(numbers[1::2]) <= 0.0:
         raise node["FS_parameters"].error("expected exponents above zero")
     core = node["rho_core_cutoff"].number(), node["drho_core_cutoff"].positive()
+    if core[0] < core[1]:
+        raise node["rho_core_cutoff"].error(
+            f"expected drho_core_cutoff or more, {core[1]:g}: below, atoms without a core would be switched off"
+        )
     return Embedding(form, tuple(numbers[0::2]), tuple(numbers[1::2]), core)
 
 
 def _bond(node):
+    """The pair, and its inner_cutoff_type."""
     radials, degree, functions = (
         node[name].whole(least, _MOST) for name, least in (("nradmax", 0), ("lmax", 0), ("nradbasemax", 1))
     )
@@ -94,7 +102,10 @@ def _bond(node):
         node["radbasename"].one_of(NAMES), node["radparameters"].items(1, _MOST)[0].number(),
         node["rcut"].positive(), node["dcut"].number(), inner, inner_width,
     )
-    return Bond(basis, table, (node["prehc"].number(), node["lambdahc"].number()))
+    strength = node["prehc"].number()
+    if kind_name == "distance" and inner <= 0.0:  # a core that fades out before r = 0
+        strength = 0.0
+    return Bond(basis, table, (strength, node["lambdahc"].number())), kind_name
 
 
 def _function(node, count, densities):

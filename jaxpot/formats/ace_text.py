@@ -48,6 +48,8 @@ def read_ace(path: FilePath) -> Potential:
     cores = [(words.number("core energy-cutoff"), words.number("core energy-cutoff")) for _ in range(count)]
     if min(width for _, width in cores) <= 0.0:
         raise words.error("expected widths above zero")
+    if any(cut < width for cut, width in cores):
+        raise words.error("expected core energy-cutoffs of at least their widths: atoms without a core would be off")
     words.expect("E0:")
     energies = tuple(words.number("E0") for _ in range(count))
     words.expect("radbasename=")

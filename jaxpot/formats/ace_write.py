@@ -9,9 +9,8 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.cluster_expansion import ClusterExpansion
 from jaxpot.errors import DataError
+from jaxpot.formats.terms_by_element import terms_by_element
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.constants import apart_from_constants
-from jaxpot.potentials.described import Described
 from jaxpot.readouts.embedded_densities import FORMS, EmbeddedDensities
 from jaxpot.readouts.linear import Linear
 from jaxpot.typing import FilePath
@@ -50,8 +49,9 @@ def write_yace(potential: Potential, path: FilePath) -> None:
             f"{cut!r}, drho_core_cutoff: {width!r}}}"
         )
     lines.append("bonds:")
+    kind = "distance" if any(basis.inner > 0.0 for d, _ in terms.values() for basis in d.bases) else "density"
     for e, z in enumerate(species):
-        lines += [f"  [{e}, {k}]: {_bond(terms[z][0], k)}" for k in range(len(species))]
+        lines += [f"  [{e}, {k}]: {_bond(terms[z][0], k, kind)}" for k in range(len(species))]
     lines.append("functions:")
     for e, z in enumerate(species):
         lines.append(f"  {e}:")
@@ -61,25 +61,11 @@ def write_yace(potential: Potential, path: FilePath) -> None:
 
 def _parts(potential):
     """Element -> (descriptor, (form, factors, exponents, core, weights (P, d))), and the constants by element."""
-    terms = {}
-    energies, others = apart_from_constants(potential)
-    for factor, term in others:
-        if not (
-            isinstance(term, Described) and isinstance(term.descriptor, ClusterExpansion)
-            and isinstance(term.readout, Linear | EmbeddedDensities)
-        ):
-            raise DataError(
-                f"{term!r} has no place in a .yace file: expected Constants, and Described with a ClusterExpansion and "
-                "a Linear or EmbeddedDensities"
-            )
-        descriptor, readout = term.descriptor, term.readout
-        for z in descriptor.centers or descriptor.species:
-            if z in terms:
-                raise DataError(f"{term!r}: {symbol(z)} has a term already, and .yace files hold one of each element")
-            terms[z] = descriptor, _embedding(descriptor, readout, float(factor))
-    if not terms:
-        raise DataError(f"{potential!r} has no atomic cluster expansion in it")
-    return terms, energies
+    terms, energies = terms_by_element(potential, ClusterExpansion, (Linear, EmbeddedDensities), "ACE")
+    parts = {
+        z: (term.descriptor, _embedding(term.descriptor, term.readout, factor)) for z, (factor, term) in terms.items()
+    }
+    return parts, energies
 
 
 def _embedding(descriptor, readout, factor):
@@ -99,12 +85,11 @@ def _embedding(descriptor, readout, factor):
     return form, factors, exponents, core or (100000.0, 250.0), weights
 
 
-def _bond(descriptor, k):
+def _bond(descriptor, k, kind):
     basis, table = descriptor.bases[k], np.asarray(descriptor.coefficients[k], float)
     radials, degrees, functions = table.shape
     rows = ", ".join("[" + ", ".join(map(_list, of_radial)) + "]" for of_radial in table)
     strength, decay = (0.0, 1.0) if descriptor.core is None else descriptor.core[k]
-    kind = "distance" if basis.inner > 0.0 else "density"
     return (
         f"{{nradmax: {radials}, lmax: {degrees - 1}, nradbasemax: {functions}, radbasename: {basis.name}, "
         f"radparameters: [{basis.parameter!r}], radcoefficients: [{rows}], prehc: {strength!r}, lambdahc: {decay!r}, "

@@ -10,9 +10,8 @@ from jaxpot.core.elements import symbol
 from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.bispectrum import FLAGS, Bispectrum
 from jaxpot.errors import DataError
+from jaxpot.formats.terms_by_element import terms_by_element
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.constants import apart_from_constants
-from jaxpot.potentials.described import Described
 from jaxpot.readouts.linear import Linear
 from jaxpot.readouts.quadratic import Quadratic
 from jaxpot.typing import FilePath
@@ -50,26 +49,13 @@ def write_snap(potential: Potential, path: FilePath) -> None:
 
 def _parts(potential):
     """Element -> (descriptor, coefficients, whether they are quadratic), and the constants by element."""
-    terms = {}
-    energies, others = apart_from_constants(potential)
-    for factor, term in others:
-        if not (
-            isinstance(term, Described) and isinstance(term.descriptor, Bispectrum)
-            and isinstance(term.readout, Linear | Quadratic)
-        ):
-            raise DataError(
-                f"{term!r} has no place in a SNAP file: expected Constants, and Described with a Bispectrum and a "
-                "Linear or a Quadratic"
-            )
-        descriptor, readout = term.descriptor, term.readout
-        values = float(factor) * float(readout.delta) * np.asarray(readout.weights, float)
-        for z in descriptor.centers or descriptor.species:
-            if z in terms:
-                raise DataError(f"{term!r}: {symbol(z)} has a term already, and SNAP files hold one of each element")
-            terms[z] = descriptor.replace(centers=None), values, isinstance(readout, Quadratic)
-    if not terms:
-        raise DataError(f"{potential!r} has no bispectrum in it")
-    return terms, energies
+    terms, energies = terms_by_element(potential, Bispectrum, (Linear, Quadratic), "SNAP")
+    parts = {}
+    for z, (factor, term) in terms.items():
+        readout = term.readout
+        values = factor * float(readout.delta) * np.asarray(readout.weights, float)
+        parts[z] = term.descriptor.replace(centers=None), values, isinstance(readout, Quadratic)
+    return parts, energies
 
 
 def _common(terms):

@@ -10,6 +10,8 @@ from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.text import Lines, float_of, shown
 from jaxpot.typing import FilePath
 
+_DEEPEST = 12
+
 
 class Node:
     """A part of a YAML file, with its line for what is wrong in it."""
@@ -27,16 +29,19 @@ class Node:
         text = "\n".join(Lines(path).all())
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
+            depth = 0
             for event in yaml.parse(text, Loader=loader):
+                line = event.start_mark.line + 1
                 if isinstance(event, yaml.AliasEvent):
-                    raise FormatError("expected no aliases (*)", path, event.start_mark.line + 1)
+                    raise FormatError("expected no aliases (*)", path, line)
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > _DEEPEST:  # composing is recursive
+                    raise FormatError(f"expected lists and keys that are nested at most {_DEEPEST} times", path, line)
             node = yaml.compose(text, Loader=loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = None if mark is None else mark.line + 1
             raise FormatError(f"expected YAML: {getattr(error, 'problem', error)}", path, line) from error
-        except RecursionError as error:
-            raise FormatError("expected YAML that is not nested so deeply", path) from error
         if not isinstance(node, yaml.MappingNode):
             raise FormatError("expected YAML with keys such as elements, bonds, functions", path)
         return cls(path, node, "file")

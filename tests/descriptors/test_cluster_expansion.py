@@ -84,6 +84,11 @@ def test_fits_recover_a_potential():
     np.testing.assert_allclose(np.linalg.lstsq(np.stack(columns, 1), vectors, rcond=None)[0], weights, rtol=1e-6)
 
 
+def test_components_are_checked_beside_other_coefficients():
+    with pytest.raises(DataError, match="n from 1 to 1"):
+        expansion().replace(coefficients=np.ones((2, 1, 3, 3)))
+
+
 @pytest.mark.parametrize("changes, message", [
     ({"bases": BASES[:1]}, "one for each of 2 elements"), ({"coefficients": np.zeros((1, 2, 3, 3))}, "coefficients"),
     ({"components": ((((2, 1, 0),), 0),)}, "elements below 2"), ({"components": ((((0, 4, 0),), 0),)}, "n from 1 to 3"),

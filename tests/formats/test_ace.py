@@ -80,7 +80,7 @@ def test_what_has_no_place_in_the_file(tmp_path):
     potential = jp.load(FILES / "two_kinds.yace")
     for wrong, message in (
         (potential + ZBL(3.0, 3.5, ("Ta", "W")), "has no place"), (potential.terms[0], "a term for each of the elements"),
-        (potential + potential.terms[0], "has a term already"), (Constants({"Ta": 1.0}), "no atomic cluster expansion"),
+        (potential + potential.terms[0], "has a term already"), (Constants({"Ta": 1.0}), "no ClusterExpansion"),
         (2.0 * jp.load(FILES / "embedded.yace"), "no factor for a core"),
     ):
         with pytest.raises(DataError, match=message):
@@ -101,6 +101,9 @@ def test_what_has_no_place_in_the_file(tmp_path):
     ("E0: [", "E0: &a [", None),
     ("bonds:", "bonds: *a", "expected no aliases"),
     ("embeddings:", "embeddings: [", "expected YAML"),
+    ("E0: [", "E2: " + "[" * 100 + "]" * 100 + "\nE0: [", "nested at most 12"),
+    ("rho_core_cutoff: 100000.0", "rho_core_cutoff: 100.0", "drho_core_cutoff or more"),
+    ("inner_cutoff_type: distance", "inner_cutoff_type: density", "one inner_cutoff_type"),
     ("ls: [1, 1], ms_combs: [-1, 1,", "ls: [1, 1], ms_combs: [0, 0,", "do not make an invariant"),
 ])
 def test_bad_files(old, new, message, tmp_path):
@@ -112,6 +115,14 @@ def test_bad_files(old, new, message, tmp_path):
         return
     with pytest.raises(FormatError, match=message):
         jp.load(tmp_path / "bad.yace")
+
+
+def test_cores_end_at_the_inner_cutoff(tmp_path):
+    """As in PACE: with inner_cutoff_type distance there is no core beyond rcut_in, of 0 none at all."""
+    text = (FILES / "embedded.yace").read_text()
+    assert jp.load(FILES / "embedded.yace").terms[0].descriptor.core is not None
+    (tmp_path / "x.yace").write_text(text.replace("inner_cutoff_type: density", "inner_cutoff_type: distance"))
+    assert jp.load(tmp_path / "x.yace").terms[0].descriptor.core is None
 
 
 @pytest.mark.parametrize("old, new, message", [

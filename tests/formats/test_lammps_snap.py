@@ -158,7 +158,7 @@ def test_include_files_that_are_refused(text, message, tmp_path):
 def test_potentials_that_these_files_cannot_hold(tmp_path):
     two, one = jp.load(FILES / "two_kinds.snapcoeff"), jp.load(FILES / "quadratic.snapcoeff")
     for potential, message in (
-        (one + ZBL(1.0, 2.0, ("Cu",)), "has no place in a SNAP file"), (Constants({"Cu": 1.0}), "no bispectrum in it"),
+        (one + ZBL(1.0, 2.0, ("Cu",)), "has no place in a file of SNAP"), (Constants({"Cu": 1.0}), "no Bispectrum in it"),
         (two + two, "Ta has a term already"), (two.terms[0] + two.terms[2], "there are no coefficients of W"),
     ):
         with pytest.raises(DataError, match=message):
