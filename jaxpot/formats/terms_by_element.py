@@ -25,15 +25,15 @@ def terms_by_element(
     terms: dict[int, tuple[float, Described]] = {}
     energies, others = apart_from_constants(potential)
     for factor, term in others:
-        if not (
-            isinstance(term, Described) and isinstance(term.descriptor, descriptor) and isinstance(term.readout, readouts)
+        if not isinstance(term, Described) or not (
+            isinstance(term.descriptor, descriptor) and isinstance(term.readout, readouts)
         ):
             kinds = " or ".join(kind.__name__ for kind in readouts)
             raise DataError(
                 f"{term!r} has no place in a file of {file}: expected Constants, and Described with a "
                 f"{descriptor.__name__} and {kinds}"
             )
-        for z in term.descriptor.centers or term.descriptor.species:
+        for z in term.descriptor.centers or term.species or ():
             if z in terms:
                 raise DataError(f"{term!r}: {symbol(z)} has a term already; files of {file} hold one of each element")
             terms[z] = float(factor), term
