@@ -162,6 +162,29 @@ def _bessel(s, cutoff, count):
     return jnp.stack(rows)
 
 
+def orthonormal_coefficients(basis: RadialBasis, radials: int, lowest: float) -> np.ndarray:
+    """Coefficients (n, k) of R_n = sum_k c_nk g_k, k <= n, orthonormal over the distances that occur.
+
+    int R_n R_m r^2 dr / int r^2 dr = delta_nm, from `lowest` to the cutoff: of neighbours in random directions and at
+    random places A_nlm are uncorrelated then, and have one size. The g_n of PACE, all of one sign, are nearly parallel.
+
+    Args:
+        basis: of the g_k.
+        radials: number of R_n.
+        lowest: A, the shortest distance that counts.
+
+    References:
+        G. Dusson et al., J. Comput. Phys. 454, 110946 (2022), section 4.1: orthogonal radial polynomials.
+    """
+    r = np.linspace(lowest, basis.cutoff, _POINTS + 1)[:-1]
+    rows = np.asarray(radial_functions((basis,), radials, jnp.zeros(len(r), int), jnp.asarray(r)), float)
+    upper = np.linalg.qr((rows * (r / np.linalg.norm(r))).T, mode="r")
+    return np.linalg.inv(upper).T * np.sign(np.diag(upper))[:, None]
+
+
+_POINTS = 2000
+
+
 def identity_coefficients(radials: int, degrees: int, functions: int) -> np.ndarray:
     """Coefficients (n, l, k) of R_nl = g_n."""
     return np.repeat(np.eye(radials, functions)[:, None], degrees, axis=1)

@@ -29,6 +29,7 @@ class Descriptor(Node):
             None where this is not known.
         projects: whether `projected` is a faster way than by the vectors; for descriptors of one vector.
         chunk_elements: at most so many neighbours are evaluated at once.
+        jacobian_elements: and of so many the derivatives of the vectors are kept at once.
     """
 
     cutoff: float
@@ -42,6 +43,7 @@ class Descriptor(Node):
     projects: bool = False
     multiplicity: float | None = 1
     chunk_elements: int = 4096
+    jacobian_elements: int = 640
 
     def instances(self, environment: Environment) -> tuple[Array, Array]:
         """Vectors (m, d) and their weights (m,): one for SOAP, pairs or triplets for the others."""

@@ -1,6 +1,5 @@
 """The atomic cluster expansion: invariant products of the neighbour density, of any number of factors."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -64,6 +63,7 @@ class ClusterExpansion(Descriptor):
     one_vector = True
     projects = True
     chunk_elements = 4096
+    jacobian_elements = 72  # products are rows along three coordinates of each neighbour, and few rows fit the cache
 
     def __post_init__(self):
         put(self, "species", different_elements(self.species))
@@ -114,6 +114,11 @@ class ClusterExpansion(Descriptor):
     def dimension(self) -> int:
         return len(self.components) + (self.core is not None)
 
+    @property
+    def orders(self) -> np.ndarray:
+        """Number of factors of each component, (d,): a core has one."""
+        return np.array([*(len(factors) for factors, _ in self.components), *([1] if self.core is not None else [])])
+
     def instances(self, environment: Environment) -> tuple[Array, Array]:
         """The one vector of an environment, (1, d), and its weight (1,)."""
         vector = self._of_sums(*self._sums(environment))
@@ -133,28 +138,25 @@ class ClusterExpansion(Descriptor):
         return self.describes(environment.number) * total
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
-        """Derivatives by the sums over neighbours, fewer than there are components, times those of the sums."""
+        """Derivatives of the sums by the neighbours, one neighbour at a time, and what the products make of them."""
         sums = self._sums(environment)
-        vector = self._of_sums(*sums)
-        weight = jnp.asarray(self.describes(environment.number), vector.dtype)
-        by_sums = jax.jacfwd(self._of_sums, argnums=(0, 1, 2))(*sums[:3], sums[3])
+        vector, push = jax.linearize(self._of_sums, *sums)
 
-        def moved(x, y, z):
+        def of_one(x, y, z, number):
+            """Addends of one neighbour to the sums."""
             r = jnp.sqrt(x * x + y * y + z * z)
-            return self._sums(environment.replace(x=x, y=y, z=z, distances=r))
+            single = {"x": x[None], "y": y[None], "z": z[None], "distances": r[None], "numbers": number[None]}
+            return self._sums(environment.replace(**single))
 
-        by_places = jax.jacfwd(moved, argnums=(0, 1, 2))(environment.x, environment.y, environment.z)
-        changes = []
-        for axis in range(3):
-            first, real, imaginary = (product(a, by_places[k][axis]) for k, a in enumerate(by_sums))
-            change = first + real + imaginary
-            if sums[3] is not None:
-                change = change.at[-1].add(by_places[3][axis])
-            changes.append(change.T)
+        places = (environment.x, environment.y, environment.z)
+        slopes = jax.vmap(jax.jacfwd(of_one, argnums=(0, 1, 2)))(*places, environment.numbers)  # (K, ...) by axis
+        changes = jnp.stack([
+            jax.vmap(push)(*(None if part is None else part[axis] for part in slopes)) for axis in range(3)
+        ], axis=1)  # (K, 3, d)
+        weight = jnp.asarray(self.describes(environment.number), vector.dtype)
         count = len(environment.x)
         return (
-            vector[None], weight[None], jnp.arange(count)[None], jnp.stack(changes, axis=1)[None],
-            jnp.zeros((1, count, 3), vector.dtype),
+            vector[None], weight[None], jnp.arange(count)[None], changes[None], jnp.zeros((1, count, 3), vector.dtype),
         )
 
     def _of_sums(self, single, real, imaginary, core=None):
@@ -224,25 +226,36 @@ class ClusterExpansion(Descriptor):
         return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
 
 
-def components_by_orders(elements: int, radials: Sequence[int], degrees: Sequence[int]) -> tuple:
+def components_by_orders(
+    elements: int, radials: Sequence[int], degrees: Sequence[int], totals: Sequence[int] | None = None
+) -> tuple:
     """All components of 1, 2, ... factors with n and l up to numbers that depend on how many factors there are.
 
     Args:
         elements: how many there are.
         radials: highest n of components of one factor, of two, ... (pacemaker's nradmax_by_orders).
         degrees: highest l likewise; that of one factor is 0.
+        totals: highest sum of n - 1 + l over the factors likewise (the total degree); None: any.
 
     Returns:
         (factors, number of the coupling) of each, as `ClusterExpansion` takes them.
     """
-    components = []
+    components: list = []
+
+    def extend(chosen, allowed, left, more):
+        """Append what begins with the channels chosen, with `more` of those allowed behind them."""
+        if not more:
+            factors = tuple((e, n, ell) for ell, e, n in chosen)
+            components.extend((factors, k) for k in range(1 if len(chosen) == 1 else n_couplings(chosen)))
+            return
+        for k, (ell, e, n) in enumerate(allowed):
+            if ell + n - 1 <= left:
+                extend((*chosen, (ell, e, n)), allowed[k:], left - ell - n + 1, more - 1)
+
     for order, (most, degree) in enumerate(zip(radials, degrees, strict=True), 1):
         top = 0 if order == 1 else degree
         single = [(ell, e, n) for ell in range(top + 1) for e in range(elements) for n in range(1, most + 1)]
-        for channels in itertools.combinations_with_replacement(single, order):
-            factors = tuple((e, n, ell) for ell, e, n in channels)
-            for number in range(1 if order == 1 else n_couplings(channels)):
-                components.append((factors, number))
+        extend((), single, order * (most + top) if totals is None else totals[order - 1], order)
     return tuple(components)
 
 

@@ -72,7 +72,7 @@ def _embedding(descriptor, readout, factor):
     if isinstance(readout, Linear):
         if descriptor.core is not None:
             raise DataError("a .yace file embeds a core with its densities: expected EmbeddedDensities, got Linear")
-        weights = factor * float(readout.delta) * np.asarray(readout.weights, float)[None]
+        weights = factor * np.asarray(readout.delta, float) * np.asarray(readout.weights, float)[None]
         form, factors, exponents, core = FORMS[0], (1.0,), (1.0,), None
     else:
         if factor != 1.0 and descriptor.core is not None:

@@ -53,7 +53,7 @@ def _parts(potential):
     parts = {}
     for z, (factor, term) in terms.items():
         readout = term.readout
-        values = factor * float(readout.delta) * np.asarray(readout.weights, float)
+        values = factor * np.asarray(readout.delta, float) * np.asarray(readout.weights, float)
         parts[z] = term.descriptor.replace(centers=None), values, isinstance(readout, Quadratic)
     return parts, energies
 

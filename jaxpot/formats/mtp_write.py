@@ -33,7 +33,7 @@ def write_mtp(potential: Potential, path: FilePath) -> None:
     descriptor, readout = term.descriptor, term.readout
     if not (isinstance(descriptor, MomentTensors) and isinstance(readout, Linear)):
         raise DataError(f"{term!r} has no place in a .mtp file: expected a Described with MomentTensors and a Linear")
-    coefficients = factor * float(readout.delta) * np.asarray(readout.weights, float)
+    coefficients = factor * np.asarray(readout.delta, float) * np.asarray(readout.weights, float)
     write_atomically(os.fspath(path), _text(descriptor, energies, coefficients).encode())
 
 

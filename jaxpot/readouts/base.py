@@ -1,7 +1,10 @@
 """`Readout`: what a potential makes of the vectors of a descriptor, and what fits and error bars ask of it."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpot.core.graph import Environment
 from jaxpot.core.masks import masked, slopes_by_masked
@@ -10,6 +13,11 @@ from jaxpot.core.pytree import Node
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.readouts.projected import projected_energy
 from jaxpot.typing import AnyArray, ArrayField
+
+
+def along(scale: float | AnyArray, weights: AnyArray) -> float | AnyArray:
+    """Scale of each weight, (M,) or one number, for arrays (M,) or (M, any) of them."""
+    return scale if np.ndim(scale) == 0 else np.reshape(scale, (-1, *(1,) * (np.ndim(weights) - 1)))
 
 
 class Readout(Node):
@@ -56,7 +64,7 @@ class Readout(Node):
         return self.energy(*descriptor.instances(environment))
 
     @classmethod
-    def untrained(cls, dimension: int, delta: float) -> "Readout":
+    def untrained(cls, dimension: int, delta: Any) -> "Readout":
         """Readout before a fit, for vectors of a length: weights that are zero."""
         raise NotImplementedError(f"{cls.__name__} cannot be fitted: it defines no untrained")
 
@@ -68,9 +76,9 @@ class Readout(Node):
         """Inverse of the prior covariance of the weights, (M, M); None: the unit matrix."""
         return None
 
-    def rescaled(self, weights: AnyArray, scale: float) -> AnyArray:
+    def rescaled(self, weights: AnyArray, scale: float | AnyArray) -> AnyArray:
         """Weights, or columns of their changes, of the same energy when delta is multiplied with `scale`."""
-        return weights / scale
+        return weights / along(scale, weights)
 
     @property
     def n_features(self) -> int:

@@ -10,7 +10,7 @@ from jaxpot.core.pytree import put, pytree
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.readouts.base import Readout
-from jaxpot.typing import ArrayField
+from jaxpot.typing import AnyArray, ArrayField
 
 
 @pytree
@@ -19,7 +19,7 @@ class Linear(Readout):
 
     Args:
         weights: beta, (d,); of a fit, with the prior N(0, 1).
-        delta: standard deviation of the prior for a vector of length 1, () eV.
+        delta: standard deviation of the prior for a vector of length 1, () eV; or of each component, (d,).
 
     References:
         A. P. Thompson et al., J. Comput. Phys. 285, 316 (2015), equation 12: energies linear in the components of a
@@ -32,13 +32,13 @@ class Linear(Readout):
     def __post_init__(self) -> None:
         put(self, "weights", as_float(self.weights, "weights"))
         put(self, "delta", as_float(self.delta, "delta"))
-        if self.weights.ndim != 1 or self.delta.ndim:
+        if self.weights.ndim != 1 or self.delta.shape not in ((), self.weights.shape):
             raise DataError(
-                f"expected weights (d,) and a number delta, got {self.weights.shape} and {self.delta.shape}"
+                f"expected weights (d,) and delta, a number or (d,); got {self.weights.shape} and {self.delta.shape}"
             )
 
     @classmethod
-    def untrained(cls, dimension: int, delta: float) -> "Linear":
+    def untrained(cls, dimension: int, delta: AnyArray | float) -> "Linear":
         """Readout before a fit: weights that are zero."""
         return cls(np.zeros(dimension), delta)
 
@@ -52,7 +52,7 @@ class Linear(Readout):
 
     def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
         """E of weighted vectors (m, d), (m,): () eV."""
-        return self.delta * product(product(weights, vectors), self.weights)
+        return product(product(weights, vectors), self.delta * self.weights)
 
     def energy_of(self, descriptor: Descriptor, environment: Environment) -> jax.Array:
-        return self.delta * descriptor.projected(environment, self.weights)
+        return descriptor.projected(environment, self.delta * self.weights)

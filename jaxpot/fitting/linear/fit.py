@@ -115,13 +115,13 @@ def fit_linear(
     if curvatures:
         say(f"rows of {len(curvatures)} curvatures")
         moments |= curvature_moments(potential, curvatures, factors, baseline, offsets)
-    columns = _Columns(factors, len(offsets))
+    columns = _Columns(factors, len(offsets), [getattr(term, "blocks", None) for term in terms])
 
     choice = _choose(recipe, moments, columns, say, kept)
     clock.step("choice")
 
     noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
-    scales = (1.0,) * len(terms) if choice is None else choice.scales
+    scales = (1.0,) * columns.n_blocks if choice is None else choice.scales
     left_out = [(moments, k, members) for k, members in enumerate(folds if keep_folds else ())]
     left_out += [(of_clusters, _CLUSTERS + k, members) for k, members in enumerate(clusters)]
     solved, weights = _solve(
@@ -139,9 +139,8 @@ def fit_linear(
         kept.remove()
     return Fit(
         potential=fitted, recipe=recipe, sigmas=_used(recipe.sigmas, noise, solved.common),
-        deltas=tuple(term.delta * scale for term, scale in zip(terms, solved.scales, strict=True)),
-        sparse=tuple(columns.widths[: len(terms)]), jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin,
-        stress_offsets=pressures, choice=choice, train=trained, test=tested, seconds=clock.seconds, solved=solved,
+        deltas=columns.deltas(terms, scales, solved.common), sparse=tuple(map(len, factors)), jitter=tuple(jitters),
+        e0=dataset.e0, e0_origin=dataset.e0_origin, stress_offsets=pressures, choice=choice, train=trained, test=tested, seconds=clock.seconds, solved=solved,
     )
 
 
@@ -149,11 +148,13 @@ def fit_linear(
 class _Columns:
     """Columns of the rows: the weights of each term, and behind them the stress offsets.
 
-    factors: lower Cholesky factors of the covariances of the terms' sparse points; n_offsets: number of offsets.
+    factors: lower Cholesky factors of the covariances of the terms' sparse points; n_offsets: number of offsets;
+    blocks: for each term, how many weights share a scale, or None: all.
     """
 
     factors: list
     n_offsets: int
+    blocks: list
 
     @property
     def priors(self) -> list:
@@ -162,8 +163,35 @@ class _Columns:
 
     @property
     def widths(self) -> list[int]:
-        """Number of columns of each block."""
-        return [len(factor) for factor in self.priors]
+        """Number of columns that share a scale, and of the offsets."""
+        return [width for blocks in self._by_term for width in blocks] + [self.n_offsets] * (self.n_offsets > 0)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of scales."""
+        return sum(map(len, self._by_term))
+
+    @property
+    def _by_term(self):
+        return [(len(f),) if own is None else own for f, own in zip(self.factors, self.blocks, strict=True)]
+
+    def scales(self, of_blocks: Sequence[float], common: float) -> tuple:
+        """Factor of delta of each term, or one for each of its weights."""
+        parts = self._split(of_blocks)
+        return tuple(
+            common * (part[0] if blocks is None else np.repeat(part, blocks))
+            for part, blocks in zip(parts, self.blocks, strict=True)
+        )
+
+    def deltas(self, terms: Sequence, of_blocks: Sequence[float], common: float) -> tuple:
+        """Standard deviation of each term, or of each of its blocks."""
+        return tuple(
+            term.delta * part[0] * common if blocks is None else tuple((np.array(term.delta) * part * common).tolist())
+            for term, part, blocks in zip(terms, self._split(of_blocks), self.blocks, strict=True)
+        )
+
+    def _split(self, of_blocks):
+        return np.split(np.asarray(of_blocks, float), np.cumsum([len(widths) for widths in self._by_term])[:-1])
 
 
 def _groups_of_frames(folds, clusters, count):
@@ -184,7 +212,7 @@ def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, sa
     Args:
         moments: (kind, fold) -> `Moments`.
         noise: kind -> factor for the sigmas of its rows.
-        scales: factor for the delta of each term.
+        scales: factor for the delta of each block.
         left_out: triples (moments, group, frames) of each fold and each cluster: the fit to all others is kept.
         up_to_a_factor: noise and scales are known but for a common factor, as a cross-validation leaves them.
         ranges: of the data.
@@ -210,7 +238,7 @@ def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, sa
     for fit, (_, group, members) in zip(fits, left_out, strict=True):
         parts[group >= _CLUSTERS].append((members, fit))
     solved = Solved(
-        whitened, columns.factors, tuple(scale * common for scale in scales), common, *map(tuple, parts), ranges
+        whitened, columns.factors, columns.scales(scales, common), common, *map(tuple, parts), ranges
     )
     return solved, weights
 
@@ -263,4 +291,4 @@ def _choose(recipe, moments, columns, say, kept):
         return None
     search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
     trials = {} if kept is None else {"known": kept.trials, "offer": kept.offer_trials}
-    return search(moments, columns.widths, say, terms=len(columns.factors), **trials)
+    return search(moments, columns.widths, say, terms=columns.n_blocks, **trials)

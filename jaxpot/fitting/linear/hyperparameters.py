@@ -121,7 +121,10 @@ def _left_out(moments, noise, scale):
     for fold in sorted({fold for _, fold in moments if fold != ALWAYS}):
         held = {group: part for group, part in moments.items() if group[1] == fold}
         own_gram, own_cross = weighted(held, by_group)
-        weights = scale * solution(gram - own_gram, cross - own_cross, scale).mean
+        try:
+            weights = scale * solution(gram - own_gram, cross - own_cross, scale).mean
+        except DataError:
+            return np.inf  # such scales are no better than others
         for (kind, _), part in held.items():
             squares[kind] += float(part.residual(weights) * part.count)
             least[kind] += _ROUNDING * float(part.square)

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import blas, cho_solve, cholesky
+from scipy.linalg import LinAlgError, blas, cho_solve, cholesky
 from scipy.linalg import solve_triangular as triangular
 
 from jaxpot.core import linalg
@@ -192,14 +192,23 @@ def weighted(moments: dict[Any, Moments], noise: dict) -> tuple[AnyArray, AnyArr
 
 
 def solution(gram: AnyArray, cross: AnyArray, scales: AnyArray | None = None) -> WhitenedPosterior:
-    """`WhitenedPosterior` of sums that `weighted` returns."""
+    """`WhitenedPosterior` of sums that `weighted` returns.
+
+    Raises:
+        DataError: the prior is below the rounding of the rows.
+    """
     gram, cross = np.asarray(gram), np.asarray(cross)
     scales = np.ones(len(cross)) if scales is None else np.asarray(scales)
     precision = gram * scales
     precision *= scales[:, None]
     precision.flat[:: len(cross) + 1] += 1.0
     # SciPy: seven times faster than JAX's on a CPU, and nothing is differentiated here. Transposed, it is not copied.
-    factor = cholesky(precision.T, lower=True, overwrite_a=True, check_finite=False)
+    try:
+        factor = cholesky(precision.T, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError as error:
+        raise DataError(
+            "rounding hides the prior of the weights beside the rows: expected larger sigmas or smaller deltas"
+        ) from error
     cross = scales * cross
     mean = cho_solve((factor, True), cross, check_finite=False)
     # Once more, for what rounding has left.

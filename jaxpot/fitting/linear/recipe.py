@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from jaxpot.basis.invariant_products import HIGHEST_ORDER
-from jaxpot.basis.radial_bases import NAMES, RadialBasis, identity_coefficients
+from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficients
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
@@ -28,7 +28,10 @@ _PROCESS = "gaussian process"
 _OWN = {
     "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
     "bispectrum": {"twojmax", "rfac0", "zeta"},
-    "ace": {"nradmax_by_orders", "lmax_by_orders", "radparameter", "radbase", "smoothness", "neighbors", "zeta"},
+    "ace": {
+        "nradmax_by_orders", "lmax_by_orders", "degree_by_orders", "radparameter", "radbase", "smoothness", "neighbors",
+        "zeta",
+    },
     "distance_2b": {"transition_width", "theta"},
     "angle_3b": {"transition_width", "theta"},
 }
@@ -38,7 +41,7 @@ _NEEDED = {
     "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
 _WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1}  # and the least of each
-_BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0}  # and the least of each
+_BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0, "degree_by_orders": 0}  # and the least of each
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
 
@@ -103,11 +106,12 @@ class Recipe:
 
     def linear_terms(self, dataset: Dataset) -> list[LinearTerm]:
         """Terms for the elements and the bond length of a data set: one for each kind of centre or pair."""
-        unit = self._bond(dataset) if self.units == "bonds" else 1.0
+        bond = self._bond(dataset)
+        unit = bond if self.units == "bonds" else 1.0
         return [
             _term(table, descriptor, unit, f"term {k}")
             for k, table in enumerate(self.terms, 1)
-            for descriptor in _DESCRIPTORS[table["descriptor"]](table, unit, dataset.species)
+            for descriptor in _DESCRIPTORS[table["descriptor"]](table, unit, dataset.species, bond)
         ]
 
     def unfitted(self, dataset: Dataset) -> Potential:
@@ -145,6 +149,7 @@ def _checked_term(table, file, field):
     if "environments" in table and table.keys() & {"sparse_points", "sparse_method"}:
         message = "environments are the sparse points: leave sparse_points and sparse_method out"
         raise FormatError(message, file=file, field=field)
+    count = len(table.get("nradmax_by_orders", ()))
     for key in set(table) - {"descriptor", "readout", "sparse_method"}:
         if key == "sparse_points":
             counts = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
@@ -164,6 +169,14 @@ def _checked_term(table, file, field):
                 raise FormatError(f"expected {expected} numbers, got {values}", file=file, field=f"{field}, theta")
             for value in values:
                 checked_number(value, file, f"{field}, theta")
+        elif key == "delta" and isinstance(table[key], list):
+            if readout != "linear" or len(table[key]) != count:
+                raise FormatError(
+                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, got "
+                    f"{table[key]}", file=file, field=f"{field}, {key}",
+                )
+            for value in table[key]:
+                checked_number(value, file, f"{field}, {key}")
         elif key in _BY_ORDERS:
             counts = table[key] if isinstance(table[key], list) else []
             if not 1 <= len(counts) <= HIGHEST_ORDER or any(type(c) is not int or c < _BY_ORDERS[key] for c in counts):
@@ -178,10 +191,10 @@ def _checked_term(table, file, field):
                 )
         elif key in _WHOLE:
             checked_whole(table[key], _WHOLE[key], file, f"{field}, {key}")
-        elif key != "central_weight":
+        elif key not in ("central_weight", "radparameter"):  # the basis has its say on the second
             checked_number(table[key], file, f"{field}, {key}")
     if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
-        message = "nradmax_by_orders and lmax_by_orders: expected as many numbers in one as in the other"
+        message = f"{', '.join(_BY_ORDERS)}: expected as many numbers in one as in the others"
         raise FormatError(message, file=file, field=field)
     return dict(table)
 
@@ -197,17 +210,21 @@ def _lengths(table, unit):
 
 
 def _term(table, descriptor, unit, name):
-    delta = float(table.get("delta", 1.0))
+    delta = table.get("delta", 1.0)
     readout = table.get("readout", _PROCESS)
+    if readout == "linear" and table["descriptor"] == "ace":
+        blocks = np.unique(descriptor.orders, return_counts=True)[1]
+        deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
+        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()))
     if readout != _PROCESS:
-        return FeatureTerm(descriptor, TRAINABLE[readout], delta, name)
+        return FeatureTerm(descriptor, TRAINABLE[readout], float(delta), name)
     return GAPTerm(
-        descriptor, _KERNELS[table["descriptor"]](table, unit), table.get("sparse_points", 1000), delta,
+        descriptor, _KERNELS[table["descriptor"]](table, unit), table.get("sparse_points", 1000), float(delta),
         table.get("sparse_method", "cur"), table.get("environments"), name=name,
     )
 
 
-def _soaps(table, unit, species):
+def _soaps(table, unit, species, bond):
     for z in species:
         yield SOAP(
             table["n_max"], table["l_max"], atom_sigma=table["atom_sigma"] * unit, centers=(z,),
@@ -216,7 +233,7 @@ def _soaps(table, unit, species):
         )
 
 
-def _bispectra(table, unit, species):
+def _bispectra(table, unit, species, bond):
     """A density of each element, where there are several."""
     count, further = len(species), {name: table[name] for name in ("rfac0",) if name in table}
     for z in species:
@@ -226,14 +243,16 @@ def _bispectra(table, unit, species):
         )
 
 
-def _expansions(table, unit, species):
-    """Invariants of the densities of all elements."""
+def _expansions(table, unit, species, bond):
+    """Invariants of the densities of all elements; radial functions are orthonormal from nine tenths of a bond on."""
     radials, degrees = table["nradmax_by_orders"], table["lmax_by_orders"]
-    components = components_by_orders(len(species), radials, degrees)
+    components = components_by_orders(len(species), radials, degrees, table.get("degree_by_orders"))
     basis = RadialBasis(
-        table.get("radbase", "ChebExpCos"), float(table.get("radparameter", 5.25)), table["cutoff"] * unit,
+        table.get("radbase", "ChebExpCos"), float(table.get("radparameter", -3.0)), table["cutoff"] * unit,
     )
-    coefficients = identity_coefficients(max(radials), max(degrees) + 1, max(radials))
+    lowest = min(0.9 * bond, 0.5 * basis.cutoff)
+    radial = orthonormal_coefficients(basis, max(radials), lowest)
+    coefficients = np.repeat(radial[:, None], max(degrees) + 1, axis=1)
     scales = smooth_scales(components, table.get("smoothness", 2.0), table.get("neighbors", 12.0))
     for z in species:
         yield ClusterExpansion(
@@ -241,12 +260,12 @@ def _expansions(table, unit, species):
         )
 
 
-def _pairs(table, unit, species):
+def _pairs(table, unit, species, bond):
     for pair in combinations_with_replacement(species, 2):
         yield Pair(elements=pair, **_lengths(table, unit))
 
 
-def _triplets(table, unit, species):
+def _triplets(table, unit, species, bond):
     for centre in species:
         for pair in combinations_with_replacement(species, 2):
             yield Triplet(elements=(centre, *pair), **_lengths(table, unit))

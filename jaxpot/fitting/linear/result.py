@@ -24,8 +24,8 @@ class Fit:
         potential: e0 + the fitted terms + the baseline.
         recipe: that was asked for.
         sigmas: standard deviations of the targets that were used: kind -> eV/atom, eV/A, eV/A^3.
-        deltas: standard deviation of each term, eV.
-        sparse: number of sparse points of each term.
+        deltas: standard deviation of each term, eV; a tuple where its blocks have their own.
+        sparse: number of sparse points of each term, or of weights without any.
         jitter: part of their mean variance that was added to the covariance of each term's sparse points.
         e0, e0_origin: energies of isolated atoms.
         stress_offsets: config type -> eV/A^3, the pressure that its stresses have too much.
@@ -90,7 +90,7 @@ class Solved:
     Attributes:
         whole: those of the fit to all frames.
         factors: Cholesky factors of the covariances of the terms' sparse points, which unwhiten them.
-        scales: factor of the delta of each term, `common` included.
+        scales: factor of the delta of each term, or of each of its weights, `common` included.
         common: factor of all sigmas and deltas, see `common_scale`.
         folds: pairs (numbers of the frames of a fold, the weights of the fit to all others).
         clusters: likewise, of the clusters of `frame_clusters`.

@@ -22,7 +22,6 @@ from jaxpot.potentials.base import Potential, cast, summands
 from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.terms import where_described
 
-_CHUNK = 640  # neighbours in a chunk: each brings 3 d numbers, or 3 M without blocks
 _BLOCK = 4  # places at a time, of descriptors with one vector an atom
 
 
@@ -90,7 +89,7 @@ def _term_rows(term, structure, neighbors, with_stress):
         values, sums = add_slopes(term, graph, environments, with_stress, tuple(sums))
         return energy + jnp.where(graph.real[:, None], values, 0.0).sum(0), *sums
 
-    count, size = chunk_shape(neighbors.others.shape[0], places, _CHUNK)
+    count, size = chunk_shape(neighbors.others.shape[0], places, term.descriptor.jacobian_elements)
     rows = cut(neighbors, count, size)
     busy = jnp.max(jnp.where(jnp.any(rows[-1], axis=1), jnp.arange(1, count + 1), 0))  # the others have no atoms
     start = (jnp.zeros(width, dtype), jnp.zeros((n, 3, width), dtype), jnp.zeros((3, 3, width), dtype))

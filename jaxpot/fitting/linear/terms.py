@@ -64,20 +64,25 @@ class FeatureTerm:
     Args:
         descriptor: what it sees.
         kind: class of the readout, with `untrained(dimension, delta)`.
-        delta: standard deviation of the energy it gives, eV.
+        delta: standard deviation of the energy it gives, eV; with blocks, that of each.
         name: for messages.
+        blocks: numbers of weights that share a scale, one block behind the other; None: all share one.
     """
 
     has_points: ClassVar[Literal[False]] = False
 
     descriptor: Descriptor
     kind: type[Readout]
-    delta: float = 1.0
+    delta: float | Sequence[float] = 1.0
     name: str = "the term"
+    blocks: tuple[int, ...] | None = None
 
     def readout(self) -> Readout:
         """Readout with weights that are zero."""
-        return self.kind.untrained(self.descriptor.dimension, float(self.delta))
+        delta = np.asarray(self.delta, float)
+        return self.kind.untrained(
+            self.descriptor.dimension, delta if self.blocks is None else np.repeat(delta, self.blocks)
+        )
 
 
 LinearTerm = GAPTerm | FeatureTerm

@@ -11,25 +11,26 @@ from jaxpot.fitting.linear.rows import linear_terms
 from jaxpot.potentials.base import Potential, Sum, summands, weight_mask
 from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.readouts.base import along
 from jaxpot.typing import AnyArray
 
 
 def with_weights(
-    potential: Potential, weights: Sequence[AnyArray], scales: Sequence[float] | None = None
+    potential: Potential, weights: Sequence[AnyArray], scales: Sequence[float | AnyArray] | None = None
 ) -> Potential:
     """Put other weights into a potential, a list with those of each term.
 
     Args:
         potential: terms that `linear_terms` finds.
         weights: of each term.
-        scales: numbers that delta of each term is multiplied with; the energy stays that of weights and delta as
-            they are (`Readout.rescaled`).
+        scales: what delta of each term is multiplied with, a number or one for each weight; the energy stays that of
+            weights and delta as they are (`Readout.rescaled`).
     """
     filled = []
     for k, (term, alpha) in enumerate(zip(linear_terms(potential), weights, strict=True)):
         scale, readout = 1.0 if scales is None else scales[k], term.readout
         own = readout.rescaled(np.asarray(alpha), scale)
-        readout = readout.replace(weights=own, delta=float(readout.delta) * scale)
+        readout = readout.replace(weights=own, delta=np.asarray(readout.delta, float) * scale)
         filled.append(term.replace(readout=readout))
     return Sum.or_one(filled)
 
@@ -58,7 +59,7 @@ def common_scale(
 
 
 def weight_posterior(
-    fitted: Potential, whitened: WhitenedPosterior, factors: Sequence[AnyArray], scales: Sequence[float],
+    fitted: Potential, whitened: WhitenedPosterior, factors: Sequence[AnyArray], scales: Sequence[float | AnyArray],
     common: float, sigmas: dict[str, float], jitters: Sequence[float | None],
 ) -> Posterior:
     """`Posterior` of the weights of a fitted potential.
@@ -81,7 +82,7 @@ def weight_posterior(
     for term, scale, root, weights in zip(
         terms, scales, whitened.spread(factors), unwhiten(of_terms, factors), strict=True
     ):
-        spread.append(term.readout.rescaled(scale * root, scale))
+        spread.append(term.readout.rescaled(along(scale, root) * root, scale))
         mean.append(term.readout.rescaled(np.asarray(weights) * (scale / common), scale))
     factor = jnp.asarray(np.concatenate(spread))
     posterior = Posterior(fitted, factor, sigmas, mask=weight_mask(fitted, terms), jitters=tuple(jitters))
