@@ -193,7 +193,8 @@ def _terms(fit):
             "dimension": int(term.descriptor.dimension),
             "cutoff_A": float(term.cutoff),
             "readout": type(term.readout).__name__, "weights": int(count),
-            "sparse_points": int(count) if leaves_residual(term) else None, "delta_eV": np.asarray(delta, float).tolist(),
+            "sparse_points": int(count) if leaves_residual(term) else None,
+            "delta_eV": np.asarray(delta, float).tolist(),
             "jitter": None if jitter is None else float(jitter),
         }
         for term, count, delta, jitter in zip(linear, fit.sparse, fit.deltas, fit.jitter, strict=False)

@@ -140,7 +140,8 @@ def fit_linear(
     return Fit(
         potential=fitted, recipe=recipe, sigmas=_used(recipe.sigmas, noise, solved.common),
         deltas=columns.deltas(terms, scales, solved.common), sparse=tuple(map(len, factors)), jitter=tuple(jitters),
-        e0=dataset.e0, e0_origin=dataset.e0_origin, stress_offsets=pressures, choice=choice, train=trained, test=tested, seconds=clock.seconds, solved=solved,
+        e0=dataset.e0, e0_origin=dataset.e0_origin, stress_offsets=pressures, choice=choice, train=trained, test=tested,
+        seconds=clock.seconds, solved=solved,
     )
 
 
