@@ -176,7 +176,7 @@ def orthonormal_coefficients(basis: RadialBasis, radials: int, lowest: float) ->
     References:
         G. Dusson et al., J. Comput. Phys. 454, 110946 (2022), section 4.1: orthogonal radial polynomials.
     """
-    r = np.linspace(lowest, basis.cutoff, _POINTS + 1)[:-1]
+    r = lowest + (basis.cutoff - lowest) * (np.arange(_POINTS) + 0.5) / _POINTS
     rows = np.asarray(radial_functions((basis,), radials, jnp.zeros(len(r), int), jnp.asarray(r)), float)
     upper = np.linalg.qr((rows * (r / np.linalg.norm(r))).T, mode="r")
     return np.linalg.inv(upper).T * np.sign(np.diag(upper))[:, None]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.basis.radial_bases import NAMES, RadialBasis, radial_functions, smoothness
+from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficients, radial_functions, smoothness
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import ClusterExpansion
 from jaxpot.descriptors.base import Descriptor
@@ -82,6 +82,24 @@ def test_fits_recover_a_potential():
         for row in unit
     ]
     np.testing.assert_allclose(np.linalg.lstsq(np.stack(columns, 1), vectors, rcond=None)[0], weights, rtol=1e-6)
+
+
+def test_total_degrees_pick_from_all_components():
+    radials, degrees, totals = [3, 3, 3], [0, 2, 2], [1, 3, 2]
+    every = components_by_orders(2, radials, degrees)
+    chosen = [c for c in every if sum(n - 1 + ell for _, n, ell in c[0]) <= totals[len(c[0]) - 1]]
+    assert list(components_by_orders(2, radials, degrees, totals)) == chosen and len(chosen) < len(every)
+
+
+@pytest.mark.parametrize("name, parameter", [("ChebExpCos", -1.0), ("SBessel", 1.0)])
+def test_orthonormal_radial_functions(name, parameter):
+    basis = RadialBasis(name, parameter, 5.0)
+    coefficients = orthonormal_coefficients(basis, 6, 2.0)
+    r = np.linspace(2.0, 5.0, 20001)
+    values = coefficients @ np.asarray(radial_functions((basis,), 6, jnp.zeros(len(r), int), jnp.asarray(r)))
+    overlap = np.trapezoid(values[:, None] * values * r**2, r, axis=-1) / np.trapezoid(r**2, r)
+    np.testing.assert_allclose(overlap, np.eye(6), atol=1e-5)
+    assert np.triu(coefficients, 1).max() == 0.0 and (np.diag(coefficients) > 0.0).all()
 
 
 def test_components_are_checked_beside_other_coefficients():

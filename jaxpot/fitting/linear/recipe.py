@@ -149,7 +149,7 @@ def _checked_term(table, file, field):
     if "environments" in table and table.keys() & {"sparse_points", "sparse_method"}:
         message = "environments are the sparse points: leave sparse_points and sparse_method out"
         raise FormatError(message, file=file, field=field)
-    count = len(table.get("nradmax_by_orders", ()))
+    orders = table.get("nradmax_by_orders")
     for key in set(table) - {"descriptor", "readout", "sparse_method"}:
         if key == "sparse_points":
             counts = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
@@ -170,7 +170,7 @@ def _checked_term(table, file, field):
             for value in values:
                 checked_number(value, file, f"{field}, theta")
         elif key == "delta" and isinstance(table[key], list):
-            if readout != "linear" or len(table[key]) != count:
+            if readout != "linear" or not isinstance(orders, list) or len(table[key]) != len(orders):
                 raise FormatError(
                     "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, got "
                     f"{table[key]}", file=file, field=f"{field}, {key}",
@@ -189,9 +189,13 @@ def _checked_term(table, file, field):
                 raise FormatError(
                     f"expected one of {', '.join(NAMES)}; got {table[key]!r}", file=file, field=f"{field}, {key}"
                 )
+        elif key == "radparameter":
+            if isinstance(table[key], bool) or not isinstance(table[key], int | float) or not table[key]:
+                message = f"lambda: expected a number other than 0, got {table[key]!r}"
+                raise FormatError(message, file=file, field=f"{field}, {key}")
         elif key in _WHOLE:
             checked_whole(table[key], _WHOLE[key], file, f"{field}, {key}")
-        elif key not in ("central_weight", "radparameter"):  # the basis has its say on the second
+        elif key != "central_weight":
             checked_number(table[key], file, f"{field}, {key}")
     if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
         message = f"{', '.join(_BY_ORDERS)}: expected as many numbers in one as in the others"

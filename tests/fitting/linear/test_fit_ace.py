@@ -14,6 +14,7 @@ descriptor = "ace"
 readout = "linear"
 cutoff = 1.7
 nradmax_by_orders = [4, 2, 1]
+degree_by_orders = [3, 4, 3]
 lmax_by_orders = [0, 2, 1]
 radparameter = 2.0
 [sigma]
@@ -38,7 +39,26 @@ def test_fits_are_written_and_read_back(tmp_path):
     assert 0.0 < jp.std(fitted.posterior, atoms).parametric.energy < 1.0
 
 
+def test_each_body_order_has_its_scale(tmp_path):
+    """A search over scales ends in the fit that these scales, once fixed, give: weights and their bars."""
+    silicon = jp.potentials.StillingerWeber.silicon()
+    data = jp.draw_dataset(silicon, bulk("Si", cubic=True), count=10)
+    (tmp_path / "searched.toml").write_text(RECIPE.replace('"fixed"', '"cross-validation"\nfolds = 2'))
+    searched = jp.fit(data, tmp_path / "searched.toml")
+    assert len(searched.deltas[0]) == 3 and len(set(searched.deltas[0])) > 1
+    sigmas = "".join(f"{kind} = {searched.sigmas[kind]!r}\n" for kind in ("energy", "forces"))
+    text = RECIPE.replace("energy = 0.002\nforces = 0.05\n", sigmas)
+    (tmp_path / "fixed.toml").write_text(text.replace("cutoff", f"delta = {list(searched.deltas[0])}\ncutoff"))
+    fixed = jp.fit(data, tmp_path / "fixed.toml")
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    for of in (lambda fit: jp.evaluate(fit.potential, atoms).forces, lambda fit: jp.std(fit.posterior, atoms).parametric.forces):
+        np.testing.assert_allclose(of(searched), of(fixed), rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("old, new, message", [
+    ("cutoff", "delta = [1.0, 2.0]\ncutoff", "as many as nradmax_by_orders"), ("[3, 4, 3]", "[3]", "as many numbers"),
+    ("cutoff", "delta = [1.0, 2.0, 0.0]\ncutoff", "positive number"), ("radparameter = 2.0", "radparameter = 0", "lambda"),
     ("[4, 2, 1]", "[4, 2]", "as many numbers"), ("[4, 2, 1]", "[0, 2, 1]", "whole numbers from 1"),
     ("[0, 2, 1]", "3", "whole numbers from 0"), ("radparameter = 2.0", 'radbase = "Legendre"', "ChebExpCos"),
     ("lmax_by_orders = [0, 2, 1]\n", "", "needs lmax_by_orders"), ("cutoff", "twojmax = 2\ncutoff", "has no twojmax"),
