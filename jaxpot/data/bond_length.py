@@ -1,4 +1,4 @@
-"""`bond_length`: the length that recipes measure cutoffs by."""
+"""Lengths that recipes measure by: of a bond, and the shortest distances of the data."""
 
 import numpy as np
 
@@ -32,3 +32,21 @@ def _nearest(structure, listed):
     shifts = np.asarray(listed.shifts)[:, rows, 0].T @ np.asarray(structure.cell)
     positions = np.asarray(structure.positions)
     return np.linalg.norm(positions[first] + shifts - positions[np.asarray(listed.centers)[rows]], axis=1)
+
+
+def shortest_distances(dataset: Dataset, reach: float) -> dict[tuple[int, int], float]:
+    """Atomic numbers of two elements, ascending -> shortest distance of such atoms, A; `reach` if none is shorter."""
+    shortest = {(a, b): float(reach) for a in dataset.species for b in dataset.species if a <= b}
+    for frame in dataset:
+        structure, listed = frame.structure, find_neighbors(frame.structure, reach)
+        centers, others = np.asarray(listed.centers), np.asarray(listed.others)
+        positions, numbers = np.asarray(structure.positions), np.asarray(structure.numbers)
+        moved = positions[others] + np.moveaxis(np.asarray(listed.shifts), 0, -1) @ np.asarray(structure.cell)
+        distances = np.linalg.norm(moved - positions[centers][:, None], axis=-1)
+        filled = np.arange(others.shape[1]) < np.asarray(listed.counts)[:, None]
+        first, second = np.broadcast_arrays(numbers[centers][:, None], numbers[others])
+        lower, upper = np.minimum(first, second), np.maximum(first, second)
+        for (a, b), known in shortest.items():
+            here = distances[filled & (lower == a) & (upper == b)]
+            shortest[a, b] = min(known, float(here.min(initial=np.inf)))
+    return shortest

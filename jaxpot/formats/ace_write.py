@@ -10,7 +10,7 @@ from jaxpot.core.save import write_atomically
 from jaxpot.descriptors.cluster_expansion import ClusterExpansion
 from jaxpot.errors import DataError
 from jaxpot.formats.terms_by_element import terms_by_element
-from jaxpot.potentials.base import Potential
+from jaxpot.potentials.base import Potential, Sum, addends
 from jaxpot.readouts.embedded_densities import FORMS, EmbeddedDensities
 from jaxpot.readouts.linear import Linear
 from jaxpot.typing import FilePath
@@ -61,11 +61,37 @@ def write_yace(potential: Potential, path: FilePath) -> None:
 
 def _parts(potential):
     """Element -> (descriptor, (form, factors, exponents, core, weights (P, d))), and the constants by element."""
-    terms, energies = terms_by_element(potential, ClusterExpansion, (Linear, EmbeddedDensities), "ACE")
-    parts = {
-        z: (term.descriptor, _embedding(term.descriptor, term.readout, factor)) for z, (factor, term) in terms.items()
-    }
+    cores, others = _cores(potential)
+    terms, energies = terms_by_element(others, ClusterExpansion, (Linear, EmbeddedDensities), "ACE")
+    parts = {}
+    for z, (factor, term) in terms.items():
+        descriptor, embedding = term.descriptor, _embedding(term.descriptor, term.readout, factor)
+        if z in cores:
+            descriptor, embedding = _with_core(descriptor, embedding, *cores.pop(z))
+        parts[z] = descriptor, embedding
+    if cores:
+        raise DataError(f"there is a core, but no expansion, of {', '.join(map(symbol, cores))}")
     return parts, energies
+
+
+def _cores(potential):
+    """Element -> (descriptor, readout) of terms that are nothing but a core; and the sum of all other terms."""
+    cores, others = {}, []
+    for factor, term in addends(potential):
+        descriptor = getattr(term, "descriptor", None)
+        if isinstance(descriptor, ClusterExpansion) and not descriptor.components and float(factor) == 1.0:
+            cores.update({z: (descriptor, term.readout) for z in descriptor.centers or ()})
+        else:
+            others.append(factor * term)
+    return cores, Sum.or_one(others)
+
+
+def _with_core(descriptor, embedding, cores, readout):
+    """Descriptor and embedding with a core that was a term of its own."""
+    if descriptor.core is not None or (cores.species, cores.bases) != (descriptor.species, descriptor.bases):
+        raise DataError(f"the core of {descriptor!r} does not fit it: expected the same species and radial bases")
+    form, factors, exponents, _, weights = embedding
+    return descriptor.replace(core=cores.core), (form, factors, exponents, readout.core, weights)
 
 
 def _embedding(descriptor, readout, factor):

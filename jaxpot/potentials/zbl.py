@@ -16,7 +16,7 @@ from jaxpot.typing import Array, ArrayField
 COULOMB = 14.399645  # eV A, e^2 / (4 pi epsilon_0) as LAMMPS has it in metal units: part of the definition
 AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
 DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
-_LENGTH = 0.46850  # A
+LENGTH = 0.46850  # A
 POWER = 0.23
 
 
@@ -53,7 +53,7 @@ class ZBL(Potential):
     species: tuple | None = static(default=None)
     amplitudes: ArrayField = AMPLITUDES  # type: ignore[assignment]
     decays: ArrayField = DECAYS  # type: ignore[assignment]
-    length: ArrayField = _LENGTH  # type: ignore[assignment]
+    length: ArrayField = LENGTH  # type: ignore[assignment]
 
     smoothness = 2
     pairwise = True
@@ -78,7 +78,7 @@ class ZBL(Potential):
     def is_universal(self) -> bool:
         """Whether the parameters are those of the paper."""
         given = (self.amplitudes, self.decays, self.length)
-        known = (AMPLITUDES, DECAYS, _LENGTH)
+        known = (AMPLITUDES, DECAYS, LENGTH)
         return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(given, known, strict=True))
 
     def site_energy(self, environment: Environment) -> Array:

@@ -87,11 +87,15 @@ def fit_linear(
     seed = as_whole(seed, "seed", 0, 2**63 - 1)
     _check(dataset, recipe, curvatures, test, keep_folds)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
+    recipe = recipe.measured(dataset)
     terms = recipe.linear_terms(dataset)
+    given = baseline
+    for core in recipe.cores(dataset):
+        baseline = core if baseline is None else baseline + core
     kept = None
     if checkpoint is not None:
         settings = {"seed": seed, "jitter": jitter, "offsets": offsets, "keep_folds": keep_folds}
-        kept = FitCheckpoint(checkpoint, fingerprint(dataset, recipe, baseline, **settings), say)
+        kept = FitCheckpoint(checkpoint, fingerprint(dataset, recipe, given, **settings), say)
         terms = kept.given_points(terms)
     say(f"{len(dataset)} frames, {dataset.n_atoms} atoms, {name_species(dataset.species)}; e0: {dataset.e0_origin}")
 

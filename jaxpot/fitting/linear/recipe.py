@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
 from jaxpot.basis.invariant_products import HIGHEST_ORDER
 from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficients
-from jaxpot.data.bond_length import bond_length
+from jaxpot.data.bond_length import bond_length, shortest_distances
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Pair, Triplet
 from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
+from jaxpot.fitting.linear.core_repulsion import core_of, with_core
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.sparsify import METHODS
 from jaxpot.fitting.linear.terms import FeatureTerm, GAPTerm, LinearTerm, without_points
@@ -30,7 +31,7 @@ _OWN = {
     "bispectrum": {"twojmax", "rfac0", "zeta"},
     "ace": {
         "nradmax_by_orders", "lmax_by_orders", "degree_by_orders", "radparameter", "radbase", "smoothness", "neighbors",
-        "zeta",
+        "core", "zeta",
     },
     "distance_2b": {"transition_width", "theta"},
     "angle_3b": {"transition_width", "theta"},
@@ -57,6 +58,7 @@ class Recipe:
         units: "bonds" or "A": what lengths are in.
         name: of the file.
         bond: A, the length of a bond; None: that of the data (see `measured`).
+        shortest: pairs (two atomic numbers, the shortest distance of such atoms in A); None: those of the data.
     """
 
     terms: tuple
@@ -66,6 +68,7 @@ class Recipe:
     units: str = "bonds"
     name: str = ""
     bond: float | None = None
+    shortest: tuple | None = None
 
     family: ClassVar[str] = "Gaussian approximation potentials and other linear models"
     table: ClassVar[str] = "term"
@@ -98,21 +101,33 @@ class Recipe:
         return cls(terms, sigmas, method, folds, units, name)
 
     def measured(self, dataset: Dataset) -> "Recipe":
-        """Recipe with the bond length of a data set: fits to others have the same descriptors, and programs."""
-        return replace(self, bond=self._bond(dataset))
+        """Recipe with the lengths of a data set: fits to others have the same descriptors, and programs."""
+        return replace(self, bond=self._bond(dataset), shortest=tuple(self.shortest_distances(dataset).items()))
 
     def _bond(self, dataset):
         return bond_length(dataset) if self.bond is None else self.bond
 
     def linear_terms(self, dataset: Dataset) -> list[LinearTerm]:
         """Terms for the elements and the bond length of a data set: one for each kind of centre or pair."""
-        bond = self._bond(dataset)
+        bond, shortest = self._bond(dataset), self.shortest_distances(dataset)
         unit = bond if self.units == "bonds" else 1.0
         return [
             _term(table, descriptor, unit, f"term {k}")
             for k, table in enumerate(self.terms, 1)
-            for descriptor in _DESCRIPTORS[table["descriptor"]](table, unit, dataset.species, bond)
+            for descriptor in _DESCRIPTORS[table["descriptor"]](table, unit, dataset.species, bond, shortest)
         ]
+
+    def shortest_distances(self, dataset: Dataset) -> dict[tuple[int, int], float]:
+        """Two atomic numbers, ascending -> distance in A below which terms with a core have one; empty without any."""
+        if not any(table.get("core", False) for table in self.terms):
+            return {}
+        return shortest_distances(dataset, self._bond(dataset)) if self.shortest is None else dict(self.shortest)
+
+    def cores(self, dataset: Dataset) -> list[Potential]:
+        """Repulsion below the shortest distances of the data, of each element; none if no term asks for it."""
+        asking = [table for table in self.terms if table.get("core", False)]
+        terms = replace(self, terms=tuple(asking[:1])).linear_terms(dataset)
+        return [core_of(cast(ClusterExpansion, term.descriptor)) for term in terms]
 
     def unfitted(self, dataset: Dataset) -> Potential:
         """Potential of the same parts as a fit, with weights that are zero and one sparse point for all."""
@@ -189,6 +204,9 @@ def _checked_term(table, file, field):
                 raise FormatError(
                     f"expected one of {', '.join(NAMES)}; got {table[key]!r}", file=file, field=f"{field}, {key}"
                 )
+        elif key == "core":
+            if not isinstance(table[key], bool):
+                raise FormatError(f"expected true or false, got {table[key]!r}", file=file, field=f"{field}, {key}")
         elif key == "radparameter":
             if isinstance(table[key], bool) or not isinstance(table[key], int | float) or not table[key]:
                 message = f"lambda: expected a number other than 0, got {table[key]!r}"
@@ -228,7 +246,7 @@ def _term(table, descriptor, unit, name):
     )
 
 
-def _soaps(table, unit, species, bond):
+def _soaps(table, unit, species, *_):
     for z in species:
         yield SOAP(
             table["n_max"], table["l_max"], atom_sigma=table["atom_sigma"] * unit, centers=(z,),
@@ -237,7 +255,7 @@ def _soaps(table, unit, species, bond):
         )
 
 
-def _bispectra(table, unit, species, bond):
+def _bispectra(table, unit, species, *_):
     """A density of each element, where there are several."""
     count, further = len(species), {name: table[name] for name in ("rfac0",) if name in table}
     for z in species:
@@ -247,7 +265,7 @@ def _bispectra(table, unit, species, bond):
         )
 
 
-def _expansions(table, unit, species, bond):
+def _expansions(table, unit, species, bond, shortest):
     """Invariants of the densities of all elements; radial functions are orthonormal from nine tenths of a bond on."""
     radials, degrees = table["nradmax_by_orders"], table["lmax_by_orders"]
     components = components_by_orders(len(species), radials, degrees, table.get("degree_by_orders"))
@@ -259,17 +277,18 @@ def _expansions(table, unit, species, bond):
     coefficients = np.repeat(radial[:, None], max(degrees) + 1, axis=1)
     scales = smooth_scales(components, table.get("smoothness", 2.0), table.get("neighbors", 12.0))
     for z in species:
-        yield ClusterExpansion(
-            species, components, (basis,) * len(species), np.stack([coefficients] * len(species)), (z,), scales,
-        )
+        bases = (basis,) * len(species)
+        if table.get("core", False):
+            bases = tuple(with_core(basis, shortest[min(z, other), max(z, other)]) for other in species)
+        yield ClusterExpansion(species, components, bases, np.stack([coefficients] * len(species)), (z,), scales)
 
 
-def _pairs(table, unit, species, bond):
+def _pairs(table, unit, species, *_):
     for pair in combinations_with_replacement(species, 2):
         yield Pair(elements=pair, **_lengths(table, unit))
 
 
-def _triplets(table, unit, species, bond):
+def _triplets(table, unit, species, *_):
     for centre in species:
         for pair in combinations_with_replacement(species, 2):
             yield Triplet(elements=(centre, *pair), **_lengths(table, unit))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
 import jaxpot as jp
@@ -17,6 +18,7 @@ nradmax_by_orders = [4, 2, 1]
 degree_by_orders = [3, 4, 3]
 lmax_by_orders = [0, 2, 1]
 radparameter = 2.0
+core = true
 [sigma]
 energy = 0.002
 forces = 0.05
@@ -39,6 +41,22 @@ def test_fits_are_written_and_read_back(tmp_path):
     assert 0.0 < jp.std(fitted.posterior, atoms).parametric.energy < 1.0
 
 
+def test_atoms_repel_each_other_below_the_distances_of_the_data(tmp_path):
+    """Down to a tenth of a bond in a dimer, to two thirds in a crystal; and the file has the same core."""
+    (tmp_path / "small.toml").write_text(RECIPE)
+    silicon = jp.potentials.StillingerWeber.silicon()
+    fitted = jp.fit(jp.draw_dataset(silicon, bulk("Si", cubic=True), count=12), tmp_path / "small.toml").potential
+    jp.save(fitted, tmp_path / "si.yace")
+    distances = np.linspace(1.9, 0.2, 30)
+    dimers = [Atoms("Si2", [[0, 0, 0], [0, 0, d]]) for d in distances]
+    crystals = [bulk("Si", a=d * 4 / 3**0.5) for d in distances[distances > 1.4]]
+    for structures in (dimers, crystals):
+        energies = np.array([r.energy for r in jp.evaluate_many(fitted, structures)])
+        assert (np.diff(energies) > 0.0).all()
+        written = [r.energy for r in jp.evaluate_many(jp.load(tmp_path / "si.yace"), structures)]
+        np.testing.assert_allclose(written, energies, rtol=1e-12)
+
+
 def test_each_body_order_has_its_scale(tmp_path):
     """A search over scales ends in the fit that these scales, once fixed, give: weights and their bars."""
     silicon = jp.potentials.StillingerWeber.silicon()
@@ -58,7 +76,7 @@ def test_each_body_order_has_its_scale(tmp_path):
 
 @pytest.mark.parametrize("old, new, message", [
     ("cutoff", "delta = [1.0, 2.0]\ncutoff", "as many as nradmax_by_orders"), ("[3, 4, 3]", "[3]", "as many numbers"),
-    ("cutoff", "delta = [1.0, 2.0, 0.0]\ncutoff", "positive number"), ("radparameter = 2.0", "radparameter = 0", "lambda"),
+    ("core = true", "core = 3", "true or false"), ("cutoff", "delta = [1.0, 2.0, 0.0]\ncutoff", "positive number"), ("radparameter = 2.0", "radparameter = 0", "lambda"),
     ("[4, 2, 1]", "[4, 2]", "as many numbers"), ("[4, 2, 1]", "[0, 2, 1]", "whole numbers from 1"),
     ("[0, 2, 1]", "3", "whole numbers from 0"), ("radparameter = 2.0", 'radbase = "Legendre"', "ChebExpCos"),
     ("lmax_by_orders = [0, 2, 1]\n", "", "needs lmax_by_orders"), ("cutoff", "twojmax = 2\ncutoff", "has no twojmax"),
