@@ -9,6 +9,7 @@ import numpy as np
 from jaxpot import units
 from jaxpot.core.elements import symbol
 from jaxpot.core.versions import versions
+from jaxpot.fitting.linear.core_repulsion import described_cores
 from jaxpot.fitting.networks.result import Trained
 from jaxpot.potentials.base import terms_of
 from jaxpot.potentials.described import leaves_residual
@@ -49,12 +50,14 @@ def fit_document(
     """
     potential = fit.potential
     sets = {"train": fit.train, "test": fit.test}
+    shortest = getattr(fit.recipe, "shortest", None)
     return {
         "recipe": {"name": fit.recipe.name} | recipe_tables(fit.recipe),
         "model": {
             "elements": [symbol(z) for z in potential.species],
             "cutoff_A": float(potential.cutoff),
             "baseline": baseline,
+            "core": described_cores(dict(shortest)) if shortest else None,
             "seed": seed,
         },
         "errors": {name: _errors(part.errors()) for name, part in sets.items() if part is not None},

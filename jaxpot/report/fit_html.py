@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from jaxpot.report.html import page, picture
 
 _KINDS = {"energy": "Energy", "forces": "Forces", "stress": "Stress"}
@@ -69,6 +71,8 @@ def _settings(document):
     yield "Recipe", document["recipe"]["name"] or "without a name", ""
     if model["baseline"]:
         yield "On top of", model["baseline"], ""
+    if model["core"]:
+        yield "Core", model["core"], ""
     for kind, found in document["sigmas"].items():
         name = {"energy": "energies", "stress": "stresses"}.get(kind, kind)
         yield f"Sigma of {name}", f"{found['value']:.4g}", found["unit"].replace("/A", "/Å")
@@ -82,7 +86,8 @@ def _settings(document):
             yield name, f"{term['networks']} networks {layers}, {term['activation']}", ""
             continue
         if term["sparse_points"] is None:
-            yield name, f"{term['weights']} weights, delta {term['delta_eV']:.4g} eV", ""
+            deltas = ", ".join(f"{delta:.4g}" for delta in np.atleast_1d(term["delta_eV"]))
+            yield name, f"{term['weights']} weights, delta {deltas} eV", ""
             continue
         yield (
             name,
