@@ -296,4 +296,4 @@ def _choose(recipe, moments, columns, say, kept):
         return None
     search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
     trials = {} if kept is None else {"known": kept.trials, "offer": kept.offer_trials}
-    return search(moments, columns.widths, say, terms=columns.n_blocks, **trials)
+    return search(moments, columns.widths, say, terms=columns.n_blocks, scales_first=any(columns.blocks), **trials)

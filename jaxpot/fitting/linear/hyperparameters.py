@@ -56,6 +56,7 @@ def columns(scales: Sequence[float] | AnyArray, widths: Sequence[int]) -> jax.Ar
 def by_cross_validation(
     moments: dict[tuple, Moments], widths: Sequence[int], progress: Callable[[str], None] | None = None,
     known: dict | None = None, offer: Callable[[dict], None] | None = None, terms: int | None = None,
+    scales_first: bool = False,
 ) -> Chosen:
     """Factors with which frames that were left out are predicted best.
 
@@ -70,6 +71,7 @@ def by_cross_validation(
         known: what trials have given, from an earlier call with the same moments: they are not made again.
         offer: called with all of them after each new one.
         terms: how many of the widths are those of terms; None: all.
+        scales_first: go through the scales before the sigmas, whose ratio says little while many scales are far off.
 
     Returns:
         `Chosen`.
@@ -99,7 +101,7 @@ def by_cross_validation(
     best = (0,) * (len(kinds) + terms - 1)
     while True:
         previous = best
-        for k in range(len(best)):
+        for k in (*range(len(kinds), len(best)), *range(len(kinds))) if scales_first else range(len(best)):
             for step in (1, -1):
                 while True:
                     trial = (*best[:k], best[k] + step, *best[k + 1 :])
@@ -136,10 +138,11 @@ def _left_out(moments, noise, scale):
 def by_evidence(
     moments: dict[tuple, Moments], widths: Sequence[int], progress: Callable[[str], None] | None = None,
     known: dict | None = None, offer: Callable[[dict], None] | None = None, terms: int | None = None,
+    scales_first: bool = False,
 ) -> Chosen:
     """Factors that make the targets most probable (`log_evidence`), by L-BFGS with its exact gradient.
 
-    Args and returns: as `by_cross_validation`; the folds do not matter.
+    Args and returns: as `by_cross_validation`; neither the folds nor which numbers come first matter.
     """
     terms = len(widths) if terms is None else terms
     whole = total(moments)
