@@ -22,6 +22,7 @@ from numpy.polynomial import chebyshev
 from jaxpot.basis.rotation_rules import rotation_rule
 from jaxpot.core.fusion import materialised, rows
 from jaxpot.core.gemm import gemm
+from jaxpot.core.precision import product
 from jaxpot.typing import Array, DTypeLike
 
 _BLOCK = 160  # points that are worked on at once: channels of some 40 atoms stay in the cache
@@ -64,6 +65,21 @@ class Density:
         harmonics = mixed.ravel()[self.places]
         ends = np.cumsum([(n + 1) ** 2 for n in range(self.degree + 1)])
         return jnp.split(harmonics, ends[:-1])
+
+    def each(self, w: Array, x: Array, y: Array, z: Array) -> Array:
+        """Y(v_k) of each point, degree by degree, (K, harmonics).
+
+        Args:
+            w, x, y, z: components of unit vectors v_k, (K,).
+        """
+        s = 2.0 * (w * w + z * z) - 1.0
+        factors = _waves(self.degree, s), *(_flat(_powers(self.degree, *pair)) for pair in ((w, z), (x, y)))
+        # Rows of harmonics as products with matrices: sums of few terms, but faster than looking them up.
+        polynomials, first, second = (
+            product(rows(parts).T, jnp.asarray(picks, w.dtype))
+            for parts, picks in zip(factors, _picks(self), strict=True)
+        )
+        return polynomials * first * second
 
     def blocks(self, dtype: DTypeLike) -> tuple[Array, list, list]:
         """Weights (blocks, Q), `on_points`, and the same with the last two axes exchanged."""
@@ -130,15 +146,40 @@ def _mixing(degree):
 
 def _factors(degree, w, x, y, z):
     """The functions of a, and of b, in the order of `_first` and `_second`."""
-    s = materialised(2.0 * (w * w + z * z) - 1.0)
-    waves = [jnp.ones_like(s), s]
-    while len(waves) <= degree // 2:
-        waves.append(2.0 * s * waves[-1] - waves[-2])
+    waves = _waves(degree, materialised(2.0 * (w * w + z * z) - 1.0))
     powers, others = _powers(degree, w, z), _powers(degree, x, y)
     return (
         [powers[p][re] * waves[k] if k else powers[p][re] for p, re, k in _first(degree)],
         [others[q][im] for q, im in _second(degree)],
     )
+
+
+@lru_cache(maxsize=8)
+def _picks(on_sphere):
+    """What makes the polynomials in s, the parts of a^p and those of b^q of all harmonics of T_k(s) and these parts."""
+    first, second = _first(on_sphere.degree), _second(on_sphere.degree)
+    polynomials = np.zeros((on_sphere.degree // 2 + 1, len(on_sphere.places)))
+    of_a, of_b = np.zeros((2, len(second), len(on_sphere.places)))
+    for column, place in enumerate(on_sphere.places):
+        row, part = divmod(int(place), len(second))
+        p, re, k = first[row]
+        polynomials[: k + 1, column] = on_sphere.mixing[: k + 1, row, part][::-1]
+        of_a[second.index((p, re)), column] = 1.0
+        of_b[part, column] = 1.0
+    return polynomials, of_a, of_b
+
+
+def _waves(degree, s):
+    """T_0(s), T_1(s), ..., as many as polynomials up to half the degree need."""
+    waves = [jnp.ones_like(s), s]
+    while len(waves) <= degree // 2:
+        waves.append(2.0 * s * waves[-1] - waves[-2])
+    return waves[: degree // 2 + 1]
+
+
+def _flat(powers):
+    """All parts, without the imaginary part of the first."""
+    return [part for pair in powers for part in pair if part is not None]
 
 
 def _powers(degree, re, im):

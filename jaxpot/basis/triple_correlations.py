@@ -52,6 +52,30 @@ def correlations(on_sphere: Density, sums: Sequence[Array], triples: Sequence[tu
     return jax.lax.scan(block, none, on_sphere.blocks(none.dtype))[0].ravel()[places]
 
 
+def correlation_slopes(
+    on_sphere: Density, sums: Sequence[Array], triples: Sequence[tuple[int, int, int]]
+) -> tuple[list[Array], np.ndarray]:
+    """Derivatives of `correlations` by the sums: as those of all different products of two channels by a third.
+
+    Returns:
+        For each channel (P, (n + 1)^2): means of products of two others with each of its harmonics Y / (n + 1); and for
+        each triple the three places of its derivatives by its channels among all rows of these, (T, 3). A derivative by
+        a channel that is there twice is the sum of two such rows.
+    """
+    partners, places = _partners(tuple(tuple(sorted(triple)) for triple in triples), len(sums))
+
+    def block(total, points):
+        weights, on_points, columns = points
+        channels = _channels(sums, on_points)
+        return [
+            so_far + product(rows([weights * channels[i] * channels[j] for i, j in pairs]), columns[k % len(columns)])
+            for k, (so_far, pairs) in enumerate(zip(total, partners, strict=True))
+        ], None
+
+    none = [jnp.zeros((len(pairs), len(row)), row.dtype) for pairs, row in zip(partners, sums, strict=True)]
+    return jax.lax.scan(block, none, on_sphere.blocks(sums[0].dtype))[0], places
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 3))
 def sum_of_correlations(on_sphere: Density, sums: tuple[Array, ...], coefficients: Array, triples: tuple) -> Array:
     """sum_t c_t times the mean of the product of three channels, ().
@@ -125,6 +149,20 @@ def _by_channel(triples, count):
         return tuple((second, tuple(counts.items())) for second, counts in seconds.items())
 
     return tuple(tuple((first, frozen(seconds)) for first, seconds in terms.items()) for terms in sums)
+
+
+@lru_cache(maxsize=16)
+def _partners(triples, count):
+    """For each channel the pairs of channels that are there with it, and `places` of `correlation_slopes`."""
+    pairs = [{} for _ in range(count)]
+    for triple in triples:
+        for k in range(3):
+            pairs[triple[k]].setdefault(triple[:k] + triple[k + 1 :], len(pairs[triple[k]]))
+    begins = np.cumsum([0, *map(len, pairs)])
+    places = [
+        [begins[triple[k]] + pairs[triple[k]][triple[:k] + triple[k + 1 :]] for k in range(3)] for triple in triples
+    ]
+    return tuple(map(tuple, pairs)), np.array(places, np.int32).reshape(-1, 3)
 
 
 @lru_cache(maxsize=16)

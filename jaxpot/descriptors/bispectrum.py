@@ -4,17 +4,19 @@ import itertools
 import math
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis import fades
 from jaxpot.basis.hyperspherical import density
 from jaxpot.basis.polynomials import horner
-from jaxpot.basis.triple_correlations import correlations, degree_triples, sum_of_correlations
+from jaxpot.basis.triple_correlations import correlation_slopes, correlations, degree_triples, sum_of_correlations
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.fusion import materialised
 from jaxpot.core.graph import Environment, of_kind, species_index
 from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.core.precision import product
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.errors import DataError
@@ -163,6 +165,56 @@ class Bispectrum(Descriptor):
         vector = correlations(density(self.twojmax), sums, self.triples) - alone
         vector = vector * self._factors(vector.dtype)
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
+
+    def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
+        """Derivatives by the sums over neighbours, fewer than 3 K, times those of the harmonics of each neighbour."""
+        on_sphere = density(self.twojmax)
+        (vector,), weights = self.instances(environment)
+        sums, _ = self._sums(environment)
+        slopes, places = correlation_slopes(on_sphere, sums, self.triples)
+        changes = self._changes(environment)
+        ends = np.cumsum([0, *((n + 1) ** 2 for n in range(self.twojmax + 1))])
+        by_channel = []
+        for k, slope in enumerate(slopes):
+            element, degree = divmod(k, self.twojmax + 1)
+            change = changes[..., ends[degree] : ends[degree + 1]]
+            if self.chemflag:
+                mine = environment.numbers == self.species[element]
+                change = jnp.where(mine[:, None], change, 0.0)
+            by_channel.append(product(change, slope.T))
+        each = jnp.concatenate(by_channel, axis=-1)
+        change = (each[..., places[:, 0]] + each[..., places[:, 1]] + each[..., places[:, 2]]) * self._factors(
+            vector.dtype
+        )
+        count = len(environment.x)
+        return (
+            vector[None], weights, jnp.arange(count)[None], change.swapaxes(0, 1)[None],
+            jnp.zeros((1, count, 3), vector.dtype),
+        )
+
+    def _changes(self, environment):
+        """Derivatives of f Y(v), by the places of each neighbour, (3, K, harmonics)."""
+        on_sphere = density(self.twojmax)
+
+        def points(x, y, z):
+            placed = environment.replace(x=x, y=y, z=z)
+            vectors, strength, *_ = self._points(placed)
+            return *vectors, strength
+
+        at = environment.x, environment.y, environment.z
+        ones = jnp.ones_like(environment.x)
+        *vectors, strength = points(*at)
+        harmonics = on_sphere.each(*vectors)
+        slopes = [
+            jax.jvp(lambda a, k=k: on_sphere.each(*vectors[:k], a, *vectors[k + 1 :]), (vectors[k],), (ones,))[1]
+            for k in range(4)
+        ]
+        changes = []
+        for k in range(3):
+            *moved, change = jax.jvp(lambda a, k=k: points(*at[:k], a, *at[k + 1 :]), (at[k],), (ones,))[1]
+            along = sum((strength * by)[:, None] * slope for by, slope in zip(moved, slopes, strict=True))
+            changes.append(along + change[:, None] * harmonics)
+        return jnp.stack(changes)
 
     def projected(self, environment: Environment, coefficients: Array) -> Array:
         """() coefficients times the vector, as one polynomial at each point of the sphere."""
