@@ -62,18 +62,31 @@ def correlation_slopes(
         each triple the three places of its derivatives by its channels among all rows of these, (T, 3). A derivative by
         a channel that is there twice is the sum of two such rows.
     """
-    partners, places = _partners(tuple(tuple(sorted(triple)) for triple in triples), len(sums))
+    count = on_sphere.degree + 1
+    pairs, partners, places = _partners(tuple(tuple(sorted(triple)) for triple in triples), len(sums), count)
+    weights, on_points, columns = on_sphere.blocks(sums[0].dtype)
+    # Harmonics of even degrees and of odd ones: products of two channels have a mean with one kind alone.
+    kinds = [jnp.concatenate(columns[parity::2], axis=2) for parity in range(min(2, count))]
 
     def block(total, points):
-        weights, on_points, columns = points
+        weights, on_points, kinds = points
         channels = _channels(sums, on_points)
+        weighted = [weights * channel for channel in channels]
         return [
-            so_far + product(rows([weights * channels[i] * channels[j] for i, j in pairs]), columns[k % len(columns)])
-            for k, (so_far, pairs) in enumerate(zip(total, partners, strict=True))
+            so_far + product(rows([weighted[i] * channels[j] for i, j in some]), kind)
+            for so_far, some, kind in zip(total, pairs, kinds, strict=False)
         ], None
 
-    none = [jnp.zeros((len(pairs), len(row)), row.dtype) for pairs, row in zip(partners, sums, strict=True)]
-    return jax.lax.scan(block, none, on_sphere.blocks(sums[0].dtype))[0], places
+    none = [
+        jnp.zeros((len(some), kind.shape[2]), kind.dtype) for some, kind in zip(pairs, kinds, strict=False)
+    ]
+    means = jax.lax.scan(block, none, (weights, on_points, kinds))[0]
+    slopes = []
+    for k, partner in enumerate(partners):
+        degree = k % count
+        begin = sum((n + 1) ** 2 for n in range(degree % 2, degree, 2))
+        slopes.append(means[degree % 2][partner, begin : begin + (degree + 1) ** 2])
+    return slopes, places
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 3))
@@ -152,17 +165,27 @@ def _by_channel(triples, count):
 
 
 @lru_cache(maxsize=16)
-def _partners(triples, count):
-    """For each channel the pairs of channels that are there with it, and `places` of `correlation_slopes`."""
-    pairs = [{} for _ in range(count)]
+def _partners(triples, channels, count):
+    """Different pairs of channels with an even and with an odd sum of degrees; for each channel the places among these
+    of the pairs that are there with it; and `places` of `correlation_slopes`."""
+    pairs, partners = ({}, {}), [{} for _ in range(channels)]
     for triple in triples:
         for k in range(3):
-            pairs[triple[k]].setdefault(triple[:k] + triple[k + 1 :], len(pairs[triple[k]]))
-    begins = np.cumsum([0, *map(len, pairs)])
+            pair = triple[:k] + triple[k + 1 :]
+            kind = pairs[(triple[k] % count) % 2]
+            kind.setdefault(pair, len(kind))
+            partners[triple[k]].setdefault(pair, len(partners[triple[k]]))
+    begins = np.cumsum([0, *map(len, partners)])
     places = [
-        [begins[triple[k]] + pairs[triple[k]][triple[:k] + triple[k + 1 :]] for k in range(3)] for triple in triples
+        [begins[triple[k]] + partners[triple[k]][triple[:k] + triple[k + 1 :]] for k in range(3)] for triple in triples
     ]
-    return tuple(map(tuple, pairs)), np.array(places, np.int32).reshape(-1, 3)
+    return (
+        tuple(map(tuple, pairs)),
+        tuple(
+            np.array([pairs[(k % count) % 2][pair] for pair in partner], np.int32) for k, partner in enumerate(partners)
+        ),
+        np.array(places, np.int32).reshape(-1, 3),
+    )
 
 
 @lru_cache(maxsize=16)

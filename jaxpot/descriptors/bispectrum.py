@@ -168,53 +168,46 @@ class Bispectrum(Descriptor):
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """Derivatives by the sums over neighbours, fewer than 3 K, times those of the harmonics of each neighbour."""
-        on_sphere = density(self.twojmax)
-        (vector,), weights = self.instances(environment)
-        sums, _ = self._sums(environment)
+        on_sphere, count = density(self.twojmax), self.twojmax + 1
+        sums, alone = self._sums(environment)
         slopes, places = correlation_slopes(on_sphere, sums, self.triples)
-        changes = self._changes(environment)
-        ends = np.cumsum([0, *((n + 1) ** 2 for n in range(self.twojmax + 1))])
+        dtype = sums[0].dtype
+        # A mean of three channels is each one of its slopes times the sums of that channel.
+        values = jnp.concatenate([product(slope, row) for slope, row in zip(slopes, sums, strict=True)])
+        vector = (values[places[:, 0]] - alone) * self._factors(dtype)
+        moved = self._moved_harmonics(environment)
+        ends = np.cumsum([0, *((n + 1) ** 2 for n in range(count))])
         by_channel = []
         for k, slope in enumerate(slopes):
-            element, degree = divmod(k, self.twojmax + 1)
-            change = changes[..., ends[degree] : ends[degree + 1]]
-            if self.chemflag:
-                mine = environment.numbers == self.species[element]
-                change = jnp.where(mine[:, None], change, 0.0)
-            by_channel.append(product(change, slope.T))
+            here = moved[..., ends[k % count] : ends[k % count + 1]]
+            if self._densities > 1:
+                here = jnp.where((environment.numbers == self.species[k // count])[:, None, None], here, 0.0)
+            by_channel.append(product(here, slope.T))
         each = jnp.concatenate(by_channel, axis=-1)
-        change = (each[..., places[:, 0]] + each[..., places[:, 1]] + each[..., places[:, 2]]) * self._factors(
-            vector.dtype
-        )
-        count = len(environment.x)
+        changes = (each[..., places[:, 0]] + each[..., places[:, 1]] + each[..., places[:, 2]]) * self._factors(dtype)
+        neighbors = len(environment.x)
         return (
-            vector[None], weights, jnp.arange(count)[None], change.swapaxes(0, 1)[None],
-            jnp.zeros((1, count, 3), vector.dtype),
+            vector[None], jnp.asarray(self.describes(environment.number), dtype)[None], jnp.arange(neighbors)[None],
+            changes[None], jnp.zeros((1, neighbors, 3), dtype),
         )
 
-    def _changes(self, environment):
-        """Derivatives of f Y(v), by the places of each neighbour, (3, K, harmonics)."""
-        on_sphere = density(self.twojmax)
+    def _moved_harmonics(self, environment):
+        """Derivatives of f Y(v) by the places of each neighbour, (K, 3, harmonics)."""
+        def points(*places):
+            points, strength, *_ = self._points(environment.replace(**dict(zip("xyz", places, strict=True))))
+            return *points, strength
 
-        def points(x, y, z):
-            placed = environment.replace(x=x, y=y, z=z)
-            vectors, strength, *_ = self._points(placed)
-            return *vectors, strength
-
-        at = environment.x, environment.y, environment.z
-        ones = jnp.ones_like(environment.x)
-        *vectors, strength = points(*at)
-        harmonics = on_sphere.each(*vectors)
-        slopes = [
-            jax.jvp(lambda a, k=k: on_sphere.each(*vectors[:k], a, *vectors[k + 1 :]), (vectors[k],), (ones,))[1]
-            for k in range(4)
-        ]
+        places = environment.x, environment.y, environment.z
+        *vectors, strength = points(*places)
+        ones, none = jnp.ones_like(strength), jnp.zeros_like(strength)
+        harmonics, slopes = density(self.twojmax).each(*vectors)
         changes = []
-        for k in range(3):
-            *moved, change = jax.jvp(lambda a, k=k: points(*at[:k], a, *at[k + 1 :]), (at[k],), (ones,))[1]
-            along = sum((strength * by)[:, None] * slope for by, slope in zip(moved, slopes, strict=True))
-            changes.append(along + change[:, None] * harmonics)
-        return jnp.stack(changes)
+        for axis in range(3):
+            along = tuple(ones if k == axis else none for k in range(3))
+            *moved, change = jax.jvp(points, places, along)[1]
+            by_vectors = sum((strength * a)[:, None] * slope for a, slope in zip(moved, slopes, strict=True))
+            changes.append(by_vectors + change[:, None] * harmonics)
+        return jnp.stack(changes, axis=1)
 
     def projected(self, environment: Environment, coefficients: Array) -> Array:
         """() coefficients times the vector, as one polynomial at each point of the sphere."""
