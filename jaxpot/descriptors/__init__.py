@@ -15,6 +15,6 @@ from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
 __all__ = [
-    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "ClusterExpansion", "Constant",
-    "Descriptor", "MomentTensors", "NeuroevolutionDescriptor", "Pair", "Radial", "SymmetryFunctions", "Triangle", "Triplet",
+    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "ClusterExpansion", "Constant", "Descriptor",
+    "MomentTensors", "NeuroevolutionDescriptor", "Pair", "Radial", "SymmetryFunctions", "Triangle", "Triplet",
 ]

@@ -7,8 +7,8 @@ from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
-from jaxpot.errors import DataError
 from jaxpot.descriptors.constant import Constant
+from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, addends, terms_of
 from jaxpot.potentials.described import Described
 from jaxpot.potentials.parameters import pick, species_numbers
