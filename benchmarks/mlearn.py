@@ -21,8 +21,8 @@ jax.config.update("jax_enable_x64", True)
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 
-# meV/atom and eV/A of the published files on the test sets, evaluated with QUIP, motep, LAMMPS and n2p2; `jp.load` gives
-# the same for SNAP and qSNAP. The GAP of Ni is not published whole.
+# meV/atom and eV/A of the published files on the test sets, evaluated with QUIP, motep, LAMMPS and n2p2; `jp.load`
+# gives the same for SNAP and qSNAP. The GAP of Ni is not published whole.
 PUBLISHED = {
     "MTP": {
         "Ni": (0.48, 0.0140), "Cu": (0.41, 0.0069), "Li": (0.49, 0.0101), "Mo": (2.94, 0.0901), "Si": (2.31, 0.0560),
