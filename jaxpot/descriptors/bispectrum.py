@@ -195,7 +195,7 @@ class Bispectrum(Descriptor):
         )
 
     def _moved_harmonics(self, environment):
-        """f Y(v) of each neighbour, (K, harmonics), derivatives by its place, (K, 3, harmonics); indices of elements."""
+        """f Y(v) of each neighbour, (K, harmonics), derivatives by its place, (K, 3, harmonics); elements."""
         def points(*places):
             points, strength, *_ = self._points(environment.replace(**dict(zip("xyz", places, strict=True))))
             return *points, strength
