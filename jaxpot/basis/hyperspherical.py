@@ -22,6 +22,7 @@ from numpy.polynomial import chebyshev
 from jaxpot.basis.rotation_rules import rotation_rule
 from jaxpot.core.fusion import materialised, rows
 from jaxpot.core.gemm import gemm
+from jaxpot.core.precision import product
 from jaxpot.typing import Array, DTypeLike
 
 _BLOCK = 160  # points that are worked on at once: channels of some 40 atoms stay in the cache
@@ -64,6 +65,24 @@ class Density:
         harmonics = mixed.ravel()[self.places]
         ends = np.cumsum([(n + 1) ** 2 for n in range(self.degree + 1)])
         return jnp.split(harmonics, ends[:-1])
+
+    def each(self, w: Array, x: Array, y: Array, z: Array) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+        """Y(v_k) of each point, degree by degree, (K, harmonics), and its derivatives by w, x, y, z.
+
+        Args:
+            w, x, y, z: components of unit vectors v_k, (K,).
+        """
+        # Factors of all harmonics as products with constant matrices: sums of few terms, but faster than looking them
+        # up. Derivatives of powers and of Chebyshev polynomials are sums of lower ones.
+        numbers = _waves(self.degree, 2.0 * (w * w + z * z) - 1.0), *(
+            [part for pair in _powers(self.degree, *by) for part in pair if part is not None] for by in ((w, z), (x, y))
+        )
+        (p, p_), (a, a_w, a_z), (b, b_x, b_y) = (
+            jnp.split(product(rows(parts).T, jnp.asarray(picks, w.dtype)), picks.shape[1] // len(self.places), axis=1)
+            for parts, picks in zip(numbers, _picks(self), strict=True)
+        )
+        first, both = p * b, 4.0 * p_ * a * b
+        return first * a, (w[:, None] * both + first * a_w, p * a * b_x, p * a * b_y, z[:, None] * both + first * a_z)
 
     def blocks(self, dtype: DTypeLike) -> tuple[Array, list, list]:
         """Weights (blocks, Q), `on_points`, and the same with the last two axes exchanged."""
@@ -130,15 +149,47 @@ def _mixing(degree):
 
 def _factors(degree, w, x, y, z):
     """The functions of a, and of b, in the order of `_first` and `_second`."""
-    s = materialised(2.0 * (w * w + z * z) - 1.0)
-    waves = [jnp.ones_like(s), s]
-    while len(waves) <= degree // 2:
-        waves.append(2.0 * s * waves[-1] - waves[-2])
+    waves = _waves(degree, materialised(2.0 * (w * w + z * z) - 1.0))
     powers, others = _powers(degree, w, z), _powers(degree, x, y)
     return (
         [powers[p][re] * waves[k] if k else powers[p][re] for p, re, k in _first(degree)],
         [others[q][im] for q, im in _second(degree)],
     )
+
+
+@lru_cache(maxsize=8)
+def _picks(on_sphere):
+    """What makes factors of all harmonics, and their derivatives, side by side: of T_k(s), of a^p and of b^q."""
+    degree, second = on_sphere.degree, _second(on_sphere.degree)
+    polynomials = np.zeros((degree // 2 + 1, len(on_sphere.places)))
+    of_a, of_b = np.zeros((2, len(second), len(on_sphere.places)))
+    for column, place in enumerate(on_sphere.places):
+        row, part = divmod(int(place), len(second))
+        p, re, k = _first(degree)[row]
+        polynomials[: k + 1, column] = on_sphere.mixing[: k + 1, row, part][::-1]
+        of_a[second.index((p, re)), column] = 1.0
+        of_b[part, column] = 1.0
+    slopes = np.zeros((len(polynomials),) * 2)  # of T_k, by T_0, T_1, ...
+    for k in range(1, len(slopes)):
+        slopes[:k, k] = chebyshev.chebder(np.eye(k + 1)[k])
+    by_re, by_im = np.zeros((2, len(second), len(second)))
+    for column, (q, im) in enumerate(second):
+        for other, part in enumerate(second):
+            if part[0] == q - 1:
+                by_re[other, column] = q * (part[1] == im)
+                by_im[other, column] = q * (part[1] != im) * (1.0 if im else -1.0)
+    return (
+        np.concatenate([polynomials, slopes @ polynomials], axis=1),
+        *(np.concatenate([picks, by_re @ picks, by_im @ picks], axis=1) for picks in (of_a, of_b)),
+    )
+
+
+def _waves(degree, s):
+    """T_0(s), T_1(s), ..., as many as polynomials up to half the degree need."""
+    waves = [jnp.ones_like(s), s]
+    while len(waves) <= degree // 2:
+        waves.append(2.0 * s * waves[-1] - waves[-2])
+    return waves[: degree // 2 + 1]
 
 
 def _powers(degree, re, im):

@@ -52,6 +52,43 @@ def correlations(on_sphere: Density, sums: Sequence[Array], triples: Sequence[tu
     return jax.lax.scan(block, none, on_sphere.blocks(none.dtype))[0].ravel()[places]
 
 
+def correlation_slopes(
+    on_sphere: Density, sums: Sequence[Array], triples: Sequence[tuple[int, int, int]]
+) -> tuple[list[Array], np.ndarray]:
+    """Derivatives of `correlations` by the sums: as those of all different products of two channels by a third.
+
+    Returns:
+        For each channel (P, (n + 1)^2): means of products of two others with each of its harmonics Y / (n + 1); and for
+        each triple the three places of its derivatives by its channels among all rows of these, (T, 3). A derivative by
+        a channel that is there twice is the sum of two such rows.
+    """
+    count = on_sphere.degree + 1
+    pairs, partners, places = _partners(tuple(tuple(sorted(triple)) for triple in triples), len(sums), count)
+    weights, on_points, columns = on_sphere.blocks(sums[0].dtype)
+    # Harmonics of even degrees and of odd ones: products of two channels have a mean with one kind alone.
+    kinds = [jnp.concatenate(columns[parity::2], axis=2) for parity in range(min(2, count))]
+
+    def block(total, points):
+        weights, on_points, kinds = points
+        channels = _channels(sums, on_points)
+        weighted = [weights * channel for channel in channels]
+        return [
+            so_far + product(rows([weighted[i] * channels[j] for i, j in some]), kind)
+            for so_far, some, kind in zip(total, pairs, kinds, strict=False)
+        ], None
+
+    none = [
+        jnp.zeros((len(some), kind.shape[2]), kind.dtype) for some, kind in zip(pairs, kinds, strict=False)
+    ]
+    means = jax.lax.scan(block, none, (weights, on_points, kinds))[0]
+    slopes = []
+    for k, partner in enumerate(partners):
+        degree = k % count
+        begin = sum((n + 1) ** 2 for n in range(degree % 2, degree, 2))
+        slopes.append(means[degree % 2][partner, begin : begin + (degree + 1) ** 2])
+    return slopes, places
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 3))
 def sum_of_correlations(on_sphere: Density, sums: tuple[Array, ...], coefficients: Array, triples: tuple) -> Array:
     """sum_t c_t times the mean of the product of three channels, ().
@@ -125,6 +162,30 @@ def _by_channel(triples, count):
         return tuple((second, tuple(counts.items())) for second, counts in seconds.items())
 
     return tuple(tuple((first, frozen(seconds)) for first, seconds in terms.items()) for terms in sums)
+
+
+@lru_cache(maxsize=16)
+def _partners(triples, channels, count):
+    """Different pairs of channels with an even and with an odd sum of degrees; for each channel the places among these
+    of the pairs that are there with it; and `places` of `correlation_slopes`."""
+    pairs, partners = ({}, {}), [{} for _ in range(channels)]
+    for triple in triples:
+        for k in range(3):
+            pair = triple[:k] + triple[k + 1 :]
+            kind = pairs[(triple[k] % count) % 2]
+            kind.setdefault(pair, len(kind))
+            partners[triple[k]].setdefault(pair, len(partners[triple[k]]))
+    begins = np.cumsum([0, *map(len, partners)])
+    places = [
+        [begins[triple[k]] + partners[triple[k]][triple[:k] + triple[k + 1 :]] for k in range(3)] for triple in triples
+    ]
+    return (
+        tuple(map(tuple, pairs)),
+        tuple(
+            np.array([pairs[(k % count) % 2][pair] for pair in partner], np.int32) for k, partner in enumerate(partners)
+        ),
+        np.array(places, np.int32).reshape(-1, 3),
+    )
 
 
 @lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.bispectrum import Bispectrum
 from jaxpot.descriptors.bond import Bond
 from jaxpot.descriptors.cluster_expansion import ClusterExpansion
+from jaxpot.descriptors.constant import Constant
 from jaxpot.descriptors.environment_vectors import AtomicEnvironmentVectors
 from jaxpot.descriptors.moment_tensors import MomentTensors
 from jaxpot.descriptors.neuroevolution import NeuroevolutionDescriptor
@@ -14,6 +15,6 @@ from jaxpot.descriptors.triangle import Triangle
 from jaxpot.descriptors.triplet import Triplet
 
 __all__ = [
-    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "ClusterExpansion", "Descriptor",
+    "SOAP", "Angular", "AtomicEnvironmentVectors", "Bispectrum", "Bond", "ClusterExpansion", "Constant", "Descriptor",
     "MomentTensors", "NeuroevolutionDescriptor", "Pair", "Radial", "SymmetryFunctions", "Triangle", "Triplet",
 ]

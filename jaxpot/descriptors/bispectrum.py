@@ -4,17 +4,19 @@ import itertools
 import math
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis import fades
 from jaxpot.basis.hyperspherical import density
 from jaxpot.basis.polynomials import horner
-from jaxpot.basis.triple_correlations import correlations, degree_triples, sum_of_correlations
+from jaxpot.basis.triple_correlations import correlation_slopes, correlations, degree_triples, sum_of_correlations
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.fusion import materialised
 from jaxpot.core.graph import Environment, of_kind, species_index
 from jaxpot.core.numbers import as_number, as_positive, as_whole
+from jaxpot.core.precision import product
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.errors import DataError
@@ -164,6 +166,52 @@ class Bispectrum(Descriptor):
         vector = vector * self._factors(vector.dtype)
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
 
+    def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
+        """Derivatives by the sums over neighbours, fewer than 3 K, times those of the harmonics of each neighbour."""
+        on_sphere, count = density(self.twojmax), self.twojmax + 1
+        harmonics, moved, kind, center = self._moved_harmonics(environment)
+        dtype = harmonics.dtype
+        ends = np.cumsum([0, *((n + 1) ** 2 for n in range(count))])
+        strengths = self._by_density(jnp.ones_like(environment.x), kind)
+        sums, alone = self._with_itself(
+            [jnp.split(product(ones, harmonics), ends[1:-1]) for ones in strengths], center, dtype
+        )
+        slopes, places = correlation_slopes(on_sphere, sums, self.triples)
+        # A mean of three channels is each one of its slopes times the sums of that channel.
+        values = jnp.concatenate([product(slope, row) for slope, row in zip(slopes, sums, strict=True)])
+        vector = (values[places[:, 0]] - alone) * self._factors(dtype)
+        by_channel = []
+        for k, slope in enumerate(slopes):
+            here = moved[..., ends[k % count] : ends[k % count + 1]]
+            if self._densities > 1:
+                here = here * strengths[k // count][:, None, None]
+            by_channel.append(product(here, slope.T))
+        each = jnp.concatenate(by_channel, axis=-1)
+        changes = (each[..., places[:, 0]] + each[..., places[:, 1]] + each[..., places[:, 2]]) * self._factors(dtype)
+        neighbors = len(environment.x)
+        return (
+            vector[None], jnp.asarray(self.describes(environment.number), dtype)[None], jnp.arange(neighbors)[None],
+            changes[None], jnp.zeros((1, neighbors, 3), dtype),
+        )
+
+    def _moved_harmonics(self, environment):
+        """f Y(v) of each neighbour, (K, harmonics), derivatives by its place, (K, 3, harmonics); elements."""
+        def points(*places):
+            points, strength, *_ = self._points(environment.replace(**dict(zip("xyz", places, strict=True))))
+            return *points, strength
+
+        places = environment.x, environment.y, environment.z
+        vectors, strength, kind, center = self._points(environment)
+        ones, none = jnp.ones_like(strength), jnp.zeros_like(strength)
+        harmonics, slopes = density(self.twojmax).each(*vectors)
+        changes = []
+        for axis in range(3):
+            along = tuple(ones if k == axis else none for k in range(3))
+            *moved, change = jax.jvp(points, places, along)[1]
+            by_vectors = sum((strength * a)[:, None] * slope for a, slope in zip(moved, slopes, strict=True))
+            changes.append(by_vectors + change[:, None] * harmonics)
+        return strength[:, None] * harmonics, jnp.stack(changes, axis=1), kind, center
+
     def projected(self, environment: Environment, coefficients: Array) -> Array:
         """() coefficients times the vector, as one polynomial at each point of the sphere."""
         sums, alone = self._sums(environment)
@@ -178,25 +226,32 @@ class Bispectrum(Descriptor):
 
     def _sums(self, environment):
         """Sums of harmonics over the densities of all elements, one after the other; what bzeroflag subtracts."""
-        on_sphere = density(self.twojmax)
         points, strength, kind, center = self._points(environment)
-        dtype = strength.dtype
-        if self._densities == 1:
-            strengths, itself = [strength], [1.0]
-        else:
-            strengths = [jnp.where(kind == k, strength, 0.0) for k in range(self._densities)]
-            itself = [1.0 if self.wselfallflag else jnp.asarray(center == k, dtype) for k in range(self._densities)]
-        pole = [jnp.asarray(y, dtype) for y in on_sphere.pole]
-        sums = [
-            row + one * y
-            for one, f in zip(itself, strengths, strict=True)
-            for row, y in zip(on_sphere.sums(*points, f), pole, strict=True)
+        on_sphere = density(self.twojmax)
+        sums = [on_sphere.sums(*points, f) for f in self._by_density(strength, kind)]
+        return self._with_itself(sums, center, strength.dtype)
+
+    def _by_density(self, strength, kind):
+        """Strengths of the neighbours, (K,), in each density."""
+        count = self._densities
+        return [strength] if count == 1 else [jnp.where(kind == k, strength, 0.0) for k in range(count)]
+
+    def _with_itself(self, sums, center, dtype):
+        """`_sums` of those over the neighbours in each density."""
+        itself: list[float | Array] = [1.0]
+        if self._densities > 1 and not self.wselfallflag:
+            itself = [jnp.asarray(center == k, dtype) for k in range(self._densities)]
+        elif self._densities > 1:
+            itself = [1.0] * self._densities
+        pole = [jnp.asarray(y, dtype) for y in density(self.twojmax).pole]
+        joined = [
+            row + one * y for one, rows in zip(itself, sums, strict=True) for row, y in zip(rows, pole, strict=True)
         ]
         if not self.bzeroflag:
-            return sums, jnp.zeros((), dtype)
+            return joined, jnp.zeros((), dtype)
         # The mean of three channels of one point is 1: the U_n are characters.
         parts = [[itself[channel // (self.twojmax + 1)] for channel in triple] for triple in self.triples]
-        return sums, jnp.stack([jnp.asarray(a * b * c, dtype) for a, b, c in parts])
+        return joined, jnp.stack([jnp.asarray(a * b * c, dtype) for a, b, c in parts])
 
     def _points(self, environment):
         """Components of v, (K,) each, f, and the indices of the elements of neighbours and atom."""

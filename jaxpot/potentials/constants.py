@@ -7,9 +7,12 @@ from jaxpot.core.elements import atomic_number
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import pytree, static
+from jaxpot.descriptors.constant import Constant
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, addends, terms_of
+from jaxpot.potentials.described import Described
 from jaxpot.potentials.parameters import pick, species_numbers
+from jaxpot.readouts.linear import Linear
 from jaxpot.typing import Array, ArrayField
 
 
@@ -61,7 +64,9 @@ def knows_isolated_atoms(potential: Potential) -> bool:
 
 
 def apart_from_constants(potential: Potential) -> tuple[dict[int, float], list[tuple[float, Potential]]]:
-    """Energies of the elements that all `Constants` of a sum add up to, and the other terms with their factors.
+    """Energies of the elements that all constants of a sum add up to, and the other terms with their factors.
+
+    Constants are `Constants` and what a fit has made of the descriptor `Constant`.
 
     Returns:
         Atomic number -> eV, and pairs (factor, term).
@@ -69,6 +74,11 @@ def apart_from_constants(potential: Potential) -> tuple[dict[int, float], list[t
     energies: dict[int, float] = {}
     others = []
     for factor, term in addends(potential):
+        if isinstance(term, Described) and isinstance(term.descriptor, Constant) and isinstance(term.readout, Linear):
+            energy = float(factor) * float(term.readout.delta) * float(term.readout.weights[0])
+            for z in term.descriptor.centers or term.species or ():
+                energies[z] = energies.get(z, 0.0) + energy
+            continue
         if not isinstance(term, Constants):
             others.append((float(factor), term))
             continue

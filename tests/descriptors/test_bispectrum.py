@@ -1,6 +1,7 @@
 """The bispectrum, by Wigner matrices and Clebsch-Gordan coefficients; what is refused."""
 
 import math
+from functools import partial
 
 import ase
 import jax
@@ -12,6 +13,7 @@ import jaxpot as jp
 from jaxpot.basis.triple_correlations import degree_triples
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import Bispectrum
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.readouts import MLP, Linear, Neural, Quadratic
 
@@ -100,6 +102,23 @@ def test_an_atom_alone_has_no_components():
     for options in ({}, {"chemflag": True}, {"chemflag": True, "wselfallflag": True}):
         descriptor = Bispectrum(("W", "Be"), 3, CUTOFF, (0.5, 0.5), (1.0, 0.6), **options)
         np.testing.assert_allclose(descriptor.instances(far)[0], 0.0, atol=1e-13)
+
+
+@pytest.mark.parametrize("changes", [
+    {"chemflag": True},
+    *(pytest.param(changes, marks=pytest.mark.thorough) for changes in (
+        {"twojmax": 5}, {"twojmax": 1}, {"rmin0": 0.5, "bnormflag": True},
+        {"sinner": (1.8, 1.7), "dinner": (0.4, 0.5), "rfac0": 1.1, "switchflag": False},
+    )),
+], ids=lambda changes: next(iter(changes)))
+def test_jacobian_by_two_routes(changes):
+    settings = {"twojmax": 3, "rcutfac": CUTOFF, "radii": (0.5, 0.45), "weights": (1.0, 0.6)}
+    descriptor, here = Bispectrum(("W", "Be"), **settings | changes), environment()
+    here = here.replace(x=here.x.at[5].set(9.0), distances=here.distances.at[5].set(9.0))  # beyond the cutoff
+    by_sums, plain = (f(here) for f in (descriptor.jacobian, partial(Descriptor.jacobian, descriptor)))
+    for mine, exact in zip(by_sums, plain, strict=True):
+        assert mine.shape == exact.shape
+        np.testing.assert_allclose(mine, exact, rtol=1e-10, atol=1e-10)
 
 
 READOUTS = {

@@ -8,10 +8,11 @@ import numpy as np
 
 from jaxpot.basis.invariant_products import HIGHEST_ORDER
 from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficients
+from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.data.bond_length import bond_length, shortest_distances
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Pair, Triplet
+from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, Pair, Triplet
 from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.core_repulsion import core_of, with_core
@@ -26,6 +27,7 @@ from jaxpot.readouts import TRAINABLE
 _SHARED = {"descriptor", "cutoff", "delta", "readout"}
 _OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
 _PROCESS = "gaussian process"
+_CONSTANT = "constant"  # a linear readout of the number one
 _OWN = {
     "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
     "bispectrum": {"twojmax", "rfac0", "zeta"},
@@ -33,12 +35,13 @@ _OWN = {
         "nradmax_by_orders", "lmax_by_orders", "degree_by_orders", "radparameter", "radbase", "smoothness", "neighbors",
         "core", "zeta",
     },
+    "constant": set(),
     "distance_2b": {"transition_width", "theta"},
     "angle_3b": {"transition_width", "theta"},
 }
 _NEEDED = {
     "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "bispectrum": {"cutoff", "twojmax"},
-    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"},
+    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"}, "constant": set(),
     "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
 _WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1}  # and the least of each
@@ -90,6 +93,8 @@ class Recipe:
         if not isinstance(terms, list) or not terms:
             raise FormatError("expected at least one table [[term]]", file=file)
         terms = tuple(_checked_term(table, file, f"term {k}") for k, table in enumerate(terms, 1))
+        if all(term["descriptor"] == _CONSTANT for term in terms):
+            raise FormatError("expected a term that is not a constant", file=file, field="term")
         sigmas = checked_sigmas(document, file)
         choice = checked_table(document, "choice", {"method", "folds"}, file)
         method = choice.get("method", "cross-validation")
@@ -108,12 +113,16 @@ class Recipe:
         return bond_length(dataset) if self.bond is None else self.bond
 
     def linear_terms(self, dataset: Dataset) -> list[LinearTerm]:
-        """Terms for the elements and the bond length of a data set: one for each kind of centre or pair."""
+        """Terms for the elements and the bond length of a data set: one for each kind of centre or pair.
+
+        Without constants where the data tell the energies of isolated atoms.
+        """
         bond, shortest = self._bond(dataset), self.shortest_distances(dataset)
         unit = bond if self.units == "bonds" else 1.0
+        known = tells_of_atoms(dataset.e0_origin)
         return [
             _term(table, descriptor, unit, f"term {k}")
-            for k, table in enumerate(self.terms, 1)
+            for k, table in enumerate(self.terms, 1) if not (known and table["descriptor"] == _CONSTANT)
             for descriptor in _DESCRIPTORS[table["descriptor"]](table, unit, dataset.species, bond, shortest)
         ]
 
@@ -149,9 +158,11 @@ def _checked_term(table, file, field):
         raise FormatError(f"expected one of {expected}, got {readout!r}", file=file, field=f"{field}, readout")
     processes = {"sparse_points", "sparse_method", "environments"} if readout == _PROCESS else set()
     known = _SHARED | processes | (_OWN[kind] if readout == _PROCESS else _OWN[kind] - _OF_PROCESSES)
+    if kind == _CONSTANT:
+        known = {"descriptor", "delta"}
     unknown = set(table) - known
     if unknown:
-        name = kind if readout == _PROCESS else f"{kind} with the readout {readout!r}"
+        name = kind if readout == _PROCESS or kind == _CONSTANT else f"{kind} with the readout {readout!r}"
         message = f"{name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
         raise FormatError(message, file=file, field=field)
     missing = (_NEEDED[kind] & known) - set(table)
@@ -233,7 +244,7 @@ def _lengths(table, unit):
 
 def _term(table, descriptor, unit, name):
     delta = table.get("delta", 1.0)
-    readout = table.get("readout", _PROCESS)
+    readout = "linear" if table["descriptor"] == _CONSTANT else table.get("readout", _PROCESS)
     if readout == "linear" and table["descriptor"] == "ace":
         blocks = np.unique(descriptor.orders, return_counts=True)[1]
         deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
@@ -283,6 +294,11 @@ def _expansions(table, unit, species, bond, shortest):
         yield ClusterExpansion(species, components, bases, np.stack([coefficients] * len(species)), (z,), scales)
 
 
+def _constants(table, unit, species, *_):
+    for z in species:
+        yield Constant(species, (z,))
+
+
 def _pairs(table, unit, species, *_):
     for pair in combinations_with_replacement(species, 2):
         yield Pair(elements=pair, **_lengths(table, unit))
@@ -301,7 +317,8 @@ def _of_triplets(table, unit):
 
 
 _DESCRIPTORS = {
-    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "distance_2b": _pairs, "angle_3b": _triplets,
+    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "constant": _constants, "distance_2b": _pairs,
+    "angle_3b": _triplets,
 }
 _KERNELS = {
     "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),

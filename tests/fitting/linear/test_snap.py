@@ -1,5 +1,7 @@
 """Fits of SNAP: energies that are linear or quadratic in the bispectrum are recovered, with bars, and saved for LAMMPS."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from ase.build import bulk
 
 import jaxpot as jp
 from jaxpot.descriptors import Bispectrum
+from jaxpot.errors import FormatError
 from jaxpot.fitting import Dataset, Frame, fit, read_recipe
 from jaxpot.potentials import Described
 from jaxpot.readouts import Linear, Quadratic
@@ -69,7 +72,36 @@ def test_what_made_the_data_is_recovered(name, kind, elements, tmp_path):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found, exact)
 
 
+@pytest.mark.thorough
+def test_constants_are_found_with_the_rest(tmp_path):
+    """Where no energies of atoms are known; bars, and the file for LAMMPS, know of them."""
+    data, exact = labelled(Linear, ("Cu",))
+    frames = [replace(frame, energy=frame.energy + 3.0 * len(frame)) for frame in data]
+    recipe = RECIPE.format("linear") + '[[term]]\ndescriptor = "constant"\ndelta = 100.0\n'
+    (tmp_path / "snap.toml").write_text(recipe)
+    recipe = read_recipe(tmp_path / "snap.toml")
+    fitted = fit(Dataset.of(frames[:11], e0="least squares"), recipe, test=Dataset.of(frames[11:], e0={"Cu": 0.0}))
+    errors = fitted.test.errors()["all"]
+    assert errors["energy"]["mae"] < 1e-5 and errors["forces"]["mae"] < 1e-4
+    structure = data[12].structure
+    assert 0.0 < float(jp.std(fitted.posterior, structure).epistemic.energy) < 1e-2
+    jp.save(fitted.potential, tmp_path / "x.snapcoeff")
+    found = jp.evaluate(jp.load(tmp_path / "x.snapcoeff"), structure)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10),
+        found, jp.evaluate(fitted.potential, structure),
+    )
+    energies = {z: 3.0 for z in exact.species}
+    assert len(recipe.linear_terms(Dataset.of(frames, e0=energies))) == 1  # then they are given
+    (tmp_path / "alone.toml").write_text('[[term]]\ndescriptor = "constant"\n')
+    with pytest.raises(FormatError, match="not a constant"):
+        read_recipe(tmp_path / "alone.toml")
+    (tmp_path / "wrong.toml").write_text(RECIPE.format("linear") + '[[term]]\ndescriptor = "constant"\ncutoff = 3.0\n')
+    with pytest.raises(FormatError, match="constant has no cutoff"):
+        read_recipe(tmp_path / "wrong.toml")
+
+
 def test_recipes_of_snap_are_read():
     assert {name for name in ("snap", "qsnap") if name in jp.recipes()} == {"snap", "qsnap"}
     (term,) = read_recipe("qsnap").linear_terms(labelled(Linear, ("Cu",))[0])
-    assert term.kind is Quadratic and term.descriptor.dimension == 30
+    assert term.kind is Quadratic and term.descriptor.dimension == 55
