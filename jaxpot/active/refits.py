@@ -61,7 +61,8 @@ def refit(
             if not (of_descriptors or is_linear(model)):
                 raise DataError(
                     f"model: {model!r} has no last layer that the energy is linear in: the variances by which learning "
-                    "asks are those of its weights; take a GAP, NequIP, MACE, SchNet, DTNN or networks of descriptors"
+                    "asks are those of its weights; take a GAP, SNAP, ACE with a linear readout, moment tensors, "
+                    "NequIP, MACE, SchNet, DTNN or networks of descriptors"
                 )
             options |= {"start": model, "pretrained": not of_descriptors}
         return partial(_trained, recipe, options)

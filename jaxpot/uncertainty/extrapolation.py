@@ -13,7 +13,7 @@ from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, terms_of
-from jaxpot.potentials.described import is_linear, leaves_residual
+from jaxpot.potentials.described import Described, is_linear, leaves_residual
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import site_features
@@ -103,7 +103,11 @@ class ActiveSet:
 def _terms(potential):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
-    return tuple(term for term in terms_of(potential) if is_linear(term))
+    return tuple(term for term in terms_of(potential) if is_linear(term) or _is_graded(term))
+
+
+def _is_graded(term):
+    return isinstance(term, Described) and term.readout.is_graded
 
 
 @jax.jit

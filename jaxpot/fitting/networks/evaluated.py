@@ -81,7 +81,9 @@ def potential_training(
             return spread_of_members(potential, count, sigmas)
         if not bars or not is_linear(members[0]):
             return None
-        of_layer = last_layer_posterior(potential, dataset[np.array(division.training)], recipe.sigmas, progress=say)
+        of_layer = last_layer_posterior(
+            potential, dataset[np.array(division.training)], recipe.sigmas, baseline=baseline, progress=say
+        )
         clock.step("bars")
         return of_layer
 
