@@ -94,7 +94,7 @@ class ClusterExpansion(Descriptor):
     @classmethod
     def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fields of a file, where bases and components are plain tuples."""
-        elements, radials, degrees, functions = np.shape(values["coefficients"])[-4:]  # of committees with members in front
+        elements, radials, degrees, functions = np.shape(values["coefficients"])[-4:]  # of committees: members in front
         components = Components.of(values["components"], elements, radials, degrees - 1, functions)
         return {**values, "components": components, "bases": tuple(RadialBasis(*basis) for basis in values["bases"])}
 
