@@ -71,6 +71,11 @@ def last_layer_posterior(
     return Posterior(potential, np.concatenate(spread), given, mask=mask, jitters=(None,) * sum(mask))
 
 
+def has_last_layer(potential: Potential) -> bool:
+    """Whether a potential, or a term of it, is linear in weights that `last_layer_posterior` can tell the bars of."""
+    return any(_has_last_layer(term) for term in summands(potential))
+
+
 def _last_layers(potential, baseline):
     """Terms with last layers, but those of the baseline."""
     known = () if baseline is None else summands(baseline)
