@@ -49,7 +49,9 @@ Each cell has been tried with a small model and its crystal, and what came out a
 hold of it; or it was refused, for the reason and with the remedy whose number stands there. The columns: Morse pairs,
 Stillinger-Weber, a fitted GAP (pairs and SOAP), a fitted model that is linear in the components of SOAP, a trained network,
 a trained model that hands states on over two hops, charges that are summed by Ewald's method beside Buckingham pairs,
-sums of these, and networks of several hops with made-up weights beside Morse pairs that hold the crystal together.
+sums of these, networks of several hops with made-up weights beside Morse pairs that hold the crystal together, fitted SNAP
+and linear ACE, ACE whose densities are embedded with made-up numbers beside pairs, and moment tensors (MTP) and NEP that
+are trained beside them.
 `tests/contracts/table.py` is the code, and `python tests/contracts/table.py --write` makes this page.
 """
 REFUSALS = "The refusals, word by word:\n"
@@ -217,7 +219,7 @@ KINDS = {
         Kind("SNAP", fcc(3.6, "Cu"), COPPER, gap(BISPECTRUM), {}, {}, ("terms[1].readout.delta",)),
         Kind("ACE", fcc(3.6, "Cu"), COPPER, gap(EXPANSION), {}, {}, ("terms[1].readout.delta",)),
         beside_pairs("ACE, embedded", jp.load(FILES / "embedded.yace").terms[0]),
-        trained_beside_pairs("MTP", moment_tensors("Cu"), WHOLE, "terms[0].readout.weights"),
+        trained_beside_pairs("MTP", moment_tensors("Cu"), WHOLE, "terms[0].readout.delta"),
         trained_beside_pairs("NEP", neuroevolution("Cu"), WHOLE, "terms[0].readout.scale"),
     )
 }
