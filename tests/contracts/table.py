@@ -111,10 +111,10 @@ def beside_pairs(name, network, part=0.2):
                 {"recipe": A_FEW_STEPS, "model": network, "baseline": COPPER})
 
 
-def trained_beside_pairs(name, potential, recipe, free):
+def trained_beside_pairs(name, crystal, potential, recipe, free):
     """Kind of a potential of made-up numbers that is trained, beside pairs that hold its crystal together."""
     begin = {"start": near(potential, 1), "baseline": COPPER}
-    return Kind(name, fcc(3.6, "Cu"), COPPER + potential, recipe, begin, {}, (free,),
+    return Kind(name, crystal, COPPER + potential, recipe, begin, {}, (free,),
                 {"recipe": replace(recipe, epochs=3), "model": begin["start"], "baseline": COPPER})
 
 
@@ -126,10 +126,11 @@ def moment_tensors(element):
 
 
 def neuroevolution(element):
-    """Made-up NEP of another element than that of its file, whose neurons saturate less."""
+    """Made-up NEP of another element than that of its file, whose neurons saturate less; a cutoff between two shells."""
     term = jp.load(FILES / "one_kind.nep")
     readout = term.readout.replace(factor=0.1 * term.readout.factor, scale=-30.0 * term.readout.scale)
-    return jp.potentials.Described(term.descriptor.replace(species=(element,)), readout, (element,))
+    descriptor = term.descriptor.replace(species=(element,), radial_cutoffs=(4.2,), angular_cutoffs=(4.2,))
+    return jp.potentials.Described(descriptor, readout, (element,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +219,9 @@ KINDS = {
         beside_pairs("CHGNet", angular("Cu", hops=2), 0.05),  # with more of it, alpha changes its sign
         Kind("SNAP", fcc(3.6, "Cu"), COPPER, gap(BISPECTRUM), {}, {}, ("terms[1].readout.delta",)),
         Kind("ACE", fcc(3.6, "Cu"), COPPER, gap(EXPANSION), {}, {}, ("terms[1].readout.delta",)),
-        beside_pairs("ACE, embedded", jp.load(FILES / "embedded.yace").terms[0]),
-        trained_beside_pairs("MTP", moment_tensors("Cu"), WHOLE, "terms[0].readout.delta"),
-        trained_beside_pairs("NEP", neuroevolution("Cu"), WHOLE, "terms[0].readout.scale"),
+        beside_pairs("ACE, embedded", jp.load(FILES / "embedded.yace").terms[0], 2.0),
+        trained_beside_pairs("MTP", fcc(3.6, "Cu"), moment_tensors("Cu"), WHOLE, "terms[0].readout.delta"),
+        trained_beside_pairs("NEP", fcc(3.8, "Cu"), neuroevolution("Cu"), WHOLE, "terms[0].readout.scale"),
     )
 }
 
