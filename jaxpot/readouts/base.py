@@ -88,7 +88,7 @@ class Readout(Node):
         return self.weight_mask() is not None
 
     def grading(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
-        """Vector by which environments are graded: the features, unless a readout that is not linear knows a stand-in."""
+        """Vector by which environments are graded: the features, unless a readout that is not linear has a stand-in."""
         return self.features(vectors, weights)
 
     def feature_changes(
