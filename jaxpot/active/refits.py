@@ -12,10 +12,10 @@ from jaxpot.fitting.families import read_recipe
 from jaxpot.fitting.linear.fit import fit_linear
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.networks.from_descriptors import has_networks
+from jaxpot.fitting.networks.last_layer import has_last_layer
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.train import train
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import FilePath
 
@@ -58,10 +58,11 @@ def refit(
         options: dict[str, Any] = {"seed": seed, "baseline": baseline, "progress": say}
         if model is not None:
             of_descriptors = has_networks(model)
-            if not (of_descriptors or is_linear(model)):
+            if not (of_descriptors or has_last_layer(model)):
                 raise DataError(
                     f"model: {model!r} has no last layer that the energy is linear in: the variances by which learning "
-                    "asks are those of its weights; take a GAP, NequIP, MACE, SchNet, DTNN or networks of descriptors"
+                    "asks are those of its weights; take a GAP, SNAP, ACE with a linear readout, moment tensors, "
+                    "NequIP, MACE, SchNet, DTNN or networks of descriptors"
                 )
             options |= {"start": model, "pretrained": not of_descriptors}
         return partial(_trained, recipe, options)

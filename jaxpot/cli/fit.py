@@ -14,7 +14,7 @@ from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import output_file, write_text
 from jaxpot.cli.memory import peak_memory
-from jaxpot.cli.start_model import start_model
+from jaxpot.cli.start_model import reading_arguments, start_model
 from jaxpot.core.elements import atomic_number, name_species
 from jaxpot.data.atomic_energies import LEAST_SQUARES
 from jaxpot.errors import DataError
@@ -65,7 +65,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="networks: fine-tune this model, a file or a name; the recipe says how, and how many slightly different "
         "copies: their spread is the error bar",
     )
-    parser.add_argument("--modality", help="of --start, a file with several")
+    reading_arguments(parser)
     parser.add_argument(
         "--freeze", nargs="+", default=[], metavar="NAME",
         help="arrays of --start that stay as they are, by the beginning of their names: embedding, interactions[0]",
@@ -110,8 +110,8 @@ def run(options: Namespace, console: Console) -> Any:
         raise DataError("--learning-curve needs --test: frames that take no part in the fit")
     if options.recipe is None:
         options.recipe = "gap" if options.start is None else "fine-tuning"
-    if options.start is None and (options.freeze or options.modality):
-        raise DataError("--freeze and --modality are of the model to --start from, and none is given")
+    if options.start is None and options.freeze:
+        raise DataError("--freeze is of the model to --start from, and none is given")
     if options.replay and options.start is None:
         raise DataError("--replay is of the model to --start from, and none is given")
     out = _outputs(options)

@@ -11,7 +11,7 @@ from jaxpot.cli.console import Console
 from jaxpot.cli.data import atomic_energies, data_arguments, read
 from jaxpot.cli.files import keeping_last_state, output_folder
 from jaxpot.cli.numbers import count
-from jaxpot.cli.start_model import start_model
+from jaxpot.cli.start_model import reading_arguments, start_model
 from jaxpot.cli.structure import start
 from jaxpot.errors import DataError
 from jaxpot.fitting import recipes
@@ -62,7 +62,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--start fine-tuning)",
     )
     parser.add_argument("--start", metavar="MODEL", help="networks: fine-tune this model, a file or a name, each time")
-    parser.add_argument("--modality", help="of --start, a file with several")
+    reading_arguments(parser)
     parser.add_argument("--budget", type=count, default=50, metavar="N", help="labels at most (default: 50)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of fits and velocities (default: 0)")
     data_arguments(parser)

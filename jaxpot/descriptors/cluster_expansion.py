@@ -91,6 +91,13 @@ class ClusterExpansion(Descriptor):
             if len(self.core) != count:
                 raise DataError(f"core: expected numbers for each of {count} elements, got {len(self.core)}")
 
+    @classmethod
+    def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of a file, where bases and components are plain tuples."""
+        elements, radials, degrees, functions = np.shape(values["coefficients"])[-4:]  # of committees: members in front
+        components = Components.of(values["components"], elements, radials, degrees - 1, functions)
+        return {**values, "components": components, "bases": tuple(RadialBasis(*basis) for basis in values["bases"])}
+
     @property
     def cutoff(self) -> float:
         return max(basis.cutoff for basis in self.bases)

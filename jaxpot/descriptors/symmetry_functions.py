@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cache, lru_cache, partial
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +100,12 @@ class SymmetryFunctions(Descriptor):
             raise DataError("functions: expected at least one")
         if self.centers is not None:
             object.__setattr__(self, "centers", tuple(atomic_number(z) for z in self.centers))
+
+    @classmethod
+    def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of a file, where functions are plain tuples."""
+        kinds = {len(kind._fields): kind for kind in (Radial, Angular)}
+        return {**values, "functions": tuple(kinds[len(function)](*function) for function in values["functions"])}
 
     @classmethod
     def automatic(

@@ -92,6 +92,11 @@ def is_linear(term: Potential) -> bool:
     return term.weight_mask() is not None
 
 
+def is_graded(term: Potential) -> bool:
+    """Whether environments can be graded by a term (`jp.ActiveSet`): it is linear, or its readout knows a stand-in."""
+    return term.readout.is_graded if isinstance(term, Described) else is_linear(term)
+
+
 def leaves_residual(term: Potential) -> TypeGuard[Described]:
     """Whether the prior of a term allows more than its features span, as that of a Gaussian process does."""
     return isinstance(term, Described) and term.readout.has_residual

@@ -90,6 +90,15 @@ class Readout(Node):
         """dE/dweights, (M,): E is linear in the weights, so that these do not depend on them."""
         return slopes_by_masked(lambda readout: readout.energy(vectors, weights), self, self.weight_mask())
 
+    @property
+    def is_graded(self) -> bool:
+        """Whether environments can be graded by how far they are outside of others (`jp.ActiveSet`)."""
+        return self.weight_mask() is not None
+
+    def grading(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
+        """Vector by which environments are graded: the features, unless a readout that is not linear has a stand-in."""
+        return self.features(vectors, weights)
+
     def feature_changes(
         self, vectors: jax.Array, weights: jax.Array, changes: jax.Array, weight_changes: jax.Array
     ) -> tuple[jax.Array, jax.Array]:

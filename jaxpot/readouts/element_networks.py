@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.masks import mask_of
 from jaxpot.core.precision import as_float
 from jaxpot.core.pytree import put, pytree
 from jaxpot.errors import DataError
@@ -52,6 +53,10 @@ class ElementNetworks(Readout):
     def dimension(self) -> int:
         """Length of the vectors, with the place of the element."""
         return self.kernels.shape[1] + 1
+
+    def weight_mask(self) -> Readout:
+        """Of the outputs, and of the offset."""
+        return mask_of(self, "outputs", "offset")
 
     def energy(self, vectors: Array, weights: Array) -> Array:
         """E of weighted vectors (m, d + 1), (m,): () eV."""

@@ -70,6 +70,19 @@ class EmbeddedDensities(Readout):
             return 1 if all(m >= 1.0 for m in self.exponents) else 0
         return 1 if any(m != 1.0 for m in self.exponents) else 99
 
+    @property
+    def is_graded(self) -> bool:
+        return True
+
+    def grading(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
+        """The components that the densities are linear in, (d,): features of a linear expansion of the same terms.
+
+        References:
+            Y. Lysogorskiy, A. Bochkarev, M. Mrovec, R. Drautz, Phys. Rev. Mater. 7, 043801 (2023): grades of nonlinear
+            expansions by the linear part.
+        """
+        return product(weights, vectors)[: self.weights.shape[1]]
+
     def energy(self, vectors: jax.Array, weights: jax.Array) -> jax.Array:
         """E of the weighted vector (1, d), (1,): () eV."""
         x = vectors[0]

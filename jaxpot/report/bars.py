@@ -25,8 +25,8 @@ def card_spreads(
         What their `deviation` and `draw` need, by name.
     """
     check_posterior(posterior)
-    study.say("error bars: what the sparse points do not see")
     if can_be_widened(posterior):
+        study.say("error bars: what the sparse points do not see")
         # Those far from the data first: what a calibration says of these is brought in once.
         beyond = [one for prop in properties if prop.structures is not None for one in prop.structures(results)]
         if beyond:

@@ -1,5 +1,6 @@
 """Special places, ways of execution, precision, parameters, saving, and refusals."""
 
+import dataclasses
 import itertools
 import os
 import tempfile
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.elements import symbol
+from jaxpot.core.pytree import leaf_fields, static_fields
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.errors import DataError, JaxpotError, PrecisionError
 from jaxpot.observables import energy, site_energies
@@ -161,10 +163,20 @@ def saving(s: Subject) -> Iterator[tuple]:
         save_tree(s.potential, path)
         loaded = load_tree(path)
     loaded_as: Any = jax.tree.structure(loaded)
-    same = loaded_as == jax.tree.structure(s.potential)
+    # A compiled program is found by equality, and a tuple equals what is made of one: types are compared as well.
+    same = loaded_as == jax.tree.structure(s.potential) and _types(loaded) == _types(s.potential)
     yield "same class and static fields", float(not same), 0.0
     found = s.evaluate(s.padded, s.listed, loaded)
     yield "same energy, to the bit", abs(found.energy - s.reference.energy), 0.0
+
+
+def _types(value):
+    """The classes of all that a tree holds but its arrays."""
+    if isinstance(value, tuple | list):
+        return (type(value), *map(_types, value))
+    if dataclasses.is_dataclass(value):
+        return (type(value), *map(_types, static_fields(value).values()), *map(_types, leaf_fields(value).values()))
+    return None if hasattr(value, "dtype") or isinstance(value, dict) else type(value)
 
 
 def refusal(s: Subject) -> Iterator[tuple]:

@@ -13,7 +13,7 @@ from jaxpot.data.descriptor_vectors import vectors_of
 from jaxpot.data.padded_frames import prepare_frames
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential, terms_of
-from jaxpot.potentials.described import is_linear, leaves_residual
+from jaxpot.potentials.described import is_graded, leaves_residual
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 from jaxpot.uncertainty.linear_terms import site_features
@@ -42,7 +42,10 @@ class ActiveSet:
         """Choose the active environments of training structures by MaxVol.
 
         Args:
-            potential: a GAP, a linear model, networks (the last layer counts), or a sum that contains one.
+            potential: a GAP, a linear model, networks (the last layer counts), an expansion of embedded densities (a
+                linear one of the same components counts), or a sum that contains one. Energies of elements and
+                parameters that the energy is not linear in, such as the radial coefficients of moment tensors, do not
+                count; in MLIP they do.
             structures: those it was fitted to.
             progress: called with a sentence.
 
@@ -103,7 +106,7 @@ class ActiveSet:
 def _terms(potential):
     if not isinstance(potential, Potential):
         raise DataError(f"expected a jaxpot potential as the first argument, got {type(potential).__name__}")
-    return tuple(term for term in terms_of(potential) if is_linear(term))
+    return tuple(term for term in terms_of(potential) if is_graded(term))
 
 
 @jax.jit

@@ -171,12 +171,14 @@ def map_sites(function: Callable, potential: Potential, structure: Structure, ne
 
 @jax.jit
 def site_features(terms: tuple, structure: Structure, neighbors: Neighbors) -> Array:
-    """dE_i/dweights of the site energies of a padded structure, (n, M), those of all terms beside each other."""
+    """dE_i/dweights of the site energies of a padded structure, (n, M), those of all terms beside each other; of terms
+    that are not linear what stands for them in grades (`Readout.grading`).
+    """
     parts = []
     for term in terms:
         if term.local:
-            rows = jax.vmap(term.readout.features)(*vectors_of(term.descriptor, structure, neighbors))
-            parts.append(jnp.zeros((len(structure), term.n_features)).at[neighbors.centers].add(rows))
+            rows = jax.vmap(term.readout.grading)(*vectors_of(term.descriptor, structure, neighbors))
+            parts.append(jnp.zeros((len(structure), rows.shape[1])).at[neighbors.centers].add(rows))
         else:
             graph = connect(structure, neighbors)
             rows = cast(term, structure.positions.dtype).site_features(graph)

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     jax.config.update("jax_enable_x64", True)
 
-from models import Charges, angular, biased, diamond, equivariant, fcc, higher_products, hopping, rocksalt
+from models import FILES, Charges, angular, biased, diamond, equivariant, fcc, higher_products, hopping, rocksalt
 
 import jaxpot as jp
 from jaxpot import md
@@ -49,7 +49,9 @@ Each cell has been tried with a small model and its crystal, and what came out a
 hold of it; or it was refused, for the reason and with the remedy whose number stands there. The columns: Morse pairs,
 Stillinger-Weber, a fitted GAP (pairs and SOAP), a fitted model that is linear in the components of SOAP, a trained network,
 a trained model that hands states on over two hops, charges that are summed by Ewald's method beside Buckingham pairs,
-sums of these, and networks of several hops with made-up weights beside Morse pairs that hold the crystal together.
+sums of these, networks of several hops with made-up weights beside Morse pairs that hold the crystal together, fitted SNAP
+and linear ACE, ACE whose densities are embedded with made-up numbers beside pairs, and moment tensors (MTP) and NEP that
+are trained beside them.
 `tests/contracts/table.py` is the code, and `python tests/contracts/table.py --write` makes this page.
 """
 REFUSALS = "The refusals, word by word:\n"
@@ -69,6 +71,11 @@ DENSITIES = {"descriptor": "soap", "cutoff": 4.0, "n_max": 3, "l_max": 2, "atom_
 COMPONENTS = {
     "descriptor": "soap", "readout": "linear", "cutoff": 4.1, "n_max": 8, "l_max": 4, "atom_sigma": 0.4, "delta": 30.0
 }
+BISPECTRUM = {"descriptor": "bispectrum", "readout": "linear", "cutoff": 4.1, "twojmax": 4, "delta": 30.0}
+EXPANSION = {
+    "descriptor": "ace", "readout": "linear", "cutoff": 4.1, "nradmax_by_orders": [8, 3, 2], "lmax_by_orders": [0, 2, 1],
+    "delta": 30.0,
+}
 NETWORK = jp.NetworkRecipe(
     cutoff=1.8, radial=4, angular=0, hidden=(8,), epochs=200, batch=8, validation=0.2, rate=0.01, members=1
 )
@@ -80,6 +87,10 @@ TRAINED_HOPS = jp.NetworkRecipe(
 # Without validation frames: two small displacements would tell when to stop.
 FINE_TUNING = jp.NetworkRecipe(epochs=100, batch=4, validation=0.0, rate=0.015, average=0.9, members=1)
 A_FEW_STEPS = jp.NetworkRecipe(reads="hops", epochs=3, batch=8, rate=1e-3)
+WHOLE = jp.NetworkRecipe(
+    reads="hops", epochs=80, batch=8, validation=0.2, rate=0.01, members=1,
+    sigmas=jp.fitting.Sigmas(energy=0.001, forces=0.02, stress=0.001),
+)
 
 
 def gap(*terms):
@@ -98,6 +109,28 @@ def beside_pairs(name, network, part=0.2):
     return Kind(name, fcc(3.6, "Cu"), both, both, {"free": ["terms[0].depth"], "starts": 1, "refined": 1},
                 {"terms[0].depth": 0.01, "terms[1].factor": 0.02}, ("terms[1].factor",),
                 {"recipe": A_FEW_STEPS, "model": network, "baseline": COPPER})
+
+
+def trained_beside_pairs(name, crystal, potential, recipe, free):
+    """Kind of a potential of made-up numbers that is trained, beside pairs that hold its crystal together."""
+    begin = {"start": near(potential, 1), "baseline": COPPER}
+    return Kind(name, crystal, COPPER + potential, recipe, begin, {}, (free,),
+                {"recipe": replace(recipe, epochs=3), "model": begin["start"], "baseline": COPPER})
+
+
+def moment_tensors(element):
+    """Made-up moment tensors of one element, with forces of a tenth of those of bonds, and a cutoff between two shells."""
+    term = jp.load(FILES / "two_kinds.mtp", species=(element, "Au")).terms[0]
+    descriptor = term.descriptor.replace(radial=term.descriptor.radial[:1, :1], species=(element,), cutoff=3.9)
+    return jp.potentials.Described(descriptor, term.readout.replace(weights=3.0 * term.readout.weights), (element,))
+
+
+def neuroevolution(element):
+    """Made-up NEP of another element than that of its file, whose neurons saturate less; a cutoff between two shells."""
+    term = jp.load(FILES / "one_kind.nep")
+    readout = term.readout.replace(factor=0.1 * term.readout.factor, scale=-30.0 * term.readout.scale)
+    descriptor = term.descriptor.replace(species=(element,), radial_cutoffs=(4.2,), angular_cutoffs=(4.2,))
+    return jp.potentials.Described(descriptor, readout, (element,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +217,11 @@ KINDS = {
         beside_pairs("MACE", higher_products("Cu")),
         beside_pairs("SchNet", biased(SchNet.random(0, ("Cu",), 3.6, (4,), 2, 4, (3,), 6.0))),
         beside_pairs("CHGNet", angular("Cu", hops=2), 0.05),  # with more of it, alpha changes its sign
+        Kind("SNAP", fcc(3.6, "Cu"), COPPER, gap(BISPECTRUM), {}, {}, ("terms[1].readout.delta",)),
+        Kind("ACE", fcc(3.6, "Cu"), COPPER, gap(EXPANSION), {}, {}, ("terms[1].readout.delta",)),
+        beside_pairs("ACE, embedded", jp.load(FILES / "embedded.yace").terms[0], 2.0),
+        trained_beside_pairs("MTP", fcc(3.6, "Cu"), moment_tensors("Cu"), WHOLE, "terms[0].readout.delta"),
+        trained_beside_pairs("NEP", fcc(3.8, "Cu"), neuroevolution("Cu"), WHOLE, "terms[0].readout.scale"),
     )
 }
 

@@ -26,14 +26,13 @@ from jaxpot.fitting.networks.committees import spread_of_mean
 from jaxpot.fitting.networks.descent import Descent, identity
 from jaxpot.fitting.networks.division import Division, by_device, dealt
 from jaxpot.fitting.networks.evaluated_loss import EvaluatedLoss
-from jaxpot.fitting.networks.last_layer import last_layer_posterior
+from jaxpot.fitting.networks.last_layer import has_last_layer, last_layer_posterior
 from jaxpot.fitting.networks.precomputed import Batch, HessianBatch
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.result import Training
 from jaxpot.potentials.base import WHY_DOUBLE, Potential, Sum, has_plan, summands, terms_of
 from jaxpot.potentials.committee import Committee
 from jaxpot.potentials.constants import Constants
-from jaxpot.potentials.described import is_linear
 from jaxpot.potentials.posterior import Posterior
 
 _SKIN = 0.05  # A: lists hold although positions are rounded
@@ -79,9 +78,11 @@ def potential_training(
         """`Posterior` of several members, or of the last layer of a single one if bars are wanted; else None."""
         if count > 1:
             return spread_of_members(potential, count, sigmas)
-        if not bars or not is_linear(members[0]):
+        if not bars or not has_last_layer(members[0]):
             return None
-        of_layer = last_layer_posterior(potential, dataset[np.array(division.training)], recipe.sigmas, progress=say)
+        of_layer = last_layer_posterior(
+            potential, dataset[np.array(division.training)], recipe.sigmas, baseline=baseline, progress=say
+        )
         clock.step("bars")
         return of_layer
 

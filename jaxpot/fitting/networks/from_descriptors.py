@@ -113,7 +113,7 @@ def network_training(
         if not bars:
             return None
         of_layers = last_layer_posterior(
-            potential, dataset[np.array(division.training)], recipe.sigmas, progress=say
+            potential, dataset[np.array(division.training)], recipe.sigmas, baseline=baseline, progress=say
         )
         clock.step("bars")
         return of_layers
@@ -122,8 +122,11 @@ def network_training(
 
 
 def has_networks(potential: Potential) -> bool:
-    """Whether a potential has networks that read a descriptor."""
-    return any(isinstance(term, Described) and isinstance(term.readout, Neural) for term in summands(potential))
+    """Whether a potential has networks that read a descriptor without parameters of its own, whose vectors stay."""
+    return any(
+        isinstance(term, Described) and isinstance(term.readout, Neural) and not jax.tree.leaves(term.descriptor)
+        for term in summands(potential)
+    )
 
 
 def _networks_of(potential, species):

@@ -22,12 +22,12 @@ from jaxpot.fitting.networks.descent import discard
 from jaxpot.fitting.networks.division import Division
 from jaxpot.fitting.networks.evaluated import checked_start, potential_training
 from jaxpot.fitting.networks.from_descriptors import has_networks, network_training
+from jaxpot.fitting.networks.last_layer import has_last_layer
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.fitting.networks.replay import with_replay
 from jaxpot.fitting.networks.result import Trained
 from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
-from jaxpot.potentials.described import is_linear
 from jaxpot.typing import StructureLike
 
 _CLUSTERS = 2  # that are left out: each takes another training
@@ -122,7 +122,7 @@ def train(
     else:
         several = copies(start, recipe.members, seed) if isinstance(start, Potential) else start
         members = checked_start(several, dataset, recipe.members)
-        if keep_folds and recipe.members == 1 and not is_linear(members[0]):
+        if keep_folds and recipe.members == 1 and not has_last_layer(members[0]):
             raise DataError(
                 "keep_folds: error bars of potentials that are evaluated are the spread of several members, where the "
                 "last layer is not linear: give a recipe with members=2 or more, and as many potentials to start from"
