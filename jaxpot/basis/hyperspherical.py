@@ -159,7 +159,7 @@ def _factors(degree, w, x, y, z):
 
 @lru_cache(maxsize=8)
 def _picks(on_sphere):
-    """What makes factors of all harmonics, and their derivatives, side by side: of T_k(s), of a^p and of b^q."""
+    """Matrices that make factors of all harmonics, and their derivatives, of T_k(s), of a^p and of b^q."""
     degree, second = on_sphere.degree, _second(on_sphere.degree)
     polynomials = np.zeros((degree // 2 + 1, len(on_sphere.places)))
     of_a, of_b = np.zeros((2, len(second), len(on_sphere.places)))

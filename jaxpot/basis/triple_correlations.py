@@ -166,8 +166,12 @@ def _by_channel(triples, count):
 
 @lru_cache(maxsize=16)
 def _partners(triples, channels, count):
-    """Different pairs of channels with an even and with an odd sum of degrees; for each channel the places among these
-    of the pairs that are there with it; and `places` of `correlation_slopes`."""
+    """Pairs of channels that third ones are there with.
+
+    Returns:
+        The different ones with an even and with an odd sum of degrees; for each channel the places among these of the
+        pairs that it is there with; and `places` of `correlation_slopes`.
+    """
     pairs, partners = ({}, {}), [{} for _ in range(channels)]
     for triple in triples:
         for k in range(3):
