@@ -71,7 +71,8 @@ def by_cross_validation(
         known: what trials have given, from an earlier call with the same moments: they are not made again.
         offer: called with all of them after each new one.
         terms: how many of the widths are those of terms; None: all.
-        scales_first: go through the scales before the sigmas, whose ratio says little while many scales are far off.
+        scales_first: go through the scales before the sigmas, whose ratio says little while many scales are far off,
+            and leave that ratio where another is no better than chance has it: the error of few energies is uncertain.
 
     Returns:
         `Chosen`.
@@ -102,10 +103,11 @@ def by_cross_validation(
     while True:
         previous = best
         for k in (*range(len(kinds), len(best)), *range(len(kinds))) if scales_first else range(len(best)):
+            least = _BEYOND_CHANCE if scales_first and k < len(kinds) else _WORTHWHILE
             for step in (1, -1):
                 while True:
                     trial = (*best[:k], best[k] + step, *best[k + 1 :])
-                    if abs(trial[k]) > _FARTHEST or value(trial) >= value(best) - _WORTHWHILE:
+                    if abs(trial[k]) > _FARTHEST or value(trial) >= value(best) - least:
                         break
                     best = trial
         if best == previous:
@@ -177,3 +179,4 @@ def by_evidence(
 _FARTHEST = 10  # powers of two from the values given
 _ROUNDING = 1e-12  # of the sum of the squares of the targets
 _WORTHWHILE = 1e-3  # of the log error: below that a trial is no better
+_BEYOND_CHANCE = 0.02  # log error of some hundred energies: its standard error is 1 / sqrt(2 N)
