@@ -27,51 +27,63 @@ method = "fixed"
 """
 
 
-def test_fits_are_written_and_read_back(tmp_path):
-    (tmp_path / "small.toml").write_text(RECIPE)
-    silicon = jp.potentials.StillingerWeber.silicon()
-    fitted = jp.fit(jp.draw_dataset(silicon, bulk("Si", cubic=True), count=12), tmp_path / "small.toml")
-    jp.save(fitted.potential, tmp_path / "si.yace")
+SILICON = jp.potentials.StillingerWeber.silicon()
+
+
+def fit_of(folder, text, count=12):
+    """A fit to frames of silicon by the text of a recipe."""
+    (folder / "small.toml").write_text(text)
+    return jp.fit(jp.draw_dataset(SILICON, bulk("Si", cubic=True), count=count), folder / "small.toml", predictions=False)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A fit, and the potential that its file holds."""
+    folder = tmp_path_factory.mktemp("ace")
+    of_data = fit_of(folder, RECIPE)
+    jp.save(of_data.potential, folder / "si.yace")
+    return of_data, jp.load(folder / "si.yace")
+
+
+def test_fits_are_written_and_read_back(fitted):
+    fitted, read = fitted
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=0)
-    here, written, exact = (jp.evaluate(p, atoms) for p in (fitted.potential, jp.load(tmp_path / "si.yace"), silicon))
+    here, written, exact = (jp.evaluate(p, atoms) for p in (fitted.potential, read, SILICON))
     np.testing.assert_allclose(written.forces, here.forces, atol=1e-12)
     assert abs(written.energy - here.energy) < 1e-11
     assert np.abs(here.forces - exact.forces).max() < 0.3 * np.abs(exact.forces).max()
     assert 0.0 < jp.std(fitted.posterior, atoms).parametric.energy < 1.0
 
 
-def test_atoms_repel_each_other_below_the_distances_of_the_data(tmp_path):
+def test_atoms_repel_each_other_below_the_distances_of_the_data(fitted):
     """Down to a tenth of a bond in a dimer, to two thirds in a crystal; and the file has the same core."""
-    (tmp_path / "small.toml").write_text(RECIPE)
-    silicon = jp.potentials.StillingerWeber.silicon()
-    fitted = jp.fit(jp.draw_dataset(silicon, bulk("Si", cubic=True), count=12), tmp_path / "small.toml").potential
-    jp.save(fitted, tmp_path / "si.yace")
+    fitted, read = fitted
     distances = np.linspace(1.9, 0.2, 30)
     dimers = [Atoms("Si2", [[0, 0, 0], [0, 0, d]]) for d in distances]
     crystals = [bulk("Si", a=d * 4 / 3**0.5) for d in distances[distances > 1.4]]
     for structures in (dimers, crystals):
-        energies = np.array([r.energy for r in jp.evaluate_many(fitted, structures)])
+        energies = np.array([r.energy for r in jp.evaluate_many(fitted.potential, structures)])
         assert (np.diff(energies) > 0.0).all()
-        written = [r.energy for r in jp.evaluate_many(jp.load(tmp_path / "si.yace"), structures)]
+        written = [r.energy for r in jp.evaluate_many(read, structures)]
         np.testing.assert_allclose(written, energies, rtol=1e-12)
 
 
 def test_each_body_order_has_its_scale(tmp_path):
     """A search over scales ends in the fit that these scales, once fixed, give: weights and their bars."""
-    silicon = jp.potentials.StillingerWeber.silicon()
-    data = jp.draw_dataset(silicon, bulk("Si", cubic=True), count=10)
-    (tmp_path / "searched.toml").write_text(RECIPE.replace('"fixed"', '"cross-validation"\nfolds = 2'))
-    searched = jp.fit(data, tmp_path / "searched.toml")
+    searched = fit_of(tmp_path, RECIPE.replace('"fixed"', '"cross-validation"\nfolds = 2'))
     assert len(searched.deltas[0]) == 3 and len(set(searched.deltas[0])) > 1
     sigmas = "".join(f"{kind} = {searched.sigmas[kind]!r}\n" for kind in ("energy", "forces"))
     text = RECIPE.replace("energy = 0.002\nforces = 0.05\n", sigmas)
-    (tmp_path / "fixed.toml").write_text(text.replace("cutoff", f"delta = {list(searched.deltas[0])}\ncutoff"))
-    fixed = jp.fit(data, tmp_path / "fixed.toml")
+    fixed = fit_of(tmp_path, text.replace("cutoff", f"delta = {list(searched.deltas[0])}\ncutoff"))
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=0)
-    for of in (lambda fit: jp.evaluate(fit.potential, atoms).forces, lambda fit: jp.std(fit.posterior, atoms).parametric.forces):
-        np.testing.assert_allclose(of(searched), of(fixed), rtol=1e-6, atol=1e-8)
+    forces, bars = zip(*(
+        (jp.evaluate(fit.potential, atoms).forces, jp.std(fit.posterior, atoms).parametric.forces)
+        for fit in (searched, fixed)
+    ), strict=True)
+    np.testing.assert_allclose(*forces, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(*bars, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("old, new, message", [
