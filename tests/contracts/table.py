@@ -36,6 +36,8 @@ from jaxpot import md
 from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner, silence
 from jaxpot.core.save import load_tree, save_tree
+from jaxpot.data.descriptor_vectors import descriptor_vectors
+from jaxpot.data.padded_frames import Prepared
 from jaxpot.errors import JaxpotError, JaxpotWarning
 from jaxpot.potentials import Buckingham, Morse, SchNet, StillingerWeber
 from jaxpot.report.card import property_card
@@ -111,10 +113,10 @@ def beside_pairs(name, network, part=0.2):
                 {"recipe": A_FEW_STEPS, "model": network, "baseline": COPPER})
 
 
-def trained_beside_pairs(name, crystal, potential, recipe, free):
+def trained_beside_pairs(name, potential, recipe, free, frozen=()):
     """Kind of a potential of made-up numbers that is trained, beside pairs that hold its crystal together."""
     begin = {"start": near(potential, 1), "baseline": COPPER}
-    return Kind(name, crystal, COPPER + potential, recipe, begin, {}, (free,),
+    return Kind(name, fcc(3.6, "Cu"), COPPER + potential, recipe, {**begin, "frozen": frozen}, {}, (free,),
                 {"recipe": replace(recipe, epochs=3), "model": begin["start"], "baseline": COPPER})
 
 
@@ -125,11 +127,15 @@ def moment_tensors(element):
     return jp.potentials.Described(descriptor, term.readout.replace(weights=3.0 * term.readout.weights), (element,))
 
 
-def neuroevolution(element):
-    """Made-up NEP of another element than that of its file, whose neurons saturate less; a cutoff between two shells."""
+def neuroevolution(element, crystal):
+    """Made-up NEP of another element than that of its file: neurons that a crystal does not saturate, a shorter cutoff."""
     term = jp.load(FILES / "one_kind.nep")
-    readout = term.readout.replace(factor=0.1 * term.readout.factor, scale=-30.0 * term.readout.scale)
     descriptor = term.descriptor.replace(species=(element,), radial_cutoffs=(4.2,), angular_cutoffs=(4.2,))
+    chance, pair = np.random.default_rng(0), crystal.repeated((2, 1, 1))
+    moved = [pair.moved(pair.positions + 0.08 * chance.normal(size=(2, 3))) for _ in range(8)]
+    vectors, _ = descriptor_vectors(descriptor, Prepared.within(moved, descriptor.cutoff))
+    factor = 0.1 / np.maximum(vectors.std(0), 0.01)
+    readout = term.readout.replace(shift=vectors.mean(0), factor=factor, scale=-0.3 * term.readout.scale)
     return jp.potentials.Described(descriptor, readout, (element,))
 
 
@@ -220,8 +226,9 @@ KINDS = {
         Kind("SNAP", fcc(3.6, "Cu"), COPPER, gap(BISPECTRUM), {}, {}, ("terms[1].readout.delta",)),
         Kind("ACE", fcc(3.6, "Cu"), COPPER, gap(EXPANSION), {}, {}, ("terms[1].readout.delta",)),
         beside_pairs("ACE, embedded", jp.load(FILES / "embedded.yace").terms[0], 2.0),
-        trained_beside_pairs("MTP", fcc(3.6, "Cu"), moment_tensors("Cu"), WHOLE, "terms[0].readout.delta"),
-        trained_beside_pairs("NEP", fcc(3.8, "Cu"), neuroevolution("Cu"), WHOLE, "terms[0].readout.scale"),
+        trained_beside_pairs("MTP", moment_tensors("Cu"), WHOLE, "terms[0].readout.delta"),
+        trained_beside_pairs("NEP", neuroevolution("Cu", fcc(3.6, "Cu")), WHOLE, "terms[0].readout.scale",
+                             ("readout.shift", "readout.factor")),
     )
 }
 
