@@ -173,18 +173,23 @@ def orthonormal_coefficients(basis: RadialBasis, radials: int, lowest: float) ->
         radials: number of R_n.
         lowest: A, the shortest distance that counts.
 
+    Raises:
+        DataError: the g_k are so nearly parallel there that digits would be lost.
+
     References:
-        G. Dusson et al., J. Comput. Phys. 454, 110946 (2022), section 4.1: orthogonal radial polynomials.
+        G. Dusson et al., J. Comput. Phys. 454, 110946 (2022): orthogonal radial polynomials.
     """
     r = lowest + (basis.cutoff - lowest) * (np.arange(_POINTS) + 0.5) / _POINTS
     rows = np.asarray(radial_functions((basis,), radials, jnp.zeros(len(r), int), jnp.asarray(r)), float)
     upper = np.linalg.qr((rows * (r / np.linalg.norm(r))).T, mode="r")
-    return np.linalg.inv(upper).T * np.sign(np.diag(upper))[:, None]
+    inverse = np.linalg.inv(upper).T if np.diag(upper).all() else np.array([[np.inf]])
+    if np.abs(inverse).max() > _LARGEST:
+        raise DataError(
+            f"{radials} functions {basis.name} of lambda {basis.parameter:g} are nearly parallel between {lowest:.3g} "
+            f"and {basis.cutoff:.3g} A: expected fewer of them, or another lambda, such as -1 for ChebExpCos"
+        )
+    return inverse * np.sign(np.diag(upper))[:, None]
 
 
 _POINTS = 2000
-
-
-def identity_coefficients(radials: int, degrees: int, functions: int) -> np.ndarray:
-    """Coefficients (n, l, k) of R_nl = g_n."""
-    return np.repeat(np.eye(radials, functions)[:, None], degrees, axis=1)
+_LARGEST = 1e9  # coefficient: sums of functions of size 1 then keep seven digits

@@ -26,27 +26,27 @@ def bond_length(dataset: Dataset) -> float:
     return float(np.median(distances))
 
 
-def _nearest(structure, listed):
-    rows = np.flatnonzero(np.asarray(listed.counts) > 0)
-    first = np.asarray(listed.others)[rows, 0]
-    shifts = np.asarray(listed.shifts)[:, rows, 0].T @ np.asarray(structure.cell)
-    positions = np.asarray(structure.positions)
-    return np.linalg.norm(positions[first] + shifts - positions[np.asarray(listed.centers)[rows]], axis=1)
-
-
 def shortest_distances(dataset: Dataset, reach: float) -> dict[tuple[int, int], float]:
     """Atomic numbers of two elements, ascending -> shortest distance of such atoms, A; `reach` if none is shorter."""
     shortest = {(a, b): float(reach) for a in dataset.species for b in dataset.species if a <= b}
     for frame in dataset:
         structure, listed = frame.structure, find_neighbors(frame.structure, reach)
-        centers, others = np.asarray(listed.centers), np.asarray(listed.others)
-        positions, numbers = np.asarray(structure.positions), np.asarray(structure.numbers)
-        moved = positions[others] + np.moveaxis(np.asarray(listed.shifts), 0, -1) @ np.asarray(structure.cell)
-        distances = np.linalg.norm(moved - positions[centers][:, None], axis=-1)
-        filled = np.arange(others.shape[1]) < np.asarray(listed.counts)[:, None]
-        first, second = np.broadcast_arrays(numbers[centers][:, None], numbers[others])
-        lower, upper = np.minimum(first, second), np.maximum(first, second)
+        distances, numbers = _distances(structure, listed), np.asarray(structure.numbers)
+        pairs = np.stack(np.broadcast_arrays(numbers[listed.centers][:, None], numbers[listed.others]))
+        lower, upper = pairs.min(0), pairs.max(0)
         for (a, b), known in shortest.items():
-            here = distances[filled & (lower == a) & (upper == b)]
-            shortest[a, b] = min(known, float(here.min(initial=np.inf)))
+            shortest[a, b] = min(known, float(distances[(lower == a) & (upper == b)].min(initial=np.inf)))
     return shortest
+
+
+def _nearest(structure, listed):
+    nearest = _distances(structure, listed).min(axis=1, initial=np.inf)
+    return nearest[np.isfinite(nearest)]
+
+
+def _distances(structure, listed):
+    """Distances of the neighbours of each row, (m, K) A; infinite at empty places."""
+    positions, others = np.asarray(structure.positions), np.asarray(listed.others)
+    images = positions[others] + np.moveaxis(np.asarray(listed.shifts), 0, -1) @ np.asarray(structure.cell)
+    distances = np.linalg.norm(images - positions[np.asarray(listed.centers)][:, None], axis=-1)
+    return np.where(np.arange(others.shape[1]) < np.asarray(listed.counts)[:, None], distances, np.inf)

@@ -16,7 +16,7 @@ from jaxpot.typing import Array, ArrayField
 COULOMB = 14.399645  # eV A, e^2 / (4 pi epsilon_0) as LAMMPS has it in metal units: part of the definition
 AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
 DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
-LENGTH = 0.46850  # A
+_LENGTH = 0.46850  # A
 POWER = 0.23
 
 
@@ -53,7 +53,7 @@ class ZBL(Potential):
     species: tuple | None = static(default=None)
     amplitudes: ArrayField = AMPLITUDES  # type: ignore[assignment]
     decays: ArrayField = DECAYS  # type: ignore[assignment]
-    length: ArrayField = LENGTH  # type: ignore[assignment]
+    length: ArrayField = _LENGTH  # type: ignore[assignment]
 
     smoothness = 2
     pairwise = True
@@ -78,7 +78,7 @@ class ZBL(Potential):
     def is_universal(self) -> bool:
         """Whether the parameters are those of the paper."""
         given = (self.amplitudes, self.decays, self.length)
-        known = (AMPLITUDES, DECAYS, LENGTH)
+        known = (AMPLITUDES, DECAYS, _LENGTH)
         return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(given, known, strict=True))
 
     def site_energy(self, environment: Environment) -> Array:
@@ -128,3 +128,14 @@ class ZBL(Potential):
         v0, v1, v2 = self._bare(self.outer, charges, rate, orders=3)
         d = self.outer - self.inner
         return (d * v2 - 3.0 * v1) / d**2, (2.0 * v1 - d * v2) / d**3, -v0 + 0.5 * d * v1 - d**2 / 12.0 * v2
+
+
+def screened_repulsion(first: int, second: int, r: float) -> float:
+    """Universal interaction of two elements at a distance, without a switch, eV.
+
+    Args:
+        first, second: atomic numbers.
+        r: A.
+    """
+    universal = ZBL(1.0, 2.0)  # the bare interaction depends on neither radius
+    return float(universal._bare(r, *universal._screening(float(first), float(second)))[0])

@@ -100,6 +100,8 @@ def test_orthonormal_radial_functions(name, parameter):
     overlap = np.trapezoid(values[:, None] * values * r**2, r, axis=-1) / np.trapezoid(r**2, r)
     np.testing.assert_allclose(overlap, np.eye(6), atol=1e-4)
     assert np.triu(coefficients, 1).max() == 0.0 and (np.diag(coefficients) > 0.0).all()
+    with pytest.raises(DataError, match="nearly parallel"):
+        orthonormal_coefficients(RadialBasis("ChebExpCos", 5.25, 5.0), 15, 2.0)
 
 
 def test_components_are_checked_beside_other_coefficients():

@@ -14,7 +14,7 @@ from jaxpot.basis.radial_bases import RadialBasis
 from jaxpot.core.elements import symbol
 from jaxpot.descriptors.cluster_expansion import ClusterExpansion
 from jaxpot.potentials.described import Described
-from jaxpot.potentials.zbl import AMPLITUDES, COULOMB, DECAYS, LENGTH, POWER
+from jaxpot.potentials.zbl import screened_repulsion
 from jaxpot.readouts.embedded_densities import EmbeddedDensities
 
 _BELOW = 0.97  # of the shortest distance: frames that are not in the data come a little closer
@@ -49,12 +49,7 @@ def _strength(first, second, inner):
 
     At `inner` it is what theirs is at 0.7 of that: enough to outweigh bonds that end there with the radial functions.
     """
-    near, far = _zbl(first, second, 0.5 * inner) * 0.5 * inner, _zbl(first, second, 0.7 * inner) * inner
+    near = screened_repulsion(first, second, 0.5 * inner) * 0.5 * inner
+    far = screened_repulsion(first, second, 0.7 * inner) * inner
     q = math.log(near / far) / (0.75 * inner**2)
     return 0.5 * far * math.exp(q * inner**2), q
-
-
-def _zbl(first, second, r):
-    x = r / (LENGTH / (first**POWER + second**POWER))
-    screening = sum(c * math.exp(-d * x) for c, d in zip(AMPLITUDES, DECAYS, strict=True))
-    return COULOMB * first * second / r * screening

@@ -281,7 +281,7 @@ def _expansions(table, unit, species, bond, shortest):
     radials, degrees = table["nradmax_by_orders"], table["lmax_by_orders"]
     components = components_by_orders(len(species), radials, degrees, table.get("degree_by_orders"))
     basis = RadialBasis(
-        table.get("radbase", "ChebExpCos"), float(table.get("radparameter", -3.0)), table["cutoff"] * unit,
+        table.get("radbase", "ChebExpCos"), float(table.get("radparameter", -1.0)), table["cutoff"] * unit,
     )
     lowest = min(0.9 * bond, 0.5 * basis.cutoff)
     radial = orthonormal_coefficients(basis, max(radials), lowest)
