@@ -42,6 +42,7 @@ examples:
   jaxpot fit train.xyz --recipe behler-parrinello --out networks.model
   jaxpot fit train.xyz --start sevennet-0 --freeze embedding --out tuned.model
   jaxpot fit train.xyz --start sevennet-0 --replay other.xyz --out tuned.model
+  jaxpot fit train.xyz --recipe ace --components 500 --out si.yace
   jaxpot recipes gap > my.toml; jaxpot fit train.xyz --recipe my.toml --out si.xml
   jaxpot fit train.xyz --energy dft_energy --forces dft_forces --e0 Si=-0.81 --baseline core.xml --out si.model
 """
@@ -75,6 +76,11 @@ def arguments(parser: ArgumentParser) -> None:
         help="structures on which --start is to stay what it is: its own energies and forces are trained on, too",
     )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of sparse points and folds (default: 0)")
+    parser.add_argument(
+        "--components", type=_count, metavar="N",
+        help="of each element, in models as ace that can have fewer: those that matter least are eliminated; the "
+        "report tells the errors of several numbers",
+    )
     parser.add_argument(
         "--learning-curve", action="store_true",
         help="fit 1/8, 1/4 and 1/2 of the frames as well; takes as long again and needs --test",
@@ -242,7 +248,12 @@ def _recipe(options):
     if given["stress"] is not None:
         given["stress"] *= units.GPa
     given = {kind: value for kind, value in given.items() if value is not None}
-    return replace(recipe, sigmas=replace(recipe.sigmas, **given))
+    recipe = replace(recipe, sigmas=replace(recipe.sigmas, **given))
+    if options.components is None:
+        return recipe
+    if isinstance(recipe, NetworkRecipe):
+        raise DataError(f"--components is for linear models such as ace; {recipe.name} is a recipe of networks")
+    return recipe.with_components(options.components)
 
 
 def _data(options, console):
@@ -281,6 +292,12 @@ def _rehearse(path, recipe, dataset, baseline, first):
 def _seed(text):
     if not text.isascii() or not text.isdigit():
         raise ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _count(text):
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 

@@ -11,7 +11,7 @@ from jaxpot.core.graph import Environment
 from jaxpot.core.precision import product
 from jaxpot.core.pytree import Node
 from jaxpot.errors import DataError
-from jaxpot.typing import Array
+from jaxpot.typing import AnyArray, Array
 
 
 class Descriptor(Node):
@@ -28,6 +28,7 @@ class Descriptor(Node):
         multiplicity: how many equal instances one vector stands for in QUIP, its weight being that of all of them;
             None where this is not known.
         projects: whether `projected` is a faster way than by the vectors; for descriptors of one vector.
+        selects: whether there are descriptors of some of its components only, `selected`.
         chunk_elements: at most so many neighbours are evaluated at once.
         jacobian_elements: and of so many the derivatives of the vectors are kept at once.
     """
@@ -41,6 +42,7 @@ class Descriptor(Node):
     shorter: tuple[float, ...] = ()
     one_vector: bool = False
     projects: bool = False
+    selects: bool = False
     multiplicity: float | None = 1
     chunk_elements: int = 4096
     jacobian_elements: int = 640
@@ -67,6 +69,10 @@ class Descriptor(Node):
         """() sum of the weighted vectors times coefficients (d,): a subclass may know a way without the vectors."""
         vectors, weights = self.instances(environment)
         return product(product(weights, vectors), coefficients)
+
+    def selected(self, places: AnyArray) -> "Descriptor":
+        """Descriptor of some of the components, by their places."""
+        raise NotImplementedError(type(self).__name__)  # a duty of a subclass that selects
 
     def describes(self, number: Array) -> float | Array:
         """() 1.0 where an atom of this number is described, else 0.0."""

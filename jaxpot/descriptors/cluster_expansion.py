@@ -18,7 +18,7 @@ from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.errors import DataError
-from jaxpot.typing import Array, ArrayField
+from jaxpot.typing import AnyArray, Array, ArrayField
 
 Factor = tuple[int, int, int]  # element (its place among the species), n from 1, l
 
@@ -62,6 +62,7 @@ class ClusterExpansion(Descriptor):
 
     one_vector = True
     projects = True
+    selects = True
     chunk_elements = 4096
     jacobian_elements = 72  # products are rows along three coordinates of each neighbour, and few rows fit the cache
 
@@ -130,6 +131,16 @@ class ClusterExpansion(Descriptor):
         """The one vector of an environment, (1, d), and its weight (1,)."""
         vector = self._of_sums(*self._sums(environment))
         return vector[None], jnp.asarray(self.describes(environment.number), vector.dtype)[None]
+
+    def selected(self, places: AnyArray) -> "ClusterExpansion":
+        """Expansion of some of the components, without the core unless that is among them."""
+        count = len(self.components)
+        here = [int(k) for k in places if k < count]
+        return self.replace(
+            components=tuple(self.components[k] for k in here),
+            scales=None if self.scales is None else self.scales[np.array(here, int)],
+            core=self.core if count in np.asarray(places) else None,
+        )
 
     def projected(self, environment: Environment, coefficients: Array) -> Array:
         """() coefficients times the vector, by the products of the sums alone."""

@@ -72,6 +72,7 @@ def fit_document(
         "seconds": {name: float(value) for name, value in fit.seconds.items()},
         "peak_memory_bytes": peak_memory,
         "learning_curve": [{"frames": point.frames, "errors": _errors(point.errors)["all"]} for point in curve],
+        "fewer_components": [asdict(size) for size in getattr(fit, "path", ())],
         "error_bars": None if calibration is None else _error_bars(calibration),
         "data": None if summary is None else summary.to_dict(),
         "data_text": None if summary is None else str(summary),
@@ -100,6 +101,8 @@ def figures(fit: Any, document: dict) -> list[tuple[str, Picture]]:
     curve = [(point["frames"], _with_interval(point["errors"])) for point in document["learning_curve"]]
     if len(curve) > 1:
         made.append((_CURVE, fit_plots.plot_learning_curve(curve)))
+    if document["fewer_components"]:
+        made.append((_FEWER, fit_plots.plot_fewer_components(document["fewer_components"])))
     return [(caption, figure) for caption, figure in made if figure is not None]
 
 
@@ -240,4 +243,8 @@ _CALIBRATION = (
 _CURVE = (
     "Learning curve: mean absolute errors on the test set against the number of training frames, with 90 % intervals "
     "from bootstrap samples of the test frames."
+)
+_FEWER = (
+    "Fewer components: root mean square errors of frames that were left out, over those with all components; the "
+    "components that matter least to the other frames are eliminated. The recipe may ask for a number of them."
 )

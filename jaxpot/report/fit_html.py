@@ -93,6 +93,12 @@ def _settings(document):
             name,
             f"{term['sparse_points']} sparse points, delta {term['delta_eV']:.4g} eV, jitter {term['jitter']:.0e}", "",
         )
+    sizes = document["fewer_components"][2::2]
+    if sizes:
+        yield "Errors of fewer components", "; ".join(
+            f"{size['components']}: " + ", ".join(f"{kind} x {ratio:.2f}" for kind, ratio in size["errors"].items())
+            for size in sizes
+        ), ""
     if document["training"] is not None:
         found = document["training"]
         yield "Training", f"{found['epochs']} epochs, the best is {found['best_epoch']}", ""

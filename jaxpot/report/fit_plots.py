@@ -103,6 +103,30 @@ def plot_learning_curve(points: Sequence) -> Picture:
     return figure
 
 
+def plot_fewer_components(sizes: Sequence[dict]) -> Picture:
+    """Errors of models of fewer components over those of all, against how many there are.
+
+    Args:
+        sizes: {"components": number, "errors": {kind: ratio}}.
+    """
+    figure = Picture(5.0, 3.3)
+    axes = figure.subplots()
+    prepare(axes, "Errors of fewer components", "Components", "RMSE over that of all")
+    counts = [size["components"] for size in sizes]
+    styles = {"energy": (BLUE, "o"), "forces": (ORANGE, "D"), "stress": (SOFT, "s")}
+    for kind, (color, marker) in styles.items():
+        if all(kind in size["errors"] for size in sizes):
+            ratios = [size["errors"][kind] for size in sizes]
+            axes.plot(counts, ratios, color=color, marker=marker, markersize=4.5, linewidth=1.4, label=_NAMES[kind][0])
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(counts[::2], [str(count) for count in counts[::2]])
+    axes.xaxis.set_minor_locator(NullLocator())
+    _plain_log_axis(axes.yaxis)
+    axes.legend(frameon=False)
+    return figure
+
+
 _NAMES = {"energy": ("Energy", "meV/atom"), "forces": ("Forces", "eV/Å"), "stress": ("Stress", "GPa")}
 
 

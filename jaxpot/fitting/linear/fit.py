@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -20,13 +19,15 @@ from jaxpot.fitting.clock import Clock
 from jaxpot.fitting.linear import hyperparameters
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.checkpoint import FitCheckpoint, fingerprint
+from jaxpot.fitting.linear.columns import Columns
 from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, check_curvatures, curvature_moments
+from jaxpot.fitting.linear.elimination import error_path, fewer_components
 from jaxpot.fitting.linear.label_noise import label_noise, without
 from jaxpot.fitting.linear.moments import posterior, unwhiten
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit, Solved
 from jaxpot.fitting.linear.rows import linear_terms
-from jaxpot.fitting.linear.stress_offsets import offset_factor, offset_types, without_offsets
+from jaxpot.fitting.linear.stress_offsets import offset_types, without_offsets
 from jaxpot.fitting.linear.terms import prior_factors, unfitted_potential, without_points
 from jaxpot.fitting.linear.weights import common_scale, with_weights
 from jaxpot.fitting.recipe_files import recipe_of
@@ -105,7 +106,7 @@ def fit_linear(
         with_points = zip(terms, linear_terms(potential), strict=True)
         processes = [cast(SparseGP, unfitted.readout) for term, unfitted in with_points if term.has_points]
         kept.keep_points([np.asarray(process.points) for process in processes])
-    clock.step("sparse points")
+    clock.step("sparse points" if any(term.has_points for term in terms) else "neighbor lists")
 
     folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []
     clusters = frame_clusters(dataset) if keep_folds else []
@@ -119,13 +120,18 @@ def fit_linear(
     if curvatures:
         say(f"rows of {len(curvatures)} curvatures")
         moments |= curvature_moments(potential, curvatures, factors, baseline, offsets)
-    columns = _Columns(factors, len(offsets), [getattr(term, "blocks", None) for term in terms])
+    columns = Columns(factors, len(offsets), [term.blocks for term in terms])
 
     choice = _choose(recipe, moments, columns, say, kept)
     clock.step("choice")
 
     noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
     scales = (1.0,) * columns.n_blocks if choice is None else choice.scales
+    path = error_path(moments, columns, terms, noise, scales, say)
+    potential, (moments, of_clusters), columns = fewer_components(
+        potential, [moments, of_clusters], columns, terms, noise, scales,
+    )
+    clock.step("components")
     left_out = [(moments, k, members) for k, members in enumerate(folds if keep_folds else ())]
     left_out += [(of_clusters, _CLUSTERS + k, members) for k, members in enumerate(clusters)]
     solved, weights = _solve(
@@ -143,60 +149,10 @@ def fit_linear(
         kept.remove()
     return Fit(
         potential=fitted, recipe=recipe, sigmas=_used(recipe.sigmas, noise, solved.common),
-        deltas=columns.deltas(terms, scales, solved.common), sparse=tuple(map(len, factors)), jitter=tuple(jitters),
-        e0=dataset.e0, e0_origin=dataset.e0_origin, stress_offsets=pressures, choice=choice, train=trained, test=tested,
-        seconds=clock.seconds, solved=solved,
+        deltas=columns.deltas(terms, scales, solved.common), sparse=tuple(map(len, columns.factors)),
+        jitter=tuple(jitters), e0=dataset.e0, e0_origin=dataset.e0_origin, stress_offsets=pressures, choice=choice,
+        path=path, train=trained, test=tested, seconds=clock.seconds, solved=solved,
     )
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Columns of the rows: the weights of each term, and behind them the stress offsets.
-
-    factors: lower Cholesky factors of the covariances of the terms' sparse points; n_offsets: number of offsets;
-    blocks: for each term, how many weights share a scale, or None: all.
-    """
-
-    factors: list
-    n_offsets: int
-    blocks: list
-
-    @property
-    def priors(self) -> list:
-        """Cholesky factors of the prior precisions of all columns, block by block."""
-        return [*self.factors, offset_factor(range(self.n_offsets))] if self.n_offsets else self.factors
-
-    @property
-    def widths(self) -> list[int]:
-        """Number of columns that share a scale, and of the offsets."""
-        return [width for blocks in self._by_term for width in blocks] + [self.n_offsets] * (self.n_offsets > 0)
-
-    @property
-    def n_blocks(self) -> int:
-        """Number of scales."""
-        return sum(map(len, self._by_term))
-
-    @property
-    def _by_term(self):
-        return [(len(f),) if own is None else own for f, own in zip(self.factors, self.blocks, strict=True)]
-
-    def scales(self, of_blocks: Sequence[float], common: float) -> tuple:
-        """Factor of delta of each term, or one for each of its weights."""
-        parts = self._split(of_blocks)
-        return tuple(
-            common * (part[0] if blocks is None else np.repeat(part, blocks))
-            for part, blocks in zip(parts, self.blocks, strict=True)
-        )
-
-    def deltas(self, terms: Sequence, of_blocks: Sequence[float], common: float) -> tuple:
-        """Standard deviation of each term, or of each of its blocks."""
-        return tuple(
-            term.delta * part[0] * common if blocks is None else tuple((np.array(term.delta) * part * common).tolist())
-            for term, part, blocks in zip(terms, self._split(of_blocks), self.blocks, strict=True)
-        )
-
-    def _split(self, of_blocks):
-        return np.split(np.asarray(of_blocks, float), np.cumsum([len(widths) for widths in self._by_term])[:-1])
 
 
 def _groups_of_frames(folds, clusters, count):

@@ -41,6 +41,12 @@ class Moments:
     def __sub__(self, other: "Moments") -> "Moments":
         return jax.tree.map(operator.sub, self, other)
 
+    def of_columns(self, places: AnyArray) -> "Moments":
+        """Moments of some of the columns."""
+        return Moments(
+            self.gram[np.ix_(places, places)], self.cross[places], self.square, self.count, self.log_sigma
+        )
+
     def residual(self, weights: AnyArray) -> AnyArray:
         """Mean square of (y - a . weights) / sigma, ()."""
         explained = weights @ (self.gram @ weights)

@@ -14,7 +14,7 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, Pair, Triplet
 from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
-from jaxpot.errors import FormatError
+from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.linear.core_repulsion import core_of, with_core
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.sparsify import METHODS
@@ -33,7 +33,7 @@ _OWN = {
     "bispectrum": {"twojmax", "rfac0", "zeta"},
     "ace": {
         "nradmax_by_orders", "lmax_by_orders", "degree_by_orders", "radparameter", "radbase", "smoothness", "neighbors",
-        "core", "zeta",
+        "core", "components", "zeta",
     },
     "constant": set(),
     "distance_2b": {"transition_width", "theta"},
@@ -44,8 +44,9 @@ _NEEDED = {
     "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"}, "constant": set(),
     "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
-_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1}  # and the least of each
+_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1, "components": 1}  # and the least of each
 _BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0, "degree_by_orders": 0}  # and the least of each
+_SELECT = ("ace",)  # descriptors of which some components may be used
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
 
@@ -108,6 +109,21 @@ class Recipe:
     def measured(self, dataset: Dataset) -> "Recipe":
         """Recipe with the lengths of a data set: fits to others have the same descriptors, and programs."""
         return replace(self, bond=self._bond(dataset), shortest=tuple(self.shortest_distances(dataset).items()))
+
+    def with_components(self, count: int) -> "Recipe":
+        """Recipe of terms with that many components each, the others eliminated after the fit to all.
+
+        Raises:
+            DataError: no term can have fewer.
+        """
+        able = [term["descriptor"] in _SELECT and term.get("readout") == "linear" for term in self.terms]
+        if not any(able):
+            raise DataError(
+                f"components: terms of {', '.join(_SELECT)} with the readout \"linear\" can have fewer; "
+                f"{self.name or 'the recipe'} has none of these"
+            )
+        terms = (term | {"components": count} if fewer else term for term, fewer in zip(self.terms, able, strict=True))
+        return replace(self, terms=tuple(terms))
 
     def _bond(self, dataset):
         return bond_length(dataset) if self.bond is None else self.bond
@@ -248,7 +264,8 @@ def _term(table, descriptor, unit, name):
     if readout == "linear" and table["descriptor"] == "ace":
         blocks = np.unique(descriptor.orders, return_counts=True)[1]
         deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
-        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()))
+        fewer = table.get("components")
+        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()), fewer)
     if readout != _PROCESS:
         return FeatureTerm(descriptor, TRAINABLE[readout], float(delta), name)
     return GAPTerm(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxpot.data.predictions import Predictions
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear import hyperparameters
+from jaxpot.fitting.linear.elimination import Size
 from jaxpot.fitting.linear.moments import WhitenedPosterior
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.weights import weight_posterior
@@ -30,6 +31,7 @@ class Fit:
         e0, e0_origin: energies of isolated atoms.
         stress_offsets: config type -> eV/A^3, the pressure that its stresses have too much.
         choice: `Chosen` of the hyperparameters; None where they were fixed.
+        path: `Size`s, what models of fewer components would err by; empty where no term can have fewer.
         train: `Predictions` on the training set; None if not wanted.
         test: `Predictions` on the test set, if there is one.
         seconds: name of a step -> time it took.
@@ -46,6 +48,7 @@ class Fit:
     e0_origin: str
     stress_offsets: dict
     choice: hyperparameters.Chosen | None
+    path: tuple[Size, ...]
     train: Predictions | None
     test: Predictions | None
     seconds: dict

@@ -19,6 +19,7 @@ from jaxpot.kernels.base import Kernel
 from jaxpot.potentials.base import Potential, Sum
 from jaxpot.potentials.described import Described
 from jaxpot.readouts.base import Readout
+from jaxpot.readouts.linear import Linear
 from jaxpot.readouts.sparse_gp import SparseGP
 from jaxpot.typing import AnyArray
 
@@ -50,6 +51,10 @@ class GAPTerm:
     points: np.ndarray | None = None
     name: str = "the term"
 
+    can_have_fewer: ClassVar[bool] = False
+    components: ClassVar[None] = None
+    blocks: ClassVar[None] = None
+
     def readout(self) -> SparseGP:
         """Readout with the points that are given, or one in the place of all, and weights that are zero."""
         width = self.descriptor.dimension
@@ -67,6 +72,7 @@ class FeatureTerm:
         delta: standard deviation of the energy it gives, eV; with blocks, that of each.
         name: for messages.
         blocks: numbers of weights that share a scale, one block behind the other; None: all share one.
+        components: how many of its components are used: others are eliminated after the fit to all; None: all.
     """
 
     has_points: ClassVar[Literal[False]] = False
@@ -76,6 +82,23 @@ class FeatureTerm:
     delta: float | Sequence[float] = 1.0
     name: str = "the term"
     blocks: tuple[int, ...] | None = None
+    components: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.components is None:
+            return
+        if not self.can_have_fewer:
+            raise DataError(f"{self.name}: components of this descriptor, and readout, cannot be left out")
+        if self.components > self.descriptor.dimension:
+            raise DataError(
+                f"{self.name}: expected at most {self.descriptor.dimension} components, as many as there are, got "
+                f"{self.components}"
+            )
+
+    @property
+    def can_have_fewer(self) -> bool:
+        """Whether components can be left out."""
+        return self.kind is Linear and self.descriptor.selects
 
     def readout(self) -> Readout:
         """Readout with weights that are zero."""
