@@ -321,6 +321,8 @@ MISTAKES = [
     ([*FIT, "--out", "x.model", "--stress", "none", "--sigma-stress", "1"], "no frame has a stress"),
     ([*FIT, "--out", "x.model", "--seed", "-1"], "whole number"),
     ([*FIT, "--out", "x.model", "--learning-curve"], "needs --test"),
+    ([*FIT, "--out", "x.model", "--components", "20"], "terms of ace"),
+    ([*FIT, "--out", "x.model", "--components", "some"], "whole number of at least 1"),
     ([*FIT, "--out", "x.model", "--baseline", "no-such-model"], "no built-in model"),
     ([*FIT, "--out", "x.model", "--baseline", "cleri-rosato-copper"], "no element is known to every term"),
     (["data", "missing.xyz"], "missing.xyz"),

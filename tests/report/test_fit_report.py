@@ -11,6 +11,7 @@ import jaxpot as jp
 from jaxpot import units
 from jaxpot.data.predictions import Predictions
 from jaxpot.data.targets import Sigmas
+from jaxpot.fitting.linear.elimination import Size
 from jaxpot.fitting.linear.hyperparameters import Chosen
 from jaxpot.fitting.linear.learning_curve import Point
 from jaxpot.report import fit_plots
@@ -50,6 +51,7 @@ def fit():
         sigmas={"energy": 0.002, "forces": 0.1, "stress": 0.5 * units.GPa}, deltas=(0.7,), sparse=(3,), jitter=(1e-9,),
         e0={14: -4.0}, e0_origin="given", stress_offsets={"hot": 0.2 * units.GPa}, choice=Chosen({"energy": 2.0, "forces": 2.0}, (0.7,), float("inf"), 12),
         train=predictions(8, 5, 2.0), test=predictions(4, 5, 3.0, seed=1), seconds={"rows": 100.0, "solution": 50.0},
+        path=tuple(Size(n, {"energy": e, "forces": f}) for n, e, f in ((400, 1.0, 1.0), (283, 1.1, 1.0), (200, 1.3, 1.2))),
     )
 
 
@@ -74,6 +76,7 @@ def test_the_document_has_the_units_it_names(fit):
     assert document["choice"]["trials"] == 12 and document["choice"]["value"] is None
     assert document["e0_eV"] == {"Si": -4.0}
     assert [point["frames"] for point in document["learning_curve"]] == [4, 8]
+    assert document["fewer_components"][1] == {"components": 283, "errors": {"energy": 1.1, "forces": 1.0}}
 
 
 def test_the_recipe_reads_back(fit, tmp_path):
@@ -94,6 +97,7 @@ def test_tables_for_the_terminal(fit):
     assert sum("slab" in line for line in lines) == 6
     assert max(map(len, lines)) <= 100
     text = settings_table(document)
+    assert "200: energy x 1.30, forces x 1.20" in text
     assert "Stress offset of hot" in text and " 0.2 GPa" in text
     assert "evidence, 12 trials" in text and "2.50 GB" in text and "150.0 s" not in text and "2.5 min" in text
     # One config type needs no line of its own; what was not fitted says so.
@@ -125,7 +129,7 @@ def test_the_page_is_whole(fit):
     page = fit_html(fit, document)
     parser = Balanced()
     parser.feed(page)
-    assert not parser.open and parser.seen.count("img") == 4
+    assert not parser.open and parser.seen.count("img") == 5
     assert "&lt;mine&gt;" in page and "<mine>" not in page and "bulk &lt;1&gt;" in page and "closest &lt;pair&gt;" in page
     assert "http" not in page
 
@@ -163,12 +167,12 @@ def test_labels_may_be_missing(fit):
     object.__setattr__(fit, "test", None)
     document = fit_document(fit)
     assert "stress" not in document["errors"]["train"]["all"] and "Stress" not in error_table(document)
-    assert fit_html(fit, document).count("<img") == 2
+    assert fit_html(fit, document).count("<img") == 3
     fit.train.labels["forces"][:] = [None] * 5
     assert fit_plots.plot_forces(fit.train) is None
     object.__setattr__(fit, "train", None)  # predictions were not wanted
     document = fit_document(fit)
-    assert document["errors"] == {} and fit_html(fit, document).count("<img") == 0
+    assert document["errors"] == {} and fit_html(fit, document).count("<img") == 1
 
 
 def test_thousands_of_points_become_counts(monkeypatch):

@@ -31,10 +31,10 @@ class Fit:
         e0, e0_origin: energies of isolated atoms.
         stress_offsets: config type -> eV/A^3, the pressure that its stresses have too much.
         choice: `Chosen` of the hyperparameters; None where they were fixed.
-        path: `Size`s, what models of fewer components would err by; empty where no term can have fewer.
         train: `Predictions` on the training set; None if not wanted.
         test: `Predictions` on the test set, if there is one.
         seconds: name of a step -> time it took.
+        path: `Size`s, what models of fewer components would err by; empty where no term can have fewer.
         solved: `Solved`, from which `posterior` is made; None in a result that was not fitted here.
     """
 
@@ -48,10 +48,10 @@ class Fit:
     e0_origin: str
     stress_offsets: dict
     choice: hyperparameters.Chosen | None
-    path: tuple[Size, ...]
     train: Predictions | None
     test: Predictions | None
     seconds: dict
+    path: tuple[Size, ...] = ()
     solved: "Solved | None" = field(default=None, repr=False)
 
     misfit_as_noise: ClassVar[bool] = True  # bars take what the model cannot fit for noise of the labels
