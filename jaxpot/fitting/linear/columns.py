@@ -17,11 +17,13 @@ class Columns:
         factors: lower Cholesky factors of the prior precisions of the terms' weights.
         n_offsets: number of offsets.
         blocks: for each term, how many weights share a scale, or None: all.
+        removable: for each term, whether weights, and their components, can be left out.
     """
 
     factors: list
     n_offsets: int
     blocks: list
+    removable: list
 
     @property
     def priors(self) -> list:
@@ -74,6 +76,11 @@ class Columns:
                 parts = tuple(np.bincount(of_block, minlength=len(parts)).tolist())
             blocks.append(parts)
         return replace(self, factors=factors, blocks=blocks)
+
+    def numbers(self, places: Sequence[AnyArray]) -> np.ndarray:
+        """Numbers of the columns of some weights of each term, as of `picked`, and of all offsets."""
+        behind = np.arange(self.n_offsets) + sum(map(len, self.factors))
+        return np.concatenate([*(group[chosen] for group, chosen in zip(self.of_terms, places, strict=True)), behind])
 
     def _split(self, of_blocks):
         return np.split(np.asarray(of_blocks, float), np.cumsum([len(widths) for widths in self._by_term])[:-1])

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from jaxpot.fitting.linear.columns import Columns
-from jaxpot.fitting.linear.hyperparameters import ALWAYS, columns, total
+from jaxpot.fitting.linear.hyperparameters import ALWAYS, columns
 from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, solution, weighted
-from jaxpot.fitting.linear.terms import LinearTerm
 from jaxpot.potentials.base import Potential, Sum, summands
+from jaxpot.potentials.described import is_linear
 from jaxpot.typing import AnyArray
 
 _STEP = 2.0**-0.25  # of the number of components, at a time
@@ -79,21 +79,21 @@ def eliminated(
 
 
 def error_path(
-    moments: dict[tuple, Moments], parts: Columns, terms: Sequence[LinearTerm], noise: dict, scales: Sequence[float],
+    moments: dict[tuple, Moments], parts: Columns, noise: dict, scales: Sequence[float],
     progress: Callable[[str], None],
 ) -> tuple[Size, ...]:
     """Errors of models of fewer components: of each fold, by the components that the other folds choose.
 
     Args:
         moments: (kind, fold) -> `Moments`.
-        parts, terms: of the columns.
+        parts: of the columns.
         noise, scales: factors of the sigmas, and of the deltas of all blocks, that were chosen.
         progress: called with a sentence.
 
     Returns:
         `Size`s, of all components first; none without terms that can have fewer, or without folds.
     """
-    groups = [group for group, term in zip(parts.of_terms, terms, strict=True) if term.can_have_fewer]
+    groups = [group for group, free in zip(parts.of_terms, parts.removable, strict=True) if free]
     folds = sorted({fold for _, fold in moments if fold not in (None, ALWAYS)})
     if not groups or len(folds) < 2 or sum(map(len, groups)) < 2 * _FEWEST:
         return ()
@@ -124,40 +124,46 @@ def error_path(
     )
 
 
-def fewer_components(
-    potential: Potential, moments: list[dict[Any, Moments]], parts: Columns, terms: Sequence[LinearTerm], noise: dict,
-    scales: Sequence[float],
-) -> tuple[Potential, list[dict[Any, Moments]], Columns]:
-    """Potential, moments and columns without the components that terms have too many of (`FeatureTerm.components`).
+def chosen_components(
+    gram: AnyArray, cross: AnyArray, column: AnyArray, parts: Columns, counts: Sequence[int | None]
+) -> list[np.ndarray]:
+    """Places of the components of each term that are left, among all of its own.
 
     Args:
-        potential: sum of the terms.
-        moments: dicts of `Moments`, the first of which has all rows; emptied.
-        parts, terms, noise, scales: as of `error_path`.
+        gram, cross, column: as of `eliminated`.
+        parts: of the columns.
+        counts: of the components that each term keeps; None: all.
     """
-    groups, column = parts.of_terms, np.asarray(columns(scales, parts.widths))
-    pairs = [(group, term.components) for group, term in zip(groups, terms, strict=True) if term.components is not None]
-    if not pairs:
-        return potential, moments, parts
-    gram, cross = weighted(total(moments[0]), noise)
+    groups = parts.of_terms
+    pairs = [(group, count) for group, count in zip(groups, counts, strict=True) if count is not None]
     *_, (here, _) = eliminated(gram, cross, column, *zip(*pairs, strict=True))
-    places = [np.flatnonzero(np.isin(group, here)) for group in groups]
-    terms_left = [
-        term if len(picked) == len(group) else _picked(term, picked)
-        for term, picked, group in zip(summands(potential), places, groups, strict=True)
-    ]
-    left: list[dict[Any, Moments]] = []
-    for source in moments:
-        left.append({})
-        while source:
-            name, part = source.popitem()
-            left[-1][name] = part.of_columns(here)
-    return Sum.or_one(terms_left), left, parts.picked(places)
+    return [np.flatnonzero(np.isin(group, here)) for group in groups]
 
 
-def _picked(term, places):
-    """Term of a potential that has some of its components only."""
-    readout = term.readout
-    delta = readout.delta if np.ndim(readout.delta) == 0 else np.asarray(readout.delta)[places]
-    readout = readout.replace(weights=np.asarray(readout.weights)[places], delta=delta)
-    return term.replace(descriptor=term.descriptor.selected(places), readout=readout)
+def with_places(potential: Potential, places: Sequence[AnyArray]) -> Potential:
+    """Potential whose fitted terms have some of their components only, each with the weight that it had.
+
+    Args:
+        potential: a sum; of its terms with weights those that are fitted come first.
+        places: of the components, for each fitted term.
+    """
+    terms = list(summands(potential))
+    fitted = [k for k, term in enumerate(terms) if is_linear(term)]
+    for k, here in zip(fitted, places, strict=False):  # terms of a baseline are behind them
+        term: Any = terms[k]
+        readout = term.readout
+        if len(here) == readout.n_features:
+            continue
+        delta = readout.delta if np.ndim(readout.delta) == 0 else np.asarray(readout.delta)[here]
+        readout = readout.replace(weights=np.asarray(readout.weights)[here], delta=delta)
+        terms[k] = term.replace(descriptor=term.descriptor.selected(here), readout=readout)
+    return Sum.or_one(terms)
+
+
+def of_columns(moments: dict[Any, Moments], here: AnyArray) -> dict[Any, Moments]:
+    """Moments of some of the columns; empties the ones given, which may fill most of the memory."""
+    left = {}
+    while moments:
+        name, part = moments.popitem()
+        left[name] = part.of_columns(here)
+    return left

@@ -21,9 +21,9 @@ from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.checkpoint import FitCheckpoint, fingerprint
 from jaxpot.fitting.linear.columns import Columns
 from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, check_curvatures, curvature_moments
-from jaxpot.fitting.linear.elimination import error_path, fewer_components
+from jaxpot.fitting.linear.elimination import chosen_components, error_path, of_columns, with_places
 from jaxpot.fitting.linear.label_noise import label_noise, without
-from jaxpot.fitting.linear.moments import posterior, unwhiten
+from jaxpot.fitting.linear.moments import posterior, unwhiten, weighted
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit, Solved
 from jaxpot.fitting.linear.rows import linear_terms
@@ -120,17 +120,21 @@ def fit_linear(
     if curvatures:
         say(f"rows of {len(curvatures)} curvatures")
         moments |= curvature_moments(potential, curvatures, factors, baseline, offsets)
-    columns = Columns(factors, len(offsets), [term.blocks for term in terms])
+    columns = Columns(factors, len(offsets), [term.blocks for term in terms], [term.can_have_fewer for term in terms])
 
     choice = _choose(recipe, moments, columns, say, kept)
     clock.step("choice")
 
     noise = {kind: 1.0 for kind, _ in moments} if choice is None else choice.noise
     scales = (1.0,) * columns.n_blocks if choice is None else choice.scales
-    path = error_path(moments, columns, terms, noise, scales, say)
-    potential, (moments, of_clusters), columns = fewer_components(
-        potential, [moments, of_clusters], columns, terms, noise, scales,
-    )
+    path = error_path(moments, columns, noise, scales, say)
+    counts = [term.components for term in terms]
+    if any(count is not None for count in counts):
+        whole = weighted(hyperparameters.total(moments), noise)
+        places = chosen_components(*whole, hyperparameters.columns(scales, columns.widths), columns, counts)
+        here = columns.numbers(places)
+        moments, of_clusters = of_columns(moments, here), of_columns(of_clusters, here)
+        potential, columns = with_places(potential, places), columns.picked(places)
     clock.step("components")
     left_out = [(moments, k, members) for k, members in enumerate(folds if keep_folds else ())]
     left_out += [(of_clusters, _CLUSTERS + k, members) for k, members in enumerate(clusters)]
@@ -193,13 +197,14 @@ def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, sa
         width = sum(len(factor) for factor in columns.factors)
         common = common_scale(whole, noise, column * whitened.mean, whitened.mean, width)
     weights = [np.asarray(w) for w in unwhiten(column * whitened.mean, columns.priors)]
+    sums = (*weighted(whole, noise), np.asarray(column)) if any(columns.removable) else None
     if left_out:
         whitened, fits = _with_label_noise(whitened, fits, whole, held, noise, column, say)
     parts: tuple[list, list] = ([], [])
     for fit, (_, group, members) in zip(fits, left_out, strict=True):
         parts[group >= _CLUSTERS].append((members, fit))
     solved = Solved(
-        whitened, columns.factors, columns.scales(scales, common), common, *map(tuple, parts), ranges
+        whitened, columns, columns.scales(scales, common), common, *map(tuple, parts), ranges, sums
     )
     return solved, weights
 

@@ -1,16 +1,18 @@
 """`Fit`: the result of a fit of linear models, and the posteriors that follow from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
+from jaxpot.core.numbers import as_whole
 from jaxpot.data.predictions import Predictions
 from jaxpot.errors import DataError
 from jaxpot.fitting.linear import hyperparameters
-from jaxpot.fitting.linear.elimination import Size
-from jaxpot.fitting.linear.moments import WhitenedPosterior
+from jaxpot.fitting.linear.columns import Columns
+from jaxpot.fitting.linear.elimination import Size, chosen_components, with_places
+from jaxpot.fitting.linear.moments import WhitenedPosterior, solution
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.weights import weight_posterior
 from jaxpot.potentials.base import Potential
@@ -78,10 +80,41 @@ class Fit:
         kept = () if self.solved is None else self.solved.clusters
         return [(members, self._posterior(whitened)) for members, whitened in kept]
 
+    def with_components(self, count: int) -> "Fit":
+        """Fit of fewer components, the others eliminated one after the other; `path` says what it would err by.
+
+        Args:
+            count: of the components of each term that can have fewer.
+
+        Returns:
+            `Fit` without errors, and without fits to all folds but one.
+
+        Raises:
+            DataError: no term can have fewer, or not that many.
+        """
+        if self.solved is None or self.solved.sums is None:
+            raise DataError("components: terms of an ACE with the readout Linear can have fewer; this fit has none")
+        solved, parts = self.solved, self.solved.columns
+        gram, cross, column = self.solved.sums
+        sizes = [len(factor) for factor, free in zip(parts.factors, parts.removable, strict=True) if free]
+        count = as_whole(count, "count", 1, min(sizes))
+        places = chosen_components(gram, cross, column, parts, [count if free else None for free in parts.removable])
+        here = parts.numbers(places)
+        sums = gram[np.ix_(here, here)], cross[here], column[here]
+        scales = tuple(s if np.ndim(s) == 0 else s[own] for s, own in zip(solved.scales, places, strict=True))
+        solved = replace(
+            solved, whole=solution(*sums), columns=parts.picked(places), scales=scales, folds=(), clusters=(), sums=sums
+        )
+        smaller = replace(
+            self, potential=with_places(self.potential, places), solved=solved, sparse=tuple(map(len, places)),
+            train=None, test=None,
+        )
+        return replace(smaller, potential=smaller.posterior.potential)
+
     def _posterior(self, whitened):
         solved = self.solved
         spread = weight_posterior(
-            self.potential, whitened, solved.factors, solved.scales, solved.common, self.sigmas, self.jitter
+            self.potential, whitened, solved.columns.factors, solved.scales, solved.common, self.sigmas, self.jitter
         )
         return spread.replace(ranges=solved.ranges)
 
@@ -92,18 +125,20 @@ class Solved:
 
     Attributes:
         whole: those of the fit to all frames.
-        factors: Cholesky factors of the covariances of the terms' sparse points, which unwhiten them.
+        columns: `Columns`, whose Cholesky factors unwhiten them.
         scales: factor of the delta of each term, or of each of its weights, `common` included.
         common: factor of all sigmas and deltas, see `common_scale`.
         folds: pairs (numbers of the frames of a fold, the weights of the fit to all others).
         clusters: likewise, of the clusters of `frame_clusters`.
         ranges: of the data, see `Dataset.ranges`.
+        sums: gram, cross and scales of the columns, for fits of fewer components; None where no term can have fewer.
     """
 
     whole: WhitenedPosterior
-    factors: tuple
+    columns: Columns
     scales: tuple
     common: float
     folds: tuple
     clusters: tuple
     ranges: dict
+    sums: tuple | None

@@ -104,6 +104,20 @@ def test_fit_of_fewer_components(fits, tmp_path):
     np.testing.assert_array_equal(described.scales, np.asarray(all_described.scales)[places])
 
 
+def test_fewer_components_after_the_fit(fits):
+    """The same as when the recipe asks for them."""
+    whole, some = fits
+    after = whole.with_components(20)
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    forces = [jp.evaluate(fit.potential, atoms).forces for fit in (some, after)]
+    np.testing.assert_allclose(*forces, atol=1e-10)
+    assert after.sparse == (20,) and after.with_components(7).sparse == (7,)
+    assert jp.std(after.posterior, atoms).parametric.energy > 0.0
+    with pytest.raises(DataError, match="from 1 to 46"):
+        whole.with_components(47)
+
+
 @pytest.mark.parametrize("count, message", [(100, "at most 46 components"), (0, "whole number of at least 1")])
 def test_numbers_of_components_that_cannot_be(count, message, tmp_path):
     (tmp_path / "fewer.toml").write_text(RECIPE.replace("cutoff", f"components = {count}\ncutoff"))
