@@ -3,9 +3,9 @@
     python benchmarks/error_bars.py oracle [--seeds 20]    GAPs fitted to Stillinger-Weber silicon, as the demo does:
                                                            how many properties lie within 2 sigma of the truth
     python benchmarks/error_bars.py samples [--draws 1000] linearised bars against draws from the posterior
-    python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`,
-                                                           calibrated on folds of the training sets; with
-                                                           --networks, of committees of networks
+    python benchmarks/error_bars.py mlearn [Si Ge ...]     coverage of 90 % intervals on the test sets, recipe `gap`
+                                                           or another --recipe, calibrated on folds of the training
+                                                           sets; with --networks, of committees of networks
     python benchmarks/error_bars.py cost [Si Ge ...]       times against forces, and of a card with and without bars:
                                                            GAP of the demo, or the recipe `gap` on mlearn's elements
     python benchmarks/error_bars.py select                 frames chosen for the bar of C44 against frames at random
@@ -30,6 +30,7 @@ import jaxpot as jp
 from jaxpot.checks import prepare_padded
 from jaxpot.cli import demo
 from jaxpot.cli.compiler import compile_sooner
+from jaxpot.data.predictions import predict
 from jaxpot.io import structure_from_spec
 from jaxpot.report.card import property_card, relaxed_crystal
 from jaxpot.uncertainty.linear_terms import uncertain_terms
@@ -121,7 +122,7 @@ def mlearn(options):
         if options.networks:
             found = jp.train(train, predictions=False, keep_folds=True)
         else:
-            found = jp.fit(train, "gap", predictions=False, keep_folds=True)
+            found = jp.fit(train, options.recipe, predictions=False, keep_folds=True)
         fitted = time.perf_counter() - start
         calibration = jp.calibrate(found, train)
         posterior = calibration.apply(found.posterior)
@@ -133,7 +134,9 @@ def mlearn(options):
             off = np.abs(np.asarray(value.forces) - frame.forces)
             inside["forces"].append((off < width * bar.total.forces).ravel())
         pooled += inside["energy"]
-        print(f"{element}: {len(inside['energy'])} energies {100 * np.mean(inside['energy']):.0f} %, forces "
+        errors = predict(found.potential, test).errors()["all"]
+        print(f"{element}: {1e3 * errors['energy']['mae']:.2f} meV/atom, {errors['forces']['mae']:.4f} eV/A; "
+              f"{len(inside['energy'])} energies {100 * np.mean(inside['energy']):.0f} %, forces "
               f"{100 * np.mean(np.concatenate(inside['forces'])):.1f} % in the 90 % interval; fit {fitted:.0f} s, "
               f"calibration {time.perf_counter() - start - fitted:.0f} s\n{calibration}", flush=True)
     print(f"energies of all: {100 * np.mean(pooled):.1f} % of {len(pooled)}")
@@ -273,6 +276,7 @@ def main():
     parser.add_argument("elements", nargs="*")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--recipe", default="gap", help="mlearn: of a linear model")
     parser.add_argument("--networks", action="store_true", help="mlearn: committees of networks, `jp.train`")
     parser.add_argument("--wide", action="store_true", help="samples: with the residual near the crystal")
     options = parser.parse_args()

@@ -15,7 +15,8 @@ errors), CRPS, negative log likelihood; and AUROC, how surely the bar per atom t
 the groups fitted to that took no part in the fit (0.5: not at all).
 
     python benchmarks/out_of_distribution.py run [Ni Si ...] --out FOLDER
-        [--family gap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk strained]
+        [--family gap ace snap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk
+        strained]
     python benchmarks/out_of_distribution.py properties [Ni Si ...] --out FOLDER    # vacancies, surfaces, C44 far away
     python benchmarks/out_of_distribution.py rescore --out FOLDER      # with another calibration: nothing is fitted
     python benchmarks/out_of_distribution.py page --out FOLDER         # one page and one picture of all that was run
@@ -51,7 +52,8 @@ from jaxpot.uncertainty.linear_terms import can_be_widened
 from jaxpot.uncertainty.scores import normal_quantile, score
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
-FAMILIES = ("gap", "behler-parrinello", "bond-networks")
+LINEAR = ("gap", "ace", "snap", "qsnap", "mtp")
+FAMILIES = (*LINEAR, "behler-parrinello", "bond-networks")
 GROUPS = ("bulk", "strained", "hot", "vacancies", "molten vacancies", "surfaces", "melt")
 SHELLS = {"Li": 14, "Mo": 14, "Ge": 4, "Si": 4, "Cu": 12, "Ni": 12}  # neighbours that are nearer than all others
 LACKING = (53, 63, 107)  # atoms of the cells of 54, 64, 108 with a vacancy
@@ -98,8 +100,8 @@ def frames_by_group(element):
 def calibrated(family, data, progress):
     """A family's fit, its calibration, the seconds that they took, and what was left out."""
     start = time.perf_counter()
-    if family == "gap":
-        fit = jp.fit(data, "gap", predictions=False, keep_folds=True, progress=progress)
+    if family in LINEAR:
+        fit = jp.fit(data, family, predictions=False, keep_folds=True, progress=progress)
     else:
         fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
@@ -263,7 +265,7 @@ def properties(element, family, posterior, progress=None):
     """
     groups = frames_by_group(element)
     everything = jp.Dataset.of([frame for pair in groups.values() for part in pair for frame in part])
-    make = jp.fit if family == "gap" else jp.train
+    make = jp.fit if family in LINEAR else jp.train
     reference = properties_of(make(everything, family, predictions=False, progress=progress).potential, element)
     own = properties_of(posterior.potential, element)
     rows = {}
