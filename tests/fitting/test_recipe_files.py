@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
-from jaxpot.data.bond_length import bond_length
+from jaxpot.data.bond_length import bond_length, shortest_distances
 
 PAIR = '[[term]]\ndescriptor = "distance_2b"\ncutoff = 2.0\ntheta = 0.5\n'
 
@@ -112,6 +112,25 @@ def test_lengths_follow_the_bond_of_the_data():
     recipe = jp.read_recipe("gap")
     one, two = (recipe.linear_terms(data)[0].descriptor.cutoff for data in (silicon, sodium))
     assert two / one == pytest.approx(bond_length(sodium) / bond_length(silicon))
+
+
+def test_shortest_distances_are_those_of_every_pair_of_elements():
+    """By ASE's matrix of distances; a pair that is never nearer than the reach has the reach."""
+    rng = np.random.default_rng(0)
+    crystals = []
+    for _ in range(3):
+        atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+        atoms.positions += rng.normal(scale=0.15, size=(8, 3))
+        crystals.append(atoms)
+    shortest = shortest_distances(frames(*crystals), 3.5)
+    expected = {(11, 11): 3.5, (11, 17): 3.5, (17, 17): 3.5}
+    for atoms in crystals:
+        distances, numbers = atoms.repeat(2).get_all_distances(mic=True), atoms.repeat(2).numbers
+        for i, j in zip(*np.nonzero((distances < 3.5) & (distances > 0.0)), strict=True):
+            pair = tuple(sorted((int(numbers[i]), int(numbers[j]))))
+            expected[pair] = min(expected[pair], distances[i, j])
+    assert shortest == pytest.approx(expected, abs=1e-12)
+    assert shortest[11, 17] < 2.6 and min(shortest[11, 11], shortest[17, 17]) > 3.0
 
 
 def test_each_element_has_its_own_soap_and_each_pair_its_own_term(tmp_path):
