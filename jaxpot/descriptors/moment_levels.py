@@ -12,9 +12,12 @@ from itertools import combinations, combinations_with_replacement, permutations,
 from math import comb, factorial, prod
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxpot.errors import DataError
 
 HIGHEST_LEVEL = 24
+_POINTS = 2000
 _MOST = 4  # moments in a scalar, as in the untrained files of MLIP
 
 
@@ -76,6 +79,30 @@ def moments_of_level(level: int) -> MomentBasis:
                 waiting.append(joined)
     orders, levels, scalars = zip(*sorted(made.values()), strict=True)
     return MomentBasis(*moments.numbered(scalars), orders, levels)
+
+
+def orthonormal_polynomials(functions: int, size: int, shortest: float, cutoff: float) -> np.ndarray:
+    """Coefficients (functions, size) of radial functions of `MomentTensors` that are orthonormal between two distances.
+
+    int f_m f_n r^2 dr / int r^2 dr = delta_mn for f_m = (1 - x)^2 sum_k C_mk T_k(2 x - 1), x = (r - S) / (R - S), with
+    k <= m: what neighbours give to moments of different m is uncorrelated then, and of one size.
+
+    Args:
+        functions: number of m.
+        size: number of polynomials, at least as many.
+        shortest, cutoff: S and R, A.
+
+    Raises:
+        DataError: fewer polynomials than functions.
+    """
+    if size < functions:
+        raise DataError(f"radial_basis_size: expected at least {functions}, one for each radial function; got {size}")
+    x = (np.arange(_POINTS) + 0.5) / _POINTS
+    r = shortest + (cutoff - shortest) * x
+    terms = np.polynomial.chebyshev.chebvander(2.0 * x - 1.0, functions - 1).T * (1.0 - x) ** 2
+    upper = np.linalg.qr((terms * (r / np.linalg.norm(r))).T, mode="r")
+    inverse = np.linalg.inv(upper).T
+    return np.pad(inverse * np.sign(np.diag(upper))[:, None], ((0, 0), (0, size - functions)))
 
 
 class _Moments:

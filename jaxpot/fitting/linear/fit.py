@@ -23,6 +23,7 @@ from jaxpot.fitting.linear.checkpoint import FitCheckpoint, fingerprint
 from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, check_curvatures, curvature_moments
 from jaxpot.fitting.linear.label_noise import label_noise, without
 from jaxpot.fitting.linear.moments import posterior, unwhiten
+from jaxpot.fitting.linear.radial_refinement import refined
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit, Solved
 from jaxpot.fitting.linear.rows import linear_terms
@@ -88,10 +89,12 @@ def fit_linear(
     _check(dataset, recipe, curvatures, test, keep_folds)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
     recipe = recipe.measured(dataset)
-    terms = recipe.linear_terms(dataset)
     given = baseline
     for core in recipe.cores(dataset):
         baseline = core if baseline is None else baseline + core
+    recipe = refined(recipe, dataset, baseline, seed, say)
+    clock.step("radial functions")
+    terms = recipe.linear_terms(dataset)
     kept = None
     if checkpoint is not None:
         settings = {"seed": seed, "jitter": jitter, "offsets": offsets, "keep_folds": keep_folds}

@@ -12,9 +12,10 @@ from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.data.bond_length import bond_length, shortest_distances
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, Pair, Triplet
+from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, MomentTensors, Pair, Triplet
 from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
-from jaxpot.errors import FormatError
+from jaxpot.descriptors.moment_levels import moments_of_level, orthonormal_polynomials
+from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.linear.core_repulsion import core_of, with_core
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.sparsify import METHODS
@@ -27,6 +28,7 @@ from jaxpot.readouts import TRAINABLE
 _SHARED = {"descriptor", "cutoff", "delta", "readout"}
 _OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
 _PROCESS = "gaussian process"
+REFINED = "radial"  # coefficients of radial functions that `radial_refinement.refined` puts into a table of mtp
 _CONSTANT = "constant"  # a linear readout of the number one
 _OWN = {
     "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
@@ -35,16 +37,17 @@ _OWN = {
         "nradmax_by_orders", "lmax_by_orders", "degree_by_orders", "radparameter", "radbase", "smoothness", "neighbors",
         "core", "zeta",
     },
+    "mtp": {"level", "radial_basis_size"},
     "constant": set(),
     "distance_2b": {"transition_width", "theta"},
     "angle_3b": {"transition_width", "theta"},
 }
 _NEEDED = {
     "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "bispectrum": {"cutoff", "twojmax"},
-    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"}, "constant": set(),
+    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"}, "mtp": {"cutoff", "level"}, "constant": set(),
     "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
-_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1}  # and the least of each
+_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1, "radial_basis_size": 1}  # and the least of each
 _BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0, "degree_by_orders": 0}  # and the least of each
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
@@ -245,10 +248,12 @@ def _lengths(table, unit):
 def _term(table, descriptor, unit, name):
     delta = table.get("delta", 1.0)
     readout = "linear" if table["descriptor"] == _CONSTANT else table.get("readout", _PROCESS)
-    if readout == "linear" and table["descriptor"] == "ace":
-        blocks = np.unique(descriptor.orders, return_counts=True)[1]
+    if readout == "linear" and table["descriptor"] in ("ace", "mtp"):
+        orders = descriptor.orders if table["descriptor"] == "ace" else moments_of_level(table["level"]).orders
+        blocks = np.unique(orders, return_counts=True)[1]
         deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
-        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()))
+        scales = tuple(table["scales"]) if "scales" in table else None
+        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()), scales)
     if readout != _PROCESS:
         return FeatureTerm(descriptor, TRAINABLE[readout], float(delta), name)
     return GAPTerm(
@@ -294,6 +299,18 @@ def _expansions(table, unit, species, bond, shortest):
         yield ClusterExpansion(species, components, bases, np.stack([coefficients] * len(species)), (z,), scales)
 
 
+def _moment_tensors(table, unit, species, bond, _):
+    """Moments of all elements, with radial functions that fit the data, or those that a refinement begins with."""
+    basis = moments_of_level(table["level"])
+    cutoff, shortest = table["cutoff"] * unit, min(_SHORTEST * bond, 0.5 * table["cutoff"] * unit)
+    radial = table.get(REFINED)
+    if radial is None:
+        one = orthonormal_polynomials(basis.functions, table.get("radial_basis_size", 8), shortest, cutoff)
+        radial = np.broadcast_to(one, (len(species),) * 2 + one.shape)
+    scaling = (cutoff - shortest) ** -2
+    yield MomentTensors(np.array(radial), species, cutoff, shortest, scaling, basis.basic, basis.products, basis.scalars)
+
+
 def _constants(table, unit, species, *_):
     for z in species:
         yield Constant(species, (z,))
@@ -317,8 +334,8 @@ def _of_triplets(table, unit):
 
 
 _DESCRIPTORS = {
-    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "constant": _constants, "distance_2b": _pairs,
-    "angle_3b": _triplets,
+    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "mtp": _moment_tensors, "constant": _constants,
+    "distance_2b": _pairs, "angle_3b": _triplets,
 }
 _KERNELS = {
     "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),
@@ -327,4 +344,5 @@ _KERNELS = {
     "distance_2b": lambda table, unit: SquaredExponential(np.atleast_1d(table["theta"]) * unit),
     "angle_3b": _of_triplets,
 }
+_SHORTEST = 0.75  # of a bond: about the shortest distances of data with hot liquids
 _COMPACT = 1e-18  # of scalar products: below rounding

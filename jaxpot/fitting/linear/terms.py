@@ -67,6 +67,7 @@ class FeatureTerm:
         delta: standard deviation of the energy it gives, eV; with blocks, that of each.
         name: for messages.
         blocks: numbers of weights that share a scale, one block behind the other; None: all share one.
+        scales: what delta is multiplied with for each weight; None: 1.
     """
 
     has_points: ClassVar[Literal[False]] = False
@@ -76,13 +77,13 @@ class FeatureTerm:
     delta: float | Sequence[float] = 1.0
     name: str = "the term"
     blocks: tuple[int, ...] | None = None
+    scales: tuple[float, ...] | None = None
 
     def readout(self) -> Readout:
         """Readout with weights that are zero."""
         delta = np.asarray(self.delta, float)
-        return self.kind.untrained(
-            self.descriptor.dimension, delta if self.blocks is None else np.repeat(delta, self.blocks)
-        )
+        delta = delta if self.blocks is None else np.repeat(delta, self.blocks)
+        return self.kind.untrained(self.descriptor.dimension, delta if self.scales is None else delta * self.scales)
 
 
 LinearTerm = GAPTerm | FeatureTerm
