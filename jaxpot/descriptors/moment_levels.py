@@ -6,14 +6,14 @@ these likewise, down to the moments. Components are numbered as they are asked f
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import lru_cache
-from itertools import combinations, combinations_with_replacement, permutations, product
+from itertools import product
 from math import comb, factorial, prod
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxpot.descriptors.contraction_graphs import connected_scalars, exponents_of, level_of, part_of, symmetries, ways
 from jaxpot.errors import DataError
 
 HIGHEST_LEVEL = 24
@@ -36,16 +36,9 @@ class MomentBasis(NamedTuple):
         return 1 + max(moment[0] for moment in self.basic)
 
 
-class _Tensor(NamedTuple):
-    """Connected graph: (mu, nu, open indices) of each node, and the edges (i, j) between nodes, repeated."""
-
-    nodes: tuple[tuple[int, int, int], ...]
-    edges: tuple[tuple[int, int], ...]
-
-
 @lru_cache(maxsize=8)
-def moments_of_level(level: int) -> MomentBasis:
-    """All scalars of up to four moments up to a level, by order and level; that of a scalar is the sum over its moments.
+def moments_oflevel_of(level: int) -> MomentBasis:
+    """All scalars of up to four moments, of a level that is the sum over these, by number of moments and level.
 
     level M_{mu nu} = 2 + 4 mu + nu, for the tensors of rank nu M_{mu nu} = sum_j f_mu(r_j) r_j/|r_j| x ... x r_j/|r_j|
 
@@ -61,11 +54,9 @@ def moments_of_level(level: int) -> MomentBasis:
     """
     if type(level) is not int or level % 2 or not 2 <= level <= HIGHEST_LEVEL:
         raise DataError(f"level: expected an even number from 2 to {HIGHEST_LEVEL}, got {level!r}")
-    connected = sorted({
-        graph for nodes in _node_sets(level) for graph in _graphs(nodes)
-    }, key=lambda graph: (len(graph.nodes), _level(graph), graph))
+    connected = connected_scalars(level, _MOST)
     moments = _Moments(connected)
-    single = [(len(graph.nodes), _level(graph), moments.number(graph, ((0, 0, 0),) * len(graph.nodes)))
+    single = [(len(graph.nodes), level_of(graph), moments.number(graph, ((0, 0, 0),) * len(graph.nodes)))
               for graph in connected]
     made = {(k,): scalar for k, scalar in enumerate(single)}
     waiting = list(made)
@@ -121,13 +112,13 @@ class _Moments:
         """Number of one component, the exponents of x, y and z of the open indices of each node."""
         if len(tensor.nodes) == 1:
             return self.basic.setdefault((tensor.nodes[0][0], *components[0]), -1 - len(self.basic))
-        components = min(tuple(components[n] for n in order) for order in _symmetries(tensor))
+        components = min(tuple(components[n] for n in order) for order in symmetries(tensor))
         if (tensor, components) not in self.known:
             first, second = self.ways[tensor]
             between = Counter(edge for edge in tensor.edges if (edge[0] in first) != (edge[1] in first))
-            parts = [_part(tensor, members) for members in (first, second)]
+            parts = [part_of(tensor, members) for members in (first, second)]
             addends: Counter = Counter()
-            for chosen in product(*(_exponents(times) for times in between.values())):
+            for chosen in product(*(exponents_of(times) for times in between.values())):
                 exponents, weight = list(map(list, components)), 1
                 for (edge, times), powers in zip(between.items(), chosen, strict=True):
                     weight *= factorial(times) // prod(map(factorial, powers))
@@ -163,114 +154,17 @@ class _Moments:
     def _plan(self, tensor):
         """Choose the way with the fewest multiplications; tensors that are there already cost none."""
         if len(tensor.nodes) > 1 and tensor not in self.ways:
-            way = min(_ways(tensor), key=lambda way: (self._cost(tensor, way), way))
+            way = min(ways(tensor), key=lambda way: (self._cost(tensor, way), way))
             self.ways[tensor] = way
             for members in way:
-                self._plan(_part(tensor, members)[0])
+                self._plan(part_of(tensor, members)[0])
 
     def _cost(self, tensor, way):
         """Multiplications of all components of a tensor that is cut in two, and of its parts."""
         cut = Counter(edge for edge in tensor.edges if (edge[0] in way[0]) != (edge[1] in way[0]))
         components = prod(comb(open_ + 2, 2) for *_, open_ in tensor.nodes)
         cost = components * prod(comb(times + 2, 2) for times in cut.values())
-        for part in (_part(tensor, members)[0] for members in way):
+        for part in (part_of(tensor, members)[0] for members in way):
             if len(part.nodes) > 1 and part not in self.ways:
-                cost += min(self._cost(part, further) for further in _ways(part))
+                cost += min(self._cost(part, further) for further in ways(part))
         return cost
-
-
-def _level(graph):
-    return sum(2 + 4 * mu + nu for mu, nu, _ in graph.nodes)
-
-
-def _node_sets(level: int) -> Iterator[tuple]:
-    """Moments (mu, nu), ascending, that a connected scalar up to a level may have."""
-    yield from (((mu, 0),) for mu in range((level - 2) // 4 + 1))
-    kinds = [(mu, nu) for mu in range(level // 4) for nu in range(1, level) if 2 + 4 * mu + nu <= level - 3]
-    for count in range(2, min(_MOST, (level + 2) // 4) + 1):  # a tree has 2 (count - 1) ends
-        for nodes in combinations_with_replacement(kinds, count):
-            ranks = [nu for _, nu in nodes]
-            enough = 2 * max(ranks) <= sum(ranks) >= 2 * (count - 1)
-            if enough and sum(ranks) % 2 == 0 and sum(2 + 4 * mu + nu for mu, nu in nodes) <= level:
-                yield nodes
-
-
-def _graphs(nodes: tuple) -> Iterator[_Tensor]:
-    """Connected graphs without loops whose nodes have nu edges each."""
-    def filled(first, left, edges):
-        while first < len(left) and not left[first]:
-            first += 1
-        if first == len(left):
-            if _connected(range(len(left)), edges):
-                yield _canonical([(mu, nu, 0) for mu, nu in nodes], edges)[0]
-            return
-        least = edges[-1][1] if edges and edges[-1][0] == first else first + 1
-        for other in range(least, len(left)):
-            if left[other]:
-                rest = [n - (k in (first, other)) for k, n in enumerate(left)]
-                yield from filled(first, rest, [*edges, (first, other)])
-
-    yield from filled(0, [nu for _, nu in nodes], [])
-
-
-def _connected(members, edges):
-    members = list(members)
-    reached, before = {members[0]}, 0
-    while len(reached) > before:
-        before = len(reached)
-        reached |= {node for edge in edges if set(edge) <= set(members) and set(edge) & reached for node in edge}
-    return len(reached) == len(members)
-
-
-@lru_cache(maxsize=None)
-def _ways(tensor: _Tensor) -> list:
-    """Pairs of connected parts that a connected graph can be cut into."""
-    everything = range(len(tensor.nodes))
-    ways = []
-    for count in range(1, len(everything)):
-        for second in combinations(everything[1:], count):
-            first = tuple(n for n in everything if n not in second)
-            if _connected(first, tensor.edges) and _connected(second, tensor.edges):
-                ways.append((first, second))
-    return ways
-
-
-@lru_cache(maxsize=None)
-def _part(tensor: _Tensor, members: tuple[int, ...]) -> tuple[_Tensor, tuple[int, ...]]:
-    """Part of a graph with the edges that leave it open, and the nodes of the graph in its order."""
-    inside = [edge for edge in tensor.edges if set(edge) <= set(members)]
-    at = {node: k for k, node in enumerate(members)}
-    degree = Counter(node for edge in inside for node in edge)
-    nodes = [(*tensor.nodes[n][:2], tensor.nodes[n][1] - degree[n]) for n in members]
-    part, order = _canonical(nodes, [(at[a], at[b]) for a, b in inside])
-    return part, tuple(members[k] for k in order)
-
-
-def _canonical(nodes, edges):
-    """One of all graphs that differ in the order of their nodes, and its nodes in the order given."""
-    best = min((_reordered(edges, order), order) for order in _orders(nodes))
-    return _Tensor(tuple(nodes[k] for k in best[1]), best[0]), best[1]
-
-
-@lru_cache(maxsize=None)
-def _symmetries(tensor: _Tensor) -> list:
-    """Orders of the nodes that leave a graph what it is."""
-    return [order for order in _orders(tensor.nodes) if _reordered(tensor.edges, order) == tensor.edges]
-
-
-def _orders(nodes):
-    """Orders in which nodes ascend."""
-    kinds = sorted(set(nodes))
-    groups = [[k for k, node in enumerate(nodes) if node == kind] for kind in kinds]
-    for parts in product(*map(permutations, groups)):
-        yield tuple(k for part in parts for k in part)
-
-
-def _reordered(edges, order):
-    place = {node: k for k, node in enumerate(order)}
-    return tuple(sorted(tuple(sorted((place[a], place[b]))) for a, b in edges))
-
-
-@lru_cache(maxsize=None)
-def _exponents(degree: int) -> list:
-    return [(a, b, degree - a - b) for a in range(degree, -1, -1) for b in range(degree - a, -1, -1)]

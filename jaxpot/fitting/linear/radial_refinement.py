@@ -1,12 +1,12 @@
 """Radial functions of moment tensors that fit the data: the one thing of an MTP that its energy is not linear in.
 
-The rows of a fit that is linear in the weights get further columns, derivatives of the energy by the coefficients of the
-radial functions. Least squares of all of them are one step of Gauss and Newton, whose sums are those of any other fit.
+The rows of a fit that is linear in the weights get further columns, derivatives of the energy by the coefficients of
+the radial functions. Least squares of all are one step of Gauss and Newton, whose sums are those of any other fit.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +20,18 @@ from jaxpot.data.padded_frames import Prepared
 from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.moment_tensors import MomentTensors
-from jaxpot.fitting.linear import hyperparameters
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.moments import solution, weighted
 from jaxpot.fitting.linear.recipe import REFINED, Recipe
-from jaxpot.fitting.linear.terms import FeatureTerm, prior_factors, unfitted_potential
-from jaxpot.potentials.base import Potential, Sum, summands
+from jaxpot.fitting.linear.terms import FeatureTerm, prior_factors, without_points
+from jaxpot.potentials.base import Potential
 from jaxpot.readouts.linear import Linear
-from jaxpot.typing import Array, ArrayField
+from jaxpot.typing import AnyArray, Array, ArrayField
 
 
 @pytree
 class RadialSlopes(Descriptor):
-    """Derivatives of an energy that is linear in moment tensors by the coefficients of its radial functions: one vector.
+    """Derivatives of an energy, linear in moment tensors, by the coefficients of its radial functions: one vector.
 
     Args:
         moments: the moment tensors.
@@ -95,115 +94,127 @@ def refined(
 ) -> Recipe:
     """Recipe whose moment tensors have radial functions that fit a data set; as it is without any.
 
-    Minimises sum_i (y_i - a_i(C) . w)^2 / sigma_i^2 + |w|^2 + |C - C_0|^2 / tau^2, with the best weights w for each C, by
-    the method of Levenberg and Marquardt. C_0 are polynomials that are orthonormal over the distances that occur. Terms
-    without sparse points take part with their a priori deltas; stresses do not.
+    Minimises sum_i (y_i - a_i(C) . w)^2 / sigma_i^2 + |w|^2, with the best weights w for each C, by some steps of
+    Levenberg and Marquardt from polynomials that are orthonormal over the distances that occur. High levels take most
+    of the steps at a lower one. Terms without sparse points take part with their a priori deltas; stresses do not.
 
     Args:
         recipe: of terms of which some are moment tensors.
-        dataset, baseline: as for `fit_linear`.
-        seed: of the choice of frames, of larger data sets.
+        dataset, baseline: as for `fit_linear`; of large data sets some frames are enough for so few numbers.
+        seed: of the choice of these.
         say: called with a sentence about what is being done.
 
     References:
-        G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973): variable projection; L. Kaufman, BIT 15, 49 (1975).
+        G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973); L. Kaufman, BIT 15, 49 (1975): separable problems.
     """
     for k, table in enumerate(recipe.terms):
         if table["descriptor"] == "mtp" and REFINED not in table:
-            recipe = _with_own_radial(recipe, k, dataset, baseline, seed, say)
+            stages = {min(table["level"], _LEVEL): (_STEPS, _ATOMS)}
+            if table["level"] > _LEVEL:
+                stages[table["level"]] = _FURTHER_STEPS, _FURTHER_ATOMS
+            radial, scales = None, ()
+            for level, (steps, atoms) in stages.items():
+                at_level = _with_table(recipe, k, {"level": level})
+                problem = _Problem.of(at_level, k, dataset[_some_frames(dataset, atoms, seed)], baseline)
+                moments = _descended(problem, problem.begin(radial), steps, say)
+                radial, scales = moments.radial, scales_of(moments, problem.prepared)
+            recipe = _with_table(recipe, k, {REFINED: np.asarray(radial).tolist(), "scales": list(scales)})
     return recipe
 
 
-def _with_own_radial(recipe, k, dataset, baseline, seed, say):
-    def with_radial(term):
-        term_table = recipe.terms[k] | {
-            REFINED: np.asarray(term.descriptor.radial).tolist(), "scales": list(term.scales),
-        }
-        return replace(recipe, terms=(*recipe.terms[:k], term_table, *recipe.terms[k + 1 :]))
-
-    seen = dataset[_some_frames(dataset, seed)]
-    terms = [term for term in recipe.linear_terms(dataset) if not term.has_points]
-    (own,) = (n for n, term in enumerate(terms) if term.name == f"term {k + 1}")
-    potential = unfitted_potential(terms, seen, [], seed)
-    prepared = Prepared.for_potential([frame.structure for frame in seen], potential)
-    term = cast(FeatureTerm, terms[own])
-    descent = _Descent(terms, own, seen, prepared, fit_targets(seen, baseline), replace(recipe.sigmas, stress=None))
-    term = replace(term, scales=scales_of(cast(MomentTensors, term.descriptor), prepared))
-    radial, before = descent.go(term, say)
-    descriptor = cast(MomentTensors, term.descriptor).replace(radial=radial)
-    return with_radial(replace(term, descriptor=descriptor, scales=scales_of(descriptor, prepared)))
+def _with_table(recipe, k, changes):
+    return replace(recipe, terms=(*recipe.terms[:k], recipe.terms[k] | changes, *recipe.terms[k + 1 :]))
 
 
-def _some_frames(dataset, seed):
-    """Frames with about as many atoms as a refinement needs."""
+def _some_frames(dataset, atoms, seed):
+    """Frames with about so many atoms."""
     order = np.random.default_rng(seed).permutation(len(dataset))
-    atoms = np.cumsum([len(dataset[int(n)]) for n in order])
-    return np.sort(order[: 1 + np.searchsorted(atoms, _MOST_ATOMS)])
+    counts = np.cumsum([len(dataset[int(n)]) for n in order])
+    return np.sort(order[: 1 + np.searchsorted(counts, atoms)])
 
 
 def scales_of(descriptor: MomentTensors, prepared: Sequence) -> tuple[float, ...]:
-    """One over the root mean square of each component over the atoms of some frames."""
-    square, count = 0.0, 0
+    """One over the root mean square of each component over the atoms of some frames, (d,)."""
+    square, count = np.zeros(descriptor.dimension), 0.0
     for structure, neighbors in prepared[:: max(1, len(prepared) // _MOST_FRAMES)]:
         vectors, weights = map(np.asarray, vectors_of(descriptor, structure, neighbors))
         square, count = square + (weights[..., None] * vectors**2).sum((0, 1)), count + weights.sum()
     size = np.sqrt(square / count)
-    return tuple(np.where(size > 0.0, 1.0 / np.where(size > 0.0, size, 1.0), 1.0).tolist())
+    return tuple((1.0 / np.where(size > 0.0, size, 1.0)).tolist())
 
 
-class _Descent:
-    def __init__(self, terms, own, dataset, prepared, targets, sigmas):
-        self.terms, self.own = terms, own
-        self.data = dataset, prepared, targets, sigmas
+class _Problem(NamedTuple):
+    """Least squares of a data set by some terms, of which number `own` is the one with moment tensors."""
 
-    def go(self, term, say):
-        start = np.asarray(term.descriptor.radial)
-        radial, weights = start, np.zeros(term.descriptor.dimension)
-        damping, best = 1e-2, None
-        for step in range(_MOST_STEPS):
-            gram, cross, square = self._sums(replace(term, descriptor=term.descriptor.replace(radial=radial)), weights)
-            width = len(cross) - radial.size
-            off = (radial - start).ravel()
-            linear = solution(gram[:width, :width], cross[:width]).mean
-            loss = square - cross[:width] @ linear + off @ off / _PRIOR**2
-            say(f"radial functions: step {step}, misfit {loss:.6g}")
-            if step > 1 and loss > best[0]:
-                damping *= 8.0
-                if damping > 1e4:
-                    break
-            else:
-                gain = np.inf if best is None else 1.0 - loss / best[0]
-                best = loss, radial, gram, cross, linear
-                damping = max(damping / 8.0, 1e-6)
-                if gain < _WORTHWHILE and step > 1:
-                    break
-            _, radial, gram, cross, linear = best
-            off = (radial - start).ravel()
-            matrix, right = gram.copy(), cross.copy()
-            diagonal = np.diag(gram)
-            extra = np.concatenate([np.ones(width), 1.0 / _PRIOR**2 + damping * diagonal[width:]])
-            right[width:] -= off / _PRIOR**2
-            matrix[np.diag_indices(len(matrix))] += extra
-            found = np.linalg.solve(matrix, right)
-            radial = radial + found[width:].reshape(radial.shape)
-            begin = sum(t.descriptor.dimension for t in self.terms[: self.own])
-            weights = found[begin : begin + term.descriptor.dimension]
-        return best[1], best[0]
+    terms: list
+    own: int
+    dataset: Dataset
+    prepared: Prepared
+    targets: tuple
+    sigmas: Sigmas
 
-    def _sums(self, term, weights):
-        dataset, prepared, targets, sigmas = self.data
-        terms = [term if n == self.own else other for n, other in enumerate(self.terms)]
-        potential = unfitted_potential(terms, dataset, prepared)
-        readout = terms[self.own].readout()
-        slopes = FeatureTerm(RadialSlopes(term.descriptor, np.asarray(readout.delta) * weights), Linear)
-        whole = Sum.or_one([*summands(potential), *summands(unfitted_potential([slopes], dataset, prepared))])
-        moments = accumulate(whole, dataset, prepared, targets, sigmas, prior_factors(whole)[0])
-        gram, cross = weighted(moments, dict.fromkeys(moments, 1.0))
-        return np.asarray(gram), np.asarray(cross), sum(float(part.square) for part in moments.values())
+    @classmethod
+    def of(cls, recipe, k, dataset, baseline):
+        terms = [term for term in recipe.linear_terms(dataset) if not term.has_points]
+        (own,) = (n for n, term in enumerate(terms) if term.name == f"term {k + 1}")
+        prepared = Prepared.for_potential(
+            [frame.structure for frame in dataset], without_points(terms, dataset.species)
+        )
+        sigmas = replace(recipe.sigmas, stress=None)
+        return cls(terms, own, dataset, prepared, fit_targets(dataset, baseline), sigmas)
+
+    def begin(self, before: AnyArray | None) -> MomentTensors:
+        """Moment tensors whose first radial functions are given."""
+        descriptor = cast(MomentTensors, self.terms[self.own].descriptor)
+        if before is None:
+            return descriptor
+        radial = np.array(descriptor.radial)
+        radial[:, :, : before.shape[2]] = before
+        return descriptor.replace(radial=radial)
+
+    def columns(self) -> slice:
+        """Columns of the weights of the moment tensors."""
+        first = sum(term.descriptor.dimension for term in self.terms[: self.own])
+        return slice(first, first + self.terms[self.own].descriptor.dimension)
+
+    def sums(self, descriptor, scales, weights):
+        """Gram matrix, cross products and sum of squares; with weights, the last columns are `RadialSlopes`."""
+        own = replace(self.terms[self.own], descriptor=descriptor, scales=scales)
+        terms = [*self.terms[: self.own], own, *self.terms[self.own + 1 :]]
+        if weights is not None:
+            coefficients = np.asarray(own.readout().delta) * weights
+            terms.append(FeatureTerm(RadialSlopes(descriptor, coefficients), Linear))
+        potential = without_points(terms, self.dataset.species)
+        factors, _ = prior_factors(potential)
+        moments = accumulate(potential, self.dataset, self.prepared, self.targets, self.sigmas, factors)
+        return *weighted(moments, dict.fromkeys(moments, 1.0)), sum(float(part.square) for part in moments.values())
 
 
-_MOST_ATOMS = 4000
-_MOST_FRAMES = 50
-_MOST_STEPS = 30
-_PRIOR = 10.0
-_WORTHWHILE = 2e-3
+def _descended(problem, descriptor, steps, say):
+    """Moment tensors after so many steps."""
+    scales = scales_of(descriptor, problem.prepared)
+    gram, cross, _ = problem.sums(descriptor, scales, None)
+    weights, width, damping = solution(gram, cross).mean[problem.columns()], len(cross), _DAMPING
+    best = None
+    for step in range(steps + 1):
+        gram, cross, square = problem.sums(descriptor, scales, weights)
+        misfit = square - cross[:width] @ solution(gram[:width, :width], cross[:width]).mean
+        say(f"radial functions: {descriptor.dimension} scalars, step {step} of {steps}, misfit {misfit:.5g}")
+        if best is None or misfit < best[0]:
+            best, damping = (misfit, descriptor, gram, cross), max(damping / _FACTOR, _LEAST)
+        else:
+            damping *= _FACTOR
+        _, descriptor, gram, cross = best
+        # What damps is a prior of the change, in units of what the rows know of each coefficient.
+        spread = np.concatenate([np.ones(width), (damping * (1.0 + np.diag(gram)[width:])) ** -0.5])
+        change = spread * solution(gram, cross, spread).mean
+        weights = change[problem.columns()]
+        radial = np.asarray(descriptor.radial) + change[width:].reshape(descriptor.radial.shape)
+        descriptor = descriptor.replace(radial=radial)
+    return best[1]
+
+
+_LEVEL, _STEPS, _ATOMS = 16, 12, 3000  # of most of the steps
+_FURTHER_STEPS, _FURTHER_ATOMS = 3, 2000  # at the level of the recipe, where this is higher
+_DAMPING, _LEAST, _FACTOR = 4e-2, 1e-6, 4.0
+_MOST_FRAMES = 50  # for the sizes of components

@@ -49,6 +49,7 @@ _NEEDED = {
 }
 _WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1, "radial_basis_size": 1}  # and the least of each
 _BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0, "degree_by_orders": 0}  # and the least of each
+_POLYNOMIALS = 8  # of moment tensors
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
 
@@ -179,6 +180,8 @@ def _checked_term(table, file, field):
         message = "environments are the sparse points: leave sparse_points and sparse_method out"
         raise FormatError(message, file=file, field=field)
     orders = table.get("nradmax_by_orders")
+    if kind == "mtp":
+        orders = _checked_moments(table, readout, file, field)
     for key in set(table) - {"descriptor", "readout", "sparse_method"}:
         if key == "sparse_points":
             counts = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
@@ -201,8 +204,8 @@ def _checked_term(table, file, field):
         elif key == "delta" and isinstance(table[key], list):
             if readout != "linear" or not isinstance(orders, list) or len(table[key]) != len(orders):
                 raise FormatError(
-                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, got "
-                    f"{table[key]}", file=file, field=f"{field}, {key}",
+                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, of mtp "
+                    f"one for each number of moments, got {table[key]}", file=file, field=f"{field}, {key}",
                 )
             for value in table[key]:
                 checked_number(value, file, f"{field}, {key}")
@@ -227,12 +230,25 @@ def _checked_term(table, file, field):
                 raise FormatError(message, file=file, field=f"{field}, {key}")
         elif key in _WHOLE:
             checked_whole(table[key], _WHOLE[key], file, f"{field}, {key}")
-        elif key != "central_weight":
+        elif key not in ("central_weight", "level"):
             checked_number(table[key], file, f"{field}, {key}")
     if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
         message = f"{', '.join(_BY_ORDERS)}: expected as many numbers in one as in the others"
         raise FormatError(message, file=file, field=field)
     return dict(table)
+
+
+def _checked_moments(table, readout, file, field):
+    """Numbers of moments in the scalars of moment tensors, each once."""
+    if readout != "linear":
+        raise FormatError(f'mtp: expected "linear", got {readout!r}', file=file, field=f"{field}, readout")
+    size = checked_whole(table.get("radial_basis_size", _POLYNOMIALS), 1, file, f"{field}, radial_basis_size")
+    try:
+        basis = moments_of_level(table["level"])
+        orthonormal_polynomials(basis.functions, size, 1.0, 2.0)
+    except DataError as error:
+        raise FormatError(str(error), file=file, field=field) from error
+    return sorted(set(basis.orders))
 
 
 def _is_pair(pair):
@@ -305,10 +321,12 @@ def _moment_tensors(table, unit, species, bond, _):
     cutoff, shortest = table["cutoff"] * unit, min(_SHORTEST * bond, 0.5 * table["cutoff"] * unit)
     radial = table.get(REFINED)
     if radial is None:
-        one = orthonormal_polynomials(basis.functions, table.get("radial_basis_size", 8), shortest, cutoff)
+        one = orthonormal_polynomials(basis.functions, table.get("radial_basis_size", _POLYNOMIALS), shortest, cutoff)
         radial = np.broadcast_to(one, (len(species),) * 2 + one.shape)
     scaling = (cutoff - shortest) ** -2
-    yield MomentTensors(np.array(radial), species, cutoff, shortest, scaling, basis.basic, basis.products, basis.scalars)
+    yield MomentTensors(
+        np.array(radial), species, cutoff, shortest, scaling, basis.basic, basis.products, basis.scalars
+    )
 
 
 def _constants(table, unit, species, *_):
