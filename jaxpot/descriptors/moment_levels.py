@@ -37,7 +37,7 @@ class MomentBasis(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def moments_oflevel_of(level: int) -> MomentBasis:
+def moments_of_level(level: int) -> MomentBasis:
     """All scalars of up to four moments, of a level that is the sum over these, by number of moments and level.
 
     level M_{mu nu} = 2 + 4 mu + nu, for the tensors of rank nu M_{mu nu} = sum_j f_mu(r_j) r_j/|r_j| x ... x r_j/|r_j|
@@ -58,18 +58,15 @@ def moments_oflevel_of(level: int) -> MomentBasis:
     moments = _Moments(connected)
     single = [(len(graph.nodes), level_of(graph), moments.number(graph, ((0, 0, 0),) * len(graph.nodes)))
               for graph in connected]
-    made = {(k,): scalar for k, scalar in enumerate(single)}
-    waiting = list(made)
-    while waiting:
-        members = waiting.pop(0)
-        order, own, number = made[members]
+    made: list[tuple] = [((k,), *scalar) for k, scalar in enumerate(single)]  # and products of those that are connected
+    for members, order, own, number in made:  # which grow while they are looked at
         for k in range(members[-1], len(single)):
             if own + single[k][1] <= level and order + single[k][0] <= _MOST:
-                joined = (*members, k)
-                made[joined] = (order + single[k][0], own + single[k][1], moments.multiplied(number, single[k][2]))
-                waiting.append(joined)
-    orders, levels, scalars = zip(*sorted(made.values()), strict=True)
-    return MomentBasis(*moments.numbered(scalars), orders, levels)
+                further = moments.multiplied(number, single[k][2])
+                made.append(((*members, k), order + single[k][0], own + single[k][1], further))
+    orders, levels, scalars = zip(*sorted(scalar for _, *scalar in made), strict=True)
+    basic, products, numbers = moments.numbered(scalars)
+    return MomentBasis(basic, products, numbers, orders, levels)
 
 
 def orthonormal_polynomials(functions: int, size: int, shortest: float, cutoff: float) -> np.ndarray:

@@ -112,7 +112,7 @@ def refined(
             stages = {min(table["level"], _LEVEL): (_STEPS, _ATOMS)}
             if table["level"] > _LEVEL:
                 stages[table["level"]] = _FURTHER_STEPS, _FURTHER_ATOMS
-            radial, scales = None, ()
+            radial, scales = None, tuple[float, ...]()
             for level, (steps, atoms) in stages.items():
                 at_level = _with_table(recipe, k, {"level": level})
                 problem = _Problem.of(at_level, k, dataset[_some_frames(dataset, atoms, seed)], baseline)

@@ -204,8 +204,8 @@ def _checked_term(table, file, field):
         elif key == "delta" and isinstance(table[key], list):
             if readout != "linear" or not isinstance(orders, list) or len(table[key]) != len(orders):
                 raise FormatError(
-                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, of mtp "
-                    f"one for each number of moments, got {table[key]}", file=file, field=f"{field}, {key}",
+                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, of "
+                    f"mtp one for each number of moments, got {table[key]}", file=file, field=f"{field}, {key}",
                 )
             for value in table[key]:
                 checked_number(value, file, f"{field}, {key}")
