@@ -58,13 +58,13 @@ def moments_of_level(level: int) -> MomentBasis:
     moments = _Moments(connected)
     single = [(len(graph.nodes), level_of(graph), moments.number(graph, ((0, 0, 0),) * len(graph.nodes)))
               for graph in connected]
-    made: list[tuple] = [((k,), *scalar) for k, scalar in enumerate(single)]  # and products of those that are connected
-    for members, order, own, number in made:  # which grow while they are looked at
+    products_of: list[tuple] = [((k,), *scalar) for k, scalar in enumerate(single)]
+    for members, order, reached, number in products_of:  # which grow while they are looked at
         for k in range(members[-1], len(single)):
-            if own + single[k][1] <= level and order + single[k][0] <= _MOST:
+            if reached + single[k][1] <= level and order + single[k][0] <= _MOST:
                 further = moments.multiplied(number, single[k][2])
-                made.append(((*members, k), order + single[k][0], own + single[k][1], further))
-    orders, levels, scalars = zip(*sorted(scalar for _, *scalar in made), strict=True)
+                products_of.append(((*members, k), order + single[k][0], reached + single[k][1], further))
+    orders, levels, scalars = zip(*sorted(scalar for _, *scalar in products_of), strict=True)
     basic, products, numbers = moments.numbered(scalars)
     return MomentBasis(basic, products, numbers, orders, levels)
 

@@ -22,7 +22,7 @@ from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.moment_tensors import MomentTensors
 from jaxpot.fitting.linear.accumulate import accumulate
 from jaxpot.fitting.linear.moments import solution, weighted
-from jaxpot.fitting.linear.recipe import REFINED, Recipe
+from jaxpot.fitting.linear.recipe import REFINED, SCALES, Recipe
 from jaxpot.fitting.linear.terms import FeatureTerm, prior_factors, without_points
 from jaxpot.potentials.base import Potential
 from jaxpot.readouts.linear import Linear
@@ -49,30 +49,30 @@ class RadialSlopes(Descriptor):
 
     def instances(self, environment: Environment) -> tuple[Array, Array]:
         """The vector, (1, d) in the order of `radial`, and its weight, (1,)."""
-        vector = jax.grad(lambda own: self._energy(environment, own))(self._own(environment))
+        vector = jax.grad(lambda radial: self._energy(environment, radial))(self._of_atom(environment))
         return self._whole(environment, vector.ravel())[None], jnp.ones(1, vector.dtype)
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """As of every descriptor: coefficient by coefficient forwards, through the forces."""
         vector, weight = self.instances(environment)
 
-        def pulls(own):
-            return jax.grad(lambda x, y, z: self._energy(_moved(environment, x, y, z), own), argnums=(0, 1, 2))(
+        def pulls(radial):
+            return jax.grad(lambda x, y, z: self._energy(_moved(environment, x, y, z), radial), argnums=(0, 1, 2))(
                 environment.x, environment.y, environment.z
             )
 
-        changes = jax.jacfwd(pulls)(self._own(environment))
+        changes = jax.jacfwd(pulls)(self._of_atom(environment))
         places = len(environment.x)
         change = jnp.stack([self._whole(environment, c.reshape(places, -1)) for c in changes], 1)
         return vector, weight, jnp.arange(places)[None], change[None], jnp.zeros((1, places, 3), change.dtype)
 
-    def _own(self, environment):
+    def _of_atom(self, environment):
         """Coefficients of the radial functions of this atom, (elements, functions, polynomials)."""
-        own = species_index(self.moments.species, environment.number)
-        return self.moments.radial.at[own].get(mode="promise_in_bounds")
+        kind = species_index(self.moments.species, environment.number)
+        return self.moments.radial.at[kind].get(mode="promise_in_bounds")
 
-    def _energy(self, environment, own):
-        radial = jnp.broadcast_to(own, self.moments.radial.shape)
+    def _energy(self, environment, of_atom):
+        radial = jnp.broadcast_to(of_atom, self.moments.radial.shape)
         return self.moments.replace(radial=radial).projected(environment, self.coefficients)
 
     def _whole(self, environment, values):
@@ -80,8 +80,8 @@ class RadialSlopes(Descriptor):
         count = len(self.moments.species)
         if count == 1:
             return values
-        own = jnp.arange(count) == species_index(self.moments.species, environment.number)
-        return (own[:, None] * values[..., None, :]).reshape(*values.shape[:-1], -1)
+        is_kind = jnp.arange(count) == species_index(self.moments.species, environment.number)
+        return (is_kind[:, None] * values[..., None, :]).reshape(*values.shape[:-1], -1)
 
 
 def _moved(environment, x, y, z):
@@ -95,8 +95,9 @@ def refined(
     """Recipe whose moment tensors have radial functions that fit a data set; as it is without any.
 
     Minimises sum_i (y_i - a_i(C) . w)^2 / sigma_i^2 + |w|^2, with the best weights w for each C, by some steps of
-    Levenberg and Marquardt from polynomials that are orthonormal over the distances that occur. High levels take most
-    of the steps at a lower one. Terms without sparse points take part with their a priori deltas; stresses do not.
+    Levenberg and Marquardt from polynomials that are orthonormal over the distances that occur. Higher levels have the
+    radial functions of level 16, and further polynomials beyond these. Terms without sparse points take part with their
+    a priori deltas; stresses do not.
 
     Args:
         recipe: of terms of which some are moment tensors.
@@ -109,16 +110,12 @@ def refined(
     """
     for k, table in enumerate(recipe.terms):
         if table["descriptor"] == "mtp" and REFINED not in table:
-            stages = {min(table["level"], _LEVEL): (_STEPS, _ATOMS)}
-            if table["level"] > _LEVEL:
-                stages[table["level"]] = _FURTHER_STEPS, _FURTHER_ATOMS
-            radial, scales = None, tuple[float, ...]()
-            for level, (steps, atoms) in stages.items():
-                at_level = _with_table(recipe, k, {"level": level})
-                problem = _Problem.of(at_level, k, dataset[_some_frames(dataset, atoms, seed)], baseline)
-                moments = _descended(problem, problem.begin(radial), steps, say)
-                radial, scales = moments.radial, scales_of(moments, problem.prepared)
-            recipe = _with_table(recipe, k, {REFINED: np.asarray(radial).tolist(), "scales": list(scales)})
+            begin = _with_table(recipe, k, {"level": min(table["level"], _LEVEL)})
+            seen = _some_frames(dataset, seed)
+            lower, whole = (_Problem.of(form, k, seen, baseline) for form in (begin, recipe))
+            moments = whole.begin(_descended(lower, lower.begin(), say).radial)
+            changes = {REFINED: np.asarray(moments.radial).tolist(), SCALES: list(scales_of(moments, whole.prepared))}
+            recipe = _with_table(recipe, k, changes)
     return recipe
 
 
@@ -126,11 +123,12 @@ def _with_table(recipe, k, changes):
     return replace(recipe, terms=(*recipe.terms[:k], recipe.terms[k] | changes, *recipe.terms[k + 1 :]))
 
 
-def _some_frames(dataset, atoms, seed):
-    """Frames with about so many atoms."""
+def _some_frames(dataset, seed):
+    """Frames with about as many atoms as so few numbers ask for."""
     order = np.random.default_rng(seed).permutation(len(dataset))
     counts = np.cumsum([len(dataset[int(n)]) for n in order])
-    return np.sort(order[: 1 + np.searchsorted(counts, atoms)])
+    some = dataset[np.sort(order[: 1 + np.searchsorted(counts, _ATOMS)])]
+    return some if some.species == dataset.species else dataset
 
 
 def scales_of(descriptor: MomentTensors, prepared: Sequence) -> tuple[float, ...]:
@@ -144,10 +142,10 @@ def scales_of(descriptor: MomentTensors, prepared: Sequence) -> tuple[float, ...
 
 
 class _Problem(NamedTuple):
-    """Least squares of a data set by some terms, of which number `own` is the one with moment tensors."""
+    """Least squares of a data set by some terms, of which `number` is the one with moment tensors."""
 
     terms: list
-    own: int
+    number: int
     dataset: Dataset
     prepared: Prepared
     targets: tuple
@@ -156,33 +154,33 @@ class _Problem(NamedTuple):
     @classmethod
     def of(cls, recipe, k, dataset, baseline):
         terms = [term for term in recipe.linear_terms(dataset) if not term.has_points]
-        (own,) = (n for n, term in enumerate(terms) if term.name == f"term {k + 1}")
+        (number,) = (n for n, term in enumerate(terms) if term.name == f"term {k + 1}")
         prepared = Prepared.for_potential(
             [frame.structure for frame in dataset], without_points(terms, dataset.species)
         )
         sigmas = replace(recipe.sigmas, stress=None)
-        return cls(terms, own, dataset, prepared, fit_targets(dataset, baseline), sigmas)
+        return cls(terms, number, dataset, prepared, fit_targets(dataset, baseline), sigmas)
 
-    def begin(self, before: AnyArray | None) -> MomentTensors:
-        """Moment tensors whose first radial functions are given."""
-        descriptor = cast(MomentTensors, self.terms[self.own].descriptor)
-        if before is None:
+    def begin(self, first: AnyArray | None = None) -> MomentTensors:
+        """Moment tensors before a fit; the first radial functions may be given."""
+        descriptor = cast(MomentTensors, self.terms[self.number].descriptor)
+        if first is None:
             return descriptor
         radial = np.array(descriptor.radial)
-        radial[:, :, : before.shape[2]] = before
+        radial[:, :, : first.shape[2]] = first
         return descriptor.replace(radial=radial)
 
     def columns(self) -> slice:
         """Columns of the weights of the moment tensors."""
-        first = sum(term.descriptor.dimension for term in self.terms[: self.own])
-        return slice(first, first + self.terms[self.own].descriptor.dimension)
+        first = sum(term.descriptor.dimension for term in self.terms[: self.number])
+        return slice(first, first + self.terms[self.number].descriptor.dimension)
 
     def sums(self, descriptor, scales, weights):
         """Gram matrix, cross products and sum of squares; with weights, the last columns are `RadialSlopes`."""
-        own = replace(self.terms[self.own], descriptor=descriptor, scales=scales)
-        terms = [*self.terms[: self.own], own, *self.terms[self.own + 1 :]]
+        term = replace(self.terms[self.number], descriptor=descriptor, scales=scales)
+        terms = [*self.terms[: self.number], term, *self.terms[self.number + 1 :]]
         if weights is not None:
-            coefficients = np.asarray(own.readout().delta) * weights
+            coefficients = np.asarray(term.readout().delta) * weights
             terms.append(FeatureTerm(RadialSlopes(descriptor, coefficients), Linear))
         potential = without_points(terms, self.dataset.species)
         factors, _ = prior_factors(potential)
@@ -190,16 +188,16 @@ class _Problem(NamedTuple):
         return *weighted(moments, dict.fromkeys(moments, 1.0)), sum(float(part.square) for part in moments.values())
 
 
-def _descended(problem, descriptor, steps, say):
-    """Moment tensors after so many steps."""
+def _descended(problem, descriptor, say):
+    """Moment tensors after all steps."""
     scales = scales_of(descriptor, problem.prepared)
     gram, cross, _ = problem.sums(descriptor, scales, None)
     weights, width, damping = solution(gram, cross).mean[problem.columns()], len(cross), _DAMPING
     best = None
-    for step in range(steps + 1):
+    for step in range(_STEPS + 1):
         gram, cross, square = problem.sums(descriptor, scales, weights)
         misfit = square - cross[:width] @ solution(gram[:width, :width], cross[:width]).mean
-        say(f"radial functions: {descriptor.dimension} scalars, step {step} of {steps}, misfit {misfit:.5g}")
+        say(f"radial functions: {descriptor.dimension} scalars, step {step} of {_STEPS}, misfit {misfit:.5g}")
         if best is None or misfit < best[0]:
             best, damping = (misfit, descriptor, gram, cross), max(damping / _FACTOR, _LEAST)
         else:
@@ -214,7 +212,7 @@ def _descended(problem, descriptor, steps, say):
     return best[1]
 
 
-_LEVEL, _STEPS, _ATOMS = 16, 12, 3000  # of most of the steps
-_FURTHER_STEPS, _FURTHER_ATOMS = 3, 2000  # at the level of the recipe, where this is higher
+_LEVEL = 16  # highest whose moments are refined; radial functions of these serve higher ones as well
+_STEPS, _ATOMS = 14, 2500
 _DAMPING, _LEAST, _FACTOR = 4e-2, 1e-6, 4.0
 _MOST_FRAMES = 50  # for the sizes of components

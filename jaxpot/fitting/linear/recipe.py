@@ -28,7 +28,7 @@ from jaxpot.readouts import TRAINABLE
 _SHARED = {"descriptor", "cutoff", "delta", "readout"}
 _OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
 _PROCESS = "gaussian process"
-REFINED = "radial"  # coefficients of radial functions that `radial_refinement.refined` puts into a table of mtp
+REFINED, SCALES = "radial", "scales"  # of moment tensors: what `radial_refinement.refined` puts into a term
 _CONSTANT = "constant"  # a linear readout of the number one
 _OWN = {
     "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
@@ -147,9 +147,10 @@ class Recipe:
         return without_points(self.linear_terms(dataset), dataset.species)
 
     def tables(self) -> dict:
-        """Tables of the file of the recipe, but [sigma]."""
+        """Tables of the file of the recipe, but [sigma]; without what a refinement has put into terms."""
         choice = {"method": self.choice} | ({"folds": self.folds} if self.choice == "cross-validation" else {})
-        return {"units": self.units, "term": [dict(term) for term in self.terms], "choice": choice}
+        terms = [{key: term[key] for key in term if key not in (REFINED, SCALES)} for term in self.terms]
+        return {"units": self.units, "term": terms, "choice": choice}
 
 
 def _checked_term(table, file, field):
@@ -268,7 +269,7 @@ def _term(table, descriptor, unit, name):
         orders = descriptor.orders if table["descriptor"] == "ace" else moments_of_level(table["level"]).orders
         blocks = np.unique(orders, return_counts=True)[1]
         deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
-        scales = tuple(table["scales"]) if "scales" in table else None
+        scales = tuple(table[SCALES]) if SCALES in table else None
         return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()), scales)
     if readout != _PROCESS:
         return FeatureTerm(descriptor, TRAINABLE[readout], float(delta), name)
