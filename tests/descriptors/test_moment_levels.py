@@ -70,15 +70,15 @@ def test_contractions_by_outer_products():
         assert np.abs(found - (values / values[0])[:, None]).max(0).min() < 1e-10
 
 
+@pytest.mark.thorough
 def test_scalars_are_independent():
     assert np.linalg.matrix_rank(vectors_of(of_level(12), 80)[0], tol=1e-8) == 29
 
 
 @pytest.mark.data
+@pytest.mark.thorough
 @pytest.mark.parametrize(("level", "name"), [
-    (8, "cubic_08_Cu"), pytest.param(10, "noncubic_10_Cu", marks=pytest.mark.thorough),
-    pytest.param(16, "cubic_16_Cu", marks=pytest.mark.thorough),
-    pytest.param(20, "cubic_20_Cu", marks=pytest.mark.thorough),
+    (8, "cubic_08_Cu"), (10, "noncubic_10_Cu"), (16, "cubic_16_Cu"), (20, "cubic_20_Cu"),
 ])
 def test_functions_of_published_files(level, name):
     """From level 16 on some scalars depend on others (Cayley and Hamilton), in the files as here."""

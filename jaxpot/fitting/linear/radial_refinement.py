@@ -53,7 +53,7 @@ class RadialSlopes(Descriptor):
         return self._whole(environment, vector.ravel())[None], jnp.ones(1, vector.dtype)
 
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
-        """As of every descriptor: coefficient by coefficient forwards, through the forces."""
+        """Vector and its derivatives by the neighbours, coefficient by coefficient forwards, through the forces."""
         vector, weight = self.instances(environment)
 
         def pulls(radial):
