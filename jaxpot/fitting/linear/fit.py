@@ -48,7 +48,8 @@ def fit_linear(
 
     Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
     energies, forces and (with a sigma) stresses less e0 and baseline, K_t the covariance of the sparse points, or
-    whatever precision the readout gives the prior of its weights (`Readout.weight_precision`).
+    whatever precision the readout gives the prior of its weights (`Readout.weight_precision`). Radial functions of
+    moment tensors, of which nothing is linear, are fitted before (`radial_refinement.refined`).
 
     Args:
         dataset: `Dataset`, from `read_dataset` or `Dataset.of`.
