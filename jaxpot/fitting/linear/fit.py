@@ -24,6 +24,7 @@ from jaxpot.fitting.linear.curvatures import HessianProduct, StrainCurvature, ch
 from jaxpot.fitting.linear.elimination import chosen_components, error_path, of_columns, with_places
 from jaxpot.fitting.linear.label_noise import label_noise, without
 from jaxpot.fitting.linear.moments import posterior, unwhiten, weighted
+from jaxpot.fitting.linear.radial_refinement import refined
 from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.result import Fit, Solved
 from jaxpot.fitting.linear.rows import linear_terms
@@ -48,7 +49,8 @@ def fit_linear(
 
     Minimises sum_i (y_i - a_i . w)^2 / sigma_i^2 + sum_t w_t^T K_t w_t over the weights of all terms at once, y being
     energies, forces and (with a sigma) stresses less e0 and baseline, K_t the covariance of the sparse points, or
-    whatever precision the readout gives the prior of its weights (`Readout.weight_precision`).
+    whatever precision the readout gives the prior of its weights (`Readout.weight_precision`). Radial functions of
+    moment tensors, of which nothing is linear, are fitted before (`radial_refinement.refined`).
 
     Args:
         dataset: `Dataset`, from `read_dataset` or `Dataset.of`.
@@ -89,10 +91,12 @@ def fit_linear(
     _check(dataset, recipe, curvatures, test, keep_folds)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
     recipe = recipe.measured(dataset)
-    terms = recipe.linear_terms(dataset)
     given = baseline
     for core in recipe.cores(dataset):
         baseline = core if baseline is None else baseline + core
+    recipe = refined(recipe, dataset, baseline, seed, say)
+    clock.step("radial functions")
+    terms = recipe.linear_terms(dataset)
     kept = None
     if checkpoint is not None:
         settings = {"seed": seed, "jitter": jitter, "offsets": offsets, "keep_folds": keep_folds}

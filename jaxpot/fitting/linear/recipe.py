@@ -12,8 +12,9 @@ from jaxpot.data.atomic_energies import tells_of_atoms
 from jaxpot.data.bond_length import bond_length, shortest_distances
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
-from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, Pair, Triplet
+from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, MomentTensors, Pair, Triplet
 from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
+from jaxpot.descriptors.moment_levels import moments_of_level, orthonormal_polynomials
 from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.linear.core_repulsion import core_of, with_core
 from jaxpot.fitting.linear.hyperparameters import CHOICES
@@ -27,6 +28,7 @@ from jaxpot.readouts import TRAINABLE
 _SHARED = {"descriptor", "cutoff", "delta", "readout"}
 _OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
 _PROCESS = "gaussian process"
+REFINED, SCALES = "radial", "scales"  # of moment tensors: what `radial_refinement.refined` puts into a term
 _CONSTANT = "constant"  # a linear readout of the number one
 _OWN = {
     "soap": {"transition_width", "n_max", "l_max", "atom_sigma", "zeta", "central_weight"},
@@ -35,18 +37,20 @@ _OWN = {
         "nradmax_by_orders", "lmax_by_orders", "degree_by_orders", "radparameter", "radbase", "smoothness", "neighbors",
         "core", "components", "zeta",
     },
+    "mtp": {"level", "radial_basis_size"},
     "constant": set(),
     "distance_2b": {"transition_width", "theta"},
     "angle_3b": {"transition_width", "theta"},
 }
 _NEEDED = {
     "soap": {"cutoff", "n_max", "l_max", "atom_sigma"}, "bispectrum": {"cutoff", "twojmax"},
-    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"}, "constant": set(),
+    "ace": {"cutoff", "nradmax_by_orders", "lmax_by_orders"}, "mtp": {"cutoff", "level"}, "constant": set(),
     "distance_2b": {"cutoff", "theta"}, "angle_3b": {"cutoff", "theta"},
 }
-_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1, "components": 1}  # and the least of each
+_WHOLE = {"n_max": 1, "l_max": 0, "twojmax": 1, "radial_basis_size": 1, "components": 1}  # and the least of each
 _BY_ORDERS = {"nradmax_by_orders": 1, "lmax_by_orders": 0, "degree_by_orders": 0}  # and the least of each
 _SELECT = ("ace",)  # descriptors of which some components may be used
+_POLYNOMIALS = 8  # of moment tensors
 _LENGTHS = {"distance_2b": (1,), "angle_3b": (1, 3)}  # of theta
 
 
@@ -159,9 +163,10 @@ class Recipe:
         return without_points(self.linear_terms(dataset), dataset.species)
 
     def tables(self) -> dict:
-        """Tables of the file of the recipe, but [sigma]."""
+        """Tables of the file of the recipe, but [sigma]; without what a refinement has put into terms."""
         choice = {"method": self.choice} | ({"folds": self.folds} if self.choice == "cross-validation" else {})
-        return {"units": self.units, "term": [dict(term) for term in self.terms], "choice": choice}
+        terms = [{key: term[key] for key in term if key not in (REFINED, SCALES)} for term in self.terms]
+        return {"units": self.units, "term": terms, "choice": choice}
 
 
 def _checked_term(table, file, field):
@@ -192,6 +197,8 @@ def _checked_term(table, file, field):
         message = "environments are the sparse points: leave sparse_points and sparse_method out"
         raise FormatError(message, file=file, field=field)
     orders = table.get("nradmax_by_orders")
+    if kind == "mtp":
+        orders = _checked_moments(table, readout, file, field)
     for key in set(table) - {"descriptor", "readout", "sparse_method"}:
         if key == "sparse_points":
             counts = table[key] if isinstance(table[key], dict) and table[key] else {None: table[key]}
@@ -214,8 +221,8 @@ def _checked_term(table, file, field):
         elif key == "delta" and isinstance(table[key], list):
             if readout != "linear" or not isinstance(orders, list) or len(table[key]) != len(orders):
                 raise FormatError(
-                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, got "
-                    f"{table[key]}", file=file, field=f"{field}, {key}",
+                    "expected a number; or, of ace with the readout \"linear\", as many as nradmax_by_orders has, of "
+                    f"mtp one for each number of moments, got {table[key]}", file=file, field=f"{field}, {key}",
                 )
             for value in table[key]:
                 checked_number(value, file, f"{field}, {key}")
@@ -240,12 +247,25 @@ def _checked_term(table, file, field):
                 raise FormatError(message, file=file, field=f"{field}, {key}")
         elif key in _WHOLE:
             checked_whole(table[key], _WHOLE[key], file, f"{field}, {key}")
-        elif key != "central_weight":
+        elif key not in ("central_weight", "level"):
             checked_number(table[key], file, f"{field}, {key}")
     if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
         message = f"{', '.join(_BY_ORDERS)}: expected as many numbers in one as in the others"
         raise FormatError(message, file=file, field=field)
     return dict(table)
+
+
+def _checked_moments(table, readout, file, field):
+    """Numbers of moments in the scalars of moment tensors, each once."""
+    if readout != "linear":
+        raise FormatError(f'mtp: expected "linear", got {readout!r}', file=file, field=f"{field}, readout")
+    size = checked_whole(table.get("radial_basis_size", _POLYNOMIALS), 1, file, f"{field}, radial_basis_size")
+    try:
+        basis = moments_of_level(table["level"])
+        orthonormal_polynomials(basis.functions, size, 1.0, 2.0)
+    except DataError as error:
+        raise FormatError(str(error), file=file, field=field) from error
+    return sorted(set(basis.orders))
 
 
 def _is_pair(pair):
@@ -261,11 +281,13 @@ def _lengths(table, unit):
 def _term(table, descriptor, unit, name):
     delta = table.get("delta", 1.0)
     readout = "linear" if table["descriptor"] == _CONSTANT else table.get("readout", _PROCESS)
-    if readout == "linear" and table["descriptor"] == "ace":
-        blocks = np.unique(descriptor.orders, return_counts=True)[1]
+    if readout == "linear" and table["descriptor"] in ("ace", "mtp"):
+        orders = descriptor.orders if table["descriptor"] == "ace" else moments_of_level(table["level"]).orders
+        blocks = np.unique(orders, return_counts=True)[1]
         deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
-        fewer = table.get("components")
-        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, tuple(blocks.tolist()), fewer)
+        scales = tuple(table[SCALES]) if SCALES in table else None
+        blocks = tuple(blocks.tolist())
+        return FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, blocks, table.get("components"), scales)
     if readout != _PROCESS:
         return FeatureTerm(descriptor, TRAINABLE[readout], float(delta), name)
     return GAPTerm(
@@ -311,6 +333,20 @@ def _expansions(table, unit, species, bond, shortest):
         yield ClusterExpansion(species, components, bases, np.stack([coefficients] * len(species)), (z,), scales)
 
 
+def _moment_tensors(table, unit, species, bond, _):
+    """Moments of all elements, with radial functions that fit the data, or those that a refinement begins with."""
+    basis = moments_of_level(table["level"])
+    cutoff, shortest = table["cutoff"] * unit, min(_SHORTEST * bond, 0.5 * table["cutoff"] * unit)
+    radial = table.get(REFINED)
+    if radial is None:
+        one = orthonormal_polynomials(basis.functions, table.get("radial_basis_size", _POLYNOMIALS), shortest, cutoff)
+        radial = np.broadcast_to(one, (len(species),) * 2 + one.shape)
+    scaling = (cutoff - shortest) ** -2
+    yield MomentTensors(
+        np.array(radial), species, cutoff, shortest, scaling, basis.basic, basis.products, basis.scalars
+    )
+
+
 def _constants(table, unit, species, *_):
     for z in species:
         yield Constant(species, (z,))
@@ -334,8 +370,8 @@ def _of_triplets(table, unit):
 
 
 _DESCRIPTORS = {
-    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "constant": _constants, "distance_2b": _pairs,
-    "angle_3b": _triplets,
+    "soap": _soaps, "bispectrum": _bispectra, "ace": _expansions, "mtp": _moment_tensors, "constant": _constants,
+    "distance_2b": _pairs, "angle_3b": _triplets,
 }
 _KERNELS = {
     "soap": lambda table, unit: DotProduct(table.get("zeta", 4)),
@@ -344,4 +380,5 @@ _KERNELS = {
     "distance_2b": lambda table, unit: SquaredExponential(np.atleast_1d(table["theta"]) * unit),
     "angle_3b": _of_triplets,
 }
+_SHORTEST = 0.75  # of a bond: about the shortest distances of data with hot liquids
 _COMPACT = 1e-18  # of scalar products: below rounding

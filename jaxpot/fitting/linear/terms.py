@@ -73,6 +73,7 @@ class FeatureTerm:
         name: for messages.
         blocks: numbers of weights that share a scale, one block behind the other; None: all share one.
         components: how many of its components are used: others are eliminated after the fit to all; None: all.
+        scales: what delta is multiplied with for each weight; None: 1.
     """
 
     has_points: ClassVar[Literal[False]] = False
@@ -83,6 +84,7 @@ class FeatureTerm:
     name: str = "the term"
     blocks: tuple[int, ...] | None = None
     components: int | None = None
+    scales: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.components is None:
@@ -103,9 +105,8 @@ class FeatureTerm:
     def readout(self) -> Readout:
         """Readout with weights that are zero."""
         delta = np.asarray(self.delta, float)
-        return self.kind.untrained(
-            self.descriptor.dimension, delta if self.blocks is None else np.repeat(delta, self.blocks)
-        )
+        delta = delta if self.blocks is None else np.repeat(delta, self.blocks)
+        return self.kind.untrained(self.descriptor.dimension, delta if self.scales is None else delta * self.scales)
 
 
 LinearTerm = GAPTerm | FeatureTerm
