@@ -1,4 +1,4 @@
-"""Lengths that recipes measure by: of a bond, and the shortest distances of the data."""
+"""Lengths that recipes measure by: of a bond, of the space that an atom has, and the shortest distances of the data."""
 
 import numpy as np
 
@@ -24,6 +24,23 @@ def bond_length(dataset: Dataset) -> float:
     if not len(distances):
         raise DataError("no atom of the data has a neighbour within 20 A: there is no bond length to measure by")
     return float(np.median(distances))
+
+
+def spacing(dataset: Dataset, bond: float) -> float:
+    """Edge of a cube as large as the space that an atom has, A: (4 pi R^3 / 3 N)^(1/3), R three bonds.
+
+    N is the median, over all atoms of the data, of the number of neighbours within R: surfaces and vacuum around them
+    hardly count. It is 0.89 bonds in fcc, 0.92 in bcc and 1.15 in diamond, whose neighbours are few and near: within
+    the same number of spacings, all have about as many neighbours. At most two bonds, for molecules.
+
+    Args:
+        dataset: `Dataset`.
+        bond: A, as of `bond_length`.
+    """
+    reach = 3.0 * bond
+    counts = np.concatenate([np.asarray(find_neighbors(frame.structure, reach).counts) for frame in dataset])
+    neighbors = max(float(np.median(counts)), 1.0)
+    return float(min(reach * (4.0 * np.pi / (3.0 * neighbors)) ** (1.0 / 3.0), 2.0 * bond))
 
 
 def shortest_distances(dataset: Dataset, reach: float) -> dict[tuple[int, int], float]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxpot.basis.invariant_products import HIGHEST_ORDER
 from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficients
 from jaxpot.data.atomic_energies import tells_of_atoms
-from jaxpot.data.bond_length import bond_length, shortest_distances
+from jaxpot.data.bond_length import bond_length, shortest_distances, spacing
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import Sigmas
 from jaxpot.descriptors import SOAP, Bispectrum, ClusterExpansion, Constant, MomentTensors, Pair, Triplet
@@ -25,6 +25,7 @@ from jaxpot.kernels import DotProduct, SquaredExponential
 from jaxpot.potentials.base import Potential
 from jaxpot.readouts import TRAINABLE
 
+_UNITS = ("bonds", "spacings", "A")
 _SHARED = {"descriptor", "cutoff", "delta", "readout"}
 _OF_PROCESSES = {"sparse_points", "sparse_method", "environments", "zeta", "theta"}  # which other readouts do not have
 _PROCESS = "gaussian process"
@@ -63,9 +64,10 @@ class Recipe:
         sigmas: where frames give none of their own.
         choice: how sigmas and scales are chosen: "cross-validation", "evidence" or "fixed".
         folds: of the cross-validation.
-        units: "bonds" or "A": what lengths are in.
+        units: "bonds", "spacings" or "A": what lengths are in.
         name: of the file.
         bond: A, the length of a bond; None: that of the data (see `measured`).
+        spacing: A, the edge of the cube that an atom has for itself; None: that of the data.
         shortest: pairs (two atomic numbers, the shortest distance of such atoms in A); None: those of the data.
     """
 
@@ -76,6 +78,7 @@ class Recipe:
     units: str = "bonds"
     name: str = ""
     bond: float | None = None
+    spacing: float | None = None
     shortest: tuple | None = None
 
     family: ClassVar[str] = "Gaussian approximation potentials and other linear models"
@@ -92,8 +95,8 @@ class Recipe:
         if unknown:
             raise FormatError(f"expected [[term]], [sigma], [choice] and units, found {sorted(unknown)}", file=file)
         units = document.get("units", "bonds")
-        if units not in ("bonds", "A"):
-            raise FormatError(f'expected "bonds" or "A", got {units!r}', file=file, field="units")
+        if units not in _UNITS:
+            raise FormatError(f"expected one of {', '.join(_UNITS)}, got {units!r}", file=file, field="units")
         terms = document.get("term", [])
         if not isinstance(terms, list) or not terms:
             raise FormatError("expected at least one table [[term]]", file=file)
@@ -112,7 +115,10 @@ class Recipe:
 
     def measured(self, dataset: Dataset) -> "Recipe":
         """Recipe with the lengths of a data set: fits to others have the same descriptors, and programs."""
-        return replace(self, bond=self._bond(dataset), shortest=tuple(self.shortest_distances(dataset).items()))
+        return replace(
+            self, bond=self._bond(dataset), spacing=self._spacing(dataset),
+            shortest=tuple(self.shortest_distances(dataset).items()),
+        )
 
     def with_components(self, count: int) -> "Recipe":
         """Recipe of terms with that many components each, the others eliminated after the fit to all.
@@ -132,13 +138,16 @@ class Recipe:
     def _bond(self, dataset):
         return bond_length(dataset) if self.bond is None else self.bond
 
+    def _spacing(self, dataset):
+        return spacing(dataset, self._bond(dataset)) if self.spacing is None else self.spacing
+
     def linear_terms(self, dataset: Dataset) -> list[LinearTerm]:
         """Terms for the elements and the bond length of a data set: one for each kind of centre or pair.
 
         Without constants where the data tell the energies of isolated atoms.
         """
         bond, shortest = self._bond(dataset), self.shortest_distances(dataset)
-        unit = bond if self.units == "bonds" else 1.0
+        unit = {"bonds": lambda: bond, "spacings": lambda: self._spacing(dataset), "A": lambda: 1.0}[self.units]()
         known = tells_of_atoms(dataset.e0_origin)
         return [
             _term(table, descriptor, unit, f"term {k}")
