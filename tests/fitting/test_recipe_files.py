@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
 import jaxpot as jp
-from jaxpot.data.bond_length import bond_length, shortest_distances
+from jaxpot.data.bond_length import bond_length, shortest_distances, spacing
 
 PAIR = '[[term]]\ndescriptor = "distance_2b"\ncutoff = 2.0\ntheta = 0.5\n'
 
@@ -27,7 +28,7 @@ def test_recipes_that_come_along_name_no_element():
     assert "gap" in jp.recipes()
     for name in {*jp.recipes()} - {"behler-parrinello", "bond-networks", "equivariant", "fine-tuning", "schnet"}:
         recipe = jp.read_recipe(name)
-        assert recipe.units == "bonds" and recipe.choice == "cross-validation"
+        assert recipe.units in ("bonds", "spacings") and recipe.choice == "cross-validation"
 
 
 def test_networks_have_recipes_too(tmp_path):
@@ -112,6 +113,20 @@ def test_lengths_follow_the_bond_of_the_data():
     recipe = jp.read_recipe("gap")
     one, two = (recipe.linear_terms(data)[0].descriptor.cutoff for data in (silicon, sodium))
     assert two / one == pytest.approx(bond_length(sodium) / bond_length(silicon))
+
+
+@pytest.mark.parametrize("name, structure", [("Cu", "fcc"), ("Mo", "bcc"), ("Si", "diamond"), ("Mg", "hcp")])
+def test_a_spacing_is_the_edge_of_the_cube_of_an_atom(name, structure):
+    """Whatever the crystal, and with a slab among the frames; of molecules it is at most two bonds."""
+    crystal = bulk(name, structure)
+    slab = crystal.repeat((1, 1, 4))
+    slab.center(vacuum=20.0, axis=2)
+    crystals = [crystal.repeat(2)] * 3
+    expected = (crystal.get_volume() / len(crystal)) ** (1 / 3)
+    for data in (frames(*crystals), frames(*crystals, slab)):
+        assert spacing(data, bond_length(data)) == pytest.approx(expected, rel=0.06)
+    dimer = frames(Atoms("N2", [[0, 0, 0], [0, 0, 1.1]]))
+    assert spacing(dimer, 1.1) == pytest.approx(2.2)
 
 
 def test_shortest_distances_are_those_of_every_pair_of_elements():

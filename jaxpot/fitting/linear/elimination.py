@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
 
 from jaxpot.fitting.linear.columns import Columns
 from jaxpot.fitting.linear.hyperparameters import ALWAYS, columns
@@ -67,9 +66,8 @@ def eliminated(
         yield here, fit
         if step == steps:
             return
-        inverse, _ = lapack.dpotri(fit.factor, lower=1)
         loss = np.full(len(cross), np.inf)
-        loss[here] = fit.mean**2 / np.diagonal(inverse)
+        loss[here] = fit.mean**2 / fit.variances()
         counts = [max(few, round(size * _STEP ** (step + 1))) for size, few in sizes]
         if step + 1 == steps:
             counts = [few for _, few in sizes]

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import LinAlgError, blas, cho_solve, cholesky
+from scipy.linalg import LinAlgError, blas, cho_solve, cholesky, lapack
 from scipy.linalg import solve_triangular as triangular
 
 from jaxpot.core import linalg
@@ -159,6 +159,11 @@ class WhitenedPosterior:
     def covariance(self) -> np.ndarray:
         """Covariance of the whitened weights, (M, M)."""
         return cho_solve((self.factor, True), np.eye(len(self.mean)), check_finite=False)
+
+    def variances(self) -> np.ndarray:
+        """Diagonal of the covariance of the whitened weights, (M,)."""
+        inverse, _ = lapack.dpotri(self.factor, lower=1)
+        return np.diagonal(inverse)
 
     def moved(self, z: AnyArray) -> np.ndarray:
         """By how much the whitened weights of standard normal z, (M, any), are off the mean."""

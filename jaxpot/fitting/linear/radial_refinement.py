@@ -21,8 +21,9 @@ from jaxpot.data.targets import Sigmas, fit_targets
 from jaxpot.descriptors.base import Descriptor
 from jaxpot.descriptors.moment_tensors import MomentTensors
 from jaxpot.fitting.linear.accumulate import accumulate
+from jaxpot.fitting.linear.kinds.mtp import REFINED, SCALES
 from jaxpot.fitting.linear.moments import solution, weighted
-from jaxpot.fitting.linear.recipe import REFINED, SCALES, Recipe
+from jaxpot.fitting.linear.recipe import Recipe
 from jaxpot.fitting.linear.terms import FeatureTerm, prior_factors, without_points
 from jaxpot.potentials.base import Potential
 from jaxpot.readouts.linear import Linear
