@@ -68,6 +68,10 @@ class Descriptor(Node):
         vectors, weights = self.instances(environment)
         return product(product(weights, vectors), coefficients)
 
+    def projections(self, environment: Environment, directions: Array) -> Array:
+        """(P,) sums of the weighted vectors times each of few directions (P, d), which all atoms share."""
+        return jnp.stack([self.projected(environment, direction) for direction in directions])
+
     def describes(self, number: Array) -> float | Array:
         """() 1.0 where an atom of this number is described, else 0.0."""
         if self.centers is None:

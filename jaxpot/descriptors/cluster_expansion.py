@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -10,9 +11,13 @@ import numpy as np
 
 from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
 from jaxpot.basis.invariant_products import Invariant, InvariantProducts, invariant_products, n_couplings
+from jaxpot.basis.moments import harmonic_tables, polynomials
+from jaxpot.basis.product_forms import ProductForms
 from jaxpot.basis.radial_bases import RadialBasis, checked, inner_fade, radial_functions, smoothness
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
+from jaxpot.core.lanes import in_lanes
 from jaxpot.core.numbers import as_whole
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
@@ -144,6 +149,41 @@ class ClusterExpansion(Descriptor):
             total = total + core * strength
         return self.describes(environment.number) * total
 
+    def projections(self, environment: Environment, directions: Array) -> Array:
+        """(P,) directions (P, d) times the vector: fast where the directions are the same for all atoms."""
+        parts = self.components
+        kind = species_index(self.species, environment.numbers)
+        r = environment.distances
+        inverse = 1.0 / r
+        functions = polynomials(parts.l_max, *(a * inverse for a in (environment.x, environment.y, environment.z)))
+        g = self._radial(kind, r)
+        moments = gemm(functions, g, turn_b=True)  # ((L + 1)^2, e k)
+        weights = directions[:, : len(parts)]
+        if self.scales is not None:
+            weights = weights * self.scales
+        single = jnp.zeros((len(directions), len(g)), g.dtype).at[:, parts.first].add(weights[:, parts.of_one])
+        (total,) = in_lanes(_linear, (single,), moments[0])
+        if parts.products is not None:
+            tables = self._contractions(g.dtype)
+            (sums,) = in_lanes(parts.contracted, tables, moments.ravel())
+            total = total + in_lanes(parts.forms.sums, parts.forms.matrices(weights[:, parts.of_more]), sums)[0]
+        core = self._core(kind, r)
+        if core is not None:
+            total = total + directions[:, -1] * core
+        return self.describes(environment.number) * total
+
+    def _contractions(self, dtype):
+        """For each m, matrices (e, (n, l), (j, k)) that make A of moments."""
+        parts = self.components
+        results = []
+        for m, table in enumerate(harmonic_tables(parts.l_max)):
+            radials, degrees = (np.array(column) for column in zip(*parts.at_order(m), strict=True))
+            coefficients = self.coefficients[:, radials - 1, degrees].astype(dtype)  # (e, n l, k)
+            by_j = jnp.asarray(table[degrees - m], dtype)  # (n l, j)
+            joined = by_j[None, :, :, None] * coefficients[:, :, None, :]
+            results.append(joined.reshape(len(coefficients), len(by_j), -1))
+        return tuple(results)
+
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """Derivatives of the sums by the neighbours, one neighbour at a time, and what the products make of them."""
         sums = self._sums(environment)
@@ -183,9 +223,7 @@ class ClusterExpansion(Descriptor):
         r = environment.distances
         dtype = r.dtype
         count = self.coefficients.shape[3]
-        g = radial_functions(self.bases, count, kind, r)
-        if len(self.species) > 1:
-            g = jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(self.species))])
+        g = self._radial(kind, r)
         ones = jnp.ones_like(r)
         single = product(g, ones)
         parts = self.components
@@ -212,6 +250,13 @@ class ClusterExpansion(Descriptor):
                     imaginary.append((minus * phases).ravel())
         joined = [jnp.concatenate(a) if a else jnp.zeros(0, dtype) for a in (real, imaginary)]
         return single, *joined, self._core(kind, r)
+
+    def _radial(self, kind, r):
+        """g of each element, one element after the other: zero for neighbours of another one."""
+        g = radial_functions(self.bases, self.coefficients.shape[3], kind, r)
+        if len(self.species) == 1:
+            return g
+        return jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(self.species))])
 
     def _core(self, kind, r):
         if self.core is None:
@@ -286,6 +331,10 @@ def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.
     ])
 
 
+def _linear(matrices, rows):
+    return (gemm(matrices[0], rows),)
+
+
 class Components(tuple):
     """Components of a `ClusterExpansion` as a tuple, with what their evaluation needs: made and hashed once.
 
@@ -346,6 +395,44 @@ class Components(tuple):
         listed.limits = (elements, radials, degree, functions)
         listed.l_max = max((channel[2] for channel in listed.channels), default=0)
         return listed
+
+    def at_order(self, m: int) -> list[tuple[int, int]]:
+        """(n, l) with l >= m of which an element has products, sorted."""
+        return sorted({(n, ell) for _, n, ell in self.channels if ell >= m})
+
+    @cached_property
+    def forms(self) -> ProductForms:
+        """The products as forms of A: by m, element and (n, l)."""
+        singles = [
+            ((ell, e, n), m)
+            for m in range(self.l_max + 1) for e in range(self.limits[0]) for n, ell in self.at_order(m)
+        ]
+        return self.products.forms(singles)
+
+    def contracted(self, tables: tuple[Array, ...], moments: Array) -> tuple[Array]:
+        """A of all m, real and imaginary part of each one after the other, of n atoms; for `core.lanes.in_lanes`.
+
+        Args:
+            tables: for each m, (e, (n, l), (j, k)).
+            moments: (F e k, n) in the order of `basis.moments.places`.
+        """
+        n = moments.shape[1]
+        elements, degree = self.limits[0], self.l_max
+        moments = moments.reshape((degree + 1) ** 2, elements, -1, n)
+        results, start = [], 0
+        for m, table in enumerate(tables):
+            size = degree + 1 - m
+            real = moments[start : start + size]
+            start += size
+            if m:
+                imaginary = moments[start : start + size]
+                start += size
+            else:
+                imaginary = jnp.zeros_like(real)
+            both = jnp.stack([real, imaginary], axis=3)  # (j, e, k, 2, n)
+            both = jnp.moveaxis(both, 0, 1).reshape(elements, -1, 2 * n)
+            results.append(gemm(table, both).reshape(-1, n))
+        return (jnp.concatenate(results),)
 
     def __hash__(self) -> int:
         if not hasattr(self, "_hash"):
