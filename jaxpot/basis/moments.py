@@ -39,10 +39,11 @@ def polynomials(degree: int, x: Array, y: Array, z: Array) -> Array:
 
 def _polynomials(degree, x, y, z):
     chebyshev, powers = _factors(degree, x, y, z)
-    one, other = rows(chebyshev), rows([powers[m][part] for m in range(degree + 1) for part in range(2 if m else 1)])
-    first = np.array([j for _, _, j in places(degree)], np.int32)
-    second = np.array([max(2 * m - 1 + part, 0) for m, part, _ in places(degree)], np.int32)
-    return one.at[first].get(mode="promise_in_bounds") * other.at[second].get(mode="promise_in_bounds")
+    chebyshev = rows(chebyshev)
+    return jnp.concatenate([
+        chebyshev[: degree + 1 - m] * powers[m][part] if m else chebyshev
+        for m in range(degree + 1) for part in range(2 if m else 1)
+    ])
 
 
 _polynomials = jax.custom_jvp(_polynomials, nondiff_argnums=(0,))

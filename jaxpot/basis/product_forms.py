@@ -11,6 +11,7 @@ gradient, by L it is there already, and by R it is the product with W^T.
 from collections import defaultdict
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,12 +40,20 @@ class Entry(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """Halves that are made of two rows: places of both, and -1.0 where a factor is conjugated."""
+    """Halves that are made of two factors: the different ones, and which two each is made of.
 
+    Attributes:
+        firsts, seconds: places of the different factors.
+        conjugate_first, conjugate_second: 1.0 or, where the factor is conjugated, -1.0.
+        first, second: for each half, its place among them.
+    """
+
+    firsts: np.ndarray
+    conjugate_first: np.ndarray
     first: np.ndarray
+    seconds: np.ndarray
+    conjugate_second: np.ndarray
     second: np.ndarray
-    turned_first: np.ndarray
-    turned_second: np.ndarray
 
 
 class _Block(NamedTuple):
@@ -59,7 +68,7 @@ class ProductForms:
     """Tables of the halves and of the forms.
 
     Args:
-        singles: the factors (channel, m >= 0), in the order in which their parts are given.
+        singles: the factors (channel, m >= 0), in the order in which their parts are given: by m.
         levels: halves of two factors, of three, ... .
         made_of: for each of these, (half, whether it is conjugated) twice; a phase is part of the entries' factors.
         entries: of all products.
@@ -72,33 +81,33 @@ class ProductForms:
         for entry in entries:
             blocks[sum(m for _, m in entry.left), len(entry.left), len(entry.right)].append(entry)
         names = sorted(blocks)
-        # Left halves of one block are side by side: then no row is moved.
-        used = defaultdict(list)
+        # Left halves of one block are one piece of a level: then no row is moved.
+        first_use: dict = {}
         for number, name in enumerate(names):
-            for half in dict.fromkeys(entry.left for entry in blocks[name]):
-                used[half].append(number)
+            for entry in blocks[name]:
+                first_use.setdefault(entry.left, number)
         place = {half: k for k, half in enumerate(singles)}
-        self.steps = []
+        self._steps, self._pieces = [], [_lengths([half[0][1] for half in singles])]
         for level in levels:
-            level = sorted(level, key=lambda half: (used.get(half, [len(names)]), half))
-            pairs = [made_of[half] for half in level]
-            signs = [np.array([-1.0 if pair[k][1] else 1.0 for pair in pairs]) for k in (0, 1)]
-            self.steps.append(_Step(*(np.array([place[pair[k][0]] for pair in pairs], np.int32) for k in (0, 1)), *signs))
-            place |= {half: len(place) + k for k, half in enumerate(level)}
-        self.blocks, positions, which, values, self._sizes = [], [], [], [], []
-        start = 0
+            uses = [first_use.get(half, len(names)) for half in level]
+            level = [level[k] for k in np.argsort(uses, kind="stable")]
+            self._steps.append(_step([made_of[half] for half in level], place))
+            self._pieces.append(_lengths(sorted(uses)))
+            begin = len(place)
+            place |= {half: begin + k for k, half in enumerate(level)}
+        self._blocks, self._sizes = [], []
+        positions, which, values, start = [], [], [], 0
         for name in names:
             left = {p: k for k, p in enumerate(sorted({place[entry.left] for entry in blocks[name]}))}
             right = {key: k for k, key in enumerate(sorted({(place[e.right], e.plain) for e in blocks[name]}))}
             signs = np.array([-1.0 if plain else 1.0 for _, plain in right])
-            rows = np.array([p for p, _ in right], np.int32)
-            self.blocks.append(_Block(np.array([*left], np.int32), rows, signs))
+            self._blocks.append(_Block(np.array([*left]), np.array([p for p, _ in right]), signs))
+            self._sizes.append((len(left), len(right)))
             for entry in blocks[name]:
                 positions.append(start + left[place[entry.left]] * len(right) + right[place[entry.right], entry.plain])
                 which.append(entry.invariant)
                 values.append(entry.factor)
             start += len(left) * len(right)
-            self._sizes.append((len(left), len(right)))
         self._positions, self._which = np.array(positions, np.int32), np.array(which, np.int32)
         self._values, self._total = np.array(values), start
 
@@ -118,34 +127,69 @@ class ProductForms:
             parts: (2 S, n) real and imaginary part of each single factor, one after the other.
         """
         n = parts.shape[1]
-        both = parts.reshape(-1, 2 * n)
-        real, imaginary = [both[:, :n]], [both[:, n:]]
-        for step in self.steps:
-            a, b = _joined(real), _joined(imaginary)
-            a, b, c, d = _rows(a, step.first), _rows(b, step.first), _rows(a, step.second), _rows(b, step.second)
-            s, t = (jnp.asarray(signs[:, None], parts.dtype) for signs in (step.turned_first, step.turned_second))
-            real.append(a * c - s * t * (b * d))
-            imaginary.append(t * (a * d) + s * (b * c))
-        real, imaginary = _joined(real), _joined(imaginary)
+        values = parts.reshape(-1, 2 * n)
+        pieces = [*_split(values, self._pieces[0])]
+        for step, lengths in zip(self._steps, self._pieces[1:], strict=True):
+            pieces += _split(_products(step, pieces, n), lengths)
         total = 0.0
-        for block, matrix in zip(self.blocks, matrices, strict=True):
-            right = jnp.concatenate([
-                _rows(real, block.right),
-                _rows(imaginary, block.right) * jnp.asarray(block.signs[:, None], parts.dtype),
-            ], axis=1)
-            slopes = gemm(matrix, right).reshape(-1, len(block.left), 2 * n)
-            left = jnp.concatenate([_rows(real, block.left), _rows(imaginary, block.left)], axis=1)
-            by_part = jnp.sum(slopes * left, axis=1)
-            total = total + by_part[:, :n] + by_part[:, n:]
-        return (total,)
+        for block, matrix in zip(self._blocks, matrices, strict=True):
+            left = _taken(pieces, block.left)
+            slopes = gemm(matrix, _signed(_taken(pieces, block.right), block.signs, n))
+            total = total + jnp.sum(slopes.reshape(-1, *left.shape) * left, axis=1)
+        return (total[:, :n] + total[:, n:],)
 
 
-def _joined(arrays):
-    return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays)
+def _lengths(labels):
+    """Lengths of runs of equal labels."""
+    ends = [k for k in range(1, len(labels) + 1) if k == len(labels) or labels[k] != labels[k - 1]]
+    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _step(pairs, place):
+    columns = []
+    for k in (0, 1):
+        factors = {key: i for i, key in enumerate(sorted({(place[pair[k][0]], pair[k][1]) for pair in pairs}))}
+        columns += [
+            np.array([p for p, _ in factors]), np.array([-1.0 if turned else 1.0 for _, turned in factors]),
+            np.array([factors[place[pair[k][0]], pair[k][1]] for pair in pairs], np.int32),
+        ]
+    return _Step(*columns)
+
+
+def _products(step, pieces, n):
+    """Complex products of rows, whose imaginary parts are behind the real ones: (a, a) (c, d) + (-b, b) (d, c)."""
+    one = _signed(_taken(pieces, step.firsts), step.conjugate_first, n)
+    other = _signed(_taken(pieces, step.seconds), step.conjugate_second, n)
+    (a, b), (c, d) = jnp.split(one, 2, axis=1), jnp.split(other, 2, axis=1)
+    real, imaginary = jnp.concatenate([a, a], axis=1), jnp.concatenate([-b, b], axis=1)
+    swapped = jnp.concatenate([d, c], axis=1)
+    return _rows(real, step.first) * _rows(other, step.second) + _rows(imaginary, step.first) * _rows(
+        swapped, step.second
+    )
+
+
+def _signed(rows, signs, n):
+    """Rows with the imaginary part times a sign."""
+    if (signs == 1.0).all():
+        return rows
+    table = np.concatenate([np.ones((len(signs), n)), np.repeat(signs[:, None], n, axis=1)], axis=1)
+    return rows * jnp.asarray(table, rows.dtype)
+
+
+def _split(rows, lengths):
+    return [rows] if len(lengths) < 2 else jax.lax.split(rows, lengths)
+
+
+def _taken(pieces, places):
+    """Rows by their places in all pieces: whole pieces as they are."""
+    results, begin = [], 0
+    for piece in pieces:
+        inside = places[(places >= begin) & (places < begin + len(piece))] - begin
+        if len(inside):
+            results.append(piece if np.array_equal(inside, np.arange(len(piece))) else _rows(piece, inside))
+        begin += len(piece)
+    return results[0] if len(results) == 1 else jnp.concatenate(results)
 
 
 def _rows(array, places):
-    """Rows of an array, as a slice where they are side by side."""
-    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-        return array[int(places[0]) : int(places[0]) + len(places)]
-    return array.at[places].get(mode="promise_in_bounds")
+    return array.at[np.asarray(places, np.int32)].get(mode="promise_in_bounds")

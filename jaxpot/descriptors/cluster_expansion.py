@@ -15,6 +15,7 @@ from jaxpot.basis.moments import harmonic_tables, polynomials
 from jaxpot.basis.product_forms import ProductForms
 from jaxpot.basis.radial_bases import RadialBasis, checked, inner_fade, radial_functions, smoothness
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.fusion import materialised
 from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
 from jaxpot.core.lanes import in_lanes
@@ -155,9 +156,11 @@ class ClusterExpansion(Descriptor):
         kind = species_index(self.species, environment.numbers)
         r = environment.distances
         inverse = 1.0 / r
-        functions = polynomials(parts.l_max, *(a * inverse for a in (environment.x, environment.y, environment.z)))
-        g = self._radial(kind, r)
-        moments = gemm(functions, g, turn_b=True)  # ((L + 1)^2, e k)
+        vectors = (environment.x, environment.y, environment.z)
+        # Slopes by each component are stored before they are read: else XLA repeats their sums.
+        functions = polynomials(parts.l_max, *(materialised(a * inverse, r) for a in vectors))
+        g, core = self._of_distances(kind, r)
+        moments = gemm(g, functions, turn_b=True).T  # ((L + 1)^2, e k)
         weights = directions[:, : len(parts)]
         if self.scales is not None:
             weights = weights * self.scales
@@ -167,9 +170,8 @@ class ClusterExpansion(Descriptor):
             tables = self._contractions(g.dtype)
             (sums,) = in_lanes(parts.contracted, tables, moments.ravel())
             total = total + in_lanes(parts.forms.sums, parts.forms.matrices(weights[:, parts.of_more]), sums)[0]
-        core = self._core(kind, r)
-        if core is not None:
-            total = total + directions[:, -1] * core
+        if self.core is not None:
+            total = total + directions[:, -1] * jnp.sum(core)
         return self.describes(environment.number) * total
 
     def _contractions(self, dtype):
@@ -258,9 +260,24 @@ class ClusterExpansion(Descriptor):
             return g
         return jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(self.species))])
 
+    def _of_distances(self, kind, r):
+        """g and addends of the core, by a derivative that makes all slopes by r at once."""
+        def both(r):
+            return self._radial(kind, r), jnp.zeros(()) if self.core is None else self._core_addends(kind, r)
+
+        function = jax.custom_jvp(both)
+
+        @function.defjvp
+        def _(values, changes):
+            results, slopes = jax.jvp(both, values, (jnp.ones_like(values[0]),))
+            return results, jax.tree.map(lambda slope: slope * changes[0] if slope.ndim else slope, slopes)
+
+        return function(materialised(r))
+
     def _core(self, kind, r):
-        if self.core is None:
-            return None
+        return None if self.core is None else jnp.sum(self._core_addends(kind, r))
+
+    def _core_addends(self, kind, r):
         columns = (*zip(*self.core, strict=True), [basis.cutoff for basis in self.bases])
         strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
         s = jnp.minimum(r / cutoff, 1.0)
@@ -272,7 +289,7 @@ class ClusterExpansion(Descriptor):
                 for name in ("inner", "inner_width")
             )
             values = values * inner_fade(r, inner, width)
-        return jnp.sum(values)
+        return values
 
     def __repr__(self) -> str:
         return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
