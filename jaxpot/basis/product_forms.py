@@ -192,4 +192,4 @@ def _taken(pieces, places):
 
 
 def _rows(array, places):
-    return array.at[np.asarray(places, np.int32)].get(mode="promise_in_bounds")
+    return array.at[np.asarray(places, np.int32)].get(mode="promise_in_bounds", wrap_negative_indices=False)

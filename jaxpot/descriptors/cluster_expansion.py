@@ -165,11 +165,10 @@ class ClusterExpansion(Descriptor):
         if self.scales is not None:
             weights = weights * self.scales
         single = jnp.zeros((len(directions), len(g)), g.dtype).at[:, parts.first].add(weights[:, parts.of_one])
-        (total,) = in_lanes(_linear, (single,), moments[0])
+        first, *sums = in_lanes(parts.contracted, self._contractions(g.dtype), moments.ravel())
+        (total,) = in_lanes(_linear, (single,), first)
         if parts.products is not None:
-            tables = self._contractions(g.dtype)
-            (sums,) = in_lanes(parts.contracted, tables, moments.ravel())
-            total = total + in_lanes(parts.forms.sums, parts.forms.matrices(weights[:, parts.of_more]), sums)[0]
+            total = total + in_lanes(parts.forms.sums, parts.forms.matrices(weights[:, parts.of_more]), *sums)[0]
         if self.core is not None:
             total = total + directions[:, -1] * jnp.sum(core)
         return self.describes(environment.number) * total
@@ -177,7 +176,9 @@ class ClusterExpansion(Descriptor):
     def _contractions(self, dtype):
         """For each m, matrices (e, (n, l), (j, k)) that make A of moments."""
         parts = self.components
-        results = []
+        results: list = []
+        if parts.products is None:
+            return ()
         for m, table in enumerate(harmonic_tables(parts.l_max)):
             radials, degrees = (np.array(column) for column in zip(*parts.at_order(m), strict=True))
             coefficients = self.coefficients[:, radials - 1, degrees].astype(dtype)  # (e, n l, k)
@@ -426,8 +427,8 @@ class Components(tuple):
         ]
         return self.products.forms(singles)
 
-    def contracted(self, tables: tuple[Array, ...], moments: Array) -> tuple[Array]:
-        """A of all m, real and imaginary part of each one after the other, of n atoms; for `core.lanes.in_lanes`.
+    def contracted(self, tables: tuple[Array, ...], moments: Array) -> tuple[Array, ...]:
+        """Sums of g, and, where there are tables, A of all m, real and imaginary part of each one after the other, of n atoms; for `core.lanes.in_lanes`.
 
         Args:
             tables: for each m, (e, (n, l), (j, k)).
@@ -435,21 +436,19 @@ class Components(tuple):
         """
         n = moments.shape[1]
         elements, degree = self.limits[0], self.l_max
-        moments = moments.reshape((degree + 1) ** 2, elements, -1, n)
-        results, start = [], 0
-        for m, table in enumerate(tables):
-            size = degree + 1 - m
-            real = moments[start : start + size]
-            start += size
-            if m:
-                imaginary = moments[start : start + size]
-                start += size
-            else:
-                imaginary = jnp.zeros_like(real)
-            both = jnp.stack([real, imaginary], axis=3)  # (j, e, k, 2, n)
+        if not tables:
+            return (moments,)
+        sizes = [1, degree] + [degree + 1 - m for m in range(1, degree + 1) for _ in range(2)]
+        one = len(moments) // (degree + 1) ** 2
+        first, *rest = jax.lax.split(moments, [size * one for size in sizes if size])
+        real, *rest = [jnp.concatenate([first, *rest[:1]]), *rest[1:]] if degree else [first]
+        columns = [(real, jnp.zeros_like(real)), *zip(rest[::2], rest[1::2], strict=True)]
+        results = []
+        for m, (table, parts) in enumerate(zip(tables, columns, strict=True)):
+            both = jnp.stack(parts, axis=1).reshape(degree + 1 - m, elements, -1, 2 * n)  # (j, e, k, 2 n)
             both = jnp.moveaxis(both, 0, 1).reshape(elements, -1, 2 * n)
             results.append(gemm(table, both).reshape(-1, n))
-        return (jnp.concatenate(results),)
+        return first, jnp.concatenate(results)
 
     def __hash__(self) -> int:
         if not hasattr(self, "_hash"):
