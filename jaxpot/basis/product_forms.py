@@ -8,6 +8,7 @@ with a matrix W for each M that all atoms share: with the parts of R of many ato
 gradient, by L it is there already, and by R it is the product with W^T.
 """
 
+import math
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ import numpy as np
 from jaxpot.core.gemm import gemm
 from jaxpot.core.precision import product
 from jaxpot.typing import Array
+
+_SMALL = 800  # numbers of a matrix: multiplying by zeros is no worse than a program of more parts
 
 Half = tuple  # of factors (channel, m)
 
@@ -80,6 +83,8 @@ class ProductForms:
         blocks: dict = defaultdict(list)
         for entry in entries:
             blocks[sum(m for _, m in entry.left), len(entry.left), len(entry.right)].append(entry)
+        for name, merged in _merged(blocks):
+            blocks[merged] = blocks.get(merged, []) + blocks.pop(name)
         names = sorted(blocks)
         # Left halves of one block are one piece of a level: then no row is moved.
         first_use: dict = {}
@@ -137,6 +142,22 @@ class ProductForms:
             slopes = gemm(matrix, _signed(_taken(pieces, block.right), block.signs, n))
             total = total + jnp.sum(slopes.reshape(-1, *left.shape) * left, axis=1)
         return (total[:, :n] + total[:, n:],)
+
+
+def _merged(blocks):
+    """Pairs (name, name of another block that it becomes a part of) of small blocks, one after the other."""
+    sizes = {
+        name: (len({entry.left for entry in some}), len({(entry.right, entry.plain) for entry in some}))
+        for name, some in blocks.items()
+    }
+    while len(sizes) > 1:
+        name, other = sorted(sizes, key=lambda name: (math.prod(sizes[name]), name))[:2]
+        joined = tuple(map(sum, zip(sizes[name], sizes[other], strict=True)))
+        if math.prod(joined) > _SMALL:
+            return
+        sizes[other] = joined
+        del sizes[name]
+        yield name, other
 
 
 def _lengths(labels):
