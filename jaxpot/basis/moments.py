@@ -8,7 +8,7 @@ with Chebyshev polynomials T: as many as harmonics, each one product. Sums over 
 radial functions are one matrix product for an atom; the harmonics are combinations of few of the sums.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ def places(degree: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def polynomials(degree: int, x: Array, y: Array, z: Array) -> Array:
     """The functions of directions, ((L + 1)^2, K), in the order of `places`.
 
@@ -34,10 +35,6 @@ def polynomials(degree: int, x: Array, y: Array, z: Array) -> Array:
         degree: L.
         x, y, z: components of unit vectors, (K,).
     """
-    return _polynomials(degree, x, y, z)
-
-
-def _polynomials(degree, x, y, z):
     chebyshev, powers = _factors(degree, x, y, z)
     chebyshev = rows(chebyshev)
     return jnp.concatenate([
@@ -46,10 +43,7 @@ def _polynomials(degree, x, y, z):
     ])
 
 
-_polynomials = jax.custom_jvp(_polynomials, nondiff_argnums=(0,))
-
-
-@_polynomials.defjvp
+@polynomials.defjvp
 def _polynomials_jvp(degree, vectors, changes):
     """Written out: reverse mode then reads each slope once, and not along the recurrences."""
     (x, y, z), (dx, dy, dz) = vectors, changes
@@ -68,7 +62,7 @@ def _polynomials_jvp(degree, vectors, changes):
         terms = [by_z[j] * powers[m][part]] if j else []
         terms += [chebyshev[j] * by_plane[m][part]] if m else []
         moved.append(sum(terms[1:], start=terms[0]) if terms else jnp.zeros_like(dz))
-    return _polynomials(degree, x, y, z), rows(moved)
+    return polynomials(degree, x, y, z), rows(moved)
 
 
 def _factors(degree, x, y, z):
@@ -99,7 +93,7 @@ def harmonic_tables(degree: int) -> tuple[np.ndarray, ...]:
     table = legendre_table(degree)
     results = []
     for m in range(degree + 1):
-        columns = [l * (l + 1) // 2 + m for l in range(m, degree + 1)]
+        columns = [ell * (ell + 1) // 2 + m for ell in range(m, degree + 1)]
         phase = np.sqrt(4.0 * np.pi) * (1.0 if m == 0 else np.sqrt(0.5) * (-1.0) ** m)
         results.append(phase * table[: degree + 1 - m, columns].T)
     return tuple(results)

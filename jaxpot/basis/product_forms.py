@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.gemm import gemm
-from jaxpot.core.precision import product
 from jaxpot.typing import Array
 
 _SMALL = 800  # numbers of a matrix: multiplying by zeros is no worse than a program of more parts
@@ -136,11 +135,12 @@ class ProductForms:
         pieces = [*_split(values, self._pieces[0])]
         for step, lengths in zip(self._steps, self._pieces[1:], strict=True):
             pieces += _split(_products(step, pieces, n), lengths)
-        total = 0.0
+        results = []
         for block, matrix in zip(self._blocks, matrices, strict=True):
             left = _taken(pieces, block.left)
             slopes = gemm(matrix, _signed(_taken(pieces, block.right), block.signs, n))
-            total = total + jnp.sum(slopes.reshape(-1, *left.shape) * left, axis=1)
+            results.append(jnp.sum(slopes.reshape(-1, *left.shape) * left, axis=1))
+        total = sum(results[1:], start=results[0])
         return (total[:, :n] + total[:, n:],)
 
 

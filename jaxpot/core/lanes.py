@@ -7,7 +7,7 @@ any order are such functions again.
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -74,8 +74,7 @@ def _results(function, shared, key):
 def _batched(arrays, axes, *, function, shared):
     """The mapped axis goes last, unless constants have it too."""
     if any(axis is not None for axis in axes[:shared]):
-        one = jax.vmap(lambda *some: _plain(*some, function=function, shared=shared), axes)
-        results = one(*arrays)
+        results = jax.vmap(partial(_plain, function=function, shared=shared), axes)(*arrays)
         return results, [0] * len(results)
     size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
     rows = [
@@ -91,8 +90,10 @@ def _jvp(primals, tangents, *, function, shared):
     values = _primitive().bind(*primals, function=function, shared=shared)
     if all(type(change) is ad.Zero for change in tangents[:shared]):
         return values, _primitive().bind(*primals, *changes, function=_change(function), shared=shared)
-    changes = (*map(ad.instantiate_zeros, tangents[:shared]), *changes)
-    return values, jax.jvp(lambda *arrays: _plain(*arrays, function=function, shared=shared), tuple(primals), changes)[1]
+    # Sums over columns make slopes by the constants: not a function of columns.
+    changes = [*map(ad.instantiate_zeros, tangents[:shared]), *changes]
+    plain = partial(_plain, function=function, shared=shared)
+    return values, jax.jvp(plain, tuple(primals), tuple(changes))[1]
 
 
 @lru_cache(maxsize=256)
