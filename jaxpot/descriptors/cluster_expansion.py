@@ -147,8 +147,10 @@ class ClusterExpansion(Descriptor):
         return self.describes(environment.number) * total
 
     def projections(self, environment: Environment, directions: Array) -> Array:
-        """(P,) directions (P, d) times the vector: fast where the directions are the same for all atoms."""
+        """As of a `Descriptor`; a core may follow the directions of all other components."""
         parts = self.components
+        if directions.shape[1] < len(parts):
+            return super().projections(environment, directions)
         kind = species_index(self.species, environment.numbers)
         r = environment.distances
         inverse = 1.0 / r
@@ -167,7 +169,9 @@ class ClusterExpansion(Descriptor):
         if parts.forms is not None:
             total = total + in_lanes(parts.forms.sums, parts.forms.matrices(weights[:, parts.of_more]), *sums)[0]
         if self.core is not None:
-            total = total + directions[:, -1].astype(r.dtype) * jnp.sum(core)
+            core = jnp.sum(core)[None]
+            apart = directions.shape[1] == len(parts)
+            total = jnp.concatenate([total, core]) if apart else total + directions[:, -1].astype(r.dtype) * core
         return self.describes(environment.number) * total
 
     def _contractions(self, dtype):

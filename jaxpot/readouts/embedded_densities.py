@@ -94,10 +94,7 @@ class EmbeddedDensities(Readout):
     def energy_of(self, descriptor: Descriptor, environment: Environment) -> jax.Array:
         if not descriptor.projects:
             return super().energy_of(descriptor, environment)
-        directions = self.weights
-        if self.core is not None:
-            directions = jnp.pad(directions, ((0, 1), (0, 1))).at[-1, -1].set(1.0)
-        projections = descriptor.projections(environment, directions)
+        projections = descriptor.projections(environment, self.weights)
         return descriptor.describes(environment.number) * self._embedded(projections, projections[-1])
 
     def _embedded(self, densities, core):

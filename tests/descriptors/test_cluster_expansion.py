@@ -77,6 +77,13 @@ def test_projections_are_those_of_the_vectors(changes):
 
     some = slopes(descriptor.projections), slopes(lambda here, rows: rows @ descriptor.instances(here)[0][0])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12), *some)
+    here, most = environment(), len(descriptor.components)
+    vector = descriptor.instances(here)[0][0]
+    for count in (most, 2):
+        np.testing.assert_allclose(
+            descriptor.projections(here, directions[:, :count]),
+            np.concatenate([directions[:, :count] @ vector[:count], vector[count:]]), rtol=1e-11, atol=1e-12,
+        )
     single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, environment())
     assert descriptor.projections(single, directions).dtype == jnp.float32
 
