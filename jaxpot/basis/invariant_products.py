@@ -4,7 +4,8 @@
 
 for channels c, each with a degree l and complex harmonics; U couples the factors to an invariant and is symmetric where
 they are equal. Each product is one of two halves, which many products share and which are made of A in the same way;
-by `RowProducts`, so that the few of all products that occur are rows over the atoms.
+by `RowProducts`, so that the few of all products that occur are rows over the atoms. Sums with weights that all atoms
+share are sooner made by `forms`.
 """
 
 import itertools
