@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -157,7 +158,7 @@ class ClusterExpansion(Descriptor):
         vectors = (environment.x, environment.y, environment.z)
         # Slopes by each component are stored before they are read: else XLA repeats their sums.
         functions = polynomials(parts.l_max, *(materialised(a * inverse, r) for a in vectors))
-        g, core = self._of_distances(kind, r)
+        g, core = _of_distances(self.bases, self.coefficients.shape[3], self.core, kind, materialised(r))
         moments = gemm(g, functions, turn_b=True).T  # ((L + 1)^2, e k)
         weights = directions[:, : len(parts)]
         if self.scales is not None:
@@ -227,7 +228,7 @@ class ClusterExpansion(Descriptor):
         r = environment.distances
         dtype = r.dtype
         count = self.coefficients.shape[3]
-        g = self._radial(kind, r)
+        g = _radial(self.bases, self.coefficients.shape[3], kind, r)
         ones = jnp.ones_like(r)
         single = product(g, ones)
         parts = self.components
@@ -255,43 +256,8 @@ class ClusterExpansion(Descriptor):
         joined = [jnp.concatenate(a) if a else jnp.zeros(0, dtype) for a in (real, imaginary)]
         return single, *joined, self._core(kind, r)
 
-    def _radial(self, kind, r):
-        """g of each element, one element after the other: zero for neighbours of another one."""
-        g = radial_functions(self.bases, self.coefficients.shape[3], kind, r)
-        if len(self.species) == 1:
-            return g
-        return jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(self.species))])
-
-    def _of_distances(self, kind, r):
-        """g and addends of the core, by a derivative that makes all slopes by r at once."""
-        def both(r):
-            return self._radial(kind, r), jnp.zeros_like(r) if self.core is None else self._core_addends(kind, r)
-
-        function = jax.custom_jvp(both)
-
-        @function.defjvp
-        def _(values, changes):
-            results, slopes = jax.jvp(both, values, (jnp.ones_like(values[0]),))
-            return results, jax.tree.map(lambda slope: slope * changes[0], slopes)
-
-        return function(materialised(r))
-
     def _core(self, kind, r):
-        return None if self.core is None else jnp.sum(self._core_addends(kind, r))
-
-    def _core_addends(self, kind, r):
-        columns = (*zip(*self.core, strict=True), [basis.cutoff for basis in self.bases])
-        strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
-        s = jnp.minimum(r / cutoff, 1.0)
-        values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
-        values = jnp.where(r < cutoff, values, 0.0)
-        if any(basis.inner > 0.0 for basis in self.bases):
-            inner, width = (
-                jnp.asarray([getattr(b, name) or 1e-8 for b in self.bases], r.dtype)[kind]
-                for name in ("inner", "inner_width")
-            )
-            values = values * inner_fade(r, inner, width)
-        return values
+        return None if self.core is None else jnp.sum(_core_addends(self.bases, self.core, kind, r))
 
     def __repr__(self) -> str:
         return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
@@ -352,3 +318,40 @@ def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.
 
 def _linear(matrices, rows):
     return (gemm(matrices[0], rows),)
+
+
+def _radial(bases, count, kind, r):
+    """g of each element, one element after the other: zero for neighbours of another one."""
+    g = radial_functions(bases, count, kind, r)
+    if len(bases) == 1:
+        return g
+    return jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(bases))])
+
+
+def _core_addends(bases, core, kind, r):
+    columns = (*zip(*core, strict=True), [basis.cutoff for basis in bases])
+    strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
+    s = jnp.minimum(r / cutoff, 1.0)
+    values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
+    values = jnp.where(r < cutoff, values, 0.0)
+    if any(basis.inner > 0.0 for basis in bases):
+        inner, width = (
+            jnp.asarray([getattr(b, name) or 1e-8 for b in bases], r.dtype)[kind]
+            for name in ("inner", "inner_width")
+        )
+        values = values * inner_fade(r, inner, width)
+    return values
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _of_distances(bases, count, core, kind, r):
+    """g and addends of the core, by a derivative that makes all slopes by r at once."""
+    addends = jnp.zeros_like(r) if core is None else _core_addends(bases, core, kind, r)
+    return _radial(bases, count, kind, r), addends
+
+
+@_of_distances.defjvp
+def _of_distances_jvp(bases, count, core, values, changes):
+    kind, r = values
+    results, slopes = jax.jvp(partial(_of_distances.fun, bases, count, core, kind), (r,), (jnp.ones_like(r),))
+    return results, jax.tree.map(lambda slope: slope * changes[1], slopes)
