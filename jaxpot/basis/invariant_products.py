@@ -4,12 +4,13 @@
 
 for channels c, each with a degree l and complex harmonics; U couples the factors to an invariant and is symmetric where
 they are equal. Each product is one of two halves, which many products share and which are made of A in the same way;
-by `RowProducts`, so that the few of all products that occur are rows over the atoms.
+by `RowProducts`, so that the few of all products that occur are rows over the atoms. Sums with weights that all atoms
+share are sooner made by `forms`.
 """
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.coupling import real_from_complex
+from jaxpot.basis.product_forms import Entry, ProductForms
 from jaxpot.basis.symmetric_products import coupled_in_turn, symmetric_combinations
 from jaxpot.core.precision import product
 from jaxpot.core.row_products import RowProducts, row_squares
@@ -156,9 +158,10 @@ class InvariantProducts:
         return len(self.invariants)
 
     def _make_tables(self):
-        monomials, halves = self._split()
+        self._monomials, halves = self._split()
+        monomials = self._monomials
         singles = [((channel, m),) for channel in self.channels for m in range(channel[0] + 1)]
-        levels = _levels(halves)
+        self._levels = levels = _levels(halves)
         # Places of the real and of the imaginary part.
         at = {half: (k, len(singles) + k) for k, half in enumerate(singles)}
         size, self._steps = 2 * len(singles), []
@@ -219,6 +222,27 @@ class InvariantProducts:
                 picked[f] = start + row[factors] * len(u) + number
             start += len(row) * len(u)
         return tables, picked
+
+    def forms(self, singles: Sequence[tuple[Channel, int]]) -> ProductForms:
+        """The same sums as bilinear forms.
+
+        Args:
+            singles: (channel, m >= 0), all that occur and perhaps more, in the order in which parts of A will be given.
+        """
+        phases: dict = {((channel, m),): 1.0 for channel, m in singles}
+        made_of = {}
+        for half in itertools.chain.from_iterable(self._levels):
+            (first, a, turned_first), (last, b, turned_last) = _canonical(half[:-1]), _canonical(half[-1:])
+            made_of[half] = (first, turned_first), (last, turned_last)
+            phases[half] = a * b * phases[first]
+        entries = []
+        for f, (factors, number) in enumerate(self.invariants):
+            orders, u = orders_and_couplings(factors)
+            for ms, value in zip(orders, u[number].tolist(), strict=True):
+                left, right, phase, sign = self._monomials[_monomial(factors, ms)]
+                plain = sign < 0.0 and not (_is_real(left) or _is_real(right))
+                entries.append(Entry(left, right, plain, f, value * phase * phases[left] * phases[right]))
+        return ProductForms([((channel, m),) for channel, m in singles], self._levels, made_of, entries)
 
     def _all(self, real, imaginary):
         """All products, (T,)."""

@@ -74,6 +74,18 @@ class Descriptor(Node):
         """Descriptor of some of the components, by their places."""
         raise NotImplementedError(type(self).__name__)  # a duty of a subclass that selects
 
+    def projections(self, environment: Environment, directions: Array) -> Array:
+        """Sums of the weighted vectors times each of few directions (P, p), which all atoms share.
+
+        Where p < d, they are directions of the first p components, and the others follow as they are: (P + d - p,).
+        """
+        if directions.shape[1] == self.dimension:
+            return jnp.stack([self.projected(environment, direction) for direction in directions])
+        vectors, weights = self.instances(environment)
+        total = product(weights, vectors)
+        count = directions.shape[1]
+        return jnp.concatenate([product(directions, total[:count]), total[count:]])
+
     def describes(self, number: Array) -> float | Array:
         """() 1.0 where an atom of this number is described, else 0.0."""
         if self.centers is None:

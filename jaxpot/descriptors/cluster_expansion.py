@@ -2,25 +2,28 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.basis.harmonics import LARGEST_DEGREE, real_harmonics
-from jaxpot.basis.invariant_products import Invariant, InvariantProducts, invariant_products, n_couplings
+from jaxpot.basis.harmonics import real_harmonics
+from jaxpot.basis.invariant_products import n_couplings
+from jaxpot.basis.moments import harmonic_tables, polynomials
 from jaxpot.basis.radial_bases import RadialBasis, checked, inner_fade, radial_functions, smoothness
 from jaxpot.core.elements import atomic_number
+from jaxpot.core.fusion import materialised
+from jaxpot.core.gemm import gemm
 from jaxpot.core.graph import Environment, species_index
-from jaxpot.core.numbers import as_whole
+from jaxpot.core.lanes import in_lanes
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor, different_elements
+from jaxpot.descriptors.cluster_components import Components
 from jaxpot.errors import DataError
 from jaxpot.typing import AnyArray, Array, ArrayField
-
-Factor = tuple[int, int, int]  # element (its place among the species), n from 1, l
 
 
 @pytree
@@ -155,6 +158,48 @@ class ClusterExpansion(Descriptor):
             total = total + core * strength
         return self.describes(environment.number) * total
 
+    def projections(self, environment: Environment, directions: Array) -> Array:
+        """As of a `Descriptor`; a core may follow the directions of all other components."""
+        parts = self.components
+        if directions.shape[1] < len(parts):
+            return super().projections(environment, directions)
+        kind = species_index(self.species, environment.numbers)
+        r = environment.distances
+        inverse = 1.0 / r
+        vectors = (environment.x, environment.y, environment.z)
+        # Slopes by each component are stored before they are read: else XLA repeats their sums.
+        functions = polynomials(parts.l_max, *(materialised(a * inverse, r) for a in vectors))
+        g, core = _of_distances(self.bases, self.coefficients.shape[3], self.core, kind, materialised(r))
+        moments = gemm(g, functions, turn_b=True).T  # ((L + 1)^2, e k)
+        weights = directions[:, : len(parts)]
+        if self.scales is not None:
+            weights = weights * self.scales
+        weights = weights.astype(r.dtype)
+        single = jnp.zeros((len(directions), len(g)), g.dtype).at[:, parts.first].add(weights[:, parts.of_one])
+        first, *sums = in_lanes(parts.contracted, self._contractions(g.dtype), moments.ravel())
+        (total,) = in_lanes(_linear, (single,), first)
+        if parts.forms is not None:
+            total = total + in_lanes(parts.forms.sums, parts.forms.matrices(weights[:, parts.of_more]), *sums)[0]
+        if self.core is not None:
+            core = jnp.sum(core)[None]
+            apart = directions.shape[1] == len(parts)
+            total = jnp.concatenate([total, core]) if apart else total + directions[:, -1].astype(r.dtype) * core
+        return self.describes(environment.number) * total
+
+    def _contractions(self, dtype):
+        """For each m, matrices (e, (n, l), (j, k)) that make A of moments."""
+        parts = self.components
+        results: list = []
+        if parts.products is None:
+            return ()
+        for m, table in enumerate(harmonic_tables(parts.l_max)):
+            radials, degrees = (np.array(column) for column in zip(*parts.at_order(m), strict=True))
+            coefficients = self.coefficients[:, radials - 1, degrees].astype(dtype)  # (e, n l, k)
+            by_j = jnp.asarray(table[degrees - m], dtype)  # (n l, j)
+            joined = by_j[None, :, :, None] * coefficients[:, :, None, :]
+            results.append(joined.reshape(len(coefficients), len(by_j), -1))
+        return tuple(results)
+
     def jacobian(self, environment: Environment) -> tuple[Array, Array, Array, Array, Array]:
         """Derivatives of the sums by the neighbours, one neighbour at a time, and what the products make of them."""
         sums = self._sums(environment)
@@ -194,9 +239,7 @@ class ClusterExpansion(Descriptor):
         r = environment.distances
         dtype = r.dtype
         count = self.coefficients.shape[3]
-        g = radial_functions(self.bases, count, kind, r)
-        if len(self.species) > 1:
-            g = jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(self.species))])
+        g = _radial(self.bases, self.coefficients.shape[3], kind, r)
         ones = jnp.ones_like(r)
         single = product(g, ones)
         parts = self.components
@@ -225,20 +268,7 @@ class ClusterExpansion(Descriptor):
         return single, *joined, self._core(kind, r)
 
     def _core(self, kind, r):
-        if self.core is None:
-            return None
-        columns = (*zip(*self.core, strict=True), [basis.cutoff for basis in self.bases])
-        strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
-        s = jnp.minimum(r / cutoff, 1.0)
-        values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
-        values = jnp.where(r < cutoff, values, 0.0)
-        if any(basis.inner > 0.0 for basis in self.bases):
-            inner, width = (
-                jnp.asarray([getattr(b, name) or 1e-8 for b in self.bases], r.dtype)[kind]
-                for name in ("inner", "inner_width")
-            )
-            values = values * inner_fade(r, inner, width)
-        return jnp.sum(values)
+        return None if self.core is None else jnp.sum(_core_addends(self.bases, self.core, kind, r))
 
     def __repr__(self) -> str:
         return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
@@ -297,68 +327,42 @@ def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.
     ])
 
 
-class Components(tuple):
-    """Components of a `ClusterExpansion` as a tuple, with what their evaluation needs: made and hashed once.
+def _linear(matrices, rows):
+    return (gemm(matrices[0], rows),)
 
-    Attributes:
-        channels: (e, n, l) of the products, sorted by l.
-        products: of more than one factor, or None.
-        first: places among the g of the components of one factor.
-        of_one, of_more: which components have one factor, and which more.
-        limits: numbers of elements and of R_nl, highest l, and number of g that they were checked with.
-        picked: places of the components when those of one factor come first.
-    """
 
-    first: np.ndarray
-    of_one: np.ndarray
-    of_more: np.ndarray
-    picked: np.ndarray
-    products: InvariantProducts | None
-    channels: tuple[Factor, ...]
-    l_max: int
-    limits: tuple[int, int, int, int]
+def _radial(bases, count, kind, r):
+    """g of each element, one element after the other: zero for neighbours of another one."""
+    g = radial_functions(bases, count, kind, r)
+    if len(bases) == 1:
+        return g
+    return jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(bases))])
 
-    @classmethod
-    def of(cls, components: tuple, elements: int, radials: int, degree: int, functions: int) -> "Components":
-        """Components that have been checked.
 
-        Args:
-            components: (factors (e, n, l), number of the coupling) each.
-            elements, radials, degree, functions: how many elements, R_nl and g there are, and the highest l.
-
-        Raises:
-            DataError: factors or couplings that do not exist.
-        """
-        listed = cls(
-            (tuple(sorted(tuple(as_whole(i, "factor", 0, 10**6) for i in factor) for factor in factors)), int(number))
-            for factors, number in components
+def _core_addends(bases, core, kind, r):
+    columns = (*zip(*core, strict=True), [basis.cutoff for basis in bases])
+    strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
+    s = jnp.minimum(r / cutoff, 1.0)
+    values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
+    values = jnp.where(r < cutoff, values, 0.0)
+    if any(basis.inner > 0.0 for basis in bases):
+        inner, width = (
+            jnp.asarray([getattr(b, name) or 1e-8 for b in bases], r.dtype)[kind]
+            for name in ("inner", "inner_width")
         )
-        for factors, number in listed:
-            one = len(factors) == 1
-            most, top = (functions, 0) if one else (radials, min(degree, LARGEST_DEGREE))
-            if not factors or (one and number):
-                raise DataError(f"component {factors}, {number}: expected one factor or more, and a number that exists")
-            for e, n, ell in factors:
-                if e >= elements or not 1 <= n <= most or ell > top:
-                    raise DataError(
-                        f"component {factors}: expected elements below {elements}, n from 1 to {most}, l up to {top}"
-                    )
-        listed.of_one = np.array([k for k, (f, _) in enumerate(listed) if len(f) == 1], np.int32)
-        listed.of_more = np.array([k for k, (f, _) in enumerate(listed) if len(f) > 1], np.int32)
-        listed.first = np.array([f[0][0] * functions + f[0][1] - 1 for f, _ in listed if len(f) == 1], np.int32)
-        listed.picked = np.argsort(np.concatenate([listed.of_one, listed.of_more]))
-        listed.products, listed.channels = None, ()
-        if len(listed.of_more):
-            listed.products = invariant_products(tuple(
-                Invariant(tuple(sorted((ell, e, n) for e, n, ell in listed[k][0])), listed[k][1])
-                for k in listed.of_more
-            ))
-            listed.channels = tuple((e, n, ell) for ell, e, n in listed.products.channels)
-        listed.limits = (elements, radials, degree, functions)
-        listed.l_max = max((channel[2] for channel in listed.channels), default=0)
-        return listed
+        values = values * inner_fade(r, inner, width)
+    return values
 
-    def __hash__(self) -> int:
-        if not hasattr(self, "_hash"):
-            self._hash = super().__hash__()
-        return self._hash
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _of_distances(bases, count, core, kind, r):
+    """g and addends of the core, by a derivative that makes all slopes by r at once."""
+    addends = jnp.zeros_like(r) if core is None else _core_addends(bases, core, kind, r)
+    return _radial(bases, count, kind, r), addends
+
+
+@_of_distances.defjvp
+def _of_distances_jvp(bases, count, core, values, changes):
+    kind, r = values
+    results, slopes = jax.jvp(partial(_of_distances.fun, bases, count, core, kind), (r,), (jnp.ones_like(r),))
+    return results, jax.tree.map(lambda slope: slope * changes[1], slopes)

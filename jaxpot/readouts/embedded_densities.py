@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.basis.radial_bases import inner_fade
+from jaxpot.core.graph import Environment
 from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.readouts.base import Readout
 from jaxpot.typing import ArrayField
@@ -87,13 +89,23 @@ class EmbeddedDensities(Readout):
         """E of the weighted vector (1, d), (1,): () eV."""
         x = vectors[0]
         densities = product(self.weights, x[: self.weights.shape[1]])
+        return weights[0] * self._embedded(densities, x[-1])
+
+    def energy_of(self, descriptor: Descriptor, environment: Environment) -> jax.Array:
+        if not descriptor.projects:
+            return super().energy_of(descriptor, environment)
+        projections = descriptor.projections(environment, self.weights)
+        return descriptor.describes(environment.number) * self._embedded(projections, projections[-1])
+
+    def _embedded(self, densities, core):
+        """E of densities, and of the core where there is one."""
         embed = _steep_power if self.form == FORMS[0] else _shifted_power
         terms = [a * embed(densities[p], m) for p, (a, m) in enumerate(zip(self.factors, self.exponents, strict=True))]
         total = sum(terms[1:], start=terms[0])
         if self.core is not None:
             cut, width = self.core
-            total = total * inner_fade(x[-1], cut, width) + x[-1]
-        return weights[0] * total
+            total = total * inner_fade(core, cut, width) + core
+        return total
 
 
 def _steep_power(density, exponent):

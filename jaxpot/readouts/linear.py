@@ -55,4 +55,4 @@ class Linear(Readout):
         return product(product(weights, vectors), self.delta * self.weights)
 
     def energy_of(self, descriptor: Descriptor, environment: Environment) -> jax.Array:
-        return descriptor.projected(environment, self.delta * self.weights)
+        return descriptor.projections(environment, (self.delta * self.weights)[None])[0]

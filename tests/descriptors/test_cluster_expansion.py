@@ -48,6 +48,46 @@ def test_projection_is_that_of_the_vector():
     )
 
 
+@pytest.mark.parametrize("changes", [
+    {}, {"components": components_by_orders(2, [3], [0]), "core": None, "scales": None},
+    pytest.param(
+        {"components": components_by_orders(2, [2, 1, 1, 1], [0, 2, 1, 1]), "scales": None}, marks=pytest.mark.thorough
+    ),
+    pytest.param(
+        {"components": ((((0, 1, 1),) * 6, 0), (((0, 1, 2), (1, 1, 1), (1, 2, 1)), 0)), "scales": None},
+        marks=pytest.mark.thorough,
+    ),
+])
+def test_projections_are_those_of_the_vectors(changes):
+    """Values and slopes by all places and directions, of many atoms and of one."""
+    descriptor = expansion(**changes)
+    many = jax.tree.map(lambda *arrays: jnp.stack(arrays), *(environment(seed=seed) for seed in range(3)))
+    directions = jnp.asarray(np.random.default_rng(4).normal(size=(2, descriptor.dimension)))
+
+    def values(project, x, directions):
+        def of_one(x, here):
+            distances = jnp.sqrt(x * x + here.y * here.y + here.z * here.z)
+            return jnp.sin(project(here.replace(x=x, distances=distances), directions))
+
+        return jax.vmap(of_one)(x, many)
+
+    def slopes(project):
+        total = jax.value_and_grad(lambda *some: values(project, *some).sum(), (0, 1))
+        return jax.jit(total)(many.x, directions)
+
+    some = slopes(descriptor.projections), slopes(lambda here, rows: rows @ descriptor.instances(here)[0][0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12), *some)
+    here, most = environment(), len(descriptor.components)
+    vector = descriptor.instances(here)[0][0]
+    for count in (most, 2):
+        np.testing.assert_allclose(
+            descriptor.projections(here, directions[:, :count]),
+            np.concatenate([directions[:, :count] @ vector[:count], vector[count:]]), rtol=1e-11, atol=1e-12,
+        )
+    single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, environment())
+    assert descriptor.projections(single, directions).dtype == jnp.float32
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_radial_functions_end_where_they_say(name):
     basis = RadialBasis(name, 2.0, 4.0)
