@@ -44,7 +44,7 @@ PUBLISHED = {
         "Ge": (6.45, 0.1330),
     },
 }
-PEERS = {"snap": ("SNAP",), "qsnap": ("qSNAP",)}  # of a recipe; of others all
+PEERS = {"snap": ("SNAP",), "qsnap": ("qSNAP",), "mtp": ("MTP",)}  # of a recipe; of others all
 
 
 def beside(element, recipe, energy, forces):

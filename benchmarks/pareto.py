@@ -27,7 +27,7 @@ from jaxpot.cli.compiler import compile_sooner
 from jaxpot.data.predictions import predict
 from jaxpot.report.style import BLUE, GREEN, ORANGE, PURPLE, SOFT, Picture, prepare
 
-MODELS = ("gap-small", "gap", "gap-large", "snap", "qsnap", "ace")
+MODELS = ("gap-small", "gap", "gap-large", "snap", "qsnap", "mtp", "ace")
 SIZES = (1000, 500, 250, 125, 60)  # components of smaller ACEs
 PUBLISHED = {"GAP": "gap/gap.xml", "SNAP": "snap", "qSNAP": "qsnap", "MTP": "mtp/fitted.mtp", "NNP": "nnp"}
 COLORS = {"gap": BLUE, "snap": GREEN, "qsnap": GREEN, "ace": ORANGE, "mtp": PURPLE}

@@ -60,3 +60,11 @@ def test_slopes_of_a_sum_over_many():
 
 def _compare(some, others):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), some, others)
+def test_slopes_through_a_mapped_function_that_was_jitted():
+    """The function is kept from one trace to the next: none may hold what belonged to an earlier one."""
+    slopes = []
+    for f in (in_columns, plain):
+        mapped = jax.jit(jax.vmap(f, (None, 0, 0)))
+        mapped(MATRIX, MANY, OTHER)
+        slopes.append(jax.grad(lambda m, a, b, mapped=mapped: jnp.sum(mapped(m, a, b) ** 2), (0, 1, 2)))
+    _compare(*(slope(MATRIX, MANY, OTHER) for slope in slopes))
