@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase.build import bulk
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.core.graph import Environment
@@ -67,8 +68,7 @@ def test_slopes_by_radial_coefficients(species):
         assert float(vectors[0, n]) == pytest.approx(float(difference), abs=1e-6)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("elements", [("Si",), ("Si", "C")])
+@pytest.mark.parametrize("elements", thorough_but([], [("Si",), ("Si", "C")], [("Si", "C")]))
 def test_radial_functions_are_fitted(elements, tmp_path):
     """Errors fall to a fraction of those of a linear fit; the file is read back, and there are bars."""
     (tmp_path / "small.toml").write_text(RECIPE)
