@@ -107,7 +107,9 @@ def _settings(document):
         yield f"Stress offset of {name}", f"{pressure:.4g}", "GPa"
     e0 = ", ".join(f"{name} {energy:.6g} eV" for name, energy in document["e0_eV"].items())
     yield "Isolated atoms", f"{e0} ({document['e0_origin']})", ""
-    steps = ", ".join(f"{name} {_seconds(value)}" for name, value in document["seconds"].items())
+    steps = ", ".join(
+        f"{name} {_seconds(value)}" for name, value in document["seconds"].items() if value >= _SHORTEST
+    )
     yield "Time", f"{_seconds(sum(document['seconds'].values()))} ({steps})", ""
     if document["peak_memory_bytes"]:
         yield "Peak memory", f"{document['peak_memory_bytes'] / 1e9:.2f}", "GB"
@@ -131,6 +133,7 @@ def _digits(value):
     return f"{value:.{places}f}" if abs(value) < 100.0 else f"{value:.1f}"
 
 
+_SHORTEST = 0.05  # s, of a step that is told
 _NOTHING = 1e-6  # of any of the units: rounding
 
 
