@@ -159,7 +159,7 @@ class ClusterExpansion(Descriptor):
         return self.describes(environment.number) * total
 
     def projections(self, environment: Environment, directions: Array) -> Array:
-        """As of a `Descriptor`; a core may follow the directions of all other components."""
+        """Sums of the vector times directions, as of every descriptor; a core may follow those of all others."""
         parts = self.components
         if directions.shape[1] < len(parts):
             return super().projections(environment, directions)
