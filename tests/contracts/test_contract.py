@@ -23,8 +23,7 @@ SLOW = (
     "gap and charges", "gap and two hops", "gap, sum for two elements", "chgnet, a molecule, without norms", "nequip",
     "networks, symmetry functions, two elements", "networks of bonds, two elements", "charges in a crystal",
     "two hops, a molecule", "tersoff, triplets of two elements", "snap, densities of two elements", "snap, two elements",
-    "ace, two elements",
-    "nep, two elements",
+    "ace, two elements", "nep, two elements", "chgnet, two elements", "ani, two elements",
 )
 
 

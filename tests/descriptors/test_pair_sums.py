@@ -28,7 +28,7 @@ def one_by_one(what, vectors, first, second):
     return found
 
 
-@pytest.mark.parametrize("count", thorough_but([1, 13], [1, 5, 13, 40]))
+@pytest.mark.parametrize("count", thorough_but([1, 5], [1, 5, 13, 40], [13]))
 @pytest.mark.parametrize(("narrow", "alike"), [(True, True), (True, False), (False, True), (False, False)])
 def test_each_pair_counts_once(count, narrow, alike):
     what = PairSums(narrow, alike, ("poly2", 4.5, 0.1), RADIAL, ANGULAR)

@@ -26,7 +26,7 @@ def model_and_structure(name):
     )
 
 
-@pytest.mark.parametrize("name", thorough_but(["three updates", "no angles"], CRYSTALS))
+@pytest.mark.parametrize("name", thorough_but(["no angles"], CRYSTALS, ["three updates"]))
 def test_the_energy_is_the_same(name):
     potential, structure = model_and_structure(name)
     listed = neighbors(structure, potential.cutoff, inner=potential.shorter)
@@ -38,8 +38,9 @@ def test_the_energy_is_the_same(name):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-14)
 
 
-def test_lattice_waves_are_hessian_products_in_a_supercell():
-    potential, structure = model_and_structure("three updates")
+@pytest.mark.parametrize("name", thorough_but(["two updates"], ["two updates", "three updates"], ["three updates"]))
+def test_lattice_waves_are_hessian_products_in_a_supercell(name):
+    potential, structure = model_and_structure(name)
     q = np.array([[0.5, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
     matrices = jp.second_order(potential, structure).dynamical_matrix(q)
     expected = jp.second_order(potential, structure, (2, 2, 1)).dynamical_matrix(q)

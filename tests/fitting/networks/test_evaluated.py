@@ -142,6 +142,7 @@ def test_members_in_turn_are_those_all_at_once(data, monkeypatch):
     np.testing.assert_allclose(in_turn.history, at_once.history, rtol=1e-3)  # single precision
 
 
+@pytest.mark.slow  # of the other trainings in the first tier
 def test_it_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
     from jaxpot.fitting.networks import descent
 
@@ -268,6 +269,7 @@ def test_a_published_model_counts_energies_from_its_own_zero(data):
     assert np.abs(result.posterior.factor).max() > 0.0
 
 
+@pytest.mark.slow
 def test_replay_keeps_what_a_published_model_says_of_other_structures(data):
     """Beside data that say otherwise; from the zero of energy of these, and without a part in errors and stopping."""
     (element,) = data.species

@@ -165,7 +165,7 @@ def test_bars_of_networks_are_calibrated_on_the_validation_frames(data, several)
         jp.calibrate(single, data)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow  # trainings without each fold; of the command in the second tier
 def test_bars_of_networks_are_calibrated_on_folds_that_no_network_has_seen(data, tmp_path, monkeypatch):
     recipe = replace(TINY, epochs=2, folds=3)
     path = tmp_path / "training.checkpoint"
