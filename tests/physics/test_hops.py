@@ -226,7 +226,7 @@ def test_force_constants_of_hops_are_those_of_a_thick_supercell(crystal):
     assert np.abs(by_mesh - second.dynamical_matrix(GENERIC)).max() < 1e-12 * np.abs(by_mesh).max()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_sums_of_all_kinds_have_waves_at_once():
     structure = diamond(4.4, ["Si", "C"]).replace(atom_data={"charges": [1.0, -1.0]})
     potential = StillingerWeber.silicon().replace(species=None) + 0.3 * hopping() + 0.2 * ions()

@@ -40,7 +40,7 @@ def differences(around, number):
     return np.sqrt(np.sum(np.square(rows), axis=0))
 
 
-@pytest.mark.thorough
+@pytest.mark.slow  # with the bars of all curves in the first tier
 def test_frequencies_and_grueneisen_parameters(card, around):
     at, gamma = card.spreads["gamma"]
     expected = differences(around, lambda c: np.asarray(c.results["gruneisen"].gamma)[at])

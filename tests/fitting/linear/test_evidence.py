@@ -39,7 +39,7 @@ def changed(name, factor):
 HYPERPARAMETERS = ["sigma.stress", "term 1.delta", "term 1.zeta", "term 1.atom_sigma", "term 2.theta"]
 
 
-@pytest.mark.parametrize("name", thorough_but(["term 1.delta"], HYPERPARAMETERS))
+@pytest.mark.parametrize("name", thorough_but(["term 1.delta"], HYPERPARAMETERS, HYPERPARAMETERS))
 def test_the_gradient_is_that_of_differences(found, name):
     assert len(found.gradient) == 8
     def slope(step):

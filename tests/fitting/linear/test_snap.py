@@ -55,7 +55,7 @@ def labelled(kind, elements):
 
 @pytest.mark.parametrize(("name", "kind", "elements"), [
     ("linear", Linear, ("Cu",)), ("quadratic", Quadratic, ("Cu",)),
-    pytest.param("linear", Linear, ("Cu", "Au"), marks=pytest.mark.thorough),
+    pytest.param("linear", Linear, ("Cu", "Au"), marks=pytest.mark.slow),
 ])
 def test_what_made_the_data_is_recovered(name, kind, elements, tmp_path):
     data, _ = labelled(kind, elements)

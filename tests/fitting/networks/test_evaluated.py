@@ -132,7 +132,7 @@ def test_members_are_a_committee_with_bars(trained, data):
     assert len(trained.left_out()) == 1
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_members_in_turn_are_those_all_at_once(data, monkeypatch):
     """The first on CPUs, the second elsewhere."""
     some, short = data[:4], recipe(members=2, epochs=2)
