@@ -101,7 +101,7 @@ class Fit:
         places = chosen_components(gram, cross, column, parts, [count if free else None for free in parts.removable])
         here = parts.numbers(places)
         sums = gram[np.ix_(here, here)], cross[here], column[here]
-        scales = tuple(s if np.ndim(s) == 0 else s[own] for s, own in zip(solved.scales, places, strict=True))
+        scales = tuple(s if np.ndim(s) == 0 else s[left] for s, left in zip(solved.scales, places, strict=True))
         solved = replace(
             solved, whole=solution(*sums), columns=parts.picked(places), scales=scales, folds=(), clusters=(), sums=sums
         )
