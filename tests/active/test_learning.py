@@ -270,7 +270,7 @@ def network_options(few):
     return {"model": model, "recipe": recipe, "budget": 1}
 
 
-@pytest.mark.slow  # three trainings; of a pool a network learns in the second tier
+@pytest.mark.slow  # three trainings
 def test_a_network_of_several_hops_asks_by_its_last_layer_and_goes_on(few, oracle, cell, network_options, tmp_path):
     """One network is trained, whatever the recipe's members; an interruption changes nothing."""
     whole = learned(few, oracle, cell, **network_options)
@@ -282,7 +282,7 @@ def test_a_network_of_several_hops_asks_by_its_last_layer_and_goes_on(few, oracl
     np.testing.assert_array_equal(jp.forces(again.potential, cell), jp.forces(whole.potential, cell))
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_pool_is_learned_by_a_network_of_several_hops(few, oracle, pool, network_options):
     found = jp.learn_from_pool(few, oracle, pool[:4], batch=1, **network_options)
     assert len(found.log) == 1 and len(found.dataset) == len(few) + 1

@@ -24,7 +24,7 @@ SLOW = (
     "networks, symmetry functions, two elements", "networks of bonds, two elements", "charges in a crystal",
     "two hops, a molecule", "tersoff, triplets of two elements", "snap, densities of two elements", "snap, two elements",
     "ace, two elements", "nep, two elements", "chgnet, two elements", "ani, two elements",
-    "mace, two elements",
+    "mace, two elements", "meam, two elements", "schnet, two elements", "dtnn, two elements",
 )
 
 

@@ -220,6 +220,7 @@ def test_a_checkpoint_knows_what_is_no_array(data):
 # Networks from nothing, and models that were trained elsewhere ------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_recipes_of_hops_begin_with_random_networks(data):
     small = recipe(2, epochs=3, reads="hops", channels=(4, 2), hops=1, radial=3, hidden=(4,), cutoff=1.4)
     result = jp.train(data, small)
