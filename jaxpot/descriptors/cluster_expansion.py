@@ -239,7 +239,7 @@ class ClusterExpansion(Descriptor):
         r = environment.distances
         dtype = r.dtype
         count = self.coefficients.shape[3]
-        g = _radial(self.bases, self.coefficients.shape[3], kind, r)
+        g = _radial(self.bases, count, kind, r)
         ones = jnp.ones_like(r)
         single = product(g, ones)
         parts = self.components

@@ -36,7 +36,6 @@ class MomentBasis(NamedTuple):
         return 1 + max(moment[0] for moment in self.basic)
 
 
-@lru_cache(maxsize=8)
 def moments_of_level(level: int) -> MomentBasis:
     """All scalars of up to four moments, of a level that is the sum over these, by number of moments and level.
 
@@ -54,6 +53,11 @@ def moments_of_level(level: int) -> MomentBasis:
     """
     if type(level) is not int or level % 2 or not 2 <= level <= HIGHEST_LEVEL:
         raise DataError(f"level: expected an even number from 2 to {HIGHEST_LEVEL}, got {level!r}")
+    return _basis(level)
+
+
+@lru_cache(maxsize=8)
+def _basis(level: int) -> MomentBasis:
     connected = connected_scalars(level, _MOST)
     moments = _Moments(connected)
     single = [(len(graph.nodes), level_of(graph), moments.number(graph, ((0, 0, 0),) * len(graph.nodes)))

@@ -113,7 +113,7 @@ def error_path(
             weights[here] = column[here] * fit.mean
             size = len(here) - len(column) + sum(map(len, groups))
             errors.setdefault(size, Counter()).update(
-                {kind: float(part.residual(weights) * part.count) for kind, part in held.items()}
+                {kind: max(float(part.residual(weights) * part.count), 0.0) for kind, part in held.items()}
             )
     first = next(iter(errors.values()))
     return tuple(

@@ -82,7 +82,7 @@ class Recipe:
     def measured(self, dataset: Dataset) -> "Recipe":
         """Recipe with the lengths of a data set: fits to others have the same descriptors, and programs."""
         return replace(
-            self, bond=self._bond(dataset), spacing=self._spacing(dataset),
+            self, bond=self._bond(dataset), spacing=self._spacing(dataset) if self.units == "spacings" else None,
             shortest=tuple(self.shortest_distances(dataset).items()),
         )
 

@@ -49,10 +49,10 @@ def checked_term(table: Any, file: str, field: str) -> dict:
         FormatError: they have none; with the field.
     """
     name = table.get("descriptor") if isinstance(table, dict) else None
-    if name not in KINDS:
+    if not isinstance(name, str) or name not in KINDS:
         raise FormatError(f"descriptor: expected one of {', '.join(KINDS)}, got {name!r}", file=file, field=field)
     kind, readout = KINDS[name], table.get("readout", PROCESS)
-    if readout != PROCESS and readout not in TRAINABLE:
+    if readout not in (PROCESS, *TRAINABLE):
         expected = ", ".join([PROCESS, *TRAINABLE])
         raise FormatError(f"expected one of {expected}, got {readout!r}", file=file, field=f"{field}, readout")
     checks = {"delta": checked_number} if name == CONSTANT else {

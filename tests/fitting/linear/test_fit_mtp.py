@@ -110,7 +110,8 @@ def labelled(elements):
 
 @pytest.mark.parametrize("old, new, message", [
     ("level = 8", "level = 9", "an even number from 2 to 24"), ("level = 8", "level = 26", "an even number from 2 to 24"),
-    ("level = 8", "level = 8.0", "an even number"), ("level = 8\n", "", "needs level"),
+    ("level = 8", "level = 8.0", "an even number"), ("level = 8", "level = [8]", "an even number"),
+    ('"linear"', '["linear"]', "expected one of gaussian process"), ('"mtp"', '["mtp"]', "expected one of soap"), ("level = 8\n", "", "needs level"),
     ("size = 6", "size = 1", "at least 2"), ("size = 6", "size = 0", "a whole number of at least 1"),
     ('"linear"', '"quadratic"', 'expected "linear"'), ("cutoff = 1.7", "cutoff = -1.7", "positive number"),
     ("delta = 10.0", "delta = [1.0, 2.0]", "one for each number of moments"), ("level", "twojmax = 2\nlevel", "no twojmax"),
