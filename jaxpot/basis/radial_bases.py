@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.polynomials import chebyshev_terms
-from jaxpot.core.fusion import materialised
+from jaxpot.core.fusion import materialised, rows
 from jaxpot.core.graph import of_kind
 from jaxpot.core.numbers import as_number, as_positive
 from jaxpot.errors import DataError
@@ -95,9 +95,10 @@ def radial_functions(bases: tuple[RadialBasis, ...], count: int, pair: Array, r:
     if name == "ChebExpCos":
         edge = jnp.exp(-decay)
         x = 1.0 - 2.0 * (jnp.exp(-decay * s) - edge) / (1.0 - edge)
-        factor = (0.5 + 0.5 * jnp.cos(math.pi * s)) * inside * _fall(r, bases, of)
+        # Stored: XLA would make the cosines anew for every function.
+        factor = materialised((0.5 + 0.5 * jnp.cos(math.pi * s)) * inside * _fall(r, bases, of), r)
         terms = _chebyshev(x, count)
-        return jnp.stack([terms[0], *(0.5 - 0.5 * t for t in terms[1:])]) * factor
+        return rows([terms[0], *(0.5 - 0.5 * t for t in terms[1:])]) * factor
     if name == "ChebPow":
         # The base stays above zero, where powers have derivatives of every order.
         x = 1.0 - 2.0 * jnp.where(s < 1.0, jnp.where(s < 1.0, 1.0 - s, 1.0) ** decay, 0.0)

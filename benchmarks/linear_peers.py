@@ -1,0 +1,125 @@
+"""Are ACE, MTP and NEP what their home codes make of the same file, and how much sooner?
+
+Energies, forces and stress of one file in one run, on the same core. The peer is told by the file: python-ace for ACE
+(the faster of its evaluators; `pip install --pre python-ace==0.4.0rc1 ase`), motep's C engine for MTP (`pip install
+motep==0.2.0`), calorine's compiled NEP (`pip install calorine==4.1`). Each needs an environment of its own, whose Python
+is `--peer`, and is asked in turns with the measurements here. Lists of neighbours are made before, but by calorine,
+which makes its own within each call.
+
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/linear_peers.py FILE --peer PYTHON [--species Cu]
+"""
+
+import argparse
+import json
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import ase.build
+import numpy as np
+
+import jaxpot as jp
+from jaxpot.core.elements import symbol
+
+ASKED = """
+import json, sys, time, ase
+for line in sys.stdin:
+    d = json.loads(line)
+    atoms = ase.Atoms(d["numbers"], d["positions"], cell=d["cell"], pbc=True)
+    best = None
+    for name, calculator, compute in calculators(d["file"], d["species"]):
+        atoms.calc = calculator
+        atoms.get_forces()
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            compute(atoms)
+            times.append(time.perf_counter() - start)
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        if best is None or min(times) < best["time"]:
+            best = {"time": min(times), "energy": energy, "forces": forces.tolist(), "name": name}
+    print(json.dumps(best), flush=True)
+"""
+ACE = """
+from pyace import PyACECalculator
+def calculators(path, species):
+    for recursive, name in ((False, "product evaluator"), (True, "recursive evaluator")):
+        c = PyACECalculator(path, recursive_evaluator=recursive, recursive=recursive)
+        yield name, c, lambda atoms: c.ace.compute(c.ae)
+"""
+MTP = """
+from motep.calculator import MTP
+from motep.io.mlip.mtp import read_mtp
+from ase.data import atomic_numbers
+def calculators(path, species):
+    data = read_mtp(path)
+    data.species = [atomic_numbers[s] for s in species]
+    c = MTP(data, engine="cext")
+    yield "C engine", c, c.engine.calculate
+"""
+NEP = """
+from calorine.calculators import CPUNEP
+def calculators(path, species):
+    c = CPUNEP(path)
+    yield "its lists included", c, lambda atoms: c.nepy.get_potential_forces_and_virials()
+"""
+PEERS = {".yace": ("python-ace", ACE), ".ace": ("python-ace", ACE), ".mtp": ("motep", MTP)}
+
+
+def crystal(species, like, count):
+    """The lattice of an element, with those of a potential at random on its places, and atoms off these."""
+    cell = ase.build.bulk(like, cubic=True)
+    atoms = cell.repeat(round((count / len(cell)) ** (1.0 / 3.0)))
+    atoms.rattle(0.05, seed=0)
+    atoms.numbers = np.random.default_rng(0).choice(species, len(atoms))
+    return atoms
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file")
+    parser.add_argument("--peer", required=True, help="Python with python-ace, motep or calorine")
+    parser.add_argument("--species", nargs="+", help="elements of the types of a .mtp")
+    parser.add_argument("--crystal", help="element whose lattice is taken; default: the first of the file")
+    parser.add_argument("--atoms", type=int, default=250)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    potential = jp.load(options.file, **({"species": tuple(options.species)} if options.species else {}))
+    atoms = crystal(potential.species, options.crystal or symbol(potential.species[0]), options.atoms)
+    structure = jp.Structure.of(atoms)
+    peer_name, calculators = PEERS.get(Path(options.file).suffix, ("calorine", NEP))
+    peer = subprocess.Popen(
+        [options.peer, "-c", calculators + ASKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    question = {
+        "file": options.file, "species": options.species, "numbers": atoms.numbers.tolist(),
+        "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
+    }
+    neighbors = jp.neighbors(structure, potential.cutoff, 0.0)
+    evaluate = partial(jax.jit(jp.evaluate), potential)
+    jax.block_until_ready(evaluate(structure, neighbors))
+    ours, theirs = [], []
+    for _ in range(options.rounds):
+        for _ in range(3):
+            start = time.perf_counter()
+            result = jax.block_until_ready(evaluate(structure, neighbors))
+            ours.append(time.perf_counter() - start)
+        peer.stdin.write(json.dumps(question) + "\n")
+        peer.stdin.flush()
+        answer = json.loads(next(line for line in iter(peer.stdout.readline, "") if line.startswith("{")))
+        theirs.append(answer["time"])
+    mine, other = (1e6 * float(np.median(times)) / len(atoms) for times in (ours, theirs))
+    print(
+        f"{Path(options.file).name}, {len(atoms)} atoms: {mine:.1f} us/atom, {peer_name} {other:.1f} ({answer['name']}): "
+        f"{other / mine:.1f} x; energy {abs(float(result.energy) - answer['energy']) / len(atoms):.1e} eV/atom apart, "
+        f"forces {np.abs(np.asarray(result.forces) - answer['forces']).max():.1e} eV/A"
+    )
+
+
+if __name__ == "__main__":
+    main()
