@@ -165,6 +165,9 @@ class ClusterExpansion(Descriptor):
             return super().projections(environment, directions)
         kind = species_index(self.species, environment.numbers)
         r = environment.distances
+        if not parts and self.core is not None:
+            strength = directions[:, -1].astype(r.dtype) if directions.shape[1] else jnp.ones(1, r.dtype)
+            return self.describes(environment.number) * strength * self._core(kind, r)
         inverse = 1.0 / r
         vectors = (environment.x, environment.y, environment.z)
         # Slopes by each component are stored before they are read: else XLA repeats their sums.
