@@ -17,6 +17,7 @@ from jaxpot.potentials.zbl import ZBL
 from jaxpot.typing import FilePath
 
 _ENDING = ".snap"
+_MOST_TYPES = 118  # elements
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w))")
 
 
@@ -53,7 +54,7 @@ def read_overlay(path: FilePath) -> Potential:
             if style == "snap" and pair == ["*", "*"] and len(rest) > 2 and files is None:
                 files = at, rest
             elif style == "zbl" and len(rest) == 2 and all(word.isdecimal() for word in pair):
-                charges[tuple(sorted(map(int, pair)))] = at, rest
+                charges[tuple(sorted(lines.count(word, name, 1, _MOST_TYPES) for word in pair))] = at, rest
             else:
                 raise lines.error(f"this is not read: {shown(' '.join(words))}", name, line=at)
         else:

@@ -145,6 +145,8 @@ WITH_ZBL = (
     (WITH_ZBL.replace("pair_coeff 1 2 zbl 73 74\n", ""), "expected pair_coeff 1 2 zbl: it is missing"),
     (WITH_ZBL.replace("1 2 zbl 73 74", "1 2 zbl 73 73"), "line 3: pair_coeff: expected the atomic numbers of Ta and W"),
     (WITH_ZBL.replace("zbl 3 4", "zbl 4 3"), "inner"),
+    (WITH_ZBL.replace("2 2 zbl", f"2 {5000 * '9'} zbl"), "line 4: pair_coeff: expected a whole number, got '999"),
+    (WITH_ZBL.replace("2 2 zbl", "2 0 zbl"), "line 4: pair_coeff: expected a number from 1 to 118, got 0"),
     (WITH_ZBL.replace("2 2 zbl", "2 2 table"), "line 4: pair_coeff: this is not read"),
     (WITH_ZBL.replace("2 2 zbl 74 74\n", "2 2 zbl 74 74\npair_coeff 3 3 zbl 4 4\n"), "there are 2 types"),
 ])
