@@ -2,9 +2,9 @@
 
 Energies, forces and stress of one file in one run, on the same core. The peer is told by the file: python-ace for ACE
 (the faster of its evaluators; `pip install --pre python-ace==0.4.0rc1 ase`), motep's C engine for MTP (`pip install
-motep==0.2.0`), calorine's compiled NEP (`pip install calorine==4.1`). Each needs an environment of its own, whose Python
-is `--peer`, and is asked in turns with the measurements here. Lists of neighbours are made before, but by calorine,
-which makes its own within each call.
+motep==0.2.0`), calorine's compiled NEP (`pip install calorine==4.1`). Each needs an environment of its own, whose
+Python is `--peer`, and is asked in turns with the measurements here. Lists of neighbours are made before, but by
+calorine, which makes its own within each call.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/linear_peers.py FILE --peer PYTHON [--species Cu]
 """
@@ -115,8 +115,8 @@ def main():
         theirs.append(answer["time"])
     mine, other = (1e6 * float(np.median(times)) / len(atoms) for times in (ours, theirs))
     print(
-        f"{Path(options.file).name}, {len(atoms)} atoms: {mine:.1f} us/atom, {peer_name} {other:.1f} ({answer['name']}): "
-        f"{other / mine:.1f} x; energy {abs(float(result.energy) - answer['energy']) / len(atoms):.1e} eV/atom apart, "
+        f"{Path(options.file).name}, {len(atoms)} atoms: {mine:.1f} us/atom, {peer_name} {other:.1f} "
+        f"({answer['name']}): {other / mine:.1f} x; energy {abs(float(result.energy) - answer['energy']) / len(atoms):.1e} eV/atom apart, "
         f"forces {np.abs(np.asarray(result.forces) - answer['forces']).max():.1e} eV/A"
     )
 
