@@ -114,9 +114,10 @@ def main():
         answer = json.loads(next(line for line in iter(peer.stdout.readline, "") if line.startswith("{")))
         theirs.append(answer["time"])
     mine, other = (1e6 * float(np.median(times)) / len(atoms) for times in (ours, theirs))
+    apart = abs(float(result.energy) - answer["energy"]) / len(atoms)
     print(
         f"{Path(options.file).name}, {len(atoms)} atoms: {mine:.1f} us/atom, {peer_name} {other:.1f} "
-        f"({answer['name']}): {other / mine:.1f} x; energy {abs(float(result.energy) - answer['energy']) / len(atoms):.1e} eV/atom apart, "
+        f"({answer['name']}): {other / mine:.1f} x; energy {apart:.1e} eV/atom apart, "
         f"forces {np.abs(np.asarray(result.forces) - answer['forces']).max():.1e} eV/A"
     )
 
