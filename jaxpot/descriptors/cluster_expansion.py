@@ -165,9 +165,12 @@ class ClusterExpansion(Descriptor):
             return super().projections(environment, directions)
         kind = species_index(self.species, environment.numbers)
         r = environment.distances
-        if not parts and self.core is not None:
-            strength = directions[:, -1].astype(r.dtype) if directions.shape[1] else jnp.ones(1, r.dtype)
-            return self.describes(environment.number) * strength * self._core(kind, r)
+        if not parts and self.core is not None:  # radial functions need not be made
+            core = self._core(kind, r)[None]
+            weights = directions.astype(r.dtype)
+            apart = directions.shape[1] == 0
+            total = jnp.concatenate([jnp.zeros(len(weights), r.dtype), core]) if apart else weights[:, 0] * core
+            return self.describes(environment.number) * total
         inverse = 1.0 / r
         vectors = (environment.x, environment.y, environment.z)
         # Slopes by each component are stored before they are read: else XLA repeats their sums.

@@ -94,8 +94,10 @@ def fit_linear(
     given = baseline
     for core in recipe.cores(dataset):
         baseline = core if baseline is None else baseline + core
-    recipe = refined(recipe, dataset, baseline, seed, say)
-    clock.step("radial functions")
+    clock.step("lengths of the data")
+    recipe, measured = refined(recipe, dataset, baseline, seed, say), recipe
+    if recipe is not measured:
+        clock.step("radial functions")
     terms = recipe.linear_terms(dataset)
     kept = None
     if checkpoint is not None:

@@ -12,7 +12,6 @@ from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.linear.core_repulsion import core_of
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.kinds import CONSTANT, KINDS, Measures
-from jaxpot.fitting.linear.kinds.mtp import REFINED, SCALES
 from jaxpot.fitting.linear.recipe_terms import checked_term, terms_of_table
 from jaxpot.fitting.linear.terms import LinearTerm, without_points
 from jaxpot.fitting.recipe_files import checked_sigmas, checked_table
@@ -139,7 +138,10 @@ class Recipe:
         return without_points(self.linear_terms(dataset), dataset.species)
 
     def tables(self) -> dict:
-        """Tables of the file of the recipe, but [sigma]; without what a refinement has put into terms."""
+        """Tables of the file of the recipe, but [sigma]; without what a fit has put into terms."""
         choice = {"method": self.choice} | ({"folds": self.folds} if self.choice == "cross-validation" else {})
-        terms = [{key: term[key] for key in term if key not in (REFINED, SCALES)} for term in self.terms]
+        terms = [
+            {key: value for key, value in term.items() if key not in KINDS[term["descriptor"]].from_fit}
+            for term in self.terms
+        ]
         return {"units": self.units, "term": terms, "choice": choice}

@@ -7,7 +7,6 @@ import numpy as np
 
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.kinds import CONSTANT, KINDS, Measures
-from jaxpot.fitting.linear.kinds.mtp import SCALES
 from jaxpot.fitting.linear.sparsify import METHODS
 from jaxpot.fitting.linear.terms import FeatureTerm, GAPTerm, LinearTerm
 from jaxpot.fitting.recipe_files import checked_number, checked_whole
@@ -31,8 +30,8 @@ def terms_of_table(table: dict, measures: Measures, name: str) -> Iterator[Linea
         if readout == "linear" and kind.orders is not None:
             blocks = tuple(np.unique(kind.orders(table, descriptor), return_counts=True)[1].tolist())
             deltas = tuple(np.broadcast_to(np.asarray(delta, float), len(blocks)).tolist())
-            scales = tuple(table[SCALES]) if SCALES in table else None
-            yield FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, blocks, table.get("components"), scales)
+            fewer, scales = table.get("components"), kind.scales(table)
+            yield FeatureTerm(descriptor, TRAINABLE[readout], deltas, name, blocks, fewer, scales)
         elif readout != PROCESS:
             yield FeatureTerm(descriptor, TRAINABLE[readout], float(delta), name)
         elif kind.kernel is not None:

@@ -43,6 +43,8 @@ class Kind:
         orders: (table, descriptor) -> for each component the number of its factors: those of one number share a scale;
             None: all do.
         orders_of: table -> those that it has scales for.
+        from_fit: keys that a fit puts into the tables for itself, which are not part of a recipe's file.
+        scales: table -> factors of the components, or None.
     """
 
     keys: Mapping[str, Check]
@@ -53,6 +55,8 @@ class Kind:
     whole: Callable[[dict, str, str], None] = lambda table, file, where: None
     orders: Callable[[dict, Any], Sequence[int] | AnyArray] | None = None
     orders_of: Callable[[dict], list[int]] | None = None
+    from_fit: frozenset[str] = field(default=frozenset())
+    scales: Callable[[dict], tuple[float, ...] | None] = lambda table: None
 
 
 def whole_from(least: int) -> Check:

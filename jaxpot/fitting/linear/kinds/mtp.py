@@ -44,5 +44,6 @@ def _descriptors(table: dict, measures: Measures) -> Iterator[MomentTensors]:
 KIND = Kind(
     keys={"level": anything, "radial_basis_size": whole_from(1)}, needed=frozenset({"cutoff", "level"}),
     descriptors=_descriptors, whole=_whole, orders=lambda table, descriptor: moments_of_level(table["level"]).orders,
-    orders_of=lambda table: sorted(set(moments_of_level(table["level"]).orders)),
+    orders_of=lambda table: sorted(set(moments_of_level(table["level"]).orders)), from_fit=frozenset({REFINED, SCALES}),
+    scales=lambda table: tuple(table[SCALES]) if SCALES in table else None,
 )
