@@ -63,11 +63,14 @@ def checked(basis: RadialBasis) -> RadialBasis:
         as_number(parameter, "lambda"), as_positive(cutoff, "cutoff"), as_number(width, "dcut"),
         as_number(inner, "rcut_in"), as_number(inner_width, "dcut_in"),
     )
-    if name != "SBessel" and (numbers[0] == 0.0 or (name == "ChebPow" and numbers[0] < 1.0)):
-        expected = "a number from 1" if name == "ChebPow" else "a number other than 0"
-        raise DataError(f"lambda of {name}: expected {expected}, got {numbers[0]:g}")
+    least, most = _LAMBDAS.get(name, (-math.inf, math.inf))
+    if not least <= (abs(numbers[0]) if name == "ChebExpCos" else numbers[0]) <= most:
+        size = ", up to a sign" if name == "ChebExpCos" else ""
+        raise DataError(f"lambda of {name}: expected a number from {least:g} to {most:g}{size}; got {numbers[0]:g}")
     if numbers[2] < 0.0 or numbers[2] > numbers[1] or numbers[3] < 0.0 or numbers[3] >= numbers[1] or numbers[4] < 0.0:
         raise DataError(f"expected 0 <= dcut <= rcut, 0 <= rcut_in < rcut and dcut_in >= 0; got {basis}")
+    if any(0.0 < width < _NARROW for width in (numbers[2], numbers[4])):
+        raise DataError(f"expected dcut and dcut_in that are 0, or {_NARROW:g} A and more; got {basis}")
     if numbers[3] == 0.0:
         numbers = (*numbers[:4], RadialBasis._field_defaults["inner_width"])
     return RadialBasis(name, *numbers)
@@ -192,5 +195,7 @@ def orthonormal_coefficients(basis: RadialBasis, radials: int, lowest: float) ->
     return inverse * np.sign(np.diag(upper))[:, None]
 
 
+_LAMBDAS = {"ChebExpCos": (1e-4, 500.0), "ChebPow": (1.0, math.inf)}  # differences of exponentials keep their digits
+_NARROW = 1e-8  # A: steps that are narrower have no derivatives
 _POINTS = 2000
 _LARGEST = 1e9  # coefficient: sums of functions of size 1 then keep seven digits

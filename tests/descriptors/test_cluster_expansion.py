@@ -157,8 +157,11 @@ def test_components_are_checked_beside_other_coefficients():
     ({"components": ((((0, 1, 1), (0, 1, 2)), 0),), "scales": None}, "2 to 6 factors"),
     ({"core": ((1.0, 1.0),)}, "core"), ({"bases": (BASES[0], BASES[1]._replace(cutoff=-1.0))}, "cutoff"),
     ({"bases": (BASES[0], BASES[1]._replace(name="Legendre"))}, "ChebPow"),
-    ({"bases": (BASES[0], BASES[1]._replace(parameter=0.0))}, "other than 0"),
+    ({"bases": (BASES[0], BASES[1]._replace(parameter=-1e-9))}, "from 0.0001 to 500, up to a sign; got -1e-09"),
+    ({"bases": (BASES[0], BASES[1]._replace(parameter=-1000.0))}, "from 0.0001 to 500"),
+    ({"bases": (BASES[0]._replace(name="ChebPow"), BASES[1]._replace(name="ChebPow", parameter=0.5))}, "from 1 to inf"),
     ({"bases": (BASES[0], BASES[1]._replace(width=9.0))}, "dcut"),
+    ({"bases": (BASES[0]._replace(inner_width=1e-320), BASES[1])}, "1e-08 A and more"),
 ])
 def test_numbers_without_a_meaning(changes, message):
     with pytest.raises(DataError, match=message):
