@@ -25,11 +25,12 @@ import numpy as np
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.data.predictions import predict
-from jaxpot.report.style import BLUE, GREEN, ORANGE, PURPLE, SOFT, Picture, prepare
+from jaxpot.report.style import BLUE, GREEN, ORANGE, PURPLE, SOFT, Picture, plain_log_axis, prepare
 
 MODELS = ("gap-small", "gap", "gap-large", "snap", "qsnap", "mtp", "ace")
 SIZES = (1000, 500, 250, 125, 60)  # components of smaller ACEs
 PUBLISHED = {"GAP": "gap/gap.xml", "SNAP": "snap", "qSNAP": "qsnap", "MTP": "mtp/fitted.mtp", "NNP": "nnp"}
+OPTIONS = {"NNP": {"units": "Bohr Hartree"}}  # which these files do not say
 COLORS = {"gap": BLUE, "snap": GREEN, "qsnap": GREEN, "ace": ORANGE, "mtp": PURPLE}
 ROUNDS, ATOMS = 7, 250
 
@@ -64,8 +65,7 @@ def published_potentials(element, folder):
         if "snap" in path:
             place = place / "SNAPotential.snapcoeff"
         if place.exists():
-            further = {"species": (element,)} if place.suffix == ".mtp" else {}
-            yield name, jp.load(place, **further)
+            yield name, jp.load(place, **({"species": (element,)} if name == "MTP" else OPTIONS.get(name, {})))
 
 
 def compare(element, folder, published):
@@ -120,12 +120,14 @@ def draw(element, rows):
             color = SOFT if row["published"] else COLORS.get(row["name"].split("-")[0], SOFT)
             marker = "x" if row["published"] else "o"
             axes.plot(row["us_per_atom"], row[key], marker, color=color, markersize=5.0)
+            side = {"xytext": (-5, 4), "ha": "right"} if row["published"] else {"xytext": (5, 4)}
             axes.annotate(
-                row["name"], (row["us_per_atom"], row[key]), textcoords="offset points", xytext=(5, 4), fontsize=7,
-                color=color,
+                row["name"], (row["us_per_atom"], row[key]), textcoords="offset points", fontsize=7, color=color, **side
             )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        plain_log_axis(axes.xaxis)
+        plain_log_axis(axes.yaxis)
     return figure
 
 

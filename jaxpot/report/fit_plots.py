@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from jaxpot import units
 from jaxpot.data.predictions import Predictions
-from jaxpot.report.style import BLUE, ORANGE, SOFT, Picture, few_ticks, legend, note, prepare
+from jaxpot.report.style import BLUE, ORANGE, SOFT, Picture, few_ticks, legend, note, plain_log_axis, prepare
 from jaxpot.typing import ArrayLike
 
 _MOST_DOTS = 4000  # beyond, dots hide each other: counts in hexagons are drawn
@@ -99,7 +99,7 @@ def plot_learning_curve(points: Sequence) -> Picture:
         axes.set_yscale("log")
         axes.set_xticks(frames, [str(n) for n in frames])
         axes.xaxis.set_minor_locator(NullLocator())
-        _plain_log_axis(axes.yaxis)
+        plain_log_axis(axes.yaxis)
     return figure
 
 
@@ -122,7 +122,7 @@ def plot_fewer_components(sizes: Sequence[dict]) -> Picture:
     axes.set_yscale("log")
     axes.set_xticks(counts[::2], [str(count) for count in counts[::2]])
     axes.xaxis.set_minor_locator(NullLocator())
-    _plain_log_axis(axes.yaxis)
+    plain_log_axis(axes.yaxis)
     axes.legend(frameon=False)
     return figure
 
@@ -147,7 +147,7 @@ def plot_training(history: Sequence, best: int) -> Picture:
         axes.axvline(best, color=SOFT, lw=1.0)
         axes.plot(epochs, values, color=ORANGE, lw=1.2)
         axes.set_yscale("log")
-        _plain_log_axis(axes.yaxis)
+        plain_log_axis(axes.yaxis)
     return figure
 
 
@@ -258,15 +258,6 @@ def _dots_or_counts(axes, name, labels, predicted, limits):
         mincnt=1, linewidths=0.1, zorder=2,
     )
     note(axes, f"{len(labels):,} components,\ndarker where there are more".replace(",", " ", 1), x=0.03, ha="left")
-
-
-def _plain_log_axis(axis):
-    """Numbers instead of powers of ten."""
-    low, high = axis.get_view_interval()
-    subs = (1.0, 2.0, 5.0) if high > 8.0 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-    axis.set_major_locator(LogLocator(subs=subs) if high > 2.0 * low else MaxNLocator(4))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axis.set_minor_locator(NullLocator())
 
 
 def _short(value):

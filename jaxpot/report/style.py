@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from jaxpot.typing import AnyArray
 
@@ -73,6 +73,15 @@ def few_ticks(axis: Axis, count: int = 6) -> None:
     """At most `count` round numbers on an axis, without the offsets nobody reads ("+5.43")."""
     axis.set_major_locator(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]))
     cast(ScalarFormatter, axis.get_major_formatter()).set_useOffset(False)
+
+
+def plain_log_axis(axis: Axis) -> None:
+    """Numbers instead of powers of ten."""
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high > 8.0 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    axis.set_major_locator(LogLocator(subs=subs) if high > 2.0 * low else MaxNLocator(4))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def band(axes: Axes, x: AnyArray, y: AnyArray, width: AnyArray | None, color: str) -> None:
