@@ -1,8 +1,6 @@
 """The atomic cluster expansion: invariant products of the neighbour density, of any number of factors."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.basis.harmonics import real_harmonics
-from jaxpot.basis.invariant_products import n_couplings
 from jaxpot.basis.moments import harmonic_tables, polynomials
-from jaxpot.basis.radial_bases import RadialBasis, checked, inner_fade, radial_functions, smoothness
+from jaxpot.basis.radial_bases import RadialBasis, checked, smoothness
 from jaxpot.core.elements import atomic_number
 from jaxpot.core.fusion import materialised
 from jaxpot.core.gemm import gemm
@@ -22,6 +19,7 @@ from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.descriptors.base import Descriptor, different_elements
 from jaxpot.descriptors.cluster_components import Components
+from jaxpot.descriptors.cluster_radials import core_addends, of_distances, radial_rows
 from jaxpot.errors import DataError
 from jaxpot.typing import AnyArray, Array, ArrayField
 
@@ -175,7 +173,7 @@ class ClusterExpansion(Descriptor):
         vectors = (environment.x, environment.y, environment.z)
         # Slopes by each component are stored before they are read: else XLA repeats their sums.
         functions = polynomials(parts.l_max, *(materialised(a * inverse, r) for a in vectors))
-        g, core = _of_distances(self.bases, self.coefficients.shape[3], self.core, kind, materialised(r))
+        g, core = of_distances(self.bases, self.coefficients.shape[3], self.core, kind, materialised(r))
         moments = gemm(g, functions, turn_b=True).T  # ((L + 1)^2, e k)
         weights = directions[:, : len(parts)]
         if self.scales is not None:
@@ -245,7 +243,7 @@ class ClusterExpansion(Descriptor):
         r = environment.distances
         dtype = r.dtype
         count = self.coefficients.shape[3]
-        g = _radial(self.bases, count, kind, r)
+        g = radial_rows(self.bases, count, kind, r)
         ones = jnp.ones_like(r)
         single = product(g, ones)
         parts = self.components
@@ -274,101 +272,11 @@ class ClusterExpansion(Descriptor):
         return single, *joined, self._core(kind, r)
 
     def _core(self, kind, r):
-        return None if self.core is None else jnp.sum(_core_addends(self.bases, self.core, kind, r))
+        return None if self.core is None else jnp.sum(core_addends(self.bases, self.core, kind, r))
 
     def __repr__(self) -> str:
         return f"ClusterExpansion({self.dimension}, cutoff={self.cutoff:g} A)"
 
 
-def components_by_orders(
-    elements: int, radials: Sequence[int], degrees: Sequence[int], totals: Sequence[int] | None = None
-) -> tuple:
-    """All components of 1, 2, ... factors with n and l up to numbers that depend on how many factors there are.
-
-    Args:
-        elements: how many there are.
-        radials: highest n of components of one factor, of two, ... (pacemaker's nradmax_by_orders).
-        degrees: highest l likewise; that of one factor is 0.
-        totals: highest sum of n - 1 + l over the factors likewise (the total degree); None: any.
-
-    Returns:
-        (factors, number of the coupling) of each, as `ClusterExpansion` takes them.
-    """
-    components: list = []
-
-    def extend(chosen, allowed, left, more):
-        """Append what begins with the channels chosen, with `more` of those allowed behind them."""
-        if not more:
-            factors = tuple((e, n, ell) for ell, e, n in chosen)
-            components.extend((factors, k) for k in range(1 if len(chosen) == 1 else n_couplings(chosen)))
-            return
-        for k, (ell, e, n) in enumerate(allowed):
-            if ell + n - 1 <= left:
-                extend((*chosen, (ell, e, n)), allowed[k:], left - ell - n + 1, more - 1)
-
-    for order, (most, degree) in enumerate(zip(radials, degrees, strict=True), 1):
-        top = 0 if order == 1 else degree
-        single = [(ell, e, n) for ell in range(top + 1) for e in range(elements) for n in range(1, most + 1)]
-        extend((), single, order * (most + top) if totals is None else totals[order - 1], order)
-    return tuple(components)
-
-
-def smooth_scales(components: tuple, smoothness: float, neighbors: float) -> np.ndarray:
-    """Factors of components by which those of many factors, and of fine detail, have small weights a priori, (d,).
-
-    s = N^(-v / 2) prod (1 + ((n - 1)^2 + l^2)^(1/2) )^-p  for v factors (n, l): A of N neighbours in random directions
-    is of the size of N^(1/2).
-
-    Args:
-        components: as of a `ClusterExpansion`.
-        smoothness: p.
-        neighbors: N.
-
-    References:
-        W. C. Witt et al., J. Chem. Phys. 159, 164101 (2023): algebraic smoothness priors.
-    """
-    return np.array([
-        math.prod(neighbors**-0.5 * (1.0 + math.hypot(n - 1, ell)) ** -smoothness for _, n, ell in factors)
-        for factors, _ in components
-    ])
-
-
 def _linear(matrices, rows):
     return (gemm(matrices[0], rows),)
-
-
-def _radial(bases, count, kind, r):
-    """g of each element, one element after the other: zero for neighbours of another one."""
-    g = radial_functions(bases, count, kind, r)
-    if len(bases) == 1:
-        return g
-    return jnp.concatenate([jnp.where(kind == e, g, 0.0) for e in range(len(bases))])
-
-
-def _core_addends(bases, core, kind, r):
-    columns = (*zip(*core, strict=True), [basis.cutoff for basis in bases])
-    strength, decay, cutoff = (jnp.asarray(values, r.dtype)[kind] for values in columns)
-    s = jnp.minimum(r / cutoff, 1.0)
-    values = jnp.abs(strength) * jnp.exp(-jnp.abs(decay) * r * r) / r * (0.5 + 0.5 * jnp.cos(math.pi * s))
-    values = jnp.where(r < cutoff, values, 0.0)
-    if any(basis.inner > 0.0 for basis in bases):
-        inner, width = (
-            jnp.asarray([getattr(b, name) or 1e-8 for b in bases], r.dtype)[kind]
-            for name in ("inner", "inner_width")
-        )
-        values = values * inner_fade(r, inner, width)
-    return values
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _of_distances(bases, count, core, kind, r):
-    """g and addends of the core, by a derivative that makes all slopes by r at once."""
-    addends = jnp.zeros_like(r) if core is None else _core_addends(bases, core, kind, r)
-    return _radial(bases, count, kind, r), addends
-
-
-@_of_distances.defjvp
-def _of_distances_jvp(bases, count, core, values, changes):
-    kind, r = values
-    results, slopes = jax.jvp(partial(_of_distances.fun, bases, count, core, kind), (r,), (jnp.ones_like(r),))
-    return results, jax.tree.map(lambda slope: slope * changes[1], slopes)

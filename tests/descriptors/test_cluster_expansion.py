@@ -11,7 +11,7 @@ from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficien
 from jaxpot.core.graph import Environment
 from jaxpot.descriptors import ClusterExpansion
 from jaxpot.descriptors.base import Descriptor
-from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
+from jaxpot.descriptors.component_sets import components_by_orders, smooth_scales
 from jaxpot.errors import DataError
 
 BASES = (RadialBasis("ChebExpCos", 1.5, 4.0, 0.3, 1.4, 0.3), RadialBasis("ChebExpCos", 2.5, 4.2))

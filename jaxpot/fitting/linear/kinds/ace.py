@@ -8,7 +8,7 @@ import numpy as np
 from jaxpot.basis.invariant_products import HIGHEST_ORDER
 from jaxpot.basis.radial_bases import NAMES, RadialBasis, orthonormal_coefficients
 from jaxpot.descriptors import ClusterExpansion
-from jaxpot.descriptors.cluster_expansion import components_by_orders, smooth_scales
+from jaxpot.descriptors.component_sets import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.core_repulsion import with_core
 from jaxpot.fitting.linear.kinds.base import Kind, Measures, one_of, true_or_false, whole_from
