@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxpot.errors import DataError
 from jaxpot.fitting.linear.moments import Moments, WhitenedPosterior, solution, weighted
 from jaxpot.typing import AnyArray
 
 _PROBES = 64  # draws that mean variances are estimated by
 _WORTHWHILE = 0.01  # of the cost: below that a trial is no better
 _ROUNDING = 1e-3  # of the prior's precision
+_STRONGEST = 1e3  # prior that is tried again, ten times stronger
 _FARTHEST = 10  # powers of two from the start
 
 
@@ -87,6 +89,19 @@ def label_noise(
 def without(
     whole: dict[str, Moments], held: dict[str, Moments], sigmas: dict[str, float], column: AnyArray
 ) -> WhitenedPosterior:
-    """`WhitenedPosterior` of all rows but those held."""
+    """`WhitenedPosterior` of all rows but those held.
+
+    Differences of sums have the rounding of the whole: where that hides the prior, one that is as strong stands in.
+
+    Raises:
+        DataError: rounding hides even one of 10^4 times the precision.
+    """
     others = {kind: part - held[kind] if kind in held else part for kind, part in whole.items()}
-    return solution(*weighted(others, sigmas), column)
+    sums, prior = weighted(others, sigmas), 1.0
+    while True:
+        try:
+            return solution(*sums, column, prior)
+        except DataError:
+            if prior > _STRONGEST:
+                raise
+            prior *= 10.0

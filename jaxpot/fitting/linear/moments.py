@@ -202,8 +202,15 @@ def weighted(moments: dict[Any, Moments], noise: dict) -> tuple[AnyArray, AnyArr
     return gram, cross
 
 
-def solution(gram: AnyArray, cross: AnyArray, scales: AnyArray | None = None) -> WhitenedPosterior:
+def solution(
+    gram: AnyArray, cross: AnyArray, scales: AnyArray | None = None, prior: float = 1.0
+) -> WhitenedPosterior:
     """`WhitenedPosterior` of sums that `weighted` returns.
+
+    Args:
+        gram, cross: the sums.
+        scales: as of `posterior`.
+        prior: precision of the whitened weights a priori, where rounding asks for more than 1.
 
     Raises:
         DataError: the prior is below the rounding of the rows.
@@ -212,7 +219,7 @@ def solution(gram: AnyArray, cross: AnyArray, scales: AnyArray | None = None) ->
     scales = np.ones(len(cross)) if scales is None else np.asarray(scales)
     precision = gram * scales
     precision *= scales[:, None]
-    precision.flat[:: len(cross) + 1] += 1.0
+    precision.flat[:: len(cross) + 1] += prior
     # SciPy: seven times faster than JAX's on a CPU, and nothing is differentiated here. Transposed, it is not copied.
     try:
         factor = cholesky(precision.T, lower=True, overwrite_a=True, check_finite=False)
@@ -223,7 +230,7 @@ def solution(gram: AnyArray, cross: AnyArray, scales: AnyArray | None = None) ->
     cross = scales * cross
     mean = cho_solve((factor, True), cross, check_finite=False)
     # Once more, for what rounding has left.
-    rest = cross - mean - scales * (gram @ (scales * mean))
+    rest = cross - prior * mean - scales * (gram @ (scales * mean))
     return WhitenedPosterior(mean + cho_solve((factor, True), rest, check_finite=False), factor)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from jaxpot.errors import DataError
 from jaxpot.fitting.linear.label_noise import label_noise, without
-from jaxpot.fitting.linear.moments import Accumulator, posterior
+from jaxpot.fitting.linear.moments import Accumulator, posterior, solution, weighted
 
 COUNT, PARTS = 12, 4
 TRUE, TOLD = 0.01, 0.16  # sigma of energies
@@ -76,3 +77,21 @@ def test_without_forces_nothing_changes(left_out):
     energies, noise = {"energy": whole["energy"]}, {"energy": 1.0}
     parts = [({"energy": part["energy"]}, posterior(energies, noise)) for part in held]
     assert label_noise(energies, parts, noise, np.ones(COUNT)) == {"energy": 1.0}
+
+
+def test_rounding_of_the_whole_may_hide_the_prior():
+    """Rows of size 10^8 in few directions: sums of all but some rows are off by more than the prior's precision, 1."""
+    rng = np.random.default_rng(1)
+    accumulator = Accumulator([np.eye(COUNT)])
+    directions = rng.normal(size=(3, COUNT))
+    for part in range(PARTS):
+        rows = 3e7 * rng.normal(size=(40, 3)) @ directions
+        accumulator.add(("energy", part), rows, rows.sum(1), 1.0)
+    moments = accumulator.finish()
+    whole = {"energy": sum((moments["energy", k] for k in range(1, PARTS)), moments["energy", 0])}
+    held, column = {"energy": moments["energy", 0]}, np.ones(COUNT)
+    with pytest.raises(DataError, match="rounding hides the prior"):
+        solution(*weighted({"energy": whole["energy"] - held["energy"]}, {"energy": 1.0}), column)
+    fit = without(whole, held, {"energy": 1.0}, column)
+    np.testing.assert_allclose(directions @ fit.mean, directions.sum(1), rtol=1e-6)
+    assert np.isfinite(fit.variances()).all()
