@@ -61,7 +61,8 @@ MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these ne
 VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
 FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), (1, 1, 0))}  # by `SHELLS`
 SHEAR = 0.01
-SETTINGS = {"gap": (ALIKE, True)}  # of the calibration, as `jp.calibrate` has them
+# Of the calibration, as `jp.calibrate` has them: errors that are alike, bounded ones, fixed functions.
+SETTINGS = {"gap": (ALIKE, True), **dict.fromkeys(("ace", "snap", "qsnap", "mtp"), (0.0, False, True))}
 FACTORS = ("epistemic", "far", "usual", "largest_force")
 HELD = 5  # every fifth frame is held out
 

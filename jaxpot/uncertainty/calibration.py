@@ -115,6 +115,10 @@ def calibrate(
     beside all that to cover 90 % of frames left out by chance. Bars of properties have the factor that would cover
     these without any noise.
 
+    Models of fixed functions alone (ACE, SNAP, MTP, without a Gaussian process) have that factor for all bars: what
+    functions cannot fit is no noise of labels, and errors far away grow with it. Nor are errors of their atoms taken
+    for alike: energies are known better than how they divide among atoms.
+
     Args:
         fit: `Fit` made with `keep_folds=True`.
         dataset: the training set.
@@ -136,13 +140,15 @@ def calibrate(
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
     left_out = frames_left_out(fit, dataset, progress, most, seed)
-    alike, bounded = ALIKE if fit.misfit_as_noise else 0.0, can_be_widened(fit.posterior)
-    return calibration_of(*left_out, [f.config_type for f in dataset], alike, bounded)
+    bounded = can_be_widened(fit.posterior)
+    fixed = fit.fixed_functions and not bounded
+    alike = ALIKE if fit.misfit_as_noise and not fixed else 0.0
+    return calibration_of(*left_out, [f.config_type for f in dataset], alike, bounded, fixed)
 
 
 def calibration_of(
     by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), alike: float = 0.0,
-    bounded: bool = False,
+    bounded: bool = False, fixed: bool = False,
 ) -> Calibration:
     """`Calibration` of frames left out by chance, and of clusters left out as a whole.
 
@@ -152,6 +158,7 @@ def calibration_of(
         alike: see `Inflation`.
         bounded: no error is much larger than forces are. The mean of a Gaussian process falls back to that of its prior
             where data are far, but a network or a polynomial does not.
+        fixed: a model of fixed functions alone, see `calibrate`.
     """
     if not by_chance.differences or len(np.unique(next(iter(by_chance.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
@@ -165,8 +172,8 @@ def calibration_of(
         usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
         wanted = _of_clusters(clusters, noise, usual) or a
         of_properties = max(_alone(by_chance, kind) for kind in kinds)
-        a = min(wanted, of_properties)
-        far = wanted / a if a > 0.0 else 1.0
+        a = of_properties if fixed else min(wanted, of_properties)
+        far = max(wanted / a, 1.0) if a > 0.0 else 1.0
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
     factors = Calibration(
         a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),

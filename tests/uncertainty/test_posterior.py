@@ -399,6 +399,12 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     limited = calibration_of(by_chance, [held(80.0, bars=10.0)], names)
     assert limited.epistemic == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
     assert found.far == 1.0
+    # What fixed functions cannot fit is no noise.
+    fixed = calibration_of(by_chance, [far, far], names, fixed=True)
+    assert fixed.epistemic == fixed.property_factor == found.property_factor and fixed.far == 1.0
+    assert all(1e-3 * b < 0.3 for b in fixed.noise.values())
+    limited_too = calibration_of(by_chance, [held(80.0, bars=10.0)], names, fixed=True)
+    assert limited_too.epistemic == pytest.approx(4.0, rel=0.1) and limited_too.far == pytest.approx(2.0, rel=0.1)
     # Clusters without labels, or with labels of stresses alone, tell nothing.
     empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
     stresses = HeldOut(*({"stress": far.differences["energy"]} for _ in range(3)), {"stress": np.arange(400) // 8}, far.atoms)

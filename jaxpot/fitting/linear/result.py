@@ -57,6 +57,7 @@ class Fit:
     solved: "Solved | None" = field(default=None, repr=False)
 
     misfit_as_noise: ClassVar[bool] = True  # bars take what the model cannot fit for noise of the labels
+    fixed_functions: ClassVar[bool] = True  # that energies are linear in
 
     @cached_property
     def posterior(self) -> Posterior:

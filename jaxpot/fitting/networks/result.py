@@ -73,6 +73,7 @@ class Trained:
     clusters: tuple = field(default=(), repr=False)
 
     stress_offsets: ClassVar[dict] = {}  # none are found
+    fixed_functions: ClassVar[bool] = False  # that energies are linear in
 
     @property
     def misfit_as_noise(self) -> bool:
