@@ -35,8 +35,8 @@ class Inflation:
     atoms whose errors are the same, and r = 1/4 is how far to go there (chosen with the answers of Li, Ge, Si, Cu and
     Ni of mlearn's data in view, fitted to bulk crystals and shown vacancies, surfaces and melts; Mo was not). The
     members of a committee are wrong together: r = 0. So it is of fixed functions alone: many of them know energies well
-    and site energies hardly, so that sum_i s_i says nothing. Of a Gaussian process, whose mean falls back to the prior's where
-    data are far, no error is much larger than what it is an error of; networks have no limit.
+    and site energies hardly, so that sum_i s_i says nothing. Of a Gaussian process, whose mean falls back to the
+    prior's where data are far, no error is much larger than what it is an error of; networks have no limit.
 
     Attributes:
         factors: kind -> a.
