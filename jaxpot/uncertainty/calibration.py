@@ -116,8 +116,9 @@ def calibrate(
     these without any noise.
 
     Models of fixed functions alone (ACE, SNAP, MTP, without a Gaussian process) have that factor for all bars: what
-    functions cannot fit is no noise of labels, and errors far away grow with it. Nor are errors of their atoms taken
-    for alike: energies are known better than how they divide among atoms.
+    functions cannot fit is no noise of labels, and errors far away grow with it. It becomes no smaller with the number
+    of frames N, as bars do by N^(-1/2): those of fits that lack some count as what the fit to all would have. Nor are
+    errors of their atoms taken for alike: energies are known better than how they divide among atoms.
 
     Args:
         fit: `Fit` made with `keep_folds=True`.
@@ -162,6 +163,8 @@ def calibration_of(
     """
     if not by_chance.differences or len(np.unique(next(iter(by_chance.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
+    if fixed:
+        by_chance = by_chance.as_of_all()
     main = "forces" if "forces" in by_chance.differences else "energy"
     a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
     far, of_properties, kinds = 1.0, a, list(by_chance.differences)

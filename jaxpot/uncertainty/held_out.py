@@ -1,7 +1,7 @@
 """Errors and error bars of frames that were left out of a fit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class HeldOut:
         whole: epistemic standard deviation of the energy, and the sum of those of the site energies, of each frame of
             the data set, (F, 2) eV; zero of frames that were not looked at.
         labels: kind -> labels, (N,).
+        share: of all frames, that each of these fits lacked.
     """
 
     differences: dict
@@ -45,6 +46,17 @@ class HeldOut:
     sites: np.ndarray = field(default_factory=lambda: np.zeros(0))
     whole: np.ndarray | None = None
     labels: dict = field(default_factory=dict)
+    share: float = 0.0
+
+    def as_of_all(self) -> "HeldOut":
+        """Bars as a fit to all frames would have them of frames like these: smaller by (1 - share)^(1/2), as its data
+        are more.
+        """
+        smaller = np.sqrt(1.0 - self.share)
+        return replace(
+            self, epistemic={kind: smaller * bars for kind, bars in self.epistemic.items()},
+            sites=smaller * self.sites, whole=None if self.whole is None else smaller * self.whole, share=0.0,
+        )
 
     def inflated(self, kind: str, inflation: Inflation) -> np.ndarray:
         """Epistemic deviations of a kind, widened."""
@@ -69,7 +81,8 @@ def frames_left_out(
         held_out([(np.random.default_rng(seed).permutation(members)[:share], posterior)], data, progress, prepared)
         for members, posterior in fit.clusters_left_out()
     ]
-    return held_out(parts, data, progress, prepared), clusters
+    share = float(np.mean([len(members) for members, _ in folds])) / len(data)
+    return replace(held_out(parts, data, progress, prepared), share=share), clusters
 
 
 def held_out(

@@ -1,5 +1,7 @@
 """Posteriors: draws, propagation by two routes, bars of forces against differences of energies, calibration."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -403,6 +405,11 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     fixed = calibration_of(by_chance, [far, far], names, fixed=True)
     assert fixed.epistemic == fixed.property_factor == found.property_factor and fixed.far == 1.0
     assert all(1e-3 * b < 0.3 for b in fixed.noise.values())
+    # Fits to three quarters of the data have wider bars than that to all, which errs as much.
+    quarter = calibration_of(replace(by_chance, share=0.25), [far, far], names, fixed=True)
+    assert quarter.epistemic == pytest.approx(fixed.epistemic * (4.0 / 3.0) ** 0.5)
+    assert quarter.scores["forces"]["after"]["coverage"] == fixed.scores["forces"]["after"]["coverage"]
+    assert calibration_of(replace(by_chance, share=0.25), [far, far], names) == found
     limited_too = calibration_of(by_chance, [held(80.0, bars=10.0)], names, fixed=True)
     assert limited_too.epistemic == pytest.approx(4.0, rel=0.1) and limited_too.far == pytest.approx(2.0, rel=0.1)
     # Clusters without labels, or with labels of stresses alone, tell nothing.
