@@ -47,8 +47,8 @@ from jaxpot.cli.compiler import compile_sooner
 from jaxpot.core.neighbors import find_pairs
 from jaxpot.uncertainty.calibration import calibration_of
 from jaxpot.uncertainty.held_out import frames_left_out, held_out
-from jaxpot.uncertainty.inflation import ALIKE
 from jaxpot.uncertainty.linear_terms import can_be_widened
+from jaxpot.uncertainty.misfit import COMMITTEE, FUNCTIONS, PROCESS
 from jaxpot.uncertainty.scores import normal_quantile, score
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
@@ -61,8 +61,7 @@ MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these ne
 VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
 FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), (1, 1, 0))}  # by `SHELLS`
 SHEAR = 0.01
-# Of the calibration, as `jp.calibrate` has them: errors that are alike, bounded ones, fixed functions.
-SETTINGS = {"gap": (ALIKE, True), **dict.fromkeys(("ace", "snap", "qsnap", "mtp"), (0.0, False, True))}
+MISFIT = dict.fromkeys(LINEAR, FUNCTIONS) | {"gap": PROCESS}
 FACTORS = ("epistemic", "far", "usual", "largest_force")
 HELD = 5  # every fifth frame is held out
 
@@ -107,7 +106,7 @@ def calibrated(family, data, progress):
         fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
     left_out = frames_left_out(fit, data)
-    calibration = calibration_of(*left_out, [frame.config_type for frame in data], *SETTINGS.get(family, ()))
+    calibration = calibration_of(*left_out, [frame.config_type for frame in data], MISFIT.get(family, COMMITTEE))
     if progress:
         progress(str(calibration))
     return fit, calibration, {"fit": fitted, "calibration": time.perf_counter() - start - fitted}, left_out
@@ -194,7 +193,7 @@ def rescore(folder):
         file = path.with_suffix(".json")
         result = json.loads(file.read_text())
         names = [""] * len(by_chance.atoms)
-        calibration = calibration_of(by_chance, clusters, names, *SETTINGS.get(result["family"], ()))
+        calibration = calibration_of(by_chance, clusters, names, MISFIT.get(result["family"], COMMITTEE))
         result |= scored(raw, calibration)
         if path.with_suffix(".posterior").exists():
             jp.save(calibration.apply(jp.load(path.with_suffix(".posterior"))), path.with_suffix(".posterior"))

@@ -16,8 +16,8 @@ from jaxpot.errors import DataError
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
 from jaxpot.uncertainty.held_out import HeldOut, frames_left_out
-from jaxpot.uncertainty.inflation import ALIKE, Inflation, largest_of
-from jaxpot.uncertainty.linear_terms import can_be_widened
+from jaxpot.uncertainty.inflation import Inflation, largest_of
+from jaxpot.uncertainty.misfit import COMMITTEE, Misfit
 from jaxpot.uncertainty.scores import normal_quantile, positive, score
 
 _MOST = 20_000  # components that factors are chosen by
@@ -141,29 +141,22 @@ def calibrate(
         D. Perez et al., arXiv:2502.07104 (2025) (why a Bayesian variance is too small where the model is wrong).
     """
     left_out = frames_left_out(fit, dataset, progress, most, seed)
-    bounded = can_be_widened(fit.posterior)
-    fixed = fit.fixed_functions and not bounded
-    alike = ALIKE if fit.misfit_as_noise and not fixed else 0.0
-    return calibration_of(*left_out, [f.config_type for f in dataset], alike, bounded, fixed)
+    return calibration_of(*left_out, [f.config_type for f in dataset], Misfit.of(fit))
 
 
 def calibration_of(
-    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), alike: float = 0.0,
-    bounded: bool = False, fixed: bool = False,
+    by_chance: HeldOut, clusters: Sequence[HeldOut] = (), config_types: Sequence[str] = (), misfit: Misfit = COMMITTEE
 ) -> Calibration:
     """`Calibration` of frames left out by chance, and of clusters left out as a whole.
 
     Args:
         by_chance, clusters: what was left out.
         config_types: names of the frames.
-        alike: see `Inflation`.
-        bounded: no error is much larger than forces are. The mean of a Gaussian process falls back to that of its prior
-            where data are far, but a network or a polynomial does not.
-        fixed: a model of fixed functions alone, see `calibrate`.
+        misfit: of the kind of model.
     """
     if not by_chance.differences or len(np.unique(next(iter(by_chance.frames.values())))) < 4:
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
-    if fixed:
+    if misfit.fixed:
         by_chance = by_chance.as_of_all()
     main = "forces" if "forces" in by_chance.differences else "energy"
     a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
@@ -175,13 +168,13 @@ def calibration_of(
         usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
         wanted = _of_clusters(clusters, noise, usual) or a
         of_properties = max(_alone(by_chance, kind) for kind in kinds)
-        a = of_properties if fixed else min(wanted, of_properties)
+        a = of_properties if misfit.fixed else min(wanted, of_properties)
         far = max(wanted / a, 1.0) if a > 0.0 else 1.0
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
     factors = Calibration(
         a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
         float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
-        float(np.quantile(largest, _LARGEST)) if bounded and largest.any() else np.inf, alike,
+        float(np.quantile(largest, _LARGEST)) if misfit.bounded and largest.any() else np.inf, misfit.alike,
         of_properties,
     )
     inflated = {kind: by_chance.inflated(kind, factors.inflation) for kind in kinds}

@@ -81,8 +81,8 @@ def frames_left_out(
         held_out([(np.random.default_rng(seed).permutation(members)[:share], posterior)], data, progress, prepared)
         for members, posterior in fit.clusters_left_out()
     ]
-    share = float(np.mean([len(members) for members, _ in folds])) / len(data)
-    return replace(held_out(parts, data, progress, prepared), share=share), clusters
+    lacked = float(np.mean([len(members) for members, _ in folds])) / len(data)
+    return replace(held_out(parts, data, progress, prepared), share=lacked), clusters
 
 
 def held_out(
@@ -121,7 +121,7 @@ def held_out(
         for name, column in columns.items()
     }
     atoms = np.array([len(frame) for frame in frames])
-    return HeldOut(**joined, atoms=atoms, sites=np.concatenate(sites), whole=whole)
+    return HeldOut(**joined, atoms=atoms, sites=np.concatenate(sites), whole=whole, share=0.0)
 
 
 def _compared(frame, posterior, bars, structure, neighbors):

@@ -10,7 +10,6 @@ from jaxpot.data.predictions import KINDS
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import AnyArray
 
-ALIKE = 0.25  # correlation of the errors of the atoms of an unfamiliar frame, where a posterior takes misfit for noise
 _REACH = 0.3  # A: the largest bar of an energy per atom is that of a force times this
 _AWAY = "away"  # of `Posterior.calibration`
 

@@ -18,6 +18,7 @@ from jaxpot.uncertainty import residual
 from jaxpot.uncertainty.calibration import calibration_of
 from jaxpot.uncertainty.held_out import HeldOut
 from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
+from jaxpot.uncertainty.misfit import FUNCTIONS, PROCESS
 from jaxpot.uncertainty.propagation import shape_response
 from jaxpot.uncertainty.selection import observed_frame
 
@@ -402,15 +403,15 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     assert limited.epistemic == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
     assert found.far == 1.0
     # What fixed functions cannot fit is no noise.
-    fixed = calibration_of(by_chance, [far, far], names, fixed=True)
+    fixed = calibration_of(by_chance, [far, far], names, FUNCTIONS)
     assert fixed.epistemic == fixed.property_factor == found.property_factor and fixed.far == 1.0
     assert all(1e-3 * b < 0.3 for b in fixed.noise.values())
     # Fits to three quarters of the data have wider bars than that to all, which errs as much.
-    quarter = calibration_of(replace(by_chance, share=0.25), [far, far], names, fixed=True)
+    quarter = calibration_of(replace(by_chance, share=0.25), [far, far], names, FUNCTIONS)
     assert quarter.epistemic == pytest.approx(fixed.epistemic * (4.0 / 3.0) ** 0.5)
     assert quarter.scores["forces"]["after"]["coverage"] == fixed.scores["forces"]["after"]["coverage"]
     assert calibration_of(replace(by_chance, share=0.25), [far, far], names) == found
-    limited_too = calibration_of(by_chance, [held(80.0, bars=10.0)], names, fixed=True)
+    limited_too = calibration_of(by_chance, [held(80.0, bars=10.0)], names, FUNCTIONS)
     assert limited_too.epistemic == pytest.approx(4.0, rel=0.1) and limited_too.far == pytest.approx(2.0, rel=0.1)
     # Clusters without labels, or with labels of stresses alone, tell nothing.
     empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
@@ -440,7 +441,7 @@ def test_a_calibration_tells_what_is_away_from_the_data():
 
     cluster = held(6.0, 50 + np.arange(400) // 20)
     assert calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70).largest_force == np.inf
-    found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70, bounded=True)
+    found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70, replace(PROCESS, alike=0.0))
     assert found.usual == pytest.approx(np.quantile(whole[:, 0] / 8.0, 0.95))  # eV/atom; of these frames alone
     assert found.epistemic == pytest.approx(2.0, rel=0.1) and found.far == pytest.approx(3.0, rel=0.15)
     assert found.largest_force == pytest.approx(np.quantile(np.abs(labels), 0.99))
