@@ -19,6 +19,7 @@ from jaxpot.descriptors import (
     Angular,
     AtomicEnvironmentVectors,
     Bond,
+    Constant,
     Pair,
     Radial,
     SymmetryFunctions,
@@ -471,6 +472,9 @@ MODELS = {
     "linear in soap": (
         lambda: Described(SOAP(3, 2, 3.8, 0.8, compact=True), linear(SOAP(3, 2, 3.8, 0.8, compact=True)), ("Si",)),
         diamond(5.43, ["Si", "Si"]),
+    ),
+    "linear in a constant": (
+        lambda: Described(Constant(("Si",)), Linear(np.array([-3.0])), ("Si",)), diamond(5.43, ["Si", "Si"])
     ),
     "snap, an element, quadratic": (lambda: jp.load(FILES / "quadratic.snapcoeff"), fcc(3.7, "Cu")),
     "snap, two elements": (lambda: jp.load(FILES / "two_kinds.snapcoeff"), rocksalt(5.2, ["Ta", "W"])),
