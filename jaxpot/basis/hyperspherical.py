@@ -25,7 +25,8 @@ from jaxpot.core.gemm import gemm
 from jaxpot.core.precision import product
 from jaxpot.typing import Array, DTypeLike
 
-_BLOCK = 160  # points that are worked on at once: channels of some 40 atoms stay in the cache
+_WHOLE = 800  # points of a rule that are worked on at once: those up to degree 8
+_BLOCK = 320  # and of a larger one
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def density(degree: int) -> Density:
     norms = np.ones(mixing[0].size)
     norms[np.concatenate(places)] = np.sqrt(np.concatenate(squares))
     mixing = mixing / norms.reshape(mixing[0].shape)
-    blocks = -(-len(weights) // _BLOCK)
+    blocks = 1 if len(weights) <= _WHOLE else -(-len(weights) // _BLOCK)
     missing = -len(weights) % blocks
     points = np.concatenate([points, points[:missing]])
     on_points = (row.T / (n + 1) for n, row in enumerate(_harmonics(degree, mixing, points)))

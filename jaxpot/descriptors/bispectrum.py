@@ -85,7 +85,7 @@ class Bispectrum(Descriptor):
 
     one_vector = True
     projects = True
-    chunk_elements = 2400  # some 80 atoms: products of matrices are slow for fewer, and leave the cache for more
+    jacobian_elements = 160  # products of two channels at all points fill the cache
 
     def __post_init__(self):
         put(self, "species", different_elements(self.species))
@@ -123,6 +123,11 @@ class Bispectrum(Descriptor):
         radii = np.array(self.radii)
         described = [self.centers is None or z in self.centers for z in self.species]
         return self.rcutfac * (radii[described, None] + radii)
+
+    @property
+    def chunk_elements(self) -> int:
+        """Some 30 atoms, or 80: products of matrices are slow for few, and channels at all points leave the cache."""
+        return 900 if len(density(self.twojmax).weights) == 1 else 2400
 
     @property
     def cutoff(self) -> float:
