@@ -7,6 +7,9 @@ Python is `--peer`, and is asked in turns with the measurements here. Lists of n
 calorine, which makes its own within each call.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/linear_peers.py FILE --peer PYTHON [--species Cu]
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/linear_peers.py made-up.yace --peer PYTHON --components 492
+
+With --components FILE is written first: an ACE of copper with some hundreds of components and weights at random.
 """
 
 import argparse
@@ -24,7 +27,12 @@ import ase.build
 import numpy as np
 
 import jaxpot as jp
+from jaxpot.basis.radial_bases import RadialBasis, orthonormal_coefficients
 from jaxpot.core.elements import symbol
+from jaxpot.descriptors import ClusterExpansion
+from jaxpot.descriptors.component_sets import components_by_orders, smooth_scales
+from jaxpot.potentials import Described
+from jaxpot.readouts import Linear
 
 ASKED = """
 import json, sys, time, ase
@@ -68,6 +76,11 @@ def calculators(path, species):
     c = CPUNEP(path)
     yield "its lists included", c, lambda atoms: c.nepy.get_potential_forces_and_virials()
 """
+# Number of components -> highest n and l of products of one factor, of two, ..., and highest sums of n - 1 and l.
+MADE_UP = {
+    492: ((8, 6, 4, 2), (0, 4, 3, 2), None), 503: ((10, 8, 6, 4), (0, 6, 4, 3), (9, 13, 9, 7)),
+    963: ((12, 12, 7, 4), (0, 9, 7, 5), (11, 15, 11, 8)),
+}
 PEERS = {".yace": ("python-ace", ACE), ".ace": ("python-ace", ACE), ".mtp": ("motep", MTP)}
 
 
@@ -80,6 +93,19 @@ def crystal(species, like, count):
     return atoms
 
 
+def write_made_up(path, count):
+    """Write an ACE of copper whose radial functions reach 4.7 A: 44 neighbours."""
+    radials, degrees, totals = MADE_UP[count]
+    components, basis = components_by_orders(1, radials, degrees, totals), RadialBasis("ChebExpCos", -1.0, 4.7)
+    if len(components) != count:
+        raise SystemExit(f"{len(components)} components: correct MADE_UP")
+    radial = np.repeat(orthonormal_coefficients(basis, max(radials), 2.0)[:, None], max(degrees) + 1, axis=1)
+    scales = smooth_scales(components, 2.0, 12.0)
+    descriptor = ClusterExpansion(("Cu",), components, (basis,), radial[None], ("Cu",), scales)
+    weights = 0.01 * np.random.default_rng(0).normal(size=count)
+    jp.save(Described(descriptor, Linear(weights), ("Cu",)), path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file")
@@ -88,7 +114,10 @@ def main():
     parser.add_argument("--crystal", help="element whose lattice is taken; default: the first of the file")
     parser.add_argument("--atoms", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--components", type=int, choices=sorted(MADE_UP), help="write FILE first")
     options = parser.parse_args()
+    if options.components:
+        write_made_up(options.file, options.components)
     potential = jp.load(options.file, **({"species": tuple(options.species)} if options.species else {}))
     atoms = crystal(potential.species, options.crystal or symbol(potential.species[0]), options.atoms)
     structure = jp.Structure.of(atoms)
