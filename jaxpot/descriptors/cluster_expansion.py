@@ -64,6 +64,7 @@ class ClusterExpansion(Descriptor):
     one_vector = True
     projects = True
     selects = True
+    chunk_elements = 4096
     jacobian_elements = 72  # products are rows along three coordinates of each neighbour, and few rows fit the cache
 
     def __post_init__(self):
@@ -98,11 +99,6 @@ class ClusterExpansion(Descriptor):
         elements, radials, degrees, functions = np.shape(values["coefficients"])[-4:]  # of committees: members in front
         components = Components.of(values["components"], elements, radials, degrees - 1, functions)
         return {**values, "components": components, "bases": tuple(RadialBasis(*basis) for basis in values["bases"])}
-
-    @property
-    def chunk_elements(self) -> int:
-        """Fewer for several elements, as the expansions of two look at a chunk that has atoms of both."""
-        return 4096 if len(self.species) == 1 else 1365
 
     @property
     def cutoff(self) -> float:

@@ -15,6 +15,8 @@ from jaxpot.potentials.parameters import species_numbers
 from jaxpot.readouts.base import Readout
 from jaxpot.typing import Array
 
+_FEWER = 3  # times smaller chunks of terms of one element among others: two look at a chunk with atoms of both
+
 
 @pytree
 class Described(Potential):
@@ -56,7 +58,10 @@ class Described(Potential):
     kinks = property(lambda self: self.descriptor.kinks)
     shorter = property(lambda self: self.descriptor.shorter)
 
-    chunk_elements = property(lambda self: min(self.descriptor.chunk_elements, self.readout.chunk_elements))
+    @property
+    def chunk_elements(self) -> int:
+        least = min(self.descriptor.chunk_elements, self.readout.chunk_elements)
+        return least // _FEWER if self.centers is not None else least
 
     def site_energy(self, environment: Environment) -> Array:
         """() eV."""
