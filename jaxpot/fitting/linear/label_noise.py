@@ -17,6 +17,7 @@ _PROBES = 64  # draws that mean variances are estimated by
 _WORTHWHILE = 0.01  # of the cost: below that a trial is no better
 _ROUNDING = 1e-3  # of the prior's precision
 _STRONGEST = 1e3  # prior that is tried again, ten times stronger
+_SYMMETRY = 1e-8  # of the largest variance: parts with a smaller one are crystals at rest, whose forces are zero
 _FARTHEST = 10  # powers of two from the start
 
 
@@ -58,8 +59,14 @@ def label_noise(
             draws = column[:, None] * without(whole, held, sigmas, column).moved(probes)
             yield {k: np.sum(draws * (p.gram @ draws)) / (_PROBES * float(p.count)) for k, p in held.items()}
 
-    pairs = [(squares, spread) for squares, spread in zip(errors, spreads(noise), strict=True) if "forces" in squares]
-    square = float(np.median([squares["forces"] / spread["forces"] for squares, spread in pairs]))
+    given = [
+        (squares["forces"], spread["forces"])
+        for squares, spread in zip(errors, spreads(noise), strict=True) if "forces" in squares
+    ]
+    largest = max((spread for _, spread in given), default=0.0)
+    if not largest > 0.0:
+        return factors
+    square = float(np.median([squares / spread for squares, spread in given if spread > _SYMMETRY * largest]))
 
     def cost(kind, factor):
         sigmas, total = {k: noise[k] * (factor if k == kind else f) for k, f in factors.items()}, 0.0
@@ -77,7 +84,7 @@ def label_noise(
         for step in (-1, 1):
             while abs(best + step) <= _FARTHEST:
                 trial = cost(kind, 2.0 ** (best + step))
-                if trial >= least - _WORTHWHILE:
+                if not trial < least - _WORTHWHILE:
                     break
                 best, least = best + step, trial
         factors[kind] = 2.0**best

@@ -54,6 +54,18 @@ def test_what_was_told_does_not_matter(left_out):
     assert from_below["energy"] * 2.0**-8 == pytest.approx(from_above["energy"], rel=1.1)
 
 
+def test_crystals_at_rest_do_not_count(left_out):
+    """A part whose forces are zero by symmetry: its error over its deviation of forces is no number."""
+    whole, held = left_out
+    accumulator = Accumulator([np.eye(COUNT)])
+    accumulator.add(("forces", 0), np.zeros((30, COUNT)), np.zeros(30), 0.1)
+    at_rest = accumulator.finish()["forces", 0]
+    noise = {"energy": 1.0, "forces": 1.0}
+    assert chosen((whole, [*held, {"forces": at_rest}]), noise) == chosen(left_out, noise)
+    none = {"energy": whole["energy"], "forces": at_rest}
+    assert chosen((none, [{"energy": held[0]["energy"], "forces": at_rest}]), noise) == noise
+
+
 def test_labels_are_not_taken_for_more_exact_than_rounding_allows():
     """Energies without any noise: the factor falls until rounding would hide the prior, whose precision is 1."""
     rng, weights = np.random.default_rng(1), np.ones(COUNT)
