@@ -22,7 +22,7 @@ from jaxpot.core.neighbors import neighbors
 
 SINGLE = [name for name, (make, *_) in MODELS.items() if not make().double_only]
 STANDING_FOR_ALL = ["stillinger-weber", "eam", "network of bonds", "linear in soap"]
-INTERACTING = [name for name in SINGLE if name != "constants"]
+INTERACTING = [name for name in SINGLE if name not in ("constants", "linear in a constant")]
 SKIN = 0.3
 _PRODUCT = re.compile(r"stablehlo\.(?:dot_general|dot|convolution)\b.*")
 _FASTEST = {"xla_backend_optimization_level": 0}
