@@ -116,6 +116,7 @@ def fit_linear(
 
     folds = dataset.folds(recipe.folds, seed) if recipe.choice == "cross-validation" or keep_folds else []
     clusters = frame_clusters(dataset) if keep_folds else []
+    _check_memory(potential, fit_targets(dataset, baseline), max(len(folds), 1) + len(clusters))
     factors, jitters = prior_factors(potential, jitter)
     moments = accumulate(
         potential, dataset, prepared, fit_targets(dataset, baseline), recipe.sigmas, factors,
@@ -236,6 +237,23 @@ def _used(sigmas, noise, common):
     """Kind of label -> standard deviation that was used, of the kinds that were fitted."""
     given = {"energy": sigmas.energy, "forces": sigmas.forces, "stress": sigmas.stress}
     return {kind: sigma * noise[kind] * common for kind, sigma in given.items() if kind in noise}
+
+
+def _check_memory(potential, targets, groups):
+    """Refuse a fit whose sums of products of weights are larger than the memory of the machine."""
+    count = sum(term.n_features for term in linear_terms(potential))
+    kinds = sum(any(value is not None for value in column) for column in targets)
+    try:
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return
+    needed = 8 * count**2 * kinds * groups
+    if needed > available:
+        raise DataError(
+            f"{count} weights: a fit keeps {count}^2 products for each kind of label, fold and cluster, "
+            f"{needed / 1e9:.0f} GB, and this machine has {available / 1e9:.0f}: expected fewer weights (max_weights, "
+            "lower degrees or twojmax, fewer sparse points), fewer folds, or no error bars"
+        )
 
 
 def _check(dataset, recipe, curvatures, test, keep_folds):

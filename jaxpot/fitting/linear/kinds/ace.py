@@ -1,5 +1,6 @@
 """The atomic cluster expansion in recipes."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxpot.descriptors import ClusterExpansion
 from jaxpot.descriptors.component_sets import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.core_repulsion import with_core
-from jaxpot.fitting.linear.kinds.base import Kind, Measures, one_of, true_or_false, whole_from
+from jaxpot.fitting.linear.kinds.base import Kind, Measures, has_weights, one_of, true_or_false, whole_from
 from jaxpot.fitting.recipe_files import checked_number
 from jaxpot.kernels import DotProduct
 
@@ -37,15 +38,26 @@ def _lambda(value: Any, file: str, where: str) -> None:
 
 
 def _whole(table: dict, file: str, where: str) -> None:
+    has_weights(table, file, where)
     if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
         message = f"{', '.join(_BY_ORDERS)}: expected as many numbers in one as in the others"
         raise FormatError(message, file=file, field=where)
 
 
+def _components(table, elements):
+    """Those of the table; where they are more than `max_weights` for all elements, of smaller and smaller degrees."""
+    radials, degrees, totals = (table.get(name) for name in _BY_ORDERS)
+    components = components_by_orders(elements, radials, degrees, totals)
+    while elements * len(components) > table.get("max_weights", math.inf) and totals and max(totals[1:], default=0):
+        totals = [totals[0], *(max(total - 1, 0) for total in totals[1:])]
+        components = components_by_orders(elements, radials, degrees, totals)
+    return components
+
+
 def _descriptors(table: dict, measures: Measures) -> Iterator[ClusterExpansion]:
     """Invariants of the densities of all elements; radial functions are orthonormal from nine tenths of a bond on."""
     species, radials, degrees = measures.species, table["nradmax_by_orders"], table["lmax_by_orders"]
-    components = components_by_orders(len(species), radials, degrees, table.get("degree_by_orders"))
+    components = _components(table, len(species))
     basis = RadialBasis(
         table.get("radbase", "ChebExpCos"), float(table.get("radparameter", -1.0)), table["cutoff"] * measures.unit,
     )
@@ -64,7 +76,7 @@ KIND = Kind(
     keys={
         **{name: _by_orders(least) for name, least in _BY_ORDERS.items()}, "radparameter": _lambda,
         "radbase": one_of(NAMES), "smoothness": checked_number, "neighbors": checked_number, "core": true_or_false,
-        "components": whole_from(1), "zeta": checked_number,
+        "components": whole_from(1), "max_weights": whole_from(1), "zeta": checked_number,
     },
     needed=frozenset({"cutoff", "nradmax_by_orders", "lmax_by_orders"}), descriptors=_descriptors,
     kernel=lambda table, unit: DotProduct(table.get("zeta", 4)), of_processes=frozenset({"zeta"}), whole=_whole,

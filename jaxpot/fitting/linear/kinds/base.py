@@ -8,6 +8,7 @@ from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import FormatError
 from jaxpot.fitting.recipe_files import checked_number, checked_whole
 from jaxpot.kernels.base import Kernel
+from jaxpot.readouts import TRAINABLE
 from jaxpot.typing import AnyArray
 
 Check = Callable[[Any, str, str], object]  # of a value, with the file and the field for messages
@@ -75,6 +76,13 @@ def one_of(names: Any) -> Check:
             raise FormatError(f"expected one of {', '.join(names)}; got {value!r}", file=file, field=where)
 
     return check
+
+
+def has_weights(table: dict, file: str, where: str) -> None:
+    """Check that a largest number of weights belongs to a readout that has weights."""
+    if "max_weights" in table and table.get("readout") not in TRAINABLE:
+        message = f"max_weights: expected a readout of {', '.join(TRAINABLE)}; a Gaussian process has sparse_points"
+        raise FormatError(message, file=file, field=where)
 
 
 def true_or_false(value: Any, file: str, where: str) -> None:

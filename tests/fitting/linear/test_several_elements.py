@@ -1,0 +1,57 @@
+"""Recipes of several elements: as many weights as a fit can have, and elements that are told apart."""
+
+import os
+from importlib import resources
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+import jaxpot as jp
+from jaxpot.errors import DataError, FormatError
+from jaxpot.fitting import Dataset, Frame, fit, read_recipe
+
+
+@pytest.fixture(scope="module")
+def carbide():
+    """Frames of silicon carbide with energies and forces at random."""
+    rng, frames = np.random.default_rng(0), []
+    for k in range(8):
+        atoms = bulk("SiC", "zincblende", 4.36, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        frames.append(Frame(jp.Structure.of(atoms), energy=-50.0 + rng.normal(), forces=rng.normal(size=(8, 3))))
+    return Dataset.of(frames)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["snap", "qsnap", "ace"])
+def test_two_elements_have_no_more_weights_than_a_fit_can_have(carbide, name):
+    terms = [term for term in read_recipe(name).measured(carbide).linear_terms(carbide) if term.descriptor.cutoff > 0.0]
+    potentials = [
+        jp.potentials.Described(term.descriptor, term.kind.untrained(term.descriptor.dimension, 1.0)) for term in terms
+    ]
+    assert 1000 < sum(p.readout.n_features for p in potentials) <= 4000
+    assert sorted(term.descriptor.centers for term in terms) == [(6,), (14,)]
+    # Of two atoms that exchange their places, another one sees a change.
+    atoms = bulk("SiC", "zincblende", 4.36, cubic=True)
+    exchanged = atoms.copy()
+    exchanged.symbols[[0, 1]] = exchanged.symbols[[1, 0]]
+    carbon, z = next((p, 3) for p in potentials if p.descriptor.centers == (int(atoms.numbers[3]),))
+    count = carbon.readout.weights.shape
+    made_up = carbon.replace(readout=carbon.readout.replace(weights=np.random.default_rng(1).normal(size=count)))
+    energies = [float(jp.evaluate(made_up, s).energies[z]) for s in (atoms, exchanged)]
+    assert abs(energies[0] - energies[1]) > 1e-6 * abs(energies[0])
+
+
+@pytest.mark.parametrize("name", ["snap", "ace"])
+def test_a_gaussian_process_has_no_largest_number_of_weights(name, tmp_path):
+    text = resources.files("jaxpot.fitting.recipes").joinpath(f"{name}.toml").read_text()
+    (tmp_path / "wrong.toml").write_text(text.replace('"linear"', '"gaussian process"'))
+    with pytest.raises(FormatError, match="max_weights: expected a readout of linear, quadratic"):
+        read_recipe(tmp_path / "wrong.toml")
+
+
+def test_more_weights_than_memory_are_refused(carbide, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 1024}[name])
+    with pytest.raises(DataError, match=r"weights: a fit keeps \d+\^2 products .* this machine has 0: expected fewer"):
+        fit(carbide, "qsnap")
