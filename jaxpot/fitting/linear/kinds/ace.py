@@ -45,7 +45,7 @@ def _whole(table: dict, file: str, where: str) -> None:
 
 
 def _components(table, elements):
-    """Those of the table; where they are more than `max_weights` for all elements, of smaller and smaller degrees."""
+    """Components of the table, of lower and lower degrees while all elements have more than `max_weights`."""
     radials, degrees, totals = (table.get(name) for name in _BY_ORDERS)
     components = components_by_orders(elements, radials, degrees, totals)
     while elements * len(components) > table.get("max_weights", math.inf) and totals and max(totals[1:], default=0):
