@@ -126,8 +126,11 @@ class Bispectrum(Descriptor):
 
     @property
     def chunk_elements(self) -> int:
-        """Some 30 atoms, or 80: products of matrices are slow for few, and channels at all points leave the cache."""
-        return 900 if len(density(self.twojmax).weights) == 1 else 2400
+        """Some 30 atoms, or 80: products of matrices are slow for few, and channels at all points leave the cache.
+
+        Terms of one element among others take a third.
+        """
+        return 900 if len(density(self.twojmax).weights) == 1 and len(self.species) == 1 else 2400
 
     @property
     def cutoff(self) -> float:

@@ -15,7 +15,8 @@ from jaxpot.potentials.parameters import species_numbers
 from jaxpot.readouts.base import Readout
 from jaxpot.typing import Array
 
-_FEWER = 3  # times smaller chunks of terms of one element among others: two look at a chunk with atoms of both
+# Two terms of one element each look at a chunk with atoms of both: so theirs are smaller, but no smaller than pays.
+_FEWER, _LEAST = 3, 768
 
 
 @pytree
@@ -60,8 +61,9 @@ class Described(Potential):
 
     @property
     def chunk_elements(self) -> int:
-        least = min(self.descriptor.chunk_elements, self.readout.chunk_elements)
-        return least // _FEWER if self.centers is not None else least
+        """Neighbours in a chunk, of terms of one element among others a third, but not below 768."""
+        most = min(self.descriptor.chunk_elements, self.readout.chunk_elements)
+        return most if self.centers is None else max(most // _FEWER, min(most, _LEAST))
 
     def site_energy(self, environment: Environment) -> Array:
         """() eV."""

@@ -49,9 +49,7 @@ class HeldOut:
     share: float = 0.0
 
     def as_of_all(self) -> "HeldOut":
-        """Bars as a fit to all frames would have them of frames like these: smaller by (1 - share)^(1/2), as its data
-        are more.
-        """
+        """Bars that a fit to all frames would have of frames like these: smaller by (1 - share)^(1/2)."""
         smaller = np.sqrt(1.0 - self.share)
         return replace(
             self, epistemic={kind: smaller * bars for kind, bars in self.epistemic.items()},

@@ -51,6 +51,21 @@ def test_a_gaussian_process_has_no_largest_number_of_weights(name, tmp_path):
         read_recipe(tmp_path / "wrong.toml")
 
 
+@pytest.mark.parametrize("name", ["snap", "qsnap", "ace"])
+def test_no_set_of_functions_is_small_enough(carbide, name, tmp_path):
+    text = resources.files("jaxpot.fitting.recipes").joinpath(f"{name}.toml").read_text()
+    (tmp_path / "few.toml").write_text(text.replace("max_weights = 4000", "max_weights = 3"))
+    with pytest.raises(DataError, match="of 2 elements has as few as max_weights = 3 weights"):
+        read_recipe(tmp_path / "few.toml").measured(carbide).linear_terms(carbide)
+
+
+def test_degrees_that_fall_must_be_given(tmp_path):
+    text = resources.files("jaxpot.fitting.recipes").joinpath("ace.toml").read_text()
+    (tmp_path / "wrong.toml").write_text("\n".join(line for line in text.splitlines() if "degree_by" not in line))
+    with pytest.raises(FormatError, match="max_weights lowers degree_by_orders"):
+        read_recipe(tmp_path / "wrong.toml")
+
+
 def test_more_weights_than_memory_are_refused(carbide, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 1024}[name])
     with pytest.raises(DataError, match=r"weights: a fit keeps \d+\^2 products .* this machine has 0: expected fewer"):

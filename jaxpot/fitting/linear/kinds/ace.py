@@ -12,7 +12,7 @@ from jaxpot.descriptors import ClusterExpansion
 from jaxpot.descriptors.component_sets import components_by_orders, smooth_scales
 from jaxpot.errors import FormatError
 from jaxpot.fitting.linear.core_repulsion import with_core
-from jaxpot.fitting.linear.kinds.base import Kind, Measures, has_weights, one_of, true_or_false, whole_from
+from jaxpot.fitting.linear.kinds.base import Kind, Measures, has_weights, one_of, too_many, true_or_false, whole_from
 from jaxpot.fitting.recipe_files import checked_number
 from jaxpot.kernels import DotProduct
 
@@ -39,6 +39,8 @@ def _lambda(value: Any, file: str, where: str) -> None:
 
 def _whole(table: dict, file: str, where: str) -> None:
     has_weights(table, file, where)
+    if "max_weights" in table and "degree_by_orders" not in table:
+        raise FormatError("max_weights lowers degree_by_orders, which is not given", file=file, field=where)
     if len({len(table[key]) for key in _BY_ORDERS if key in table}) > 1:
         message = f"{', '.join(_BY_ORDERS)}: expected as many numbers in one as in the others"
         raise FormatError(message, file=file, field=where)
@@ -48,7 +50,9 @@ def _components(table, elements):
     """Components of the table, of lower and lower degrees while all elements have more than `max_weights`."""
     radials, degrees, totals = (table.get(name) for name in _BY_ORDERS)
     components = components_by_orders(elements, radials, degrees, totals)
-    while elements * len(components) > table.get("max_weights", math.inf) and totals and max(totals[1:], default=0):
+    while elements * len(components) > table.get("max_weights", math.inf):
+        if not max(totals[1:], default=0):
+            raise too_many(table, elements)
         totals = [totals[0], *(max(total - 1, 0) for total in totals[1:])]
         components = components_by_orders(elements, radials, degrees, totals)
     return components

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from jaxpot.descriptors.base import Descriptor
-from jaxpot.errors import FormatError
+from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.recipe_files import checked_number, checked_whole
 from jaxpot.kernels.base import Kernel
 from jaxpot.readouts import TRAINABLE
@@ -83,6 +83,14 @@ def has_weights(table: dict, file: str, where: str) -> None:
     if "max_weights" in table and table.get("readout") not in TRAINABLE:
         message = f"max_weights: expected a readout of {', '.join(TRAINABLE)}; a Gaussian process has sparse_points"
         raise FormatError(message, file=file, field=where)
+
+
+def too_many(table: dict, elements: int) -> DataError:
+    """Error of a table whose smallest set of functions has more weights than it may."""
+    return DataError(
+        f"{table['descriptor']}: no set of functions of {elements} elements has as few as max_weights = "
+        f"{table['max_weights']} weights: expected a larger number, or fewer elements"
+    )
 
 
 def true_or_false(value: Any, file: str, where: str) -> None:

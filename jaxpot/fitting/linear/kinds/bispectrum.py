@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxpot.descriptors import Bispectrum
-from jaxpot.fitting.linear.kinds.base import Kind, Measures, has_weights, true_or_false, whole_from
+from jaxpot.fitting.linear.kinds.base import Kind, Measures, has_weights, too_many, true_or_false, whole_from
 from jaxpot.fitting.recipe_files import checked_number
 from jaxpot.kernels import DotProduct
 from jaxpot.readouts import TRAINABLE
@@ -26,14 +26,13 @@ def _descriptors(table: dict, measures: Measures) -> Iterator[Bispectrum]:
             centers=(z,), **further,
         )
 
-    def dimension(twojmax):
-        return of(twojmax, species[0]).dimension
-
     twojmax = table["twojmax"]
-    if "max_weights" in table and table.get("readout") in TRAINABLE:
+    if "max_weights" in table:
         readout = TRAINABLE[table["readout"]]
-        while twojmax > 1 and count * readout.untrained(dimension(twojmax), 1.0).n_features > table["max_weights"]:
+        while count * readout.untrained(of(twojmax, species[0]).dimension, 1.0).n_features > table["max_weights"]:
             twojmax -= 1
+            if twojmax < 1:
+                raise too_many(table, count)
     for z in species:
         yield of(twojmax, z)
 
