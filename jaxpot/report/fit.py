@@ -58,6 +58,7 @@ def fit_document(
             "cutoff_A": float(potential.cutoff),
             "baseline": baseline,
             "core": described_cores(dict(shortest)) if shortest else None,
+            "lowered": list(getattr(fit.recipe, "lowered", ())),
             "seed": seed,
         },
         "errors": {name: _errors(part.errors()) for name, part in sets.items() if part is not None},

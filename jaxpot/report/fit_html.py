@@ -73,6 +73,8 @@ def _settings(document):
         yield "On top of", model["baseline"], ""
     if model["core"]:
         yield "Core", model["core"], ""
+    for change in model["lowered"]:
+        yield "Fewer weights", change, ""
     for kind, found in document["sigmas"].items():
         name = {"energy": "energies", "stress": "stresses"}.get(kind, kind)
         yield f"Sigma of {name}", f"{found['value']:.4g}", found["unit"].replace("/A", "/Å")

@@ -91,6 +91,8 @@ def fit_linear(
     _check(dataset, recipe, curvatures, test, keep_folds)
     offsets = offset_types(stress_offsets, dataset, recipe.sigmas)
     recipe = recipe.measured(dataset)
+    for change in recipe.lowered:
+        say(change)
     given = baseline
     for core in recipe.cores(dataset):
         baseline = core if baseline is None else baseline + core
@@ -196,7 +198,7 @@ def _solve(moments, columns, noise, scales, left_out, up_to_a_factor, ranges, sa
     held = [{kind: source.pop((kind, group)) for kind in whole if (kind, group) in source}
             for source, group, _ in left_out]
     moments.clear()
-    fits = [without(whole, part, noise, column) for part in held]
+    fits = [without(whole, part, noise, column, say) for part in held]
     whitened = posterior(whole, noise, column)
     # Cross-validation chooses ratios of sigmas and deltas; what they are in eV is what makes the data most probable.
     common = 1.0

@@ -94,11 +94,13 @@ def label_noise(
 
 
 def without(
-    whole: dict[str, Moments], held: dict[str, Moments], sigmas: dict[str, float], column: AnyArray
+    whole: dict[str, Moments], held: dict[str, Moments], sigmas: dict[str, float], column: AnyArray,
+    progress: Callable[[str], None] | None = None,
 ) -> WhitenedPosterior:
     """`WhitenedPosterior` of all rows but those held.
 
-    Differences of sums have the rounding of the whole: where that hides the prior, one that is as strong stands in.
+    Differences of sums have the rounding of the whole: where that hides the prior, one that is as strong stands in,
+    and progress is called with a sentence.
 
     Raises:
         DataError: rounding hides even one of 10^4 times the precision.
@@ -107,7 +109,11 @@ def without(
     sums, prior = weighted(others, sigmas), 1.0
     while True:
         try:
-            return solution(*sums, column, prior)
+            fit = solution(*sums, column, prior)
+            if progress and prior > 1.0:
+                count = sum(int(part.count) for part in held.values())
+                progress(f"the fit without {count} labels has a prior {prior:g} times as precise: rounding hides it")
+            return fit
         except DataError:
             if prior > _STRONGEST:
                 raise

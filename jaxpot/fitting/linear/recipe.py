@@ -12,7 +12,7 @@ from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting.linear.core_repulsion import core_of
 from jaxpot.fitting.linear.hyperparameters import CHOICES
 from jaxpot.fitting.linear.kinds import CONSTANT, KINDS, Measures
-from jaxpot.fitting.linear.recipe_terms import checked_term, terms_of_table
+from jaxpot.fitting.linear.recipe_terms import checked_term, lowered, terms_of_table
 from jaxpot.fitting.linear.terms import LinearTerm, without_points
 from jaxpot.fitting.recipe_files import checked_sigmas, checked_table
 from jaxpot.potentials.base import Potential
@@ -34,6 +34,7 @@ class Recipe:
         bond: A, the length of a bond; None: that of the data (see `measured`).
         spacing: A, the edge of the cube that an atom has for itself; None: that of the data.
         shortest: pairs (two atomic numbers, the shortest distance of such atoms in A); None: those of the data.
+        lowered: what the elements of a data set have lowered in the terms, in words.
     """
 
     terms: tuple
@@ -45,6 +46,7 @@ class Recipe:
     bond: float | None = None
     spacing: float | None = None
     shortest: tuple | None = None
+    lowered: tuple[str, ...] = ()
 
     family: ClassVar[str] = "Gaussian approximation potentials and other linear models"
     table: ClassVar[str] = "term"
@@ -79,10 +81,15 @@ class Recipe:
         return cls(terms, sigmas, method, folds, units, name)
 
     def measured(self, dataset: Dataset) -> "Recipe":
-        """Recipe with the lengths of a data set: fits to others have the same descriptors, and programs."""
+        """Recipe with the lengths of a data set, and as many functions as its elements allow.
+
+        Fits to other data sets have the same descriptors, then, and programs.
+        """
+        terms, changes = zip(*(lowered(table, dataset.species) for table in self.terms), strict=True)
         return replace(
-            self, bond=self._bond(dataset), spacing=self._spacing(dataset) if self.units == "spacings" else None,
-            shortest=tuple(self.shortest_distances(dataset).items()),
+            self, terms=terms, bond=self._bond(dataset), shortest=tuple(self.shortest_distances(dataset).items()),
+            spacing=self._spacing(dataset) if self.units == "spacings" else None,
+            lowered=self.lowered + tuple(f"term {k}: {change}" for k, change in enumerate(changes, 1) if change),
         )
 
     def with_components(self, count: int) -> "Recipe":

@@ -25,6 +25,7 @@ def terms_of_table(table: dict, measures: Measures, name: str) -> Iterator[Linea
         name: for messages.
     """
     kind, delta = KINDS[table["descriptor"]], table.get("delta", 1.0)
+    table = kind.with_fewer(table, measures.species)
     readout = "linear" if table["descriptor"] == CONSTANT else table.get("readout", PROCESS)
     for descriptor in kind.descriptors(table, measures):
         if readout == "linear" and kind.orders is not None:
@@ -39,6 +40,14 @@ def terms_of_table(table: dict, measures: Measures, name: str) -> Iterator[Linea
                 descriptor, kind.kernel(table, measures.unit), table.get("sparse_points", 1000), float(delta),
                 table.get("sparse_method", "cur"), table.get("environments"), name=name,
             )
+
+
+def lowered(table: dict, species: tuple[int, ...]) -> tuple[dict, str]:
+    """Table with at most `max_weights` weights of all these elements, and what it lowers for that, in words."""
+    fewer = KINDS[table["descriptor"]].with_fewer(table, species)
+    changes = ", ".join(f"{key} = {fewer[key]}, not {table[key]}" for key in table if fewer[key] != table[key])
+    limit = table.get("max_weights")
+    return fewer, changes and f"{changes}: {len(species)} elements have at most {limit} weights (max_weights)"
 
 
 def checked_term(table: Any, file: str, field: str) -> dict:

@@ -104,6 +104,8 @@ def test_rounding_of_the_whole_may_hide_the_prior():
     held, column = {"energy": moments["energy", 0]}, np.ones(COUNT)
     with pytest.raises(DataError, match="rounding hides the prior"):
         solution(*weighted({"energy": whole["energy"] - held["energy"]}, {"energy": 1.0}), column)
-    fit = without(whole, held, {"energy": 1.0}, column)
+    told = []
+    fit = without(whole, held, {"energy": 1.0}, column, told.append)
+    assert len(told) == 1 and told[0].startswith("the fit without 40 labels has a prior 1")
     np.testing.assert_allclose(directions @ fit.mean, directions.sum(1), rtol=1e-6)
     assert np.isfinite(fit.variances()).all()

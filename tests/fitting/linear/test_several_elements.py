@@ -10,6 +10,7 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.errors import DataError, FormatError
 from jaxpot.fitting import Dataset, Frame, fit, read_recipe
+from jaxpot.report.fit import fit_document, fit_html
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,21 @@ def test_two_elements_have_no_more_weights_than_a_fit_can_have(carbide, name):
     assert abs(energies[0] - energies[1]) > 1e-6 * abs(energies[0])
 
 
+@pytest.mark.thorough
+def test_what_was_lowered_is_told(carbide, tmp_path):
+    text = resources.files("jaxpot.fitting.recipes").joinpath("qsnap.toml").read_text()
+    (tmp_path / "few.toml").write_text(text.replace("max_weights = 4000", "max_weights = 200"))
+    told = []
+    fitted = fit(carbide, tmp_path / "few.toml", progress=told.append)
+    sentence = "term 1: twojmax = 3, not 8: 2 elements have at most 200 weights (max_weights)"
+    assert sentence in told
+    document = fit_document(fitted)
+    assert document["model"]["lowered"] == [sentence]
+    assert sentence in fit_html(fitted, document)
+    assert document["recipe"]["term"][0]["twojmax"] == 3
+    assert [term["weights"] for term in document["terms"]] == [44, 44, 1, 1]
+
+
 @pytest.mark.parametrize("name", ["snap", "ace"])
 def test_a_gaussian_process_has_no_largest_number_of_weights(name, tmp_path):
     text = resources.files("jaxpot.fitting.recipes").joinpath(f"{name}.toml").read_text()
@@ -56,7 +72,7 @@ def test_no_set_of_functions_is_small_enough(carbide, name, tmp_path):
     text = resources.files("jaxpot.fitting.recipes").joinpath(f"{name}.toml").read_text()
     (tmp_path / "few.toml").write_text(text.replace("max_weights = 4000", "max_weights = 3"))
     with pytest.raises(DataError, match="of 2 elements has as few as max_weights = 3 weights"):
-        read_recipe(tmp_path / "few.toml").measured(carbide).linear_terms(carbide)
+        read_recipe(tmp_path / "few.toml").measured(carbide)
 
 
 def test_degrees_that_fall_must_be_given(tmp_path):

@@ -1,6 +1,5 @@
 """The atomic cluster expansion in recipes."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,15 +46,22 @@ def _whole(table: dict, file: str, where: str) -> None:
 
 
 def _components(table, elements):
-    """Components of the table, of lower and lower degrees while all elements have more than `max_weights`."""
-    radials, degrees, totals = (table.get(name) for name in _BY_ORDERS)
-    components = components_by_orders(elements, radials, degrees, totals)
-    while elements * len(components) > table.get("max_weights", math.inf):
-        if not max(totals[1:], default=0):
-            raise too_many(table, elements)
-        totals = [totals[0], *(max(total - 1, 0) for total in totals[1:])]
-        components = components_by_orders(elements, radials, degrees, totals)
-    return components
+    return components_by_orders(elements, *(table.get(name) for name in _BY_ORDERS))
+
+
+def _with_fewer(table: dict, species: tuple[int, ...]) -> dict:
+    """Table of degrees as high as the weights of all elements allow; those of single neighbors stay."""
+    if "max_weights" not in table:
+        return table
+    elements, (first, *totals), fewer = len(species), table["degree_by_orders"], None
+    for less in range(max(totals, default=0), -1, -1):  # from few on: of many elements, all would be millions
+        higher = table | {"degree_by_orders": [first, *(max(total - less, 0) for total in totals)]}
+        if elements * len(_components(higher, elements)) > table["max_weights"]:
+            break
+        fewer = higher
+    if fewer is None:
+        raise too_many(table, elements)
+    return fewer
 
 
 def _descriptors(table: dict, measures: Measures) -> Iterator[ClusterExpansion]:
@@ -85,5 +91,5 @@ KIND = Kind(
     needed=frozenset({"cutoff", "nradmax_by_orders", "lmax_by_orders"}), descriptors=_descriptors,
     kernel=lambda table, unit: DotProduct(table.get("zeta", 4)), of_processes=frozenset({"zeta"}), whole=_whole,
     orders=lambda table, descriptor: descriptor.orders,
-    orders_of=lambda table: list(range(1, len(table["nradmax_by_orders"]) + 1)),
+    orders_of=lambda table: list(range(1, len(table["nradmax_by_orders"]) + 1)), with_fewer=_with_fewer,
 )

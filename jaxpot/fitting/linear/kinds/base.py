@@ -46,6 +46,7 @@ class Kind:
         orders_of: table -> those that it has scales for.
         from_fit: keys that a fit puts into the tables for itself, which are not part of a recipe's file.
         scales: table -> factors of the components, or None.
+        with_fewer: (table, atomic numbers) -> table with at most `max_weights` weights of all elements.
     """
 
     keys: Mapping[str, Check]
@@ -58,6 +59,7 @@ class Kind:
     orders_of: Callable[[dict], list[int]] | None = None
     from_fit: frozenset[str] = field(default=frozenset())
     scales: Callable[[dict], tuple[float, ...] | None] = lambda table: None
+    with_fewer: Callable[[dict, tuple[int, ...]], dict] = lambda table, species: table
 
 
 def whole_from(least: int) -> Check:

@@ -14,27 +14,33 @@ _LEAST_WEIGHT = 0.5  # of the last element in a density of all: elements are tol
 
 
 def _descriptors(table: dict, measures: Measures) -> Iterator[Bispectrum]:
+    for z in measures.species:
+        yield _bispectrum(table, measures.species, measures.unit, z)
+
+
+def _bispectrum(table, species, unit, z):
     """A density of each element, where there are several, or one of all with different weights."""
-    species, count = measures.species, len(measures.species)
+    count = len(species)
     chemflag = count > 1 and table.get("chemflag", table.get("readout") != "quadratic")
     weights = (1.0,) * count if chemflag else tuple(np.linspace(1.0, _LEAST_WEIGHT, count).tolist())
     further = {name: table[name] for name in ("rfac0",) if name in table}
+    return Bispectrum(
+        species, table["twojmax"], table["cutoff"] * unit, (0.5,) * count, weights, chemflag=chemflag, centers=(z,),
+        **further,
+    )
 
-    def of(twojmax, z):
-        return Bispectrum(
-            species, twojmax, table["cutoff"] * measures.unit, (0.5,) * count, weights, chemflag=chemflag,
-            centers=(z,), **further,
-        )
 
-    twojmax = table["twojmax"]
-    if "max_weights" in table:
-        readout = TRAINABLE[table["readout"]]
-        while count * readout.untrained(of(twojmax, species[0]).dimension, 1.0).n_features > table["max_weights"]:
-            twojmax -= 1
-            if twojmax < 1:
-                raise too_many(table, count)
-    for z in species:
-        yield of(twojmax, z)
+def _with_fewer(table: dict, species: tuple[int, ...]) -> dict:
+    """Table of the largest twojmax whose coefficients are few enough."""
+    if "max_weights" not in table:
+        return table
+    readout = TRAINABLE[table["readout"]]
+    for twojmax in range(table["twojmax"], 0, -1):
+        lower = table | {"twojmax": twojmax}
+        dimension = _bispectrum(lower, species, 1.0, species[0]).dimension
+        if len(species) * readout.untrained(dimension, 1.0).n_features <= table["max_weights"]:
+            return lower
+    raise too_many(table, len(species))
 
 
 KIND = Kind(
@@ -44,5 +50,5 @@ KIND = Kind(
     },
     needed=frozenset({"cutoff", "twojmax"}), descriptors=_descriptors,
     kernel=lambda table, unit: DotProduct(table.get("zeta", 4)), of_processes=frozenset({"zeta"}),
-    whole=has_weights,
+    whole=has_weights, with_fewer=_with_fewer,
 )
