@@ -123,12 +123,12 @@ def _channels(sums, on_points):
 
 def _slopes(on_sphere, sums, coefficients, triples):
     """Derivatives of `sum_of_correlations` by the sums."""
-    by_channel = _by_channel(triples, len(sums))
+    polynomials = _polynomials(triples, coefficients, len(sums))
 
     def block(total, points):
         weights, on_points, columns = points
         channels = _channels(sums, on_points)
-        slopes = [weights * _polynomial(terms, coefficients, channels) for terms in by_channel]
+        slopes = [weights * _quadratic(terms, channels) for terms in polynomials]
         return [
             so_far + product(slope, columns[k % len(columns)])
             for k, (so_far, slope) in enumerate(zip(total, slopes, strict=True))
@@ -138,30 +138,39 @@ def _slopes(on_sphere, sums, coefficients, triples):
     return jax.lax.scan(block, none, on_sphere.blocks(none[0].dtype))[0]
 
 
-def _polynomial(terms, coefficients, channels):
-    """sum over first, second of channel channel sum_t count c_t."""
-    value = 0.0
-    for first, seconds in terms:
-        inner = sum(
-            sum(count * coefficients[t] for t, count in counts) * channels[second] for second, counts in seconds
-        )
-        value = value + channels[first] * inner
-    return value
+def _polynomials(triples, coefficients, count):
+    """For each channel, the derivative of the cubic polynomial by it: first channel -> [(second, coefficient)]."""
+    members, by_channel = _by_channel(triples, count)
+    whole = jnp.append(coefficients, jnp.zeros((), coefficients.dtype))[members].sum(1)
+    return [
+        {first: [(second, times * whole[u]) for second, u, times in rest] for first, rest in terms.items()}
+        for terms in by_channel
+    ]
+
+
+def _quadratic(terms, channels):
+    """sum over first, second of channel channel coefficient."""
+    return sum(channels[first] * sum(c * channels[second] for second, c in rest) for first, rest in terms.items())
 
 
 @lru_cache(maxsize=16)
 def _by_channel(triples, count):
-    """For each channel, its derivative as ((first, ((second, ((t, count), ...)), ...)), ...)."""
-    sums = [defaultdict(lambda: defaultdict(Counter)) for _ in range(count)]
+    """What products of three channels have for derivatives.
+
+    Returns:
+        The triples of each different product, (U, at most 6), padded with their number; and for each channel
+        first -> [(second, number of the product, how often the channel is in it)].
+    """
+    products, by_channel = defaultdict(list), [defaultdict(list) for _ in range(count)]
     for t, triple in enumerate(triples):
-        for place in range(3):
-            second, first = sorted(triple[:place] + triple[place + 1 :])
-            sums[triple[place]][first][second][t] += 1
-
-    def frozen(seconds):
-        return tuple((second, tuple(counts.items())) for second, counts in seconds.items())
-
-    return tuple(tuple((first, frozen(seconds)) for first, seconds in terms.items()) for terms in sums)
+        products[tuple(sorted(triple))].append(t)
+    for u, triple in enumerate(products):
+        for channel, times in Counter(triple).items():
+            first, second = (Counter(triple) - Counter([channel])).elements()
+            by_channel[channel][first].append((second, u, times))
+    most = max(map(len, products.values()), default=1)
+    members = [ts + [len(triples)] * (most - len(ts)) for ts in products.values()]
+    return np.array(members, np.int32).reshape(-1, most), by_channel
 
 
 @lru_cache(maxsize=16)

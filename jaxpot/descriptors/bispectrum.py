@@ -246,11 +246,10 @@ class Bispectrum(Descriptor):
 
     def _with_itself(self, sums, center, dtype):
         """`_sums` of those over the neighbours in each density."""
-        itself: list[float | Array] = [1.0]
         if self._densities > 1 and not self.wselfallflag:
-            itself = [jnp.asarray(center == k, dtype) for k in range(self._densities)]
-        elif self._densities > 1:
-            itself = [1.0] * self._densities
+            itself = jnp.asarray(center == jnp.arange(self._densities), dtype)
+        else:
+            itself = jnp.ones(self._densities, dtype)
         pole = [jnp.asarray(y, dtype) for y in density(self.twojmax).pole]
         joined = [
             row + one * y for one, rows in zip(itself, sums, strict=True) for row, y in zip(rows, pole, strict=True)
@@ -258,8 +257,8 @@ class Bispectrum(Descriptor):
         if not self.bzeroflag:
             return joined, jnp.zeros((), dtype)
         # The mean of three channels of one point is 1: the U_n are characters.
-        parts = [[itself[channel // (self.twojmax + 1)] for channel in triple] for triple in self.triples]
-        return joined, jnp.stack([jnp.asarray(a * b * c, dtype) for a, b, c in parts])
+        products = itself[:, None, None] * itself[:, None] * itself
+        return joined, jnp.repeat(products.ravel(), len(degree_triples(self.twojmax)))
 
     def _points(self, environment):
         """Components of v, (K,) each, f, and the indices of the elements of neighbours and atom."""
