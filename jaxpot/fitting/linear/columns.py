@@ -18,12 +18,25 @@ class Columns:
         n_offsets: number of offsets.
         blocks: for each term, how many weights share a scale, or None: all.
         removable: for each term, whether weights, and their components, can be left out.
+        names: of the terms: the scales of those without sparse points that have one name are chosen together; None: a
+            name of its own.
     """
 
     factors: list
     n_offsets: int
     blocks: list
     removable: list
+    names: list
+
+    @property
+    def shared(self) -> list[int]:
+        """For each block the number of its scale, ascending: those of terms of one name, block by block, are one."""
+        numbers: dict[object, int] = {}
+        return [
+            numbers.setdefault((k if name is None else name, block), len(numbers))
+            for k, (name, blocks) in enumerate(zip(self.names, self._by_term, strict=True))
+            for block in range(len(blocks))
+        ]
 
     @property
     def priors(self) -> list:

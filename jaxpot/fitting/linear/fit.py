@@ -129,7 +129,10 @@ def fit_linear(
     if curvatures:
         say(f"rows of {len(curvatures)} curvatures")
         moments |= curvature_moments(potential, curvatures, factors, baseline, offsets)
-    columns = Columns(factors, len(offsets), [term.blocks for term in terms], [term.can_have_fewer for term in terms])
+    columns = Columns(
+        factors, len(offsets), [term.blocks for term in terms], [term.can_have_fewer for term in terms],
+        [None if term.has_points else term.name for term in terms],
+    )
 
     choice = _choose(recipe, moments, columns, say, kept)
     clock.step("choice")
@@ -283,4 +286,4 @@ def _choose(recipe, moments, columns, say, kept):
         return None
     search = hyperparameters.by_evidence if recipe.choice == "evidence" else hyperparameters.by_cross_validation
     trials = {} if kept is None else {"known": kept.trials, "offer": kept.offer_trials}
-    return search(moments, columns.widths, say, terms=columns.n_blocks, scales_first=any(columns.blocks), **trials)
+    return search(moments, columns.widths, say, shared=columns.shared, scales_first=any(columns.blocks), **trials)

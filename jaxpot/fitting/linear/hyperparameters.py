@@ -26,7 +26,7 @@ class Chosen:
 
     Attributes:
         noise: kind ("energy", "forces", "stress") -> factor for the standard deviations of its rows.
-        scales: factor for delta of each term.
+        scales: factor for delta of each term, or of each of its blocks.
         value: what was minimised: sum over kinds of log root mean square error of the left-out frames, each in
             units of its sigma (cross-validation), or minus the log evidence.
         tried: number of trials.
@@ -55,7 +55,7 @@ def columns(scales: Sequence[float] | AnyArray, widths: Sequence[int]) -> jax.Ar
 
 def by_cross_validation(
     moments: dict[tuple, Moments], widths: Sequence[int], progress: Callable[[str], None] | None = None,
-    known: dict | None = None, offer: Callable[[dict], None] | None = None, terms: int | None = None,
+    known: dict | None = None, offer: Callable[[dict], None] | None = None, shared: Sequence[int] | None = None,
     scales_first: bool = False,
 ) -> Chosen:
     """Factors with which frames that were left out are predicted best.
@@ -70,7 +70,7 @@ def by_cross_validation(
         progress: called with a sentence.
         known: what trials have given, from an earlier call with the same moments: they are not made again.
         offer: called with all of them after each new one.
-        terms: how many of the widths are those of terms; None: all.
+        shared: for each width of terms the number of its scale, ascending from 0; None: each has its own.
         scales_first: go through the scales before the sigmas, whose ratio says little while many scales are far off,
             and leave that ratio where another is no better than chance has it: the error of few energies is uncertain.
 
@@ -80,7 +80,7 @@ def by_cross_validation(
     Raises:
         DataError: fewer than two folds.
     """
-    terms = len(widths) if terms is None else terms
+    shared = list(range(len(widths)) if shared is None else shared)
     folds = sorted({fold for _, fold in moments if fold != ALWAYS})
     kinds = sorted({kind for kind, fold in moments if fold != ALWAYS})
     if len(folds) < 2:
@@ -92,14 +92,14 @@ def by_cross_validation(
         if trial not in known:
             exponents = 2.0 ** np.array(trial)
             noise = always | dict(zip(kinds, exponents, strict=False))  # those of the terms follow
-            scale = columns([1.0, *exponents[len(kinds):]], widths)
+            scale = columns(np.array([1.0, *exponents[len(kinds):]])[shared], widths)
             known[trial] = float(_left_out(moments, noise, scale))
             if progress:
                 progress(f"cross-validation: trial {len(known)}, log error {known[trial]:.3f}")
             offer(known)
         return known[trial]
 
-    best = (0,) * (len(kinds) + terms - 1)
+    best = (0,) * (len(kinds) + max(shared))
     while True:
         previous = best
         for k in (*range(len(kinds), len(best)), *range(len(kinds))) if scales_first else range(len(best)):
@@ -114,7 +114,8 @@ def by_cross_validation(
             break
     factors = [float(2.0**k) for k in best]
     noise = always | dict(zip(kinds, factors, strict=False))
-    return Chosen(noise, (1.0, *factors[len(kinds):]), value(best), len(known))
+    scales = [1.0, *factors[len(kinds):]]
+    return Chosen(noise, tuple(scales[k] for k in shared), value(best), len(known))
 
 
 def _left_out(moments, noise, scale):
@@ -139,14 +140,14 @@ def _left_out(moments, noise, scale):
 
 def by_evidence(
     moments: dict[tuple, Moments], widths: Sequence[int], progress: Callable[[str], None] | None = None,
-    known: dict | None = None, offer: Callable[[dict], None] | None = None, terms: int | None = None,
+    known: dict | None = None, offer: Callable[[dict], None] | None = None, shared: Sequence[int] | None = None,
     scales_first: bool = False,
 ) -> Chosen:
     """Factors that make the targets most probable (`log_evidence`), by L-BFGS with its exact gradient.
 
     Args and returns: as `by_cross_validation`; neither the folds nor which numbers come first matter.
     """
-    terms = len(widths) if terms is None else terms
+    shared = list(range(len(widths)) if shared is None else shared)
     whole = total(moments)
     kinds = sorted(whole)
 
@@ -154,7 +155,7 @@ def by_evidence(
     @jax.value_and_grad
     def value_and_gradient(logs, whole):
         factors = jnp.exp(logs)
-        scale = columns(factors[len(kinds):], widths)
+        scale = columns(factors[len(kinds):][np.array(shared)], widths)
         return -log_evidence(whole, dict(zip(kinds, factors, strict=False)), scale)
 
     known, offer = dict(known or {}), offer or (lambda known: None)
@@ -169,11 +170,14 @@ def by_evidence(
             offer(known)
         return known[trial][0], np.array(known[trial][1])
 
-    start = np.zeros(len(kinds) + terms)
+    start = np.zeros(len(kinds) + max(shared) + 1)
     bounds = [(-_FARTHEST * np.log(2.0), _FARTHEST * np.log(2.0))] * len(start)
     minimum = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
     factors = [float(f) for f in np.exp(minimum.x)]
-    return Chosen(dict(zip(kinds, factors, strict=False)), tuple(factors[len(kinds):]), float(minimum.fun), len(known))
+    scales = factors[len(kinds):]
+    return Chosen(
+        dict(zip(kinds, factors, strict=False)), tuple(scales[k] for k in shared), float(minimum.fun), len(known)
+    )
 
 
 _FARTHEST = 10  # powers of two from the values given
