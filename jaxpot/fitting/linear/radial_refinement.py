@@ -190,19 +190,22 @@ class _Problem(NamedTuple):
 
 
 def _descended(problem, descriptor, say):
-    """Moment tensors after all steps."""
+    """Moment tensors after as many steps as lower the misfit."""
     scales = scales_of(descriptor, problem.prepared)
     gram, cross, _ = problem.sums(descriptor, scales, None)
     weights, width, damping = solution(gram, cross).mean[problem.columns()], len(cross), _DAMPING
-    best = None
+    best, lowest = None, []
     for step in range(_STEPS + 1):
         gram, cross, square = problem.sums(descriptor, scales, weights)
         misfit = square - cross[:width] @ solution(gram[:width, :width], cross[:width]).mean
-        say(f"radial functions: {descriptor.dimension} scalars, step {step} of {_STEPS}, misfit {misfit:.5g}")
+        say(f"radial functions: {descriptor.dimension} scalars, step {step} of at most {_STEPS}, misfit {misfit:.5g}")
         if best is None or misfit < best[0]:
             best, damping = (misfit, descriptor, gram, cross), max(damping / _FACTOR, _LEAST)
         else:
             damping *= _FACTOR
+        lowest.append(best[0])
+        if step > _SPAN and lowest[-1] > (1.0 - _WORTHWHILE) * lowest[-1 - _SPAN]:
+            break
         _, descriptor, gram, cross = best
         # What damps is a prior of the change, in units of what the rows know of each coefficient.
         spread = np.concatenate([np.ones(width), (damping * (1.0 + np.diag(gram)[width:])) ** -0.5])
@@ -214,6 +217,7 @@ def _descended(problem, descriptor, say):
 
 
 _LEVEL = 16  # highest whose moments are refined; radial functions of these serve higher ones as well
-_STEPS, _ATOMS = 14, 2500
+_STEPS, _ATOMS = 40, 2500
+_SPAN, _WORTHWHILE = 8, 0.02  # steps that together lower the misfit by less than this share are the last
 _DAMPING, _LEAST, _FACTOR = 4e-2, 1e-6, 4.0
 _MOST_FRAMES = 50  # for the sizes of components

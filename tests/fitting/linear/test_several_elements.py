@@ -16,10 +16,15 @@ from jaxpot.report.fit import fit_document, fit_html
 @pytest.fixture(scope="module")
 def carbide():
     """Frames of silicon carbide with energies and forces at random."""
+    return _frames(["Si", "C"])
+
+
+def _frames(elements):
     rng, frames = np.random.default_rng(0), []
     for k in range(8):
         atoms = bulk("SiC", "zincblende", 4.36, cubic=True)
         atoms.rattle(0.1, seed=k)
+        atoms.symbols[:] = (elements * 4)[:8]
         frames.append(Frame(jp.Structure.of(atoms), energy=-50.0 + rng.normal(), forces=rng.normal(size=(8, 3))))
     return Dataset.of(frames)
 
@@ -42,6 +47,17 @@ def test_two_elements_have_no_more_weights_than_a_fit_can_have(carbide, name):
     made_up = carbon.replace(readout=carbon.readout.replace(weights=np.random.default_rng(1).normal(size=count)))
     energies = [float(jp.evaluate(made_up, s).energies[z]) for s in (atoms, exchanged)]
     assert abs(energies[0] - energies[1]) > 1e-6 * abs(energies[0])
+
+
+@pytest.mark.parametrize(
+    ("elements", "components"), [(["Si", "C"], 1120), (["Si", "C", "Ge"], 1080), (["Si", "C", "Ge", "Sn"], 140)],
+)
+def test_more_than_three_elements_are_in_one_density(elements, components):
+    data = _frames(elements)
+    terms = [t for t in read_recipe("snap").measured(data).linear_terms(data) if t.descriptor.cutoff > 0.0]
+    assert [term.descriptor.dimension for term in terms] == [components] * len(elements)
+    assert {term.descriptor.chemflag for term in terms} == {len(elements) < 4}
+    assert len(set(terms[0].descriptor.weights)) == (1 if len(elements) < 4 else 4)
 
 
 @pytest.mark.thorough

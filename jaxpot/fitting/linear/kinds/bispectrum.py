@@ -10,6 +10,7 @@ from jaxpot.fitting.recipe_files import checked_number
 from jaxpot.kernels import DotProduct
 from jaxpot.readouts import TRAINABLE
 
+_MOST_DENSITIES = 3  # components grow with the cube: of more elements, those of one density of all say more
 _LEAST_WEIGHT = 0.5  # of the last element in a density of all: elements are told apart by weights from 1 to this
 
 
@@ -19,9 +20,10 @@ def _descriptors(table: dict, measures: Measures) -> Iterator[Bispectrum]:
 
 
 def _bispectrum(table, species, unit, z):
-    """A density of each element, where there are several, or one of all with different weights."""
+    """A density of each element, where there are few, or one of all with different weights."""
     count = len(species)
-    chemflag = count > 1 and table.get("chemflag", table.get("readout") != "quadratic")
+    few = count <= _MOST_DENSITIES and table.get("readout") != "quadratic"
+    chemflag = count > 1 and table.get("chemflag", few)
     weights = (1.0,) * count if chemflag else tuple(np.linspace(1.0, _LEAST_WEIGHT, count).tolist())
     further = {name: table[name] for name in ("rfac0",) if name in table}
     return Bispectrum(
