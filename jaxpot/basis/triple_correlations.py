@@ -155,7 +155,7 @@ def _quadratic(terms, channels):
 
 @lru_cache(maxsize=16)
 def _by_channel(triples, count):
-    """What products of three channels have for derivatives.
+    """Derivatives of products of three channels.
 
     Returns:
         The triples of each different product, (U, at most 6), padded with their number; and for each channel

@@ -106,7 +106,9 @@ def test_fit_writes_the_model_and_its_report(run, files):
         assert words in out
     assert {p.name for p in files.glob("si.*")} == {"si.model", "si.posterior", "si.html", "si.json"}
     document = json.loads((files / "si.json").read_text())
-    assert document["model"] == {"elements": ["Si"], "cutoff_A": document["model"]["cutoff_A"], "baseline": None, "core": None, "seed": 3}
+    assert document["model"] == {
+        "elements": ["Si"], "cutoff_A": document["model"]["cutoff_A"], "baseline": None, "core": None, "lowered": [], "seed": 3,
+    }
     assert document["sigmas"]["stress"] == {"value": pytest.approx(0.5), "unit": "GPa"}
     assert document["peak_memory_bytes"] > 1e7 and document["files"]["model"] == "si.model"
     # Other verbs take the model, and the errors are those of what was written.
