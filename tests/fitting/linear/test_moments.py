@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
+from jaxpot.fitting.linear.columns import Columns
 from jaxpot.fitting.linear.hyperparameters import by_cross_validation, by_evidence, columns
 from jaxpot.fitting.linear.moments import Accumulator, covariance_factor, log_evidence, posterior, unwhiten, whiten
 
@@ -111,3 +112,24 @@ def test_cross_validation_finds_more_noise_where_there_is_more():
 def test_labels_without_noise_do_not_drive_the_sigmas_away():
     exact = by_cross_validation(folds(0.0, assumed=1e-7), [12, 9])
     assert exact.noise == {"forces": 1.0} and exact.scales == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("choose", [by_evidence, by_cross_validation])
+def test_blocks_that_share_a_scale_have_one(choose):
+    """Three blocks of weights of other sizes, of which the first and the last share a scale."""
+    rng = np.random.default_rng(0)
+    design, sizes = rng.normal(size=(24, 21)), np.repeat([1.0, 0.03, 30.0], [12, 4, 5])
+    targets = design @ (sizes * rng.normal(size=21)) + 0.5 * rng.normal(size=24)
+    accumulator = Accumulator([np.eye(21)])
+    for fold in range(4):
+        accumulator.add(("forces", fold), design[fold::4], targets[fold::4], 0.5)
+    moments = accumulator.finish()
+    free, tied = (choose(moments, [12, 4, 5], shared=shared) for shared in (None, [0, 1, 0]))
+    assert free.scales[2] >= 4.0 * free.scales[0] and tied.scales[2] == tied.scales[0] > tied.scales[1]
+    assert free.value < tied.value
+
+
+def test_terms_of_one_name_share_the_scales_of_their_blocks():
+    factors = [np.eye(5), np.eye(3), np.eye(5), np.eye(1)]
+    parts = Columns(factors, 0, [(2, 3), None, (2, 3), None], [True, False, True, False], ["ace", None, "ace", "constant"])
+    assert parts.shared == [0, 1, 2, 0, 1, 3]
