@@ -2,7 +2,7 @@
 
 No public set of DFT data that the other benchmarks use has several elements. A universal potential labels frames here:
 crystals in strained cells, with displaced atoms and, of alloys, elements in random places. Those of training and test
-are drawn alike; each recipe is fitted with its bars' folds, as `jaxpot fit` does.
+are drawn alike; each recipe is fitted with the folds that error bars ask for, as `jaxpot fit` does.
 
     python benchmarks/several_elements.py sevennet-0 MoNbTaW --recipes snap qsnap ace mtp    # or NiAl, MgO, SrTiO3
 
@@ -33,11 +33,12 @@ CRYSTALS = {
                        cellpar=[3.9] * 3 + [90] * 3) * (2, 2, 1), None),
 }
 TRAINING, TEST = 70, 30  # frames
-STRAIN, SHEAR, DISPLACEMENTS = 0.03, 0.02, (0.03, 0.07, 0.12)  # the last in A
+STRAIN, SHEAR = 0.03, 0.02
+DISPLACEMENTS = 0.25, 0.6, 1.0  # of the largest
 
 
-def frames(potential, name, seed=0):
-    """Labelled frames, the same for each seed."""
+def frames(potential, name, largest, seed=0):
+    """Training and test frames with labels; atoms are displaced by at most `largest`, A (standard deviation)."""
     rng, labelled = np.random.default_rng(seed), []
     base, elements = CRYSTALS[name]
     for _ in range(TRAINING + TEST):
@@ -46,7 +47,7 @@ def frames(potential, name, seed=0):
             atoms.symbols[:] = rng.choice(elements, len(atoms))
         strain = STRAIN * rng.normal() * np.eye(3) + SHEAR * rng.normal(size=(3, 3))
         atoms.set_cell(atoms.cell @ (np.eye(3) + strain), scale_atoms=True)
-        atoms.positions += rng.choice(DISPLACEMENTS) * rng.normal(size=(len(atoms), 3))
+        atoms.positions += largest * rng.choice(DISPLACEMENTS) * rng.normal(size=(len(atoms), 3))
         structure = jp.Structure.of(atoms)
         label = jp.evaluate(potential, structure)
         labelled.append(Frame(structure, energy=float(label.energy), forces=np.asarray(label.forces)))
@@ -58,8 +59,9 @@ def main():
     parser.add_argument("model", help="universal potential that labels the frames, a file or a name")
     parser.add_argument("crystal", choices=CRYSTALS)
     parser.add_argument("--recipes", nargs="+", default=["snap", "qsnap", "ace", "mtp"], help="names or files")
+    parser.add_argument("--displacement", type=float, default=0.12, help="the largest, A; 0.2: some tests extrapolate")
     options = parser.parse_args()
-    train, test = frames(jp.load(options.model), options.crystal)
+    train, test = frames(jp.load(options.model), options.crystal, options.displacement)
     compile_sooner()  # programs that are as fast take longer than a few frames do; those of the labels do not
     print(f"{options.crystal}: {train}", flush=True)
     print("| recipe | energies, meV/atom | forces, eV/A | weights | fit, s | lowered |\n|---|---|---|---|---|---|")

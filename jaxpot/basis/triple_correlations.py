@@ -170,7 +170,7 @@ def _by_channel(triples, count):
             by_channel[channel][first].append((second, u, times))
     most = max(map(len, products.values()), default=1)
     members = [ts + [len(triples)] * (most - len(ts)) for ts in products.values()]
-    return np.array(members, np.int32).reshape(-1, most), by_channel
+    return np.array(members, np.int32).reshape(-1, most), tuple(map(dict, by_channel))
 
 
 @lru_cache(maxsize=16)

@@ -95,10 +95,10 @@ def refined(
 ) -> Recipe:
     """Recipe whose moment tensors have radial functions that fit a data set; as it is without any.
 
-    Minimises sum_i (y_i - a_i(C) . w)^2 / sigma_i^2 + |w|^2, with the best weights w for each C, by some steps of
-    Levenberg and Marquardt from polynomials that are orthonormal over the distances that occur. Higher levels have the
-    radial functions of level 16, and further polynomials beyond these. Terms without sparse points take part with their
-    a priori deltas; stresses do not.
+    Minimises sum_i (y_i - a_i(C) . w)^2 / sigma_i^2 + |w|^2, with the best weights w for each C, by steps of Levenberg
+    and Marquardt, as long as they pay, from polynomials that are orthonormal over the distances that occur. Higher
+    levels have the radial functions of level 16, and further polynomials beyond these. Terms without sparse points take
+    part with their a priori deltas; stresses do not.
 
     Args:
         recipe: of terms of which some are moment tensors.

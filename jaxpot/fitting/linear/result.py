@@ -25,7 +25,7 @@ class Fit:
 
     Attributes:
         potential: e0 + the fitted terms + the baseline.
-        recipe: that was asked for.
+        recipe: that was used: what was asked for, with the lengths of the data and as many functions as these allow.
         sigmas: standard deviations of the targets that were used: kind -> eV/atom, eV/A, eV/A^3.
         deltas: standard deviation of each term, eV; a tuple where its blocks have their own.
         sparse: number of sparse points of each term, or of weights without any.
