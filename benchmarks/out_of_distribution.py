@@ -325,7 +325,8 @@ def page(folder):
         lines += [
             f"## {result['element']}, {result['family']}, fitted to {result['frames']} frames: "
             f"{', '.join(result['fitted_to'])}", "",
-            f"Epistemic factor {result['factors']['epistemic']:.2f}, away from the data times "
+            f"Epistemic factor {result['factors']['epistemic']['energy']:.2f} of energies, "
+            f"{result['factors']['epistemic']['forces']:.2f} of forces, away from the data the larger times "
             f"{result['factors']['far']:.2f}. "
             f"Fit {seconds['fit']:.0f} s, calibration {seconds['calibration']:.0f} s.", "", HEAD,
             *(line(name, row) for name, row in result["groups"].items()), "",

@@ -141,7 +141,7 @@ def _error_bars(calibration):
         },
         "kinds": {
             kind: {
-                "epistemic_factor": calibration.epistemic, "noise_factor": calibration.noise[kind],
+                "epistemic_factor": calibration.epistemic[kind], "noise_factor": calibration.noise[kind],
                 "count": calibration.count[kind],
                 **{
                     when: row | {"coverage": {f"{level:g}": share for level, share in row["coverage"].items()}}

@@ -31,8 +31,8 @@ class Calibration:
     """Factors that make bars right on frames that were left out, and how right they are.
 
     Attributes:
-        epistemic: factor of the epistemic part of bars of all labels and site energies: one number, since they follow
-            from one covariance.
+        epistemic: kind -> factor of the epistemic part of bars. One number for all kinds, since they follow from one
+            covariance, but of fixed functions, see `calibrate`. Site energies have that of energies.
         noise: kind -> factor of the noise of a label, with which the central 90 % interval covers 90 %.
         scores: kind -> {"before" and "after": {"coverage": {level: fraction}, "curve": fractions at the levels `CURVE`,
             "crps", "nll"}}. Those after are of each half of the frames with factors from the other half.
@@ -50,7 +50,7 @@ class Calibration:
             labels makes up for, where a model cannot fit what it is shown, is an error of a property.
     """
 
-    epistemic: float
+    epistemic: dict
     noise: dict
     scores: dict
     count: dict
@@ -65,23 +65,27 @@ class Calibration:
     @property
     def inflation(self) -> Inflation:
         """All that epistemic deviations are widened by."""
-        factors, largest = dict.fromkeys(KINDS, self.epistemic), largest_of(self.largest_force)
-        return Inflation(factors, self.far, self.usual, largest, self.alike)
+        return Inflation(self.epistemic, self.far, self.usual, largest_of(self.largest_force), self.alike)
 
     def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
-        factors: dict[str, Any] = {k: jnp.array([self.epistemic, self.noise.get(k, 1.0)]) for k in KINDS}
+        factors: dict[str, Any] = {k: jnp.array([self.epistemic[k], self.noise.get(k, 1.0)]) for k in KINDS}
         ranges = {} if self.site_limit is None else {LIMIT: np.array([0.0, self.site_limit])}
         factors |= {"property": jnp.asarray(self.property_factor)} | self.inflation.entries()
         return posterior.replace(calibration=factors, ranges=posterior.ranges | ranges)
 
     def __str__(self) -> str:
-        lines = [f"calibration on frames left out; epistemic parts of all bars times {self.epistemic:.3g}, "
+        largest = max(self.epistemic.values())
+        parts = "parts of all bars times {energy:.3g}"
+        if any(factor != largest for factor in self.epistemic.values()):
+            parts = "parts of bars of energies times {energy:.3g}, forces {forces:.3g}, stresses {stress:.3g}"
+        lines = [f"calibration on frames left out; epistemic {parts.format(**self.epistemic)}, "
                  f"bars of properties {self.property_factor:.3g}"]
         if np.isfinite(self.usual):
+            usual = 1e3 * self.epistemic["energy"] * self.usual
             lines.append(
-                f"  away from the data (energies less certain than {1e3 * self.epistemic * self.usual:.3g} meV/atom) "
-                f"times {self.epistemic * self.far:.3g}"
+                f"  away from the data (energies less certain than {usual:.3g} meV/atom) "
+                f"times {largest * self.far:.3g}"
                 + (f", and errors of atoms with a correlation of {self.alike:g} or more" if self.alike else "")
             )
         for kind, scores in self.scores.items():
@@ -115,10 +119,12 @@ def calibrate(
     beside all that to cover 90 % of frames left out by chance. Bars of properties have the factor that would cover
     these without any noise.
 
-    Models of fixed functions alone (ACE, SNAP, MTP, without a Gaussian process) have that factor for all bars: what
-    functions cannot fit is no noise of labels, and errors far away grow with it. It becomes no smaller with the number
-    of frames N, as bars do by N^(-1/2): those of fits that lack some count as what the fit to all would have. Nor are
-    errors of their atoms taken for alike: energies are known better than how they divide among atoms.
+    Models of fixed functions alone (ACE, SNAP, MTP, without a Gaussian process) have that factor for bars of labels
+    too: what functions cannot fit is no noise of labels, and errors far away grow with it. Of such errors no covariance
+    of weights says how those of energies and of forces are related: each kind has the factor that covers its own frames
+    left out by chance, stresses and whatever is away from the data the larger one. It becomes no smaller with the
+    number of frames N, as bars do by N^(-1/2): those of fits that lack some count as what the fit to all would have.
+    Nor are errors of their atoms taken for alike: energies are known better than how they divide among atoms.
 
     Args:
         fit: `Fit` made with `keep_folds=True`.
@@ -158,31 +164,42 @@ def calibration_of(
         raise DataError("a calibration needs at least four frames with labels that were left out of a fit")
     if misfit.fixed:
         by_chance = by_chance.as_of_all()
-    main = "forces" if "forces" in by_chance.differences else "energy"
-    a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
-    far, of_properties, kinds = 1.0, a, list(by_chance.differences)
+    kinds = set(by_chance.differences)
     # Clusters without a label of those that frames left out by chance have tell nothing.
-    clusters = [cluster for cluster in clusters if set(cluster.differences) & set(kinds)]
+    clusters = [cluster for cluster in clusters if set(cluster.differences) & kinds]
+    factors, far, of_properties = _epistemic_factors(by_chance, clusters, misfit)
+    largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
+    sites = factors["energy"] * by_chance.sites
+    found = Calibration(
+        factors, {}, {}, {kind: len(by_chance.differences[kind]) for kind in by_chance.differences}, (),
+        float(np.quantile(sites, FAMILIAR)) if len(sites) else None, far, _usual(by_chance),
+        float(np.quantile(largest, _LARGEST)) if misfit.bounded and largest.any() else np.inf, misfit.alike,
+        of_properties,
+    )
+    inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in by_chance.differences}
+    noise = {kind: _noise_of(by_chance, kind, bars) for kind, bars in inflated.items()}
+    return replace(
+        found, noise=noise, scores={kind: _scores(by_chance, kind, bars) for kind, bars in inflated.items()},
+        clusters=tuple(_row_of_cluster(cluster, found.inflation, noise, config_types) for cluster in clusters),
+    )
+
+
+def _epistemic_factors(by_chance, clusters, misfit):
+    """Factor of each kind, `Calibration.far`, factor of properties."""
+    kinds = list(by_chance.differences)
+    main = "forces" if "forces" in kinds else "energy"
+    a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
+    alone = {kind: _alone(by_chance, kind) for kind in kinds}
+    of_properties = max(alone.values()) if clusters or misfit.fixed else a
+    wanted = a
     if clusters:
         noise = {kind: _noise_of(by_chance, kind, a * by_chance.epistemic[kind]) for kind in kinds}
         usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
         wanted = _of_clusters(clusters, noise, usual) or a
-        of_properties = max(_alone(by_chance, kind) for kind in kinds)
-        a = of_properties if misfit.fixed else min(wanted, of_properties)
-        far = max(wanted / a, 1.0) if a > 0.0 else 1.0
-    largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
-    factors = Calibration(
-        a, {}, {}, {kind: len(by_chance.differences[kind]) for kind in kinds}, (),
-        float(a * np.quantile(by_chance.sites, FAMILIAR)) if len(by_chance.sites) else None, far, _usual(by_chance),
-        float(np.quantile(largest, _LARGEST)) if misfit.bounded and largest.any() else np.inf, misfit.alike,
-        of_properties,
-    )
-    inflated = {kind: by_chance.inflated(kind, factors.inflation) for kind in kinds}
-    noise = {kind: _noise_of(by_chance, kind, inflated[kind]) for kind in kinds}
-    return replace(
-        factors, noise=noise, scores={kind: _scores(by_chance, kind, inflated[kind]) for kind in kinds},
-        clusters=tuple(_row_of_cluster(cluster, factors.inflation, noise, config_types) for cluster in clusters),
-    )
+        a = min(wanted, of_properties)
+    factors = {kind: (alone.get(kind) or of_properties) if misfit.fixed else a for kind in KINDS}
+    most = max(factors.values())
+    return factors, max(wanted / most, 1.0) if clusters and most > 0.0 else 1.0, of_properties
 
 
 def _usual(held):

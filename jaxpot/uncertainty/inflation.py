@@ -23,11 +23,11 @@ class Inflation:
         phi = max(0, 1 - (N u / s_E)^2),
 
     0 for the frames that a fit interpolates to, and nearly 1 where s_E is several times what is usual. With s_i those
-    of its site energies and s_F that of a force, the deviations are
+    of its site energies and s_F that of a force, a_k the factor of a kind and a the largest of them, the deviations are
 
-        energy:   a [g s_E^2 + phi r ((sum_i s_i)^2 - s_E^2)]^(1/2),   g = 1 + phi (f^2 - 1)
-        forces:   a g^(1/2) s_F                                        (stresses likewise)
-        x -> x / (1 + (x / largest)^2)^(1/2)                           (energies per atom, and forces)
+        energy:   [g s_E^2 + phi r a_E^2 ((sum_i s_i)^2 - s_E^2)]^(1/2),   g = a_E^2 + phi (f^2 a^2 - a_E^2)
+        forces:   g^(1/2) s_F,   with a_F                                  (stresses likewise)
+        x -> x / (1 + (x / largest)^2)^(1/2)                               (energies per atom, and forces)
 
     Errors of the atoms of an unfamiliar frame are alike: a model that is wrong about one is wrong about all. Posteriors
     that take their misfit for independent noise of the labels make too little of that; sum_i s_i is the deviation of
@@ -38,7 +38,7 @@ class Inflation:
     prior's where data are far, no error is much larger than what it is an error of; networks have no limit.
 
     Attributes:
-        factors: kind -> a.
+        factors: kind -> a_k.
         far: f, at least 1.
         usual: u, eV/atom, what 95 % of frames left out by chance stay below; infinite: nothing is away from the data.
         largest: kind ("energy", per atom, and "forces") -> largest deviation.
@@ -80,7 +80,7 @@ class Inflation:
             return np.where(per_atom > self.usual, 1.0 - (self.usual / per_atom) ** 2, 0.0)
 
     def variance(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
-        """Variances of energies of whole frames over a^2, without a limit, (N,) eV^2.
+        """Variances of energies of whole frames over a_E^2, without a limit, (N,) eV^2.
 
         Args:
             deviations: of the energies.
@@ -88,7 +88,8 @@ class Inflation:
             atoms: their numbers.
         """
         away, squares = self.away(deviations, atoms), np.square(deviations)
-        return self.growth(away) * squares + away * self.alike * np.maximum(np.square(of_sites) - squares, 0.0)
+        alike = self.alike * np.maximum(np.square(of_sites) - squares, 0.0)
+        return self.growth("energy", away) * squares + away * alike
 
     def energy(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
         """Deviations of energies of whole frames, (N,) eV; arguments as of `variance`."""
@@ -96,11 +97,13 @@ class Inflation:
 
     def others(self, kind: str, deviations: AnyArray, away: AnyArray) -> np.ndarray:
         """Deviations of forces, or of stresses, of frames that are away from the data by phi."""
-        return self._limited(kind, np.asarray(deviations) * np.sqrt(self.growth(away)))
+        return self._limited(kind, np.asarray(deviations) * np.sqrt(self.growth(kind, away)))
 
-    def growth(self, away: AnyArray) -> np.ndarray:
-        """g of frames that are away from the data by phi."""
-        return 1.0 + np.asarray(away) * (self.far**2 - 1.0)
+    def growth(self, kind: str, away: AnyArray) -> np.ndarray:
+        """g over a_k^2 of a kind, of frames that are away from the data by phi."""
+        factor, most = self.factors.get(kind, 1.0), max(self.factors.values(), default=1.0)
+        share = factor / most if most > 0.0 else 1.0
+        return 1.0 + np.asarray(away) * ((self.far / share) ** 2 - 1.0)
 
     def _limited(self, kind, deviations):
         scaled = self.factors.get(kind, 1.0) * deviations

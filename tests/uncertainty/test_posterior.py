@@ -364,9 +364,9 @@ def test_the_calibration_covers_what_it_should():
     frames = np.arange(size) // 20
     of = lambda array: {"forces": array}  # noqa: E731
     found = calibration_of(HeldOut(of(errors), of(epistemic), of(noise), of(frames), np.full(400, 4)))
-    assert abs(found.epistemic - 2.0) < 0.15 and abs(found.noise["forces"] - 1.5) < 0.15
+    assert set(found.epistemic.values()) == {found.property_factor}  # one for all kinds
+    assert abs(found.epistemic["forces"] - 2.0) < 0.15 and abs(found.noise["forces"] - 1.5) < 0.15
     assert found.far == 1.0 and found.usual == found.largest_force == np.inf  # nothing is told of whole frames
-    assert found.property_factor == found.epistemic
     after = found.scores["forces"]["after"]
     assert all(abs(share - level) < 0.02 for level, share in after["coverage"].items())
     before = found.scores["forces"]["before"]
@@ -386,7 +386,7 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     # Errors of four bars where the fit interpolates, of 20 bars at 10 where it extrapolates: two bars.
     by_chance, far, names = held(4.0), held(20.0, bars=10.0), ["bulk"] * 50
     found = calibration_of(by_chance, [far, far], names)
-    assert found.epistemic == pytest.approx(2.0, rel=0.1)
+    assert found.epistemic["forces"] == pytest.approx(2.0, rel=0.1)
     assert found.property_factor == pytest.approx(4.0, rel=0.1)  # what is noise of labels is not of properties
     for kind in ones:  # the rest is noise, and frames left out by chance are covered
         assert 1e-3 * found.noise[kind] == pytest.approx(np.sqrt(4.0**2 - 2.0**2), rel=0.15)  # of 400 errors
@@ -397,33 +397,42 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     assert "left out together, cluster 2 (50 frames, bulk)" in str(found)
     # Nine tenths of all errors of clusters, half of which are half as large: 1.28 of the larger ones' deviations.
     apart = calibration_of(by_chance, [far, held(10.0, bars=10.0)], names)
-    assert apart.epistemic == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
+    assert apart.epistemic["forces"] == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
     # What has to be wider than errors of frames left out by chance allow is so away from the data only.
     limited = calibration_of(by_chance, [held(80.0, bars=10.0)], names)
-    assert limited.epistemic == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
+    assert limited.epistemic["forces"] == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
     assert found.far == 1.0
     # What fixed functions cannot fit is no noise.
     fixed = calibration_of(by_chance, [far, far], names, FUNCTIONS)
-    assert fixed.epistemic == fixed.property_factor == found.property_factor and fixed.far == 1.0
+    assert max(fixed.epistemic.values()) == fixed.epistemic["stress"] == fixed.property_factor == found.property_factor
+    assert fixed.far == 1.0
     assert all(1e-3 * b < 0.3 for b in fixed.noise.values())
     # Fits to three quarters of the data have wider bars than that to all, which errs as much.
     quarter = calibration_of(replace(by_chance, share=0.25), [far, far], names, FUNCTIONS)
-    assert quarter.epistemic == pytest.approx(fixed.epistemic * (4.0 / 3.0) ** 0.5)
+    assert quarter.epistemic["forces"] == pytest.approx(fixed.epistemic["forces"] * (4.0 / 3.0) ** 0.5)
     assert quarter.scores["forces"]["after"]["coverage"] == fixed.scores["forces"]["after"]["coverage"]
     assert calibration_of(replace(by_chance, share=0.25), [far, far], names) == found
     limited_too = calibration_of(by_chance, [held(80.0, bars=10.0)], names, FUNCTIONS)
-    assert limited_too.epistemic == pytest.approx(4.0, rel=0.1) and limited_too.far == pytest.approx(2.0, rel=0.1)
+    assert limited_too.epistemic["forces"] == pytest.approx(4.0, rel=0.1) and limited_too.far == pytest.approx(2.0, rel=0.1)
+    # Nor does their covariance say how errors of energies and of forces are related; far away the larger factor holds.
+    apart = replace(by_chance, differences=by_chance.differences | {"energy": by_chance.differences["energy"] / 4.0})
+    uneven = calibration_of(apart, [held(80.0, bars=10.0)], names, FUNCTIONS)
+    assert uneven.epistemic["energy"] == pytest.approx(1.0, rel=0.1)
+    assert uneven.epistemic["forces"] == uneven.property_factor == pytest.approx(4.0, rel=0.1)
+    assert f"energies times {uneven.epistemic['energy']:.3g}, forces" in str(uneven) and uneven.far == pytest.approx(2.0, rel=0.1)
+    widened = {kind: replace(uneven, usual=1.0).inflation.growth(kind, 1.0) ** 0.5 for kind in ones}
+    assert all(uneven.epistemic[kind] * widened[kind] == pytest.approx(8.0, rel=0.1) for kind in ones)
     # Clusters without labels, or with labels of stresses alone, tell nothing.
     empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
     stresses = HeldOut(*({"stress": far.differences["energy"]} for _ in range(3)), {"stress": np.arange(400) // 8}, far.atoms)
-    assert calibration_of(by_chance, [empty, stresses, far], names).epistemic == pytest.approx(2.0, rel=0.1)
+    assert calibration_of(by_chance, [empty, stresses, far], names).epistemic["forces"] == pytest.approx(2.0, rel=0.1)
     assert calibration_of(by_chance, [empty, stresses], names) == calibration_of(by_chance)
     # Forces that are nearly zero by symmetry, and their errors, do not count.
     tiny = HeldOut(
         far.differences | {"forces": np.full(400, 0.01)}, far.epistemic | {"forces": np.full(400, 1e-6)}, noise,
         far.frames, far.atoms,
     )
-    assert calibration_of(by_chance, [far, tiny], names).epistemic == pytest.approx(2.0, rel=0.1)
+    assert calibration_of(by_chance, [far, tiny], names).epistemic["forces"] == pytest.approx(2.0, rel=0.1)
 
 
 def test_a_calibration_tells_what_is_away_from_the_data():
@@ -443,11 +452,11 @@ def test_a_calibration_tells_what_is_away_from_the_data():
     assert calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70).largest_force == np.inf
     found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70, replace(PROCESS, alike=0.0))
     assert found.usual == pytest.approx(np.quantile(whole[:, 0] / 8.0, 0.95))  # eV/atom; of these frames alone
-    assert found.epistemic == pytest.approx(2.0, rel=0.1) and found.far == pytest.approx(3.0, rel=0.15)
+    assert found.epistemic["forces"] == pytest.approx(2.0, rel=0.1) and found.far == pytest.approx(3.0, rel=0.15)
     assert found.largest_force == pytest.approx(np.quantile(np.abs(labels), 0.99))
-    assert found.site_limit == pytest.approx(0.5 * found.epistemic)
+    assert found.site_limit == pytest.approx(0.5 * found.epistemic["energy"])
     # The cluster's 50 eV/atom are ten times what is usual: its bars are nearly as large as a bar can be.
-    width = found.epistemic * found.far
+    width = found.epistemic["forces"] * found.far
     width /= np.hypot(1.0, width / found.largest_force)
     assert found.clusters[0]["forces"]["half_width"] == pytest.approx(1.645 * width, rel=0.02)
     assert "away from the data" in str(found)
@@ -541,7 +550,7 @@ def test_few_errors_calibrate_for_errors_to_come():
     for _ in range(1000):
         errors, ones = rng.standard_t(4, 21), {"energy": np.ones(20)}
         kept = HeldOut({"energy": errors[:20]}, ones, {"energy": np.zeros(20)}, {"energy": np.arange(20)}, np.full(20, 1))
-        inside.append(abs(errors[20]) < 1.645 * calibration_of(kept).epistemic)
+        inside.append(abs(errors[20]) < 1.645 * calibration_of(kept).epistemic["energy"])
     assert np.mean(inside) == pytest.approx(19 / 21, abs=0.02)
 
 
