@@ -7,6 +7,7 @@ from pathlib import Path
 import lammps_peer
 import numpy as np
 
+import jaxpot as jp
 from jaxpot.core.elements import symbol
 from jaxpot.formats.funcfl import read_funcfl
 from jaxpot.formats.lammps_meam import read_library, read_meam
@@ -136,7 +137,8 @@ def published_cases(scratch):
             potential = read(path)
             command = [f"* * {path} " + " ".join(_symbols(potential))]
             found.append(Case(f"{style} {path.name}", potential, style, command, _symbols(potential)))
-    found += [_snap(f"snap {path.name}", path) for path in sorted(folder.glob("*.snapcoeff"))]
+    for path in sorted(folder.glob("*.snapcoeff")):
+        found += [_snap(f"snap {path.name}", path), _snap(f"snap {path.name}, written", path, scratch)]
     for name, (library, names, *crystal) in MEAM_FILES.items():
         found.append(_meam(f"meam {name}", folder / library, folder / name, names, *crystal))
     for library in ("library.meam", "library_2nn.meam"):
@@ -144,8 +146,13 @@ def published_cases(scratch):
     return found
 
 
-def _snap(name, path, **options):
-    potential, parameters = read_snap(path), path.with_suffix(".snapparam")
+def _snap(name, path, scratch=None, **options):
+    """Case of a `.snapcoeff` file; with the folder `scratch`, LAMMPS reads what `jp.save` writes of it there."""
+    potential = read_snap(path)
+    if scratch is not None:
+        path = Path(scratch) / path.name
+        jp.save(potential, path)
+    parameters = path.with_suffix(".snapparam")
     species = [symbol(z) for z in potential.terms[0].descriptor.species]
     command = f"* * {path} {parameters} {' '.join(species)}"
     lattice, a = ("diamond", 5.6) if "Si" in species or "C" in species else ("fcc", 4.0)

@@ -9,12 +9,14 @@ calorine, which makes its own within each call.
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/linear_peers.py FILE --peer PYTHON [--species Cu]
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/linear_peers.py made-up.yace --peer PYTHON --components 492
 
-With --components FILE is written first: an ACE of copper with some hundreds of components and weights at random.
+With --components FILE is written first: an ACE of copper with some hundreds of components and weights at random. The
+peer is asked at the end for what `jp.save` writes of the file as well.
 """
 
 import argparse
 import json
 import subprocess
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ jax.config.update("jax_enable_x64", True)
 
 import ase.build
 import numpy as np
+from ase.data import atomic_numbers, reference_states
 
 import jaxpot as jp
 from jaxpot.basis.radial_bases import RadialBasis, orthonormal_coefficients
@@ -81,12 +84,24 @@ MADE_UP = {
     492: ((8, 6, 4, 2), (0, 4, 3, 2), None), 503: ((10, 8, 6, 4), (0, 6, 4, 3), (9, 13, 9, 7)),
     963: ((12, 12, 7, 4), (0, 9, 7, 5), (11, 15, 11, 8)),
 }
+CUBIC = ("fcc", "bcc", "diamond")
 PEERS = {".yace": ("python-ace", ACE), ".ace": ("python-ace", ACE), ".mtp": ("motep", MTP)}
 
 
 def crystal(species, like, count):
-    """The lattice of an element, with those of a potential at random on its places, and atoms off these."""
-    cell = ase.build.bulk(like, cubic=True)
+    """The lattice of an element, with those of a potential at random on its places, and atoms off these.
+
+    Args:
+        species: atomic numbers.
+        like: symbol of the element; None: the first of the species that has a cubic lattice.
+        count: of atoms, about.
+    """
+    candidates = [like] if like else [symbol(z) for z in species]
+    lattices = (atomic_numbers[name] for name in candidates if name in atomic_numbers)
+    cubic = [z for z in lattices if (reference_states[z] or {}).get("symmetry") in CUBIC]
+    if not cubic:
+        raise SystemExit(f"no cubic lattice of {', '.join(candidates)} is known; name an element: --crystal Si")
+    cell = ase.build.bulk(symbol(cubic[0]), cubic=True)
     atoms = cell.repeat(round((count / len(cell)) ** (1.0 / 3.0)))
     atoms.rattle(0.05, seed=0)
     atoms.numbers = np.random.default_rng(0).choice(species, len(atoms))
@@ -106,12 +121,35 @@ def write_made_up(path, count):
     jp.save(Described(descriptor, Linear(weights), ("Cu",)), path)
 
 
+def asked(python, calculators):
+    """A function that asks a process of another Python for energies, forces and times."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    peer = subprocess.Popen([python, "-c", calculators + ASKED], **pipes)
+
+    def ask(question):
+        peer.stdin.write(json.dumps(question) + "\n")
+        peer.stdin.flush()
+        answer = next((line for line in iter(peer.stdout.readline, "") if line.startswith("{")), None)
+        if answer is None:
+            raise SystemExit(f"{python} gave no answer for {question['file']}; what it says stands above")
+        return json.loads(answer)
+
+    return ask
+
+
+def apart(result, answer):
+    """Words on how far an `Evaluation` and an answer are apart."""
+    forces = np.asarray(result.forces)
+    energy = abs(float(result.energy) - answer["energy"]) / len(forces)
+    return f"energy {energy:.1e} eV/atom apart, forces {np.abs(forces - answer['forces']).max():.1e} eV/A"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file")
     parser.add_argument("--peer", required=True, help="Python with python-ace, motep or calorine")
     parser.add_argument("--species", nargs="+", help="elements of the types of a .mtp")
-    parser.add_argument("--crystal", help="element whose lattice is taken; default: the first of the file")
+    parser.add_argument("--crystal", help="element whose lattice is taken; default: the first with a cubic one")
     parser.add_argument("--atoms", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--components", type=int, choices=sorted(MADE_UP), help="write FILE first")
@@ -119,12 +157,10 @@ def main():
     if options.components:
         write_made_up(options.file, options.components)
     potential = jp.load(options.file, **({"species": tuple(options.species)} if options.species else {}))
-    atoms = crystal(potential.species, options.crystal or symbol(potential.species[0]), options.atoms)
+    atoms = crystal(potential.species, options.crystal, options.atoms)
     structure = jp.Structure.of(atoms)
     peer_name, calculators = PEERS.get(Path(options.file).suffix, ("calorine", NEP))
-    peer = subprocess.Popen(
-        [options.peer, "-c", calculators + ASKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )
+    ask = asked(options.peer, calculators)
     question = {
         "file": options.file, "species": options.species, "numbers": atoms.numbers.tolist(),
         "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
@@ -138,17 +174,18 @@ def main():
             start = time.perf_counter()
             result = jax.block_until_ready(evaluate(structure, neighbors))
             ours.append(time.perf_counter() - start)
-        peer.stdin.write(json.dumps(question) + "\n")
-        peer.stdin.flush()
-        answer = json.loads(next(line for line in iter(peer.stdout.readline, "") if line.startswith("{")))
+        answer = ask(question)
         theirs.append(answer["time"])
     mine, other = (1e6 * float(np.median(times)) / len(atoms) for times in (ours, theirs))
-    apart = abs(float(result.energy) - answer["energy"]) / len(atoms)
+    with tempfile.TemporaryDirectory() as scratch:
+        written = str(Path(scratch) / Path(options.file).name)
+        jp.save(potential, written)
+        of_written = ask(question | {"file": written})
     print(
         f"{Path(options.file).name}, {len(atoms)} atoms: {mine:.1f} us/atom, {peer_name} {other:.1f} "
-        f"({answer['name']}): {other / mine:.1f} x; energy {apart:.1e} eV/atom apart, "
-        f"forces {np.abs(np.asarray(result.forces) - answer['forces']).max():.1e} eV/A"
+        f"({answer['name']}): {other / mine:.1f} x; {apart(result, answer)}; as written {apart(result, of_written)}"
     )
+
 
 
 if __name__ == "__main__":

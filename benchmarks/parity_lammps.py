@@ -1,9 +1,9 @@
 """Do jaxpot's classical potentials give LAMMPS's numbers? Live comparison, to 1e-10 relative.
 
-Pair styles, made-up files, and every `.sw`, `.tersoff`, `.eam`, `.eam.alloy`, `.eam.fs` and `.meam` file that comes
-with LAMMPS (of the libraries of MEAM every element), each on rattled, strained (triclinic), compressed, left-handed and
-alloyed cells, on cells smaller than the cutoff, on isolated atoms, and on many pairs at random distances up to beyond
-the cutoff.
+Pair styles, made-up files, and every `.sw`, `.tersoff`, `.eam`, `.eam.alloy`, `.eam.fs`, `.meam` and `.snapcoeff`
+file that comes with LAMMPS (of the libraries of MEAM every element; of `.snapcoeff` also what `jp.save` writes), each
+on rattled, strained (triclinic), compressed, left-handed and alloyed cells, on cells smaller than the cutoff, on
+isolated atoms, and on many pairs at random distances up to beyond the cutoff.
 
     python benchmarks/parity_lammps.py            # the table; exit code 1 if anything differs
     python benchmarks/parity_lammps.py --only sw  # the cases whose name contains this

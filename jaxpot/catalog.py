@@ -167,8 +167,10 @@ def save(potential: Potential | Posterior, path: FilePath) -> None:
     """Write a potential to a file that `load` reads back; atomically.
 
     The ending chooses the format: `.xml` is a GAP for QUIP, with files of sparse points beside it
-    (`formats.quip_write`); a name that ends with a slash is a folder for n2p2 (`formats.n2p2_write`); anything else is
-    jaxpot's own, which holds every potential, and any pytree of jaxpot's, exactly.
+    (`formats.quip_write`); a name that ends with a slash is a folder for n2p2 (`formats.n2p2_write`); `.snapcoeff`
+    (with a `.snapparam` beside it) and `.snap` are SNAP for LAMMPS, `.yace` and `.ace` are an ACE for PACE, `.mtp` is a
+    moment tensor potential for MLIP, `.txt` and `.nep` are a NEP for GPUMD; anything else is jaxpot's own, which holds
+    every potential, and any pytree of jaxpot's, exactly.
 
     Raises:
         DataError: the tree holds what the format cannot express, or the file cannot be written.

@@ -9,6 +9,7 @@ from jaxpot.basis.radial_bases import NAMES, RadialBasis
 from jaxpot.core.elements import atomic_number
 from jaxpot.errors import DataError, FormatError
 from jaxpot.formats.ace_parts import Bond, Embedding, Expansion, Function, NotInvariant, potential_of
+from jaxpot.formats.ace_text_write import write_ace
 from jaxpot.formats.record import Family, Format
 from jaxpot.formats.text import Lines, shown
 from jaxpot.potentials.base import Potential
@@ -144,7 +145,6 @@ class Words:
     def error(self, message: str, field: str | None = None) -> FormatError:
         return self._lines.error(message, field, self.line or None)
 
-
     def word(self, field: str) -> str:
         while not self._left:
             text = " ".join(self._lines.next(field))
@@ -199,4 +199,6 @@ FORMAT = Format(
     family=Family.MACHINE_LEARNED,
     endings=(".ace",),
     read=read_ace,
+    write=write_ace,
+    written_as=(".ace",),
 )

@@ -243,5 +243,5 @@ FORMAT = Format(
     read=read_nep,
     options=(SPECIES,),
     write=write_nep,
-    written_as=("nep.txt", ".nep"),
+    written_as=(".txt", ".nep"),
 )

@@ -10,6 +10,7 @@ import pytest
 from tiers import thorough_but
 
 import jaxpot as jp
+from jaxpot.basis.radial_bases import RadialBasis
 from jaxpot.errors import DataError, FormatError
 from jaxpot.potentials import ZBL, Constants
 
@@ -49,11 +50,11 @@ def same(one, other):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), one, other)
 
 
-@pytest.mark.parametrize("name", ["embedded.yace", "two_kinds.yace"])
-def test_what_is_written_is_read_back(name, tmp_path):
+@pytest.mark.parametrize("name, ending", [("embedded.yace", "yace"), ("two_kinds.yace", "yace"), ("embedded.ace", "ace")])
+def test_what_is_written_is_read_back(name, ending, tmp_path):
     potential = jp.load(FILES / name)
-    jp.save(potential, tmp_path / "x.yace")
-    same(jp.load(tmp_path / "x.yace"), potential)
+    jp.save(potential, tmp_path / f"x.{ending}")
+    same(jp.load(tmp_path / f"x.{ending}"), potential)
     jp.save(potential, tmp_path / "x.jaxpot")
     same(jp.load(tmp_path / "x.jaxpot"), potential)
 
@@ -85,6 +86,16 @@ def test_what_has_no_place_in_the_file(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             jp.save(wrong, tmp_path / "x.yace")
+    with pytest.raises(DataError, match=r"one element alone, this potential has Ta, W; save it as \.yace"):
+        jp.save(potential, tmp_path / "x.ace")
+    alone = jp.load(FILES / "embedded.ace")
+    term = next(term for term in alone.terms if hasattr(term, "descriptor"))
+    (basis,) = term.descriptor.bases
+    faded = term.replace(descriptor=term.descriptor.replace(
+        bases=(RadialBasis(basis.name, basis.parameter, basis.cutoff, basis.width, 1.0, 0.1),)
+    ))
+    with pytest.raises(DataError, match=r"no inner cutoff, this potential has 1 A"):
+        jp.save(faded, tmp_path / "x.ace")
 
 
 @pytest.mark.parametrize("old, new, message", [

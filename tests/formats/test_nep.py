@@ -72,7 +72,7 @@ def same(one, other):
 @pytest.mark.parametrize("name", RECORDS)
 def test_what_is_written_is_read_back(name, tmp_path):
     potential = jp.load(FILES / name)
-    for file in ("x.nep", "nep.txt"):
+    for file in ("x.nep", "nep.txt", "UNEP-v2.txt"):
         jp.save(potential, tmp_path / file)
         same(jp.load(tmp_path / file), potential)
 
