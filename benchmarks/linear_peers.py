@@ -26,6 +26,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import ase.build
+import ase.io
 import numpy as np
 from ase.data import atomic_numbers, reference_states
 
@@ -150,6 +151,7 @@ def main():
     parser.add_argument("--peer", required=True, help="Python with python-ace, motep or calorine")
     parser.add_argument("--species", nargs="+", help="elements of the types of a .mtp")
     parser.add_argument("--crystal", help="element whose lattice is taken; default: the first with a cubic one")
+    parser.add_argument("--structure", help="file of a cell to take instead, as it is")
     parser.add_argument("--atoms", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--components", type=int, choices=sorted(MADE_UP), help="write FILE first")
@@ -157,7 +159,8 @@ def main():
     if options.components:
         write_made_up(options.file, options.components)
     potential = jp.load(options.file, **({"species": tuple(options.species)} if options.species else {}))
-    atoms = crystal(potential.species, options.crystal, options.atoms)
+    atoms = ase.io.read(options.structure) if options.structure else None
+    atoms = atoms or crystal(potential.species, options.crystal, options.atoms)
     structure = jp.Structure.of(atoms)
     peer_name, calculators = PEERS.get(Path(options.file).suffix, ("calorine", NEP))
     ask = asked(options.peer, calculators)

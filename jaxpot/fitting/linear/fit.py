@@ -37,6 +37,7 @@ from jaxpot.potentials.constants import Constants
 from jaxpot.readouts.sparse_gp import SparseGP
 
 _CLUSTERS = 1000  # groups of moments from here on are those of clusters; folds come before
+_COPIES = 4  # matrices of weights by weights that a solution keeps of each group, and of the whole
 
 
 def fit_linear(
@@ -245,17 +246,21 @@ def _used(sigmas, noise, common):
 
 
 def _check_memory(potential, targets, groups):
-    """Refuse a fit whose sums of products of weights are larger than the memory of the machine."""
+    """Refuse a fit whose matrices of weights by weights are larger than the memory of the machine.
+
+    Besides the sums for each kind of label and group of frames, a solution keeps four for each group and four of the
+    whole: 3,444 weights, three kinds and four folds took 32 times 8 * 3,444^2 bytes at most, one group 10 times.
+    """
     count = sum(term.n_features for term in linear_terms(potential))
     kinds = sum(any(value is not None for value in column) for column in targets)
     try:
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return
-    needed = 8 * count**2 * kinds * groups
+    needed = 8 * count**2 * ((kinds + _COPIES) * groups + _COPIES)
     if needed > available:
         raise DataError(
-            f"{count} weights: a fit keeps {count}^2 products for each kind of label, fold and cluster, "
+            f"{count} weights: a fit keeps several matrices of {count}^2 numbers for each fold and cluster, "
             f"{needed / 1e9:.0f} GB, and this machine has {available / 1e9:.0f}: expected fewer weights (max_weights, "
             "lower degrees or twojmax, fewer sparse points), fewer folds, or no error bars"
         )

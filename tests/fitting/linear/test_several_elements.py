@@ -100,5 +100,5 @@ def test_degrees_that_fall_must_be_given(tmp_path):
 
 def test_more_weights_than_memory_are_refused(carbide, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 1024}[name])
-    with pytest.raises(DataError, match=r"weights: a fit keeps \d+\^2 products .* this machine has 0: expected fewer"):
+    with pytest.raises(DataError, match=r"weights: a fit keeps several matrices of \d+\^2 numbers .* this machine has 0: expected fewer"):
         fit(carbide, "qsnap")
