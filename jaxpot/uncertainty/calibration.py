@@ -170,17 +170,17 @@ def calibration_of(
     factors, far, of_properties = _epistemic_factors(by_chance, clusters, misfit)
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
     sites = factors["energy"] * by_chance.sites
-    found = Calibration(
+    calibration = Calibration(
         factors, {}, {}, {kind: len(by_chance.differences[kind]) for kind in by_chance.differences}, (),
         float(np.quantile(sites, FAMILIAR)) if len(sites) else None, far, _usual(by_chance),
         float(np.quantile(largest, _LARGEST)) if misfit.bounded and largest.any() else np.inf, misfit.alike,
         of_properties,
     )
-    inflated = {kind: by_chance.inflated(kind, found.inflation) for kind in by_chance.differences}
+    inflated = {kind: by_chance.inflated(kind, calibration.inflation) for kind in by_chance.differences}
     noise = {kind: _noise_of(by_chance, kind, bars) for kind, bars in inflated.items()}
     return replace(
-        found, noise=noise, scores={kind: _scores(by_chance, kind, bars) for kind, bars in inflated.items()},
-        clusters=tuple(_row_of_cluster(cluster, found.inflation, noise, config_types) for cluster in clusters),
+        calibration, noise=noise, scores={kind: _scores(by_chance, kind, bars) for kind, bars in inflated.items()},
+        clusters=tuple(_row_of_cluster(cluster, calibration.inflation, noise, config_types) for cluster in clusters),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import jaxpot as jp
 from jaxpot import units
-from jaxpot.data.predictions import Predictions
+from jaxpot.data.predictions import KINDS, Predictions
 from jaxpot.data.targets import Sigmas
 from jaxpot.fitting.linear.elimination import Size
 from jaxpot.fitting.linear.hyperparameters import Chosen
@@ -139,7 +139,8 @@ def test_groups_left_out_are_a_table(fit):
     kinds = ("energy", "forces")
     row = {"frames": 7, "config_types": ["bulk <1>", "slab"], "energy": {"coverage": 0.86, "half_width": 0.5, "error": 0.4}}
     calibration = Calibration(
-        2.5, dict.fromkeys(kinds, 1.0), {kind: {"before": score, "after": score} for kind in kinds},
+        dict.fromkeys(KINDS, 2.5), dict.fromkeys(kinds, 1.0),
+        {kind: {"before": score, "after": score} for kind in kinds},
         dict.fromkeys(kinds, 8), (row, row | {"forces": {"coverage": 0.5, "half_width": 0.01, "error": 0.02}}), 0.1,
     )
     document = fit_document(fit, calibration=calibration)
