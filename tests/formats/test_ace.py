@@ -54,6 +54,7 @@ def same(one, other):
 def test_what_is_written_is_read_back(name, ending, tmp_path):
     potential = jp.load(FILES / name)
     jp.save(potential, tmp_path / f"x.{ending}")
+    assert b"elements:" in (tmp_path / f"x.{ending}").read_bytes()[:100]
     same(jp.load(tmp_path / f"x.{ending}"), potential)
     jp.save(potential, tmp_path / "x.jaxpot")
     same(jp.load(tmp_path / "x.jaxpot"), potential)

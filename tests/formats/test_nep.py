@@ -74,6 +74,7 @@ def test_what_is_written_is_read_back(name, tmp_path):
     potential = jp.load(FILES / name)
     for file in ("x.nep", "nep.txt", "UNEP-v2.txt"):
         jp.save(potential, tmp_path / file)
+        assert (tmp_path / file).read_bytes().startswith(b"nep")
         same(jp.load(tmp_path / file), potential)
 
 

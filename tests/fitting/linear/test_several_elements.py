@@ -98,7 +98,10 @@ def test_degrees_that_fall_must_be_given(tmp_path):
         read_recipe(tmp_path / "wrong.toml")
 
 
-def test_more_weights_than_memory_are_refused(carbide, monkeypatch):
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 1024}[name])
-    with pytest.raises(DataError, match=r"weights: a fit keeps several matrices of \d+\^2 numbers .* this machine has 0: expected fewer"):
+@pytest.mark.parametrize("squares", [0, 12])  # matrices of weights by weights: two kinds and four folds have sums in 8
+def test_more_weights_than_memory_are_refused(carbide, monkeypatch, squares):
+    weights = 3192
+    size = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 8 * weights**2 * squares}
+    monkeypatch.setattr(os, "sysconf", lambda name: size[name])
+    with pytest.raises(DataError, match=rf"^{weights} weights: a fit keeps several matrices .* this machine has \d+: expected"):
         fit(carbide, "qsnap")
