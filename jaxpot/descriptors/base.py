@@ -29,6 +29,8 @@ class Descriptor(Node):
             None where this is not known.
         projects: whether `projected` is a faster way than by the vectors; for descriptors of one vector.
         selects: whether there are descriptors of some of its components only, `selected`.
+        balanced: names of arrays whose large numbers cancel: a small step of one spoils them, so that fine-tuning
+            leaves them as they are.
         chunk_elements: at most so many neighbours are evaluated at once.
         jacobian_elements: and of so many the derivatives of the vectors are kept at once.
     """
@@ -44,6 +46,7 @@ class Descriptor(Node):
     projects: bool = False
     selects: bool = False
     multiplicity: float | None = 1
+    balanced: tuple[str, ...] = ()
     chunk_elements: int = 4096
     jacobian_elements: int = 640
 

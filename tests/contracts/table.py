@@ -513,7 +513,9 @@ def fine_tuning(kind):
     frames = [replace(frame, energy=frame.energy + 0.7 * len(frame)) for frame in frames]
     data = jp.Dataset.of(frames, e0=dict.fromkeys(np.unique(kind.start.numbers).tolist(), 0.0))
     size = float(np.std([frame.forces for frame in frames]))
-    recipe = replace(FINE_TUNING, sigmas=jp.fitting.Sigmas(energy=0.01 * size, forces=0.05 * size))
+    epochs = 400 if kind.name == "ACE" else FINE_TUNING.epochs  # its radial functions stay: weights alone take longer
+    sigmas = jp.fitting.Sigmas(energy=0.01 * size, forces=0.05 * size)
+    recipe = replace(FINE_TUNING, sigmas=sigmas, epochs=epochs)
     tuned = jp.train(data, recipe, start=kind.potential, pretrained=True, predictions=False)
 
     def off(potential):
@@ -531,7 +533,11 @@ def fit_form(kind):
     data = jp.Dataset.of(data, e0="least squares")  # free atoms of fitted models have an energy
     moved = _with(kind.potential, name, 1.1 * np.asarray(leaves[name]))
     found = jp.fit_form(moved, data, free=[name], starts=0, refined=1)
-    close(found.parameters[name].value, wanted, 1e-4)
+    if name in found.parameters:
+        close(found.parameters[name].value, wanted, 1e-4)
+        return
+    for frame in data:  # which numbers of an array give these is not determined
+        np.testing.assert_allclose(jp.forces(found.potential, frame.structure), frame.forces, atol=1e-4)
 
 
 @verb("the rest of a fit: `jp.fit(..., baseline=)`")

@@ -11,6 +11,7 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import labels_minus
+from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.potentials.base import Potential, Sum, parameter_names
@@ -37,7 +38,7 @@ def random_networks(dataset: Dataset, recipe: NetworkRecipe, seed: int) -> list[
 
 
 def copies(start: Potential, count: int, seed: int) -> list[Potential]:
-    """So many copies of a potential; of several, each number is off by about a hundredth.
+    """So many copies of a potential; of several, each number is off by about a hundredth, but what is balanced.
 
     What the data determine, they come to agree on; where they do not, the copies stay apart: their spread is a bar
     (I. Osband, J. Aslanides, A. Cassirer, Randomized prior functions for deep reinforcement learning, NeurIPS 31,
@@ -47,10 +48,16 @@ def copies(start: Potential, count: int, seed: int) -> list[Potential]:
         return [start]
     random = np.random.default_rng(seed)
 
+    leaves, structure = jax.tree.flatten(start)
+    balanced = _balanced(start)
+
     def moved(array):
         return np.asarray(array) * (1.0 + _APART * random.normal(size=np.shape(array)))
 
-    return [jax.tree.map(moved, start) for _ in range(count)]
+    def copy():
+        return [leaf if stays else moved(leaf) for leaf, stays in zip(leaves, balanced, strict=True)]
+
+    return [jax.tree.unflatten(structure, copy()) for _ in range(count)]
 
 
 def beside(dataset: Dataset, members: Sequence[Potential], baseline: Potential | None) -> Dataset:
@@ -76,7 +83,7 @@ def moving(potential: Potential, frozen: Sequence[int | str], relative: bool = F
 
     Args:
         frozen: what the names of arrays that stay begin with.
-        relative: steps are in units of the root mean square of each array.
+        relative: steps are in units of the root mean square of each array; what is balanced stays.
 
     Raises:
         DataError: no array has such a name.
@@ -91,8 +98,21 @@ def moving(potential: Potential, frozen: Sequence[int | str], relative: bool = F
         raise DataError("frozen: nothing is left to be trained")
     sizes = [float(np.sqrt(np.mean(np.square(leaf)))) if relative else 1.0 for leaf in jax.tree.leaves(potential)]
     units = [is_free * max(size, _LEAST) for is_free, size in zip(free, sizes, strict=True)]
+    if relative:
+        units = [0.0 if stays else unit for unit, stays in zip(units, _balanced(potential), strict=True)]
     units = [min(unit, _OFFSET) if name in potential.offsets else unit for name, unit in zip(names, units, strict=True)]
     return jax.tree.unflatten(jax.tree.structure(potential), units)
+
+
+def _balanced(potential):
+    """Of each array whether it is one of `Descriptor.balanced`."""
+    def flags(node):
+        if not isinstance(node, Descriptor):
+            return [False]
+        return [path[0].name in node.balanced for path, _ in jax.tree_util.tree_leaves_with_path(node)]
+
+    nodes = jax.tree.leaves(potential, is_leaf=lambda node: isinstance(node, Descriptor))
+    return [flag for node in nodes for flag in flags(node)]
 
 
 def _begins(name):

@@ -299,6 +299,21 @@ def test_steps_are_in_units_of_what_they_change():
     assert moving(TRUTH, []).mixing == 1.0
 
 
+def test_numbers_that_cancel_stay():
+    """The radial functions of an ACE: coefficients of a million, whose sums are of size 1."""
+    expansion = MODELS["ace, two elements"][0]()
+    for relative in (True, False):
+        units = moving(expansion, [], relative)
+        described = next(term for term in getattr(units, "terms", (units,)) if hasattr(term, "descriptor"))
+        assert described.descriptor.coefficients == (0.0 if relative else 1.0) and described.readout.weights > 0.0
+    one, other = copies(expansion, 2, seed=0)
+    first, second = (
+        next(term for term in getattr(copy, "terms", (copy,)) if hasattr(term, "descriptor")) for copy in (one, other)
+    )
+    np.testing.assert_array_equal(first.descriptor.coefficients, second.descriptor.coefficients)
+    assert not np.array_equal(first.readout.weights, second.readout.weights)
+
+
 def test_energies_of_elements_take_small_steps():
     """e0 is in their place, and a step of one moves the energies of all frames."""
     network = MODELS["nequip, two elements, without parity"][0]()
