@@ -11,7 +11,6 @@ from jaxpot.core.neighbors import find_neighbors
 from jaxpot.data.bond_length import bond_length
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.targets import labels_minus
-from jaxpot.descriptors.base import Descriptor
 from jaxpot.errors import DataError
 from jaxpot.fitting.networks.recipe import NetworkRecipe
 from jaxpot.potentials.base import Potential, Sum, parameter_names
@@ -107,11 +106,11 @@ def moving(potential: Potential, frozen: Sequence[int | str], relative: bool = F
 def _balanced(potential):
     """Of each array whether it is one of `Descriptor.balanced`."""
     def flags(node):
-        if not isinstance(node, Descriptor):
+        if not hasattr(node, "balanced"):
             return [False]
         return [path[0].name in node.balanced for path, _ in jax.tree_util.tree_leaves_with_path(node)]
 
-    nodes = jax.tree.leaves(potential, is_leaf=lambda node: isinstance(node, Descriptor))
+    nodes = jax.tree.leaves(potential, is_leaf=lambda node: hasattr(node, "balanced"))
     return [flag for node in nodes for flag in flags(node)]
 
 
