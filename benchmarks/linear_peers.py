@@ -190,6 +190,5 @@ def main():
     )
 
 
-
 if __name__ == "__main__":
     main()

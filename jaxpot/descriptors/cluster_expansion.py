@@ -64,7 +64,7 @@ class ClusterExpansion(Descriptor):
     one_vector = True
     projects = True
     selects = True
-    balanced = ("coefficients", "scales")  # orthonormal functions are differences of nearly parallel ones, 1e7 times
+    balanced = ("coefficients",)  # orthonormal functions are differences of nearly parallel ones, 1e7 times
     chunk_elements = 4096
     jacobian_elements = 72  # products are rows along three coordinates of each neighbour, and few rows fit the cache
 

@@ -37,7 +37,9 @@ def random_networks(dataset: Dataset, recipe: NetworkRecipe, seed: int) -> list[
 
 
 def copies(start: Potential, count: int, seed: int) -> list[Potential]:
-    """So many copies of a potential; of several, each number is off by about a hundredth, but what is balanced.
+    """So many copies of a potential; of several, each number is off by about a hundredth.
+
+    Numbers that cancel are not (`Descriptor.balanced`).
 
     What the data determine, they come to agree on; where they do not, the copies stay apart: their spread is a bar
     (I. Osband, J. Aslanides, A. Cassirer, Randomized prior functions for deep reinforcement learning, NeurIPS 31,
@@ -104,7 +106,7 @@ def moving(potential: Potential, frozen: Sequence[int | str], relative: bool = F
 
 
 def _balanced(potential):
-    """Of each array whether it is one of `Descriptor.balanced`."""
+    """Flags of all arrays: which are those of `Descriptor.balanced`."""
     def flags(node):
         if not hasattr(node, "balanced"):
             return [False]

@@ -60,7 +60,8 @@ def train(
         frozen: what of `start` stays as it is: numbers of the layers of its networks, from 0; of other potentials names
             that its arrays begin with (`potentials.base.parameter_names`), such as "embedding" or "interactions[0]".
         pretrained: `start` is a published model, say. Its energies count from another zero: e0 is what least squares
-            leave to the elements beside it; and the steps of each array are in units of its root mean square.
+            leave to the elements beside it; and the steps of each array are in units of its root mean square. Arrays
+            whose numbers cancel stay as they are: the coefficients of an ACE's radial functions.
         replay: structures on which a `pretrained` start is to stay what it is: frames with its own energies, forces and
             stresses are trained on beside the data, each like one of these, in every fold; they tell neither when to
             stop nor what the errors are.
