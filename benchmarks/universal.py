@@ -25,6 +25,9 @@ taken, and force constants of ours in the supercell); and exact ones beside Hess
 
 `memory`: what XLA sets aside for one evaluation, per atom, of 216 to 8,000 atoms of silicon.
 
+On an accelerator sizes of 5, 11 and 23 are 1e3 to 1e5 atoms of silicon, and `--wait-for` lets several models compile
+at once and be measured one after the other.
+
 `spread`: an ensemble's energies, forces and stress with their standard deviations, beside those of one of its networks
 alone and of their mean, in double precision.
 """
@@ -47,10 +50,10 @@ PEERS = {
 ROUNDS = 7
 
 
-def serve(kind, path, member):
+def serve(kind, path, member, single):
     """The peer's side: a line of JSON in (a structure), a line out (seconds, energy)."""
     if kind == "torchani":
-        calculator = torchani(path, member)
+        calculator = torchani(path, member, single)
     else:
         calculator = {"sevenn": sevenn, "chgnet": chgnet, "nequix": nequix}[kind](path)
     from ase import Atoms
@@ -73,12 +76,18 @@ def serve(kind, path, member):
         print(json.dumps(answer), flush=True)
 
 
+def torch_device():
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def sevenn(path):
     import torch
     from sevenn.calculator import SevenNetCalculator
 
     torch.set_num_threads(1)
-    return SevenNetCalculator(path, device="cuda" if torch.cuda.is_available() else "cpu")
+    return SevenNetCalculator(path, device=torch_device())
 
 
 def chgnet(path):
@@ -86,7 +95,7 @@ def chgnet(path):
     from chgnet.model import CHGNet, CHGNetCalculator
 
     torch.set_num_threads(1)
-    return CHGNetCalculator(CHGNet.from_file(path), use_device="cpu")
+    return CHGNetCalculator(CHGNet.from_file(path), use_device=torch_device())
 
 
 def nequix(path):
@@ -95,7 +104,7 @@ def nequix(path):
     return NequixCalculator(model_path=path, use_kernel=False)  # the kernel is one of CUDA
 
 
-def torchani(path, member):
+def torchani(path, member, single):
     """Calculator of all networks of a folder, or of one."""
     import torch
     from torchani import models, neurochem
@@ -106,14 +115,17 @@ def torchani(path, member):
     # The lists of files in the wheel are empty, and it would download its models.
     neurochem.parse_neurochem_resources = lambda name: (*files, len(list(folder.glob("train*"))))
     model = models.ANI1x(periodic_table_index=True)
-    return (model if member is None else model[member]).double().ase()
+    model = (model if member is None else model[member]).to(torch_device())
+    return (model.float() if single else model.double()).ase()
 
 
 class Peer:
     """A process of another environment that computes when it is asked."""
 
-    def __init__(self, python, kind, path, member=None):
+    def __init__(self, python, kind, path, member=None, single=False):
         command = [python, __file__, "serve", kind, str(path)]
+        if single:
+            command.append("--single")
         if member is not None:
             command += ["--member", str(member)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -209,40 +221,52 @@ def speed(options):
     from jaxpot.potentials.terms import inner_cutoffs
 
     potential = loaded(options)
-    peer = Peer(options.peer, options.kind, options.model, options.member) if options.peer else None
+    peer = None
+    if options.peer:
+        peer = Peer(options.peer, options.kind, options.model, options.member, options.single)
     clock = "process_time" if jax.default_backend() == "cpu" else "perf_counter"
     now = getattr(time, clock)
     rate = product_rate(np.float32 if options.single else np.float64, now)
     precision = "single" if options.single else "double"
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {precision} precision")
+    evaluate = jax.jit(jp.evaluate)
+
+    def once(atoms):
+        """Seconds of ours, without the search for neighbours, and of the peer; energies an atom that differ."""
+        structure = in_precision(jp.Structure.of(atoms), options.single)
+        start = now()
+        listed = jp.neighbors(structure, potential.cutoff, inner=inner_cutoffs(potential))
+        searched = now()
+        energy = float(jax.block_until_ready(evaluate(potential, structure, listed)).energy)
+        end = now()
+        told = {"seconds": np.nan, "energy": np.nan}
+        if peer and len(atoms) <= options.peer_most:
+            told = peer.ask(atoms, clock=clock)
+        return (end - start, end - searched, told["seconds"]), (energy - told["energy"]) / len(atoms), told, listed
+
+    known = {}
+    for atoms in crystals(options.crystal, options.sizes):
+        seconds, off, told, known[len(atoms)] = once(atoms)
+        print(f"{len(atoms)} atoms: first call {seconds[0]:.1f} s (compiled); energies per atom differ by "
+              f"{abs(off):.1e} eV {told.get('error', '')}", flush=True)
+    while options.wait_for and not options.wait_for.exists():
+        time.sleep(0.2)
     for atoms in crystals(options.crystal, options.sizes):
         rng = np.random.default_rng(0)
-        ours, alone, theirs, rates = [], [], [], []
-        evaluate, energy = jax.jit(jp.evaluate), None
-        for round_ in range(ROUNDS + 1):
+        rows, rates = [], []
+        for _ in range(options.rounds):
             atoms.positions += 1e-3 * rng.normal(size=atoms.positions.shape)
-            structure = in_precision(jp.Structure.of(atoms), options.single)
-            start = now()
-            listed = jp.neighbors(structure, potential.cutoff, inner=inner_cutoffs(potential))
-            searched = now()
-            energy = float(jax.block_until_ready(evaluate(potential, structure, listed)).energy)
-            seconds = now() - start
-            told = peer.ask(atoms, clock=clock) if peer else {"seconds": np.nan, "energy": np.nan}
-            if round_:
-                ours.append(seconds)
-                alone.append(seconds - (searched - start))
-                theirs.append(told["seconds"])
-                rates.append(rate())
-            else:
-                print(f"{len(atoms)} atoms: first call {seconds:.1f} s (compiled); energies per atom differ by "
-                      f"{abs(energy - told['energy']) / len(atoms):.1e} eV {told.get('error', '')}")
-        mine, other = (1e3 * statistics.median(t) / len(atoms) for t in (ours, theirs))
+            rows.append(once(atoms)[0])
+            rates.append(rate())
+        ours, alone, theirs = zip(*rows, strict=True)
+        mine, without, other = (1e3 * statistics.median(t) / len(atoms) for t in (ours, alone, theirs))
         ratio = statistics.median([b / a for a, b in zip(ours, theirs, strict=True)])
-        text = f"  {mine:.4g} ms an atom ({1e3 * statistics.median(alone) / len(atoms):.4g} without the search for "
-        text += f"neighbours); the peer {other:.4g}, {ratio:.1f} x as long"
+        text = f"{len(atoms)} atoms: {mine:.4g} ms an atom ({without:.4g} without the search for neighbours); the peer "
+        text += f"{other:.4g}, {ratio:.1f} x as long"
         if hasattr(potential, "interactions"):
-            floor = radial_products(potential, listed) / statistics.median(rates) / len(atoms) * 1e3
-            text += f"; floor of the radial products {floor:.3f} ms, {mine / floor:.1f} x that"
+            products = radial_products(potential, known[len(atoms)])
+            floor = products / statistics.median(rates) / len(atoms) * 1e3
+            text += f"; floor of the radial products {floor:.3g} ms, {mine / floor:.1f} x that"
         print(text, flush=True)
 
 
@@ -462,6 +486,7 @@ def main():
     served.add_argument("kind", choices=PEERS)
     served.add_argument("path")
     served.add_argument("--member", type=int)
+    served.add_argument("--single", action="store_true")
     for name in ("speed", "memory", "parity", "phonons", "spread"):
         one = commands.add_parser(name)
         one.add_argument("model", type=Path)
@@ -483,12 +508,15 @@ def main():
         one.add_argument("--double", dest="single", action="store_false", help="in double precision")
         one.add_argument("--member", type=int, help="number of the one network of an ensemble")
         if name == "speed":
+            one.add_argument("--rounds", type=int, default=ROUNDS)
+            one.add_argument("--peer-most", type=int, default=10**9, help="atoms of the largest crystal for the peer")
+            one.add_argument("--wait-for", type=Path, help="compile, but do not measure until this file exists")
             add_peer(one)
     options = parser.parse_args()
     if options.what == "peer":
         make_peer(options.name, options.into)
     elif options.what == "serve":
-        serve(options.kind, options.path, options.member)
+        serve(options.kind, options.path, options.member, options.single)
     else:
         works = {"speed": speed, "memory": memory, "parity": parity, "phonons": phonons, "spread": spread}
         works[options.what](options)
