@@ -73,7 +73,17 @@ def serve(kind, path, member, single):
                 answer["forces"] = results["forces"].tolist()
         except RuntimeError as error:  # out of memory
             answer = {"seconds": float("nan"), "energy": float("nan"), "error": str(error)[:100]}
+        if "torch" in sys.modules:
+            release()  # to the others on the same device
         print(json.dumps(answer), flush=True)
+
+
+def release():
+    """Give back what torch has set aside on the device."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def torch_device():

@@ -132,6 +132,16 @@ class Potential(Node):
         """The same potential as a smaller program, for many derivatives at once: slower, but compiled sooner."""
         return self
 
+    def rounded(self) -> "Potential":
+        """The potential for second derivatives: without features of its energy that are narrower than atoms move. Most
+        potentials have none, and are returned themselves.
+        """
+        return self
+
+    def needs_rounding(self, graph: Graph) -> bool | Array:
+        """Whether such a feature is at this structure, () bool: second derivatives there hold nowhere else."""
+        return False
+
     def __add__(self, other: "Potential") -> "Sum":
         return Sum.of(self, other) if isinstance(other, Potential) else NotImplemented
 
@@ -232,6 +242,14 @@ class Sum(Potential):
     def batched(self) -> "Sum":
         return Sum(tuple(t.batched() for t in self.terms), self.cutoff, self.species)
 
+    def rounded(self) -> "Sum":
+        terms = tuple(t.rounded() for t in self.terms)
+        same = all(one is other for one, other in zip(terms, self.terms, strict=True))
+        return self if same else Sum(terms, self.cutoff, self.species)
+
+    def needs_rounding(self, graph: Graph) -> bool | Array:
+        return jnp.any(jnp.array([t.needs_rounding(graph) for t in self.terms]))
+
     def extent(self) -> float | Array:
         extent = self.terms[0].extent()
         for term in self.terms[1:]:
@@ -255,6 +273,13 @@ class Wrapped(Potential):
 
     def plan(self, structure: Structure) -> PyTree:
         return self.potential.plan(structure)
+
+    def rounded(self) -> Potential:
+        inner = self.potential.rounded()
+        return self if inner is self.potential else self.replace(potential=inner)
+
+    def needs_rounding(self, graph: Graph) -> bool | Array:
+        return self.potential.needs_rounding(graph)
 
 
 def _of_the_wrapped(name):

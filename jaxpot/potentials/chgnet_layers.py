@@ -14,7 +14,6 @@ from jaxpot.core.pytree import Node, put, pytree
 from jaxpot.errors import DataError
 from jaxpot.typing import Array, ArrayField
 
-_SHRUNK = 1.0 - 1e-6  # factor of cosines, which keeps derivatives of angles finite
 _TINY = 1e-5  # of the variance that a norm divides by
 
 
@@ -113,12 +112,17 @@ def has_angles(potential: Any, distances: Array) -> Array:
     return inside(distances, potential.short)[0]
 
 
-def first_angles(potential: Any, x: Array, y: Array, z: Array, distances: Array) -> Array:
-    """First states of the angles of bonds (..., Kb) of a `CHGNet`: (..., Kb, Kb, C), of pairs within reach."""
+def cosines(potential: Any, x: Array, y: Array, z: Array, distances: Array) -> Array:
+    """Cosines of the angles of bonds (..., Kb), (..., Kb, Kb); 0 where two bonds have none."""
     near = has_angles(potential, distances)
     cosine = sum((a / distances)[..., :, None] * (a / distances)[..., None, :] for a in (x, y, z))
     pair = near[..., :, None] & near[..., None, :] & ~jnp.eye(near.shape[-1], dtype=bool)
-    theta = jnp.arccos(jnp.where(pair, _SHRUNK * cosine, 0.0))
+    return jnp.where(pair, cosine, 0.0)
+
+
+def first_angles(potential: Any, x: Array, y: Array, z: Array, distances: Array) -> Array:
+    """First states of the angles of bonds (..., Kb) of a `CHGNet`: (..., Kb, Kb, C), of pairs within reach."""
+    theta = jnp.arccos((1.0 - potential.rounding) * cosines(potential, x, y, z, distances))
     phases = theta[..., None] * potential.angle_frequencies
     constant = jnp.full_like(phases[..., :1], math.sqrt(0.5))
     basis = jnp.concatenate([constant, jnp.sin(phases), jnp.cos(phases)], axis=-1)

@@ -65,6 +65,20 @@ def how_to_smooth(potential: Potential) -> str:
     return "jp.smoothed(potential), on the command line --smooth, replaces its tables by smooth curves"
 
 
+def needs_rounding(potential: Potential, structure: Structure) -> bool:
+    """Whether second derivatives at a concrete structure hold within less than atoms move (`Potential.rounded`)."""
+    if potential.rounded() is potential:
+        return False
+    with jax.ensure_compile_time_eval():
+        structure = frozen(structure)
+        return bool(_at(potential, structure, checked_neighbors(potential, structure)))
+
+
+@jax.jit
+def _at(potential, structure, listed):
+    return potential.needs_rounding(connect(structure, listed))
+
+
 def shells_near(potential: Potential, structure: Structure, strain: float) -> list[tuple[float, float]]:
     """(distance of a neighbour shell, kink) in A, where a strain of this size takes the one to the other."""
     with jax.ensure_compile_time_eval():  # the structure is known, also under jit over the potential

@@ -14,6 +14,7 @@ from jaxpot.potentials.posterior import Posterior
 _RISE = 1e-3  # of the bulk modulus
 _IMAGINARY = -0.05  # THz
 _SHOWN = 0.05  # GPa, half of a digit
+_ROUGH = 0.02  # of the bulk modulus
 _ANIONS = frozenset(map(atomic_number, "C N O F P S Cl As Se Br Sb Te I".split()))  # of polar compounds
 
 
@@ -60,7 +61,12 @@ def _unlike_bulk_moduli(elastic, curve):
             f"at the minimum itself, from the elastic constants, it is {exact:.2f} GPa: they differ where second "
             "derivatives of the potential change abruptly, as at neighbour shells near a cutoff or between points of "
             "tables"
+            + ("; Grueneisen parameters and thermal expansion mean little there" if _is_rough(exact, fitted) else "")
         )
+
+
+def _is_rough(exact, fitted):
+    return abs(exact - fitted) > _ROUGH * abs(fitted)
 
 
 def _rising_bulk_modulus(thermal):

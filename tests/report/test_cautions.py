@@ -30,6 +30,9 @@ def test_two_bulk_moduli_are_explained():
     assert cautions({"elastic": elastic, "equation_of_state": SimpleNamespace(bulk=138.36 * GPA)}) == []
     (caution,) = cautions({"elastic": elastic, "equation_of_state": SimpleNamespace(bulk=139.31 * GPA)})
     assert "139.31 GPa" in caution and "138.35 GPa: they differ where second derivatives" in caution
+    assert "mean little" not in caution
+    (caution,) = cautions({"elastic": elastic, "equation_of_state": SimpleNamespace(bulk=130.0 * GPA)})
+    assert caution.endswith("Grueneisen parameters and thermal expansion mean little there")
 
 
 def test_volumes_beyond_the_training_data_are_told():
