@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxpot.checks import checked_neighbors
 from jaxpot.core.graph import connect
+from jaxpot.core.precision import is_traced
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotWarning
 from jaxpot.potentials.base import Potential, terms_of
@@ -72,6 +73,18 @@ def needs_rounding(potential: Potential, structure: Structure) -> bool:
     with jax.ensure_compile_time_eval():
         structure = frozen(structure)
         return bool(_at(potential, structure, checked_neighbors(potential, structure)))
+
+
+def warn_of_narrow(potential: Potential, structure: Structure, stacklevel: int) -> None:
+    """Warn where second derivatives hold within less than atoms move; nothing of what is traced."""
+    if is_traced(potential, structure) or not needs_rounding(potential, structure):
+        return
+    warnings.warn(
+        f"second derivatives of this {type(potential).__name__} at angles of 180 degrees hold within some 0.003 A, and "
+        "are not what atoms feel that move: potential.rounded() has the same weights, with angles rounded over 1.4 "
+        "degrees",
+        JaxpotWarning, stacklevel=stacklevel + 1,
+    )
 
 
 @jax.jit

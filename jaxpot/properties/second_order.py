@@ -36,7 +36,7 @@ from jaxpot.properties import layer_derivatives
 from jaxpot.properties.blocks import Blocks
 from jaxpot.properties.coordinates import checked_list, crystal, frozen
 from jaxpot.properties.force_constants import ForceConstants, cell_index, mass_weighted, nearest_images
-from jaxpot.properties.kinks import ANALYTIC, needs_rounding
+from jaxpot.properties.kinks import ANALYTIC, warn_of_narrow
 from jaxpot.properties.second_order_parts import Images, OfEnergy, Sites, Waves
 from jaxpot.properties.site_hessians import site_hessians
 from jaxpot.properties.wave_mesh import converged_mesh
@@ -186,7 +186,7 @@ def route(
     asked = None if supercell is None else _checked_repeats(supercell)
     skin = _skin(potential) if skin is None else skin
     structure, listed = crystal(potential, structure, skin=skin, what=what)
-    _warn_of_narrow(potential, structure)
+    warn_of_narrow(potential, structure, stacklevel=3)
     whole = parts(potential)
     repeats = [asked or _thick_enough(structure, part.potential) for part in whole]
     supercells = tuple(
@@ -198,17 +198,6 @@ def route(
         if part.potential.has_hops and not asked else None for part in whole
     )
     return structure, Route(listed, _topology(whole, listed), supercells, meshes, tuple(repeats))
-
-
-def _warn_of_narrow(potential, structure):
-    if is_traced(potential, structure) or not needs_rounding(potential, structure):
-        return
-    warnings.warn(
-        f"second derivatives of this {type(potential).__name__} at angles of 180 degrees hold within some 0.003 A, and "
-        "are not what atoms feel that move: potential.rounded() has the same weights, with angles rounded over 1.4 "
-        "degrees",
-        JaxpotWarning, stacklevel=4,
-    )
 
 
 def _mesh(part, structure, listed, waves, symmetric):

@@ -29,6 +29,7 @@ from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.observables import gradient_and_hessian
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.harmonic import Harmonic
+from jaxpot.properties.kinks import warn_of_narrow
 from jaxpot.properties.modes import signed_frequency
 from jaxpot.properties.rigid import rigid_motions
 from jaxpot.properties.trace_functions import trace_function
@@ -130,6 +131,7 @@ def vibrations(potential: Potential, structure: Structure, free: ArrayLike | Non
     potential, structure, listed = prepare(potential, structure)
     if not is_traced(structure):
         check_distances(structure, refuse=True)
+    warn_of_narrow(potential, structure, stacklevel=2)
     gradient, block = gradient_and_hessian(potential, structure, listed, atoms=atoms)
     _warn_unrelaxed(gradient, atoms)
     shifts, turns = rigid_motions(structure, np.setdiff1d(np.arange(len(structure)), atoms))

@@ -56,3 +56,9 @@ def test_rounding_is_asked_for_where_bonds_are_straight():
 def test_a_file_keeps_the_rounding(tmp_path):
     jp.save(MODEL.rounded(), tmp_path / "rounded.npz")
     assert jp.load(tmp_path / "rounded.npz").rounding == MODEL.rounded().rounding != MODEL.rounding
+
+
+def test_vibrations_of_a_straight_molecule_are_warned_of():
+    straight = jp.Structure([[-2.0, 0.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]], np.eye(3), ["O", "Mg", "O"], pbc=False)
+    with pytest.warns(JaxpotWarning, match="angles of 180 degrees"):
+        jp.vibrations(MODEL, straight)
