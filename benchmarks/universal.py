@@ -242,7 +242,7 @@ def speed(options):
     evaluate = jax.jit(jp.evaluate)
 
     def once(atoms):
-        """Seconds of ours, without the search for neighbours, and of the peer; energies an atom that differ."""
+        """Seconds (ours, without the search, the peer's), difference of energies an atom, the peer's answer, list."""
         structure = in_precision(jp.Structure.of(atoms), options.single)
         start = now()
         listed = jp.neighbors(structure, potential.cutoff, inner=inner_cutoffs(potential))

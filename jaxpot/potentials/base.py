@@ -30,7 +30,7 @@ from jaxpot.typing import Array, ArrayField, ArrayLike, DTypeLike, PyTree
 
 DECLARED = (  # static attributes: a wrapper forwards them all
     "cutoff", "species", "centers", "smoothness", "kinks", "needs", "local", "edges_only", "reach", "shorter", "skin",
-    "pairwise", "double_only", "chunk_elements", "mirrors",
+    "pairwise", "double_only", "chunk_elements", "mirrors", "narrow",
 )
 WHY_DOUBLE = (
     "the large weights of a Gaussian process cancel, and single precision is off by 1e-3 eV an atom and more"
@@ -62,6 +62,7 @@ class Potential(Node):
         mirrors: whether mirror images have the same energy. Where they do not, as in networks with products of all
             parities, only the rotations of a space group are symmetries.
         has_hops: whether `by_hops` gives the energy hop by hop.
+        narrow: words for features of the energy that are narrower than atoms move, which `rounded` widens; "" without.
     """
 
     cutoff: float
@@ -79,6 +80,7 @@ class Potential(Node):
     mirrors: bool = True
     has_hops: bool = False
     offsets: tuple[str, ...] = ()
+    narrow: str = ""
 
     @property
     def kinks(self) -> tuple[float, ...] | None:
@@ -133,13 +135,11 @@ class Potential(Node):
         return self
 
     def rounded(self) -> "Potential":
-        """The potential for second derivatives: without features of its energy that are narrower than atoms move. Most
-        potentials have none, and are returned themselves.
-        """
+        """The potential for second derivatives, its `narrow` features widened: itself without them."""
         return self
 
     def needs_rounding(self, graph: Graph) -> bool | Array:
-        """Whether such a feature is at this structure, () bool: second derivatives there hold nowhere else."""
+        """Whether a `narrow` feature is at this structure, () bool: second derivatives there hold nowhere else."""
         return False
 
     def __add__(self, other: "Potential") -> "Sum":
@@ -242,10 +242,12 @@ class Sum(Potential):
     def batched(self) -> "Sum":
         return Sum(tuple(t.batched() for t in self.terms), self.cutoff, self.species)
 
+    @property
+    def narrow(self) -> str:
+        return "; ".join(sorted({t.narrow for t in self.terms if t.narrow}))
+
     def rounded(self) -> "Sum":
-        terms = tuple(t.rounded() for t in self.terms)
-        same = all(one is other for one, other in zip(terms, self.terms, strict=True))
-        return self if same else Sum(terms, self.cutoff, self.species)
+        return Sum(tuple(t.rounded() for t in self.terms), self.cutoff, self.species)
 
     def needs_rounding(self, graph: Graph) -> bool | Array:
         return jnp.any(jnp.array([t.needs_rounding(graph) for t in self.terms]))
@@ -275,8 +277,7 @@ class Wrapped(Potential):
         return self.potential.plan(structure)
 
     def rounded(self) -> Potential:
-        inner = self.potential.rounded()
-        return self if inner is self.potential else self.replace(potential=inner)
+        return self.replace(potential=self.potential.rounded())
 
     def needs_rounding(self, graph: Graph) -> bool | Array:
         return self.potential.needs_rounding(graph)

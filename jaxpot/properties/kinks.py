@@ -68,7 +68,7 @@ def how_to_smooth(potential: Potential) -> str:
 
 def needs_rounding(potential: Potential, structure: Structure) -> bool:
     """Whether second derivatives at a concrete structure hold within less than atoms move (`Potential.rounded`)."""
-    if potential.rounded() is potential:
+    if not potential.narrow:
         return False
     with jax.ensure_compile_time_eval():
         structure = frozen(structure)
@@ -80,9 +80,8 @@ def warn_of_narrow(potential: Potential, structure: Structure, stacklevel: int) 
     if is_traced(potential, structure) or not needs_rounding(potential, structure):
         return
     warnings.warn(
-        f"second derivatives of this {type(potential).__name__} at angles of 180 degrees hold within some 0.003 A, and "
-        "are not what atoms feel that move: potential.rounded() has the same weights, with angles rounded over 1.4 "
-        "degrees",
+        f"second derivatives of this {type(potential).__name__} are not what atoms feel that move: its energy has "
+        f"narrow features here, {potential.narrow}. potential.rounded() is the same model with wider ones",
         JaxpotWarning, stacklevel=stacklevel + 1,
     )
 

@@ -149,7 +149,7 @@ def property_card(
         say("relaxing atoms and cell")
         crystal = relaxed_crystal(potential, _small_enough(structure, points, say), pressure)
         if needs_rounding(potential, crystal):
-            say("relaxing again, with angles rounded")
+            say("relaxing again, as rounded")
             potential, crystal = _rounded(potential, crystal, pressure, notes)
             posterior = None if posterior is None else posterior.replace(potential=potential)
         study = Study(
@@ -185,11 +185,10 @@ def _rounded(potential, crystal, pressure, notes):
     """The potential that the card is of, its crystal, and a note of what is different."""
     rounded = potential.rounded()
     relaxed = relaxed_crystal(rounded, crystal, pressure)
-    energies = [float(evaluate(p, c).energy) / len(c) for p, c in ((potential, crystal), (rounded, relaxed))]
+    before, after = (float(evaluate(p, c).energy) / len(c) for p, c in ((potential, crystal), (rounded, relaxed)))
     notes.append(
-        "the crystal has bonds at 180 degrees, where second derivatives of this potential as published hold within "
-        "some 0.003 A: the card is of the same weights with angles rounded over 1.4 degrees (potential.rounded()), "
-        f"energy {1e3 * (energies[1] - energies[0]):+.3f} meV an atom"
+        f"the energy of this potential has features that are narrower than atoms move, {potential.narrow}: the card is "
+        f"of the same model with wider ones (potential.rounded()), energy {1e3 * (after - before):+.3f} meV an atom"
     )
     return rounded, relaxed
 

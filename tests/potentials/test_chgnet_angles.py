@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.errors import JaxpotWarning
+from jaxpot.errors import DataError, JaxpotWarning
 from jaxpot.potentials import CHGNet, LennardJones
 from jaxpot.properties.kinks import needs_rounding
 
@@ -28,9 +28,10 @@ def exact(potential):
     return float(matrix[0, 0].real) * ROCKSALT.masses[0]
 
 
+@pytest.mark.thorough  # two programs of waves through hops
 def test_rounded_second_derivatives_are_what_atoms_feel():
     rounded = MODEL.rounded()
-    with pytest.warns(JaxpotWarning, match=r"angles of 180 degrees hold within some 0.003 A.*potential.rounded\(\)"):
+    with pytest.warns(JaxpotWarning, match=r"narrow features here, angles of 180 degrees.*potential.rounded\(\)"):
         sharp = exact(MODEL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -48,7 +49,8 @@ def test_rounding_is_asked_for_where_bonds_are_straight():
     pairs = LennardJones(0.01, 2.1, 3.0)
     total = pairs + 0.5 * MODEL
     assert needs_rounding(total, ROCKSALT) and not needs_rounding(total.rounded(), ROCKSALT)
-    assert pairs.rounded() is pairs and (pairs + pairs).rounded().terms == (pairs, pairs)
+    assert pairs.rounded() is pairs and pairs.narrow == (pairs + pairs).narrow == total.rounded().narrow == ""
+    assert total.narrow == MODEL.narrow
     bent = ROCKSALT.moved(jnp.asarray(ROCKSALT.positions).at[0].add(jnp.array([0.05, 0.04, 0.03])))
     assert not needs_rounding(MODEL, bent)
 
@@ -56,6 +58,12 @@ def test_rounding_is_asked_for_where_bonds_are_straight():
 def test_a_file_keeps_the_rounding(tmp_path):
     jp.save(MODEL.rounded(), tmp_path / "rounded.npz")
     assert jp.load(tmp_path / "rounded.npz").rounding == MODEL.rounded().rounding != MODEL.rounding
+
+
+@pytest.mark.parametrize("rounding", [0.0, -1e-6, 1.0, np.nan])
+def test_a_rounding_that_is_none_is_refused(rounding):
+    with pytest.raises(DataError, match="rounding: expected a number between 0 and 1"):
+        MODEL.replace(rounding=rounding)
 
 
 def test_vibrations_of_a_straight_molecule_are_warned_of():
