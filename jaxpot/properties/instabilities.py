@@ -107,7 +107,8 @@ def follow_soft_modes(
     """Displace a crystal along its softest mode and relax it, until it has none.
 
     Args:
-        potential: any.
+        potential: any; of one with features that are narrower than atoms move, `Potential.rounded` is used, which the
+            first sentence of `callback` says.
         structure: a crystal; it is relaxed first, cell and all, in its space group.
         pressure: eV/A^3.
         callback: called with a sentence after each step.
@@ -120,6 +121,9 @@ def follow_soft_modes(
             were not enough.
     """
     say = callback or (lambda text: None)
+    if potential.narrow:
+        say(f"{potential.narrow}: wider ones are used (potential.rounded())")
+        potential = potential.rounded()
     now = _relaxed(potential, Structure.of(structure), pressure)
     modes: list[SoftMode] = []
     energies: list[float] = []

@@ -5,8 +5,10 @@ import pytest
 from ase.build import bulk
 
 import jaxpot as jp
+from jaxpot.core.pytree import pytree
 from jaxpot.core.symmetry import space_group
 from jaxpot.errors import ConvergenceError, DataError
+from jaxpot.potentials.base import Scaled
 from jaxpot.properties import instabilities as module
 
 PAIRS = jp.potentials.LennardJones(0.4, 2.3, 5.0, shift="smooth")
@@ -50,6 +52,25 @@ def test_a_minimum_stays(cubic):
     close = jp.Structure.of(bulk("Cu", "fcc", 3.6))
     found = jp.follow_soft_modes(PAIRS, close)
     assert found.modes == () and len(found.energies) == 1
+
+
+@pytree
+class Sharp(Scaled):
+    """What it wraps, times a factor that rounding takes away."""
+
+    @property
+    def narrow(self):
+        return "a factor"
+
+    def rounded(self):
+        return self.potential
+
+
+def test_narrow_features_are_not_followed(cubic):
+    said = []
+    found = jp.follow_soft_modes(Sharp(PAIRS, 2.0), cubic, callback=said.append)
+    assert said[0].startswith("a factor: wider ones are used")
+    assert found.energies[0] == pytest.approx(float(jp.energy(PAIRS, cubic)))
 
 
 def test_what_is_refused(cubic, monkeypatch):
