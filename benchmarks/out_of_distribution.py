@@ -12,7 +12,10 @@ nothing in the fit resembles. Groups are told by what is in a frame, since some 
 
 For each group: coverage of central intervals, sharpness (mean half-width of the 90 % interval over the 90 % quantile of
 errors), CRPS, negative log likelihood; and AUROC, how surely the bar per atom tells a frame of the group from frames of
-the groups fitted to that took no part in the fit (0.5: not at all).
+the groups fitted to that took no part in the fit (0.5: not at all). Energies of formation are those of whole frames less
+that of as many atoms of the crystal at rest with the lowest energy, both by the model, their bars added in quadrature.
+Stresses, which no recipe is fitted to, have bars of what is fitted alone, and errors less the mean pressure of the
+frames held out (mlearn's lack a Pulay stress).
 
     python benchmarks/out_of_distribution.py run [Ni Si ...] --out FOLDER
         [--family gap ace snap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk
@@ -63,6 +66,9 @@ FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), 
 SHEAR = 0.01
 MISFIT = dict.fromkeys(LINEAR, FUNCTIONS) | {"gap": PROCESS}
 FACTORS = ("epistemic", "far", "usual", "largest_force")
+DEFECTS = ("vacancies", "molten vacancies", "surfaces")  # have energies of formation
+UNFITTED = 1e-12  # eV/A^3, noise of the stresses, which are not fitted
+DIAGONAL = [0, 3, 5]  # of the upper triangle of a stress
 HELD = 5  # every fifth frame is held out
 
 
@@ -118,11 +124,24 @@ def compared(held, calibration):
     """
     pairs = {}
     for kind, differences in held.differences.items():
-        bars = np.hypot(held.inflated(kind, calibration.inflation), calibration.noise[kind] * held.noise[kind])
+        noise = calibration.noise.get(kind, 1.0) * held.noise[kind]
+        bars = np.hypot(held.inflated(kind, calibration.inflation), noise)
         per = held.atoms[held.frames[kind]] if kind == "energy" else 1.0
         pairs[kind] = differences / per, bars / per
     squares, counts = (np.bincount(held.frames["forces"], w) for w in (pairs["forces"][1] ** 2, None))
     return pairs, {"energy": pairs["energy"][1], "forces": np.sqrt(squares / counts)}
+
+
+def of_formation(pairs, atoms, crystal):
+    """Differences and bars of energies of formation, eV of whole frames, from those of energies per atom."""
+    differences, bars = pairs["energy"]
+    (error,), (bar,) = crystal["energy"]
+    return atoms * (differences - error), atoms * np.hypot(bars, bar)
+
+
+def ground_state(groups):
+    """The frame of the crystal at rest that has the lowest energy."""
+    return min((f for part in groups["strained"] for f in part), key=lambda frame: frame.energy / len(frame))
 
 
 def auroc(inside, outside):
@@ -157,8 +176,10 @@ def run(element, family, fitted_to, progress=None):
         held += train[HELD - 1 :: HELD] + test
     fit, calibration, seconds, left_out = calibrated(family, jp.Dataset.of(used), progress)
     parts = {"held out": held} | {name: train + test for name, (train, test) in groups.items() if name not in fitted_to}
+    parts["crystal"] = [ground_state(groups)]
+    stressed = fit.posterior.replace(sigmas=fit.posterior.sigmas | {"stress": UNFITTED})
     raw = {
-        name: held_out([(np.arange(len(frames)), fit.posterior)], jp.Dataset.of(frames))
+        name: held_out([(np.arange(len(frames)), stressed)], jp.Dataset.of(frames))
         for name, frames in parts.items() if frames
     }
     raw["left out"] = left_out
@@ -170,12 +191,19 @@ def run(element, family, fitted_to, progress=None):
 
 def scored(raw, calibration):
     """Scores of the groups under a calibration, and its factors."""
-    rows, familiar = {}, None
+    rows, familiar, pressure = {}, None, 0.0
+    crystal = compared(raw["crystal"], calibration)[0] if "crystal" in raw else None
     for name, group in raw.items():
-        if name == "left out":
+        if name in ("left out", "crystal"):
             continue
         pairs, per_frame = compared(group, calibration)
         familiar = per_frame if familiar is None else familiar
+        if "stress" in pairs:
+            stresses = pairs["stress"][0].reshape(-1, 6)
+            pressure = stresses[:, DIAGONAL].mean() if name == "held out" else pressure
+            pairs["stress"] = ((stresses - pressure * np.isin(np.arange(6), DIAGONAL)).ravel(), pairs["stress"][1])
+        if name in DEFECTS and crystal:
+            pairs["formation"] = of_formation(pairs, group.atoms[group.frames["energy"]], crystal)
         rows[name] = {"frames": len(per_frame["energy"]), "scores": scores(pairs)}
         if name != "held out":
             rows[name]["auroc"] = {kind: auroc(familiar[kind], bars) for kind, bars in per_frame.items()}
@@ -203,8 +231,8 @@ def rescore(folder):
 
 def report(result):
     """Print the table of a result."""
-    print(f"{result['element']}, {result['family']}: {result['factors']}, {result['seconds']}\n{HEAD}")
-    print("\n".join(line(name, row) for name, row in result["groups"].items()), flush=True)
+    print(f"{result['element']}, {result['family']}: {result['factors']}, {result['seconds']}")
+    print("\n".join(tables(result)), flush=True)
 
 
 def crystal_of(potential, element):
@@ -290,27 +318,38 @@ def property_lines(result):
         yield f"| {name} ({unit}) | {row['value']:.3f} +- {row['bar']:.3f} | {row['all data']:.3f} | {off:+.1f} |"
 
 
-def line(name, row):
-    """A row of the table: a group's frames, coverage, sharpness, AUROC."""
+def line(name, row, kinds):
+    """A row of a table: a group's frames, and of each kind coverage, sharpness, AUROC."""
     cells = [f"{name} ({row['frames']})"]
-    for kind in ("energy", "forces"):
-        told = row["scores"].get(kind)
+    for kind in kinds:
+        told, scale = row["scores"].get(kind), SCALES[kind]
         if told is None:
             cells += ["-"] * 4
             continue
         coverage = " / ".join(f"{100 * told['coverage'][level]:.0f}" for level in ("0.5", "0.9", "0.95"))
-        area = f"{row['auroc'][kind]:.2f}" if "auroc" in row else ""
-        scale = 1e3 if kind == "energy" else 1.0
-        error, half_width = scale * told["error"], scale * told["half_width"]
-        cells += [coverage, f"{error:.3g} ({half_width:.3g})", f"{told['sharpness']:.2g}", area]
+        area = f"{row['auroc'][kind]:.2f}" if kind in row.get("auroc", ()) else ""
+        cells += [
+            coverage, f"{scale * told['error']:.3g} ({scale * told['half_width']:.3g})", f"{told['sharpness']:.2g}",
+            area,
+        ]
     return "| " + " | ".join(cells) + " |"
 
 
-HEAD = (
-    "| group (frames) | energies inside 50 / 90 / 95 % | 90 % of errors below (mean half-width of the 90 % interval), "
-    "meV/atom | sharpness | AUROC | forces inside 50 / 90 / 95 % | 90 % of errors below (half-width), eV/A | "
-    "sharpness | AUROC |\n|---|---|---|---|---|---|---|---|---|"
-)
+def tables(result):
+    """Lines of the tables of a result: energies and forces, and what follows from them."""
+    for kinds in (("energy", "forces"), ("formation", "stress")):
+        rows = {n: row for n, row in result["groups"].items() if set(kinds) & set(row["scores"])}
+        if rows:
+            names = [f"{NAMES[kind]} inside 50 / 90 / 95 % | 90 % of errors below (mean half-width of the 90 % interval), "
+                     f"{UNITS[kind]} | sharpness | AUROC" for kind in kinds]
+            yield f"| group (frames) | {' | '.join(names)} |\n|---{'|---' * 8}|"
+            yield from (line(name, row, kinds) for name, row in rows.items())
+            yield ""
+
+
+NAMES = {"energy": "energies", "forces": "forces", "formation": "energies of formation", "stress": "stresses"}
+UNITS = {"energy": "meV/atom", "forces": "eV/A", "formation": "eV", "stress": "GPa"}
+SCALES = {"energy": 1e3, "forces": 1.0, "formation": 1.0, "stress": 1.0 / jp.units.GPa}
 
 
 def page(folder):
@@ -328,8 +367,7 @@ def page(folder):
             f"Epistemic factor {result['factors']['epistemic']['energy']:.2f} of energies, "
             f"{result['factors']['epistemic']['forces']:.2f} of forces, away from the data the larger times "
             f"{result['factors']['far']:.2f}. "
-            f"Fit {seconds['fit']:.0f} s, calibration {seconds['calibration']:.0f} s.", "", HEAD,
-            *(line(name, row) for name, row in result["groups"].items()), "",
+            f"Fit {seconds['fit']:.0f} s, calibration {seconds['calibration']:.0f} s.", "", *tables(result),
         ]
     for result in (result for result in read if "properties" in result):
         lines += [f"## {result['element']}, {result['family']}: properties", "", *property_lines(result), ""]

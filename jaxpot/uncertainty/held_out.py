@@ -72,12 +72,13 @@ def frames_left_out(
     folds, most = fit.left_out(), as_whole(most, "most", 4, 10**9)  # the first says why a fit has none
     data, chosen = without_offsets(dataset, fit.stress_offsets), np.random.default_rng(seed).permutation(len(dataset))
     parts = [(np.intersect1d(members, chosen[:most]), posterior) for members, posterior in folds]
-    structures, potential = [frame.structure for frame in data], parts[0][1].potential
-    prepared = prepare_frames(structures, potential.cutoff, inner_cutoffs(potential))
-    share = max(1, most // _SHARE)
+    of_clusters, share = fit.clusters_left_out(), max(1, most // _SHARE)
+    # A parameter of a formula may be its cutoff.
+    widest = max((posterior.potential for _, posterior in (*parts, *of_clusters)), key=lambda p: p.cutoff)
+    prepared = prepare_frames([frame.structure for frame in data], widest.cutoff, inner_cutoffs(widest))
     clusters = [
         held_out([(np.random.default_rng(seed).permutation(members)[:share], posterior)], data, progress, prepared)
-        for members, posterior in fit.clusters_left_out()
+        for members, posterior in of_clusters
     ]
     lacked = float(np.mean([len(members) for members, _ in folds])) / len(data)
     return replace(held_out(parts, data, progress, prepared), share=lacked), clusters

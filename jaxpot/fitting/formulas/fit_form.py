@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,8 @@ from jaxpot.fitting.formulas.parameters import longest, parameters_of, potential
 from jaxpot.fitting.formulas.problem import Problem, Target
 from jaxpot.fitting.formulas.residuals import labels_of, residuals
 from jaxpot.fitting.formulas.result import FormFit, Parameter, Refinement
+from jaxpot.fitting.formulas.uncertain import at_bounds, covariance, form_posterior
+from jaxpot.fitting.left_out import clusters_of, folds_of
 from jaxpot.observables import energy
 from jaxpot.potentials.base import Potential, has_plan, terms_of
 from jaxpot.potentials.constants import Constants
@@ -28,9 +32,7 @@ from jaxpot.potentials.terms import inner_cutoffs
 
 _SIGMAS = {"energy": 0.01, "forces": 0.1, "stress": None}
 _STEPS = 200  # of one descent
-_AT_BOUND = 1e-7  # of the way between the bounds
-_SINGULAR = 1e-8  # of the largest singular value of the Jacobian with columns of length one
-_IN_IT = 0.05  # part of a direction that data do not determine from which a parameter is named
+_FOLDS, _CLUSTERS = 4, 4  # of a calibration of error bars
 _SAME_PLACE = 1e-3  # of the way between the bounds
 _FREE = 1e-4  # eV; free atoms of formulas have no energy
 
@@ -39,7 +41,7 @@ def fit_form(
     potential: Potential, data: Dataset | None = None, *, free: Sequence[str] | None = None,
     bounds: dict[str, tuple[float, float]] | None = None, targets: Sequence[Target] = (),
     sigmas: dict[str, float | None] | None = None, starts: int = 64, refined: int = 8, seed: int = 0,
-    test: Dataset | None = None, progress: Callable[[str], None] | None = None,
+    test: Dataset | None = None, progress: Callable[[str], None] | None = None, keep_folds: bool = False,
 ) -> FormFit:
     """Fit the parameters of a formula to energies, forces and stresses, and to measured properties.
 
@@ -60,8 +62,10 @@ def fit_form(
     where that ends. A start without a value (NaN, a crystal that collapses) is a bad start.
     Neighbour lists hold every pair for all values within the bounds; cutoffs that are no parameters stay.
 
-    The standard errors are those of least squares with residuals that scatter as they do in the end: of labels by kind;
-    of targets by their sigma. The errors of a formula are no noise: they are orders of magnitude, and go with its form.
+    The standard errors, and the posterior, are those of least squares with residuals that scatter as they do in the
+    end: of labels by kind; of targets by their sigma. The errors of a formula are no noise: they are orders of
+    magnitude, and go with its form. Calibrated on frames that were left out (`keep_folds`, `jp.calibrate`), bars of
+    energies and forces are as wide as errors are.
 
     Args:
         potential: the form and its first values, such as `jp.potentials.Morse(...)`; a sum of several is one, too.
@@ -77,6 +81,9 @@ def fit_form(
         seed: of the starts; the same seed gives the same result.
         test: a `Dataset` that takes no part, for the errors reported.
         progress: called with a sentence about what is being done.
+        keep_folds: also minimise the cost, from the best values, without each of four parts of the frames, and without
+            each cluster of frames that look alike (`frame_clusters`), for a calibration of error bars. Needs parameters
+            that the data determine.
 
     Returns:
         `FormFit`. A `JaxpotWarning` names parameters that end at a bound, or that data and targets do not determine.
@@ -93,6 +100,8 @@ def fit_form(
     """
     say, clock = progress or (lambda text: None), Clock()
     targets = tuple(targets)
+    if keep_folds and data is None:
+        raise DataError("keep_folds: there are no frames to leave out; give data, or keep_folds=False")
     sigmas = _checked_sigmas(sigmas)
     _check(potential, data, targets, test)
     _warn_of_free_atoms(potential, data)
@@ -128,6 +137,11 @@ def fit_form(
     e0 = {} if data is None else _constants(problem, best.y, data.e0, loose)
     trained, tested = (None if d is None else predict(fitted + Constants(e0), d) for d in (data, test))
     clock.step("errors")
+    spread = partial(form_posterior, loose=loose, sigmas=sigmas, ranges={} if data is None else data.ranges())
+    certain = all(parameter.determined for parameter in table.values())
+    parts = _parts(data, seed) if keep_folds and certain else ((), ())
+    left_out = [_without(problem, best, data, loose, spread, members, say) for members in chain(*parts)]
+    clock.step("folds")
     reached = {t.name: (t.value, np.asarray(t.function(fitted))) for t in targets}
     descents = tuple(
         Refinement(float(start), end.cost, _by_name(parameters, end.y), end.steps, end.converged)
@@ -135,8 +149,25 @@ def fit_form(
     )
     return FormFit(
         fitted, table, best.cost, problem.shares(best.residuals), reached, e0, trained, tested, costs, descents,
-        clock.seconds,
+        clock.seconds, spread(problem, best, fitted, e0) if certain else None, tuple(left_out[: len(parts[0])]),
+        tuple(left_out[len(parts[0]) :]),
     )
+
+
+def _parts(data, seed):
+    """Numbers of the frames of each fold, and of each cluster."""
+    return [[members for members, _ in of] for of in (folds_of(data, _FOLDS, seed), clusters_of(data, _CLUSTERS))]
+
+
+def _without(problem, best, data, loose, spread, members, say):
+    """Numbers of frames, and `Posterior` of a fit to the others, from the best parameters on."""
+    rest = Problem(problem.parameters, problem.labels.without(members), problem.targets)
+    end = least_squares(rest.residuals, rest.jacobian, best.y, _STEPS)
+    if end is None:
+        raise ConvergenceError(f"keep_folds: no fit without the frames {members.tolist()}: {rest.reason}")
+    say(f"without {len(members)} frames: cost {end.cost:.6g} in {end.steps} steps")
+    fitted = remade(potential_at(problem.parameters, end.y))
+    return members, spread(rest, end, fitted, _constants(rest, end.y, data.e0, loose))
 
 
 def _descents(problem, begun, say):
@@ -244,44 +275,17 @@ def _by_name(parameters, y):
 
 def _described(problem, best, first):
     """Name -> `Parameter`."""
-    parameters, y, slopes = problem.parameters, best.y, best.jacobian
+    parameters, y = problem.parameters, best.y
     low, high = (np.asarray(values_at(parameters, np.full(len(y), end))) for end in (0.0, 1.0))
     low, high = np.minimum(low, high), np.maximum(low, high)
-    at_bound = np.minimum(y, 1.0 - y) < _AT_BOUND
-    inside = np.flatnonzero(~at_bound)
-    covariance, unsure = _covariance(problem, best.residuals, slopes[:, inside])
+    at_bound = at_bounds(y)
+    matrix, unsure = covariance(problem, best)
     by_y = np.diag(np.asarray(jax.jacfwd(parameters.values)(jnp.asarray(y))))
-    errors = np.full(len(y), np.nan)
-    errors[inside] = np.where(unsure, np.inf, np.abs(by_y[inside]) * np.sqrt(np.diag(covariance)))
-    determined = np.ones(len(y), bool)
-    determined[inside] = ~unsure
+    errors = np.where(unsure, np.inf, np.abs(by_y) * np.sqrt(np.diag(matrix)))
+    errors[at_bound] = np.nan
     values = np.asarray(values_at(parameters, y))
-    rows = zip(parameters.names, values, errors, first, low, high, at_bound, determined, strict=True)
+    rows = zip(parameters.names, values, errors, first, low, high, at_bound, ~unsure, strict=True)
     return {name: Parameter(*map(float, row[:5]), *map(bool, row[5:])) for name, *row in rows}
-
-
-def _covariance(problem, residuals_at_minimum, slopes):
-    """Covariance of y (of parameters that are not at a bound), and which of them are not determined.
-
-    H^-1 (sum_k s_k^2 J_k^T J_k) H^-1 with H = J^T J: residuals of kind k scatter by s_k, those of targets by 1.
-    """
-    norms = np.linalg.norm(slopes, axis=0)
-    norms = np.where(norms > 0.0, norms, 1.0)
-    _, size, directions = np.linalg.svd(slopes / norms, full_matrices=False)
-    size = np.pad(size, (0, slopes.shape[1] - len(size)))
-    known = size > _SINGULAR * size.max(initial=0.0)
-    directions = np.pad(directions, ((0, slopes.shape[1] - len(directions)), (0, 0)))
-    unsure = 1.0 - np.sum(directions[known] ** 2, axis=0) > _IN_IT**2
-    inverse = (directions[known].T / size[known] ** 2) @ directions[known] / np.outer(norms, norms)
-    kinds = problem.kinds()
-    total = sum(count for _, count in kinds.values()) + sum(t.value.size for t in problem.targets)
-    spare = total - slopes.shape[1]
-    scatter = np.ones(len(residuals_at_minimum))
-    for part, count in kinds.values():
-        if count:
-            scatter[part] = np.sum(residuals_at_minimum[part] ** 2) / count * (total / spare if spare > 0 else np.nan)
-    middle = (slopes * scatter[:, None]).T @ slopes
-    return inverse @ middle @ inverse, unsure
 
 
 def _warn(table):

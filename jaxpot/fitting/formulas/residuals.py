@@ -57,6 +57,18 @@ class Labels(Node):
         counts = (int(np.count_nonzero(w)) for w in weights)
         return {kind: count * size for kind, count, size in zip(KINDS, counts, (1, 3, 9), strict=True) if count}
 
+    def without(self, frames: AnyArray) -> "Labels":
+        """The same rows, with weights for all but some of the frames."""
+        kept = ~np.isin(np.arange(len(self.energies)), frames)
+        by_atom = np.repeat(kept, np.rint(1.0 / self.per_atom).astype(int))
+        energies, contents = _of_rest(self.energy_weights, kept), self.contents
+        scale = np.divide(energies, self.energy_weights, out=np.zeros(len(kept)), where=self.energy_weights > 0.0)
+        contents = contents * scale[:, None]
+        return self.replace(
+            energy_weights=energies, force_weights=_of_rest(self.force_weights, by_atom),
+            stress_weights=_of_rest(self.stress_weights, kept), contents=contents, absorbed=_range_of(contents),
+        )
+
     def slices(self) -> dict[str, slice]:
         """Kind of label -> where its numbers are among the residuals."""
         ends = np.cumsum([0, self.energies.size, self.forces.size, self.stresses.size])
@@ -93,14 +105,25 @@ def labels_of(
     weights = {kind: _weights(frames, kind, sigmas[kind]) for kind in KINDS}
     shares = [[np.mean(f.numbers == z) for z in loose] for f in frames]
     contents = np.array(shares).reshape(len(frames), len(loose)) * weights["energy"][:, None]
-    basis, size, _ = np.linalg.svd(contents, full_matrices=False)
     return Labels(
         rows=_rows([f.structure for f in frames], first, reach, inner), reach=np.asarray(reach),
         energies=energies / sizes, forces=forces, stresses=stresses, energy_weights=weights["energy"],
         force_weights=np.repeat(weights["forces"], sizes), stress_weights=weights["stress"], per_atom=1.0 / sizes,
         per_volume=1.0 / np.array([f.volume or np.inf for f in frames]), contents=contents,
-        absorbed=basis[:, size > 1e-10 * size.max(initial=0.0)],
+        absorbed=_range_of(contents),
     )
+
+
+def _range_of(matrix):
+    """Orthonormal basis of what the columns of a matrix can do."""
+    basis, size, _ = np.linalg.svd(matrix, full_matrices=False)
+    return basis[:, size > 1e-10 * size.max(initial=0.0)]
+
+
+def _of_rest(weights, kept):
+    """Weights of those that are kept: 1 / (sigma sqrt(number of labels))."""
+    rest = np.where(kept, weights, 0.0)
+    return rest * np.sqrt(np.count_nonzero(weights) / max(np.count_nonzero(rest), 1))
 
 
 def _weights(frames, kind, sigma):

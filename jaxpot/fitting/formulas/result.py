@@ -1,12 +1,13 @@
 """`FormFit`: the result of a fit of a formula, and its table."""
 
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import ClassVar
 
 import numpy as np
 
 from jaxpot.errors import DataError
 from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
 
 _SAME_MINIMUM = 1e-6  # relative difference of costs
 
@@ -54,6 +55,11 @@ class FormFit:
         starts: costs of all starts, the one that was given first; infinite where there is none.
         descents: `Refinement`s from the best of them, the lowest first.
         seconds: name of a step -> time it took.
+        posterior: `Posterior` of the potential with its constants, from the standard errors of all parameters and how
+            they are correlated, see `fit_form`: orders of magnitude, unless calibrated. None where some parameters are
+            not determined, in which directions there is no end to them.
+        folds: pairs (numbers of the frames of a part of the data, `Posterior` of the fit to the other parts).
+        clusters: likewise, of clusters of frames that look alike (`frame_clusters`).
     """
 
     potential: Potential
@@ -67,23 +73,38 @@ class FormFit:
     starts: np.ndarray = field(repr=False)
     descents: tuple = field(repr=False)
     seconds: dict = field(repr=False)
+    posterior: Posterior | None = field(repr=False)
+    folds: tuple = field(default=(), repr=False)
+    clusters: tuple = field(default=(), repr=False)
+
+    stress_offsets: ClassVar[dict] = {}  # none are found
+    fixed_functions: ClassVar[bool] = True  # what the form cannot fit is no noise of labels
 
     def winners(self) -> int:
         """Number of descents that have ended in the lowest minimum."""
         most = self.cost * (1.0 + _SAME_MINIMUM) + 1e-12
         return sum(descent.cost <= most for descent in self.descents)
 
-    def left_out(self) -> NoReturn:
-        """Refuse: a formula has no error bars that frames which were left out could calibrate.
+    def left_out(self) -> list[tuple[np.ndarray, Posterior]]:
+        """Pairs (numbers of the frames of a fold, `Posterior` of the fit to all others), for `jp.calibrate`.
 
         Raises:
-            DataError: always.
+            DataError: data and targets do not determine all parameters, or the fit was not asked to keep folds
+                (`keep_folds=True`).
         """
-        raise DataError(
-            "a fit of a formula has no error bars to calibrate: the errors of a formula are no noise, and the standard "
-            "errors of its parameters are orders of magnitude; give deviations of your own (jp.Posterior.of), or fit a "
-            "GAP or networks, with the formula as their baseline"
-        )
+        unsure = [name for name, parameter in self.parameters.items() if not parameter.determined]
+        if unsure:
+            raise DataError(
+                f"this fit has no error bars: data and targets do not determine {', '.join(unsure)}; leave some out of "
+                "free, or add data that tell"
+            )
+        if not self.folds:
+            raise DataError("no fits to all folds but one were kept: give keep_folds=True to fit_form")
+        return list(self.folds)
+
+    def clusters_left_out(self) -> list[tuple[np.ndarray, Posterior]]:
+        """Likewise, of the fits without a cluster of frames that look alike (`frame_clusters`)."""
+        return list(self.clusters)
 
     def __str__(self) -> str:
         return "\n".join(_table(self))

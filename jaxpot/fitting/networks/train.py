@@ -5,17 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from jaxpot.core.elements import name_species
 from jaxpot.core.numbers import as_whole
 from jaxpot.data.bond_length import bond_length
-from jaxpot.data.clusters import frame_clusters
 from jaxpot.data.dataset import Dataset
 from jaxpot.data.predictions import KINDS, predict
 from jaxpot.data.targets import check_data, fit_targets
 from jaxpot.errors import ConvergenceError, DataError
 from jaxpot.fitting.clock import Clock
+from jaxpot.fitting.left_out import clusters_of, folds_of, without_each
 from jaxpot.fitting.linear.curvatures import HessianProduct
 from jaxpot.fitting.networks.beginnings import beside, copies, moving, random_networks
 from jaxpot.fitting.networks.descent import discard
@@ -96,8 +94,8 @@ def train(
     say, clock = progress or (lambda text: None), Clock()
     _check(dataset, test, curvatures)
     seed = as_whole(seed, "seed", 0, 2**31 - 1)
-    folds = _folds(dataset, recipe, seed) if keep_folds else []
-    parts = folds + (_clusters(dataset) if keep_folds else [])
+    folds = folds_of(dataset, recipe.folds, seed) if keep_folds else []
+    parts = folds + (clusters_of(dataset, _CLUSTERS) if keep_folds else [])
     replayed: Callable[[Dataset], Dataset] | None = None
     if len(replay) and not pretrained:
         raise DataError("replay keeps what a published model knew: give it as start=, with pretrained=True")
@@ -135,13 +133,13 @@ def train(
         moving(members[0], frozen)  # are there arrays of these names?
         if pretrained:
             dataset = beside(dataset, members, baseline)
-            parts = _without(dataset, [left_out for left_out, _ in parts])
+            parts = without_each(dataset, [numbers for numbers, _ in parts])
         if len(replay):
             replayed = partial(with_replay, structures=replay, members=members, baseline=baseline)
     run = partial(_train, prepare, recipe=recipe, baseline=baseline, seed=seed, replayed=replayed)
     trained = run(dataset, test=test, predictions=predictions, checkpoint=checkpoint, say=say, clock=clock)
     files, kept = [checkpoint], []
-    for k, (members, rest) in enumerate(parts, 1):
+    for k, (left_out, rest) in enumerate(parts, 1):
         files.append(None if checkpoint is None else f"{os.fspath(checkpoint)}.fold{k}")
         begin = f"fold {k} of {len(folds)}: " if k <= len(folds) else f"without cluster {k - len(folds)}: "
         try:
@@ -152,7 +150,7 @@ def train(
         except ConvergenceError as error:
             error.best = trained.potential  # type: ignore[attr-defined]  # for those who catch it
             raise
-        kept.append((members, of_fold.posterior))
+        kept.append((left_out, of_fold.posterior))
     if parts:
         clock.step("folds")
     for file in files:
@@ -166,29 +164,6 @@ def _layers(frozen):
         if isinstance(number, str):
             raise DataError(f"frozen: of networks expected numbers of layers, from 0, got {number!r}")
     return frozen
-
-
-def _folds(dataset, recipe, seed):
-    """Pairs (numbers of the frames of a fold, the data without them), if there is enough to train on without."""
-    if len(dataset) < recipe.folds:
-        raise DataError(f"keep_folds: {recipe.folds} folds of {len(dataset)} frames: give the recipe fewer")
-    parts = _without(dataset, dataset.folds(recipe.folds, seed))
-    for _, rest in parts:
-        missing = set(dataset.species) - set(rest.species)
-        if missing:
-            raise DataError(f"keep_folds: {name_species(missing)} is in one fold only: more such frames are needed")
-    return parts
-
-
-def _clusters(dataset):
-    """Likewise, of clusters of frames that look alike, those without which all elements are still in the data."""
-    parts = _without(dataset, frame_clusters(dataset, _CLUSTERS))
-    return [(members, rest) for members, rest in parts if rest.species == dataset.species]
-
-
-def _without(dataset, parts):
-    """Pairs (numbers of frames, the data without them)."""
-    return [(members, dataset[np.setdiff1d(np.arange(len(dataset)), members)]) for members in parts]
 
 
 def _check(dataset, test, curvatures):
