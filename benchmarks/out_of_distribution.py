@@ -12,14 +12,14 @@ nothing in the fit resembles. Groups are told by what is in a frame, since some 
 
 For each group: coverage of central intervals, sharpness (mean half-width of the 90 % interval over the 90 % quantile of
 errors), CRPS, negative log likelihood; and AUROC, how surely the bar per atom tells a frame of the group from frames of
-the groups fitted to that took no part in the fit (0.5: not at all). Energies of formation are those of whole frames less
-that of as many atoms of the crystal at rest with the lowest energy, both by the model, their bars added in quadrature.
-Stresses, which no recipe is fitted to, have bars of what is fitted alone, and errors less the mean pressure of the
-frames held out (mlearn's lack a Pulay stress).
+the groups fitted to that took no part in the fit (0.5: not at all). Energies of formation are those of whole frames
+less that of as many atoms of the crystal at rest with the lowest energy, both by the model, their bars added in
+quadrature. Stresses, which no recipe is fitted to, have bars of what is fitted alone, and errors less the mean pressure
+of the frames held out (mlearn's lack a Pulay stress).
 
     python benchmarks/out_of_distribution.py run [Ni Si ...] --out FOLDER
-        [--family gap ace snap behler-parrinello bond-networks] [--without vacancies | (default) --fitted-to bulk
-        strained]
+        [--family gap ace snap behler-parrinello bond-networks formulas]
+        [--without vacancies | (default) --fitted-to bulk strained]
     python benchmarks/out_of_distribution.py properties [Ni Si ...] --out FOLDER    # vacancies, surfaces, C44 far away
     python benchmarks/out_of_distribution.py rescore --out FOLDER      # with another calibration: nothing is fitted
     python benchmarks/out_of_distribution.py page --out FOLDER         # one page and one picture of all that was run
@@ -44,6 +44,7 @@ jax.config.update("jax_enable_x64", True)
 
 import numpy as np
 from ase.build import bulk
+from ase.data import atomic_numbers
 
 import jaxpot as jp
 from jaxpot.cli.compiler import compile_sooner
@@ -56,7 +57,7 @@ from jaxpot.uncertainty.scores import normal_quantile, score
 
 ELEMENTS = ("Li", "Mo", "Ge", "Si", "Cu", "Ni")
 LINEAR = ("gap", "ace", "snap", "qsnap", "mtp")
-FAMILIES = (*LINEAR, "behler-parrinello", "bond-networks")
+FAMILIES = (*LINEAR, "behler-parrinello", "bond-networks", "formulas")
 GROUPS = ("bulk", "strained", "hot", "vacancies", "molten vacancies", "surfaces", "melt")
 SHELLS = {"Li": 14, "Mo": 14, "Ge": 4, "Si": 4, "Cu": 12, "Ni": 12}  # neighbours that are nearer than all others
 LACKING = (53, 63, 107)  # atoms of the cells of 54, 64, 108 with a vacancy
@@ -64,7 +65,8 @@ MOLTEN = {14: 0.07, 12: 0.1, 4: 0.1}  # relative gap behind the last of these ne
 VACUUM, AT_REST, HOT = 5.0, 0.01, 2000.0  # A; relative spread of distances over atoms; K
 FACES = {14: ((1, 1, 0), (1, 0, 0)), 12: ((1, 1, 1), (1, 0, 0)), 4: ((1, 1, 1), (1, 1, 0))}  # by `SHELLS`
 SHEAR = 0.01
-MISFIT = dict.fromkeys(LINEAR, FUNCTIONS) | {"gap": PROCESS}
+MISFIT = dict.fromkeys((*LINEAR, "formulas"), FUNCTIONS) | {"gap": PROCESS}
+NEAREST = {"Li": 3.04, "Mo": 2.73, "Ge": 2.45, "Si": 2.35, "Cu": 2.56, "Ni": 2.49}  # A
 FACTORS = ("epistemic", "far", "usual", "largest_force")
 DEFECTS = ("vacancies", "molten vacancies", "surfaces")  # have energies of formation
 UNFITTED = 1e-12  # eV/A^3, noise of the stresses, which are not fitted
@@ -103,13 +105,29 @@ def frames_by_group(element):
     return groups
 
 
-def calibrated(family, data, progress):
+def form(element):
+    """A formula with the first values of its parameters, and options of its fit."""
+    near = NEAREST[element]
+    if SHELLS[element] == 4:
+        first = jp.potentials.StillingerWeber.silicon()
+        sigma = float(first.sigma) * near / NEAREST["Si"]
+        bounds = {"sigma": (0.85 * sigma, 1.15 * sigma)}
+        first = first.replace(sigma=sigma, species=(atomic_numbers[element],))
+        return first, {"free": ["sigma", "A", "B", "lam", "gamma"], "bounds": bounds}
+    cutoff = (2.1 if SHELLS[element] == 12 else 2.0) * near
+    return jp.potentials.SecondMoment(0.1, 1.3, 10.0, 2.5, near, cutoff), {
+        "free": ["A", "xi", "p", "q"], "bounds": {"A": (0.003, 3.0), "xi": (0.1, 10.0)},
+    }
+
+
+def calibrated(family, data, element, progress):
     """A family's fit, its calibration, the seconds that they took, and what was left out."""
     start = time.perf_counter()
-    if family in LINEAR:
-        fit = jp.fit(data, family, predictions=False, keep_folds=True, progress=progress)
+    if family == "formulas":
+        first, options = form(element)
+        fit = jp.fit(data, first, starts=8, refined=3, keep_folds=True, progress=progress, **options)
     else:
-        fit = jp.train(data, family, predictions=False, keep_folds=True, progress=progress)
+        fit = jp.fit(data, family, predictions=False, keep_folds=True, progress=progress)
     fitted = time.perf_counter() - start
     left_out = frames_left_out(fit, data)
     calibration = calibration_of(*left_out, [frame.config_type for frame in data], MISFIT.get(family, COMMITTEE))
@@ -174,7 +192,7 @@ def run(element, family, fitted_to, progress=None):
         train, test = groups[name]
         used += [frame for k, frame in enumerate(train) if k % HELD != HELD - 1]
         held += train[HELD - 1 :: HELD] + test
-    fit, calibration, seconds, left_out = calibrated(family, jp.Dataset.of(used), progress)
+    fit, calibration, seconds, left_out = calibrated(family, jp.Dataset.of(used), element, progress)
     parts = {"held out": held} | {name: train + test for name, (train, test) in groups.items() if name not in fitted_to}
     parts["crystal"] = [ground_state(groups)]
     stressed = fit.posterior.replace(sigmas=fit.posterior.sigmas | {"stress": UNFITTED})
@@ -293,8 +311,12 @@ def properties(element, family, posterior, progress=None):
     """
     groups = frames_by_group(element)
     everything = jp.Dataset.of([frame for pair in groups.values() for part in pair for frame in part])
-    make = jp.fit if family in LINEAR else jp.train
-    reference = properties_of(make(everything, family, predictions=False, progress=progress).potential, element)
+    if family == "formulas":
+        first, options = form(element)
+        to_all = jp.fit(everything, first, starts=8, refined=3, progress=progress, **options)
+    else:
+        to_all = jp.fit(everything, family, predictions=False, progress=progress)
+    reference = properties_of(to_all.potential, element)
     own = properties_of(posterior.potential, element)
     rows = {}
     for name in own.keys() & reference.keys():
@@ -340,8 +362,10 @@ def tables(result):
     for kinds in (("energy", "forces"), ("formation", "stress")):
         rows = {n: row for n, row in result["groups"].items() if set(kinds) & set(row["scores"])}
         if rows:
-            names = [f"{NAMES[kind]} inside 50 / 90 / 95 % | 90 % of errors below (mean half-width of the 90 % interval), "
-                     f"{UNITS[kind]} | sharpness | AUROC" for kind in kinds]
+            names = [
+                f"{NAMES[kind]} inside 50 / 90 / 95 % | 90 % of errors below (mean half-width of the 90 % interval), "
+                f"{UNITS[kind]} | sharpness | AUROC" for kind in kinds
+            ]
             yield f"| group (frames) | {' | '.join(names)} |\n|---{'|---' * 8}|"
             yield from (line(name, row, kinds) for name, row in rows.items())
             yield ""

@@ -21,7 +21,6 @@ from jaxpot.uncertainty.misfit import COMMITTEE, Misfit
 from jaxpot.uncertainty.scores import normal_quantile, positive, score
 
 _MOST = 20_000  # components that factors are chosen by
-_USUAL = 0.95  # of the frames that are left out by chance have an energy as certain as usual
 _LARGEST = 0.99  # of the components of the forces are below the largest bar of one
 _SYMMETRY = 1e-4  # of the largest bar: forces with smaller ones are zero but for the digits of the positions
 
@@ -43,8 +42,8 @@ class Calibration:
         site_limit: eV, standard deviation that 99 % of the site energies of frames left out stay below, see
             `unfamiliar_atoms`; None: not known.
         far, usual, largest_force: of frames away from the data, see `Inflation`: what their bars are multiplied with
-            beside `epistemic`, the deviation of energies (eV/atom, as computed) that 95 % of frames left out by chance
-            stay below, and the largest bar of a force (eV/A).
+            beside `epistemic`, the deviation of energies (eV/atom, as computed) that most frames left out by chance stay
+            below, and the largest bar of a force (eV/A).
         alike: correlation of the errors of atoms there beyond that of the posterior.
         property_factor: factor of draws and of bars of properties, which have no noise beside them: what the noise of
             labels makes up for, where a model cannot fit what it is shown, is an error of a property.
@@ -114,8 +113,9 @@ def calibrate(
     frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors of frames
     that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
-    by maximum likelihood with their noise beside it.) Frames away from the data have all that the clusters ask for, and
-    their energies allow for errors of atoms that are alike: see `Inflation`. b, of each kind, is what intervals need
+    by maximum likelihood with their noise beside it.) Of a committee, whose frames err together, it is what the most
+    demanding cluster asks for. Frames away from the data have all that the clusters ask for, and their energies allow
+    for errors of atoms that are alike: see `Inflation`. b, of each kind, is what intervals need
     beside all that to cover 90 % of frames left out by chance. Bars of properties have the factor that would cover
     these without any noise.
 
@@ -172,7 +172,7 @@ def calibration_of(
     sites = factors["energy"] * by_chance.sites
     calibration = Calibration(
         factors, {}, {}, {kind: len(by_chance.differences[kind]) for kind in by_chance.differences}, (),
-        float(np.quantile(sites, FAMILIAR)) if len(sites) else None, far, _usual(by_chance),
+        float(np.quantile(sites, FAMILIAR)) if len(sites) else None, far, _usual(by_chance, misfit.usual),
         float(np.quantile(largest, _LARGEST)) if misfit.bounded and largest.any() else np.inf, misfit.alike,
         of_properties,
     )
@@ -195,19 +195,20 @@ def _epistemic_factors(by_chance, clusters, misfit):
     if clusters:
         noise = {kind: _noise_of(by_chance, kind, a * by_chance.epistemic[kind]) for kind in kinds}
         usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
-        wanted = _of_clusters(clusters, noise, usual) or a
+        unit = Inflation(usual=_usual(by_chance, misfit.usual), alike=misfit.alike)
+        wanted = _of_clusters(clusters, noise, usual, unit, misfit.together) or a
         a = min(wanted, of_properties)
     factors = {kind: (alone.get(kind) or of_properties) if misfit.fixed else a for kind in KINDS}
     most = max(factors.values())
     return factors, max(wanted / most, 1.0) if clusters and most > 0.0 else 1.0, of_properties
 
 
-def _usual(held):
-    """eV/atom, deviation of energies that 95 % of the frames that were looked at stay below."""
+def _usual(held, part):
+    """eV/atom, deviation of energies that this part of the frames that were looked at stays below."""
     if held.whole is None or not held.whole.any():
         return np.inf
     frames = np.unique(np.concatenate(list(held.frames.values())))
-    return float(np.quantile(held.whole[frames, 0] / held.atoms[frames], _USUAL))
+    return float(np.quantile(held.whole[frames, 0] / held.atoms[frames], part))
 
 
 def _noise_of(held, kind, epistemic):
@@ -234,30 +235,39 @@ def _alone(held, kind):
     return 0.0 if kind == "stress" else _factor_of(np.abs(held.differences[kind][known]) / bars[known])
 
 
-def _of_clusters(clusters, noise, usual):
-    """Factor of epistemic parts that covers 90 % of errors of clusters, each cluster and kind counting alike.
+def _of_clusters(clusters, noise, usual, unit, together):
+    """Factor of epistemic parts that covers 90 % of errors of clusters; 0 if they have none that count.
 
-    Labels count whose bars are as large as usual: those that the fit has to extrapolate to, not forces that are nearly
-    zero by symmetry.
+    Each cluster and kind counts alike; where frames of a cluster err together, it is an observation by itself, and the
+    largest of the factors that each cluster and kind asks for is taken. Labels count whose bars are as large as usual:
+    those that the fit has to extrapolate to, not forces that are nearly zero by symmetry.
 
     Args:
         clusters: `HeldOut` of each.
         noise: kind -> factor of the noise.
         usual: kind -> median deviation of frames left out by chance, as `_per_atom` gives them.
+        unit: `Inflation` with factors of 1.
+        together: whether frames of a cluster err together.
     """
-    ratios, weights = [], []
+    ratios = []
     for cluster in clusters:
         for kind in (set(cluster.differences) & set(usual)) - {"stress"}:
             far = _per_atom(cluster, kind) >= usual[kind]
-            bars, sigmas = cluster.epistemic[kind][far], noise[kind] * cluster.noise[kind][far]
+            bars, sigmas = cluster.inflated(kind, unit)[far], noise[kind] * cluster.noise[kind][far]
             squares = (cluster.differences[kind][far] / normal_quantile(0.9)) ** 2 - sigmas**2
             ratios.append(np.sqrt(np.maximum(squares, 0.0)) / np.maximum(bars, 1e-300))
-            weights.append(np.full(len(bars), 1.0 / max(len(bars), 1)))
-    if not sum(map(len, ratios)):
-        return 0.0
-    joined, weight = np.concatenate(ratios), np.concatenate(weights)
+    ratios = [part for part in ratios if len(part)]
+    if together:
+        return max((_covering([part]) for part in ratios), default=0.0)
+    return _covering(ratios) if ratios else 0.0
+
+
+def _covering(parts):
+    """Number that 90 % of the numbers in each part stay below, the parts counting alike."""
+    joined = np.concatenate(parts)
+    weight = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in parts])
     order = np.argsort(joined)
-    reached = np.cumsum(weight[order]) >= 0.9 * weight.sum() * (1.0 - 1e-12)
+    reached = np.cumsum(weight[order]) >= 0.9 * len(parts) * (1.0 - 1e-12)
     return float(joined[order][reached.argmax()])
 
 

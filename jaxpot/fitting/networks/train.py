@@ -28,7 +28,7 @@ from jaxpot.fitting.recipe_files import recipe_of
 from jaxpot.potentials.base import Potential
 from jaxpot.typing import StructureLike
 
-_CLUSTERS = 2  # that are left out: each takes another training
+_CLUSTERS = 4  # that are left out: each takes another training, of three quarters of the frames
 
 
 def train(
@@ -73,8 +73,8 @@ def train(
         checkpoint: path of a file that is written about once a minute: the same call goes on from there after an
             interruption, to the same result to the last bit. In the end it is removed. Folds have files of their own,
             `.fold1` and so on behind this name.
-        keep_folds: train again as often as the recipe has folds, each time without one of them, and twice without a
-            half of the frames that look alike (`frame_clusters`), for a calibration of error bars on all frames
+        keep_folds: train again as often as the recipe has folds, each time without one of them, and without each of
+            four clusters of frames that look alike (`frame_clusters`), for a calibration of error bars on all frames
             (`jp.calibrate`). Without, the validation frames have to do. What `start` was trained on is not left out.
 
     Returns:
