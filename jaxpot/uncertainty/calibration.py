@@ -42,8 +42,8 @@ class Calibration:
         site_limit: eV, standard deviation that 99 % of the site energies of frames left out stay below, see
             `unfamiliar_atoms`; None: not known.
         far, usual, largest_force: of frames away from the data, see `Inflation`: what their bars are multiplied with
-            beside `epistemic`, the deviation of energies (eV/atom, as computed) that most frames left out by chance stay
-            below, and the largest bar of a force (eV/A).
+            beside `epistemic`, the deviation of energies (eV/atom, as computed) that most frames left out by chance
+            stay below, and the largest bar of a force (eV/A).
         alike: correlation of the errors of atoms there beyond that of the posterior.
         property_factor: factor of draws and of bars of properties, which have no noise beside them: what the noise of
             labels makes up for, where a model cannot fit what it is shown, is an error of a property.

@@ -18,7 +18,7 @@ from jaxpot.uncertainty import residual
 from jaxpot.uncertainty.calibration import calibration_of
 from jaxpot.uncertainty.held_out import HeldOut
 from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
-from jaxpot.uncertainty.misfit import FUNCTIONS, PROCESS
+from jaxpot.uncertainty.misfit import FUNCTIONS, LAST_LAYER, PROCESS
 from jaxpot.uncertainty.propagation import shape_response
 from jaxpot.uncertainty.selection import observed_frame
 
@@ -396,8 +396,11 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     assert all(row[kind]["coverage"] == pytest.approx(0.91, abs=0.04) for row in found.clusters for kind in ones)
     assert "left out together, cluster 2 (50 frames, bulk)" in str(found)
     # Nine tenths of all errors of clusters, half of which are half as large: 1.28 of the larger ones' deviations.
-    apart = calibration_of(by_chance, [far, held(10.0, bars=10.0)], names)
-    assert apart.epistemic["forces"] == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
+    apart = [far, held(10.0, bars=10.0)]
+    joint = calibration_of(by_chance, apart, names, LAST_LAYER)
+    assert joint.epistemic["forces"] == pytest.approx(2.0 * 1.2816 / 1.6449, rel=0.1)
+    # Networks err together in each cluster: what the most demanding one asks for.
+    assert calibration_of(by_chance, apart, names).epistemic == found.epistemic
     # What has to be wider than errors of frames left out by chance allow is so away from the data only.
     limited = calibration_of(by_chance, [held(80.0, bars=10.0)], names)
     assert limited.epistemic["forces"] == pytest.approx(4.0, rel=0.1) and limited.far == pytest.approx(2.0, rel=0.1)
@@ -449,7 +452,9 @@ def test_a_calibration_tells_what_is_away_from_the_data():
         )
 
     cluster = held(6.0, 50 + np.arange(400) // 20)
-    assert calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70).largest_force == np.inf
+    committee = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70)
+    assert committee.largest_force == np.inf
+    assert committee.usual == pytest.approx(np.quantile(whole[:, 0] / 8.0, 0.75))
     found = calibration_of(held(2.0, frames), [cluster], ["bulk"] * 70, replace(PROCESS, alike=0.0))
     assert found.usual == pytest.approx(np.quantile(whole[:, 0] / 8.0, 0.95))  # eV/atom; of these frames alone
     assert found.epistemic["forces"] == pytest.approx(2.0, rel=0.1) and found.far == pytest.approx(3.0, rel=0.15)

@@ -395,3 +395,74 @@ def test_e0_with_the_potential_are_energies_of_the_data(argon):
     found = fit_form(ARGON, argon, starts=0)
     whole = found.potential + Constants(found.e0)
     assert float(jp.energy(whole, argon[0].structure)) == pytest.approx(argon[0].energy, abs=1e-9)
+
+
+def test_the_posterior_is_how_fits_to_noisy_labels_scatter(argon):
+    """Parameters, constants and an energy elsewhere, over labels drawn again and again."""
+    chance = np.random.default_rng(0)
+    elsewhere = bulk("Ar", a=5.6)
+
+    def noisy():
+        frames = [
+            replace(
+                f, energy=f.energy + 5e-4 * len(f) * chance.normal(),
+                forces=f.forces + 0.002 * chance.normal(size=f.forces.shape),
+            ) for f in argon
+        ]
+        return jp.Dataset.of(frames, e0="least squares")
+
+    fits = [fit_form(ARGON, noisy(), starts=0, sigmas={"energy": 5e-4, "forces": 0.002}) for _ in range(60)]
+    posterior = fits[0].posterior
+    assert posterior.parameters == ("terms[0].epsilon", "terms[0].sigma", "terms[1].energies")
+    draws = np.array([
+        [float(f.potential.epsilon), float(f.potential.sigma), f.e0[18], float(jp.energy(f.posterior.potential, elsewhere))]
+        for f in fits
+    ])
+    bars = np.mean([
+        [*np.sqrt(np.sum(np.square(f.posterior.factor), axis=1)), float(jp.std(f.posterior, elsewhere).epistemic.energy)]
+        for f in fits
+    ], axis=0)
+    np.testing.assert_allclose(bars, draws.std(0), rtol=0.35)  # 60 draws of a deviation of six frames
+    errors = [fits[0].parameters[name].error for name in ("epsilon", "sigma")]
+    np.testing.assert_allclose(np.sqrt(np.sum(np.square(posterior.factor), axis=1))[:2], errors)
+
+
+def test_labels_without_some_frames_are_those_of_the_others(argon):
+    sigmas = {"energy": 0.02, "forces": 0.3, "stress": 0.05}
+    loose = problem_of(ARGON, argon, None, sigmas=sigmas, loose=(18,))
+    rest = problem_of(ARGON, argon[np.array([0, 2, 3, 5])], None, sigmas=sigmas, loose=(18,))
+    y = np.array([0.45, 0.6])
+    without = Problem(loose.parameters, loose.labels.without(np.array([1, 4])), ())
+    assert without.shares(without.residuals(y)) == pytest.approx(rest.shares(rest.residuals(y)), rel=1e-9)
+    assert without.labels.counts() == rest.labels.counts()
+
+
+def test_bars_of_a_formula_are_calibrated():
+    """A form that is wrong: its bars cover the errors of frames that it has not seen."""
+    truth = Morse(0.6, 1.3, 2.6, cutoff=6.0, shift="smooth")
+    data = jp.draw_dataset(truth, bulk("Cu", cubic=True), 24, displacements=(0.02, 0.08), seed=4)
+    pairs = LennardJones(0.4, 2.3, cutoff=6.0, shift="smooth")
+    found = fit_form(pairs, data, starts=0, bounds={"sigma": (2.0, 2.8)}, keep_folds=True)
+    assert len(found.left_out()) == 4 and 2 <= len(found.clusters_left_out()) <= 4
+    assert sorted(np.concatenate([members for members, _ in found.left_out()])) == list(range(24))
+    calibration = jp.calibrate(found, data)
+    assert calibration.scores["forces"]["before"]["coverage"][0.9] < 0.7
+    new = jp.draw_dataset(truth, bulk("Cu", cubic=True), 12, displacements=(0.02, 0.08), seed=5)
+    bars = calibration.apply(found.posterior)
+    inside = [
+        np.abs(jp.forces(found.potential, f.structure) - f.forces) < 1.645 * np.asarray(jp.std(bars, f.structure).total.forces)
+        for f in new
+    ]
+    assert 0.8 < np.mean(inside) < 0.99
+
+
+def test_what_has_no_bars_says_why(argon):
+    with pytest.raises(DataError, match="keep_folds: there are no frames to leave out"):
+        fit_form(ARGON, targets=[Target("sigma", lambda p: p.sigma, 3.5, 0.01)], keep_folds=True)
+    with pytest.raises(DataError, match="give keep_folds=True to fit_form"):
+        fit_form(ARGON, argon, starts=0).left_out()
+    with pytest.warns(JaxpotWarning, match="do not determine"):
+        loose = fit_form(2.0 * ARGON, argon, starts=0, keep_folds=True)
+    assert loose.posterior is None and loose.folds == ()
+    with pytest.raises(DataError, match="do not determine potential.epsilon, factor; leave some out of free"):
+        loose.left_out()
