@@ -138,7 +138,7 @@ def _error_bars(calibration):
         "away": {
             name: number if np.isfinite(number) else None
             for name in ("far", "usual", "largest_force", "alike") for number in (getattr(calibration, name),)
-        },
+        } | {"levels": [list(level) for level in calibration.levels]},
         "kinds": {
             kind: {
                 "epistemic_factor": calibration.epistemic[kind], "noise_factor": calibration.noise[kind],

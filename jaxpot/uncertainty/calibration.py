@@ -14,6 +14,7 @@ from jaxpot.data.dataset import Dataset
 from jaxpot.data.predictions import KINDS
 from jaxpot.errors import DataError
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.extrapolated import asked_by, factors_by_level, joint_factor, largest_factor, per_atom
 from jaxpot.uncertainty.familiarity import FAMILIAR, LIMIT
 from jaxpot.uncertainty.held_out import HeldOut, frames_left_out
 from jaxpot.uncertainty.inflation import Inflation, largest_of
@@ -44,6 +45,7 @@ class Calibration:
         far, usual, largest_force: of frames away from the data, see `Inflation`: what their bars are multiplied with
             beside `epistemic`, the deviation of energies (eV/atom, as computed) that most frames left out by chance
             stay below, and the largest bar of a force (eV/A).
+        levels: of `Inflation`, of a committee, for which `far` is the largest of several factors.
         alike: correlation of the errors of atoms there beyond that of the posterior.
         property_factor: factor of draws and of bars of properties, which have no noise beside them: what the noise of
             labels makes up for, where a model cannot fit what it is shown, is an error of a property.
@@ -56,6 +58,7 @@ class Calibration:
     clusters: tuple = ()
     site_limit: float | None = None
     far: float = 1.0
+    levels: tuple[tuple[float, float], ...] = ()
     usual: float = np.inf
     largest_force: float = np.inf
     alike: float = 0.0
@@ -64,7 +67,9 @@ class Calibration:
     @property
     def inflation(self) -> Inflation:
         """All that epistemic deviations are widened by."""
-        return Inflation(self.epistemic, self.far, self.usual, largest_of(self.largest_force), self.alike)
+        return Inflation(
+            self.epistemic, self.far, self.levels, self.usual, largest_of(self.largest_force), self.alike
+        )
 
     def apply(self, posterior: Posterior) -> Posterior:
         """The posterior with these factors."""
@@ -72,6 +77,10 @@ class Calibration:
         ranges = {} if self.site_limit is None else {LIMIT: np.array([0.0, self.site_limit])}
         factors |= {"property": jnp.asarray(self.property_factor)} | self.inflation.entries()
         return posterior.replace(calibration=factors, ranges=posterior.ranges | ranges)
+
+    def _range_of_far(self):
+        """The smallest and the largest f, or the only one."""
+        return sorted({min((f for _, f in self.levels), default=self.far), self.far})
 
     def __str__(self) -> str:
         largest = max(self.epistemic.values())
@@ -84,7 +93,7 @@ class Calibration:
             usual = 1e3 * self.epistemic["energy"] * self.usual
             lines.append(
                 f"  away from the data (energies less certain than {usual:.3g} meV/atom) "
-                f"times {largest * self.far:.3g}"
+                f"times {' to '.join(f'{largest * f:.3g}' for f in self._range_of_far())}"
                 + (f", and errors of atoms with a correlation of {self.alike:g} or more" if self.alike else "")
             )
         for kind, scores in self.scores.items():
@@ -113,9 +122,9 @@ def calibrate(
     frames that look alike, left out as a whole, ask for, so that 90 % of their errors are covered: errors of frames
     that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
-    by maximum likelihood with their noise beside it.) Of a committee, whose frames err together, it is what the most
-    demanding cluster asks for. Frames away from the data have all that the clusters ask for, and their energies allow
-    for errors of atoms that are alike: see `Inflation`. b, of each kind, is what intervals need
+    by maximum likelihood with their noise beside it.) Frames away from the data have all that the clusters ask for, of
+    committees by the spread of their members, and their energies allow for errors of atoms that are alike: see
+    `Inflation` and `factors_by_level`. b, of each kind, is what intervals need
     beside all that to cover 90 % of frames left out by chance. Bars of properties have the factor that would cover
     these without any noise.
 
@@ -167,12 +176,13 @@ def calibration_of(
     kinds = set(by_chance.differences)
     # Clusters without a label of those that frames left out by chance have tell nothing.
     clusters = [cluster for cluster in clusters if set(cluster.differences) & kinds]
-    factors, far, of_properties = _epistemic_factors(by_chance, clusters, misfit)
+    factors, (far, levels), of_properties = _epistemic_factors(by_chance, clusters, misfit)
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
     sites = factors["energy"] * by_chance.sites
     calibration = Calibration(
         factors, {}, {}, {kind: len(by_chance.differences[kind]) for kind in by_chance.differences}, (),
-        float(np.quantile(sites, FAMILIAR)) if len(sites) else None, far, _usual(by_chance, misfit.usual),
+        float(np.quantile(sites, FAMILIAR)) if len(sites) else None, far, levels,
+        _usual(by_chance, misfit.usual),
         float(np.quantile(largest, _LARGEST)) if misfit.bounded and largest.any() else np.inf, misfit.alike,
         of_properties,
     )
@@ -185,22 +195,34 @@ def calibration_of(
 
 
 def _epistemic_factors(by_chance, clusters, misfit):
-    """Factor of each kind, `Calibration.far`, factor of properties."""
+    """Factor of each kind, `Calibration.far` and `Calibration.levels`, factor of properties."""
     kinds = list(by_chance.differences)
     main = "forces" if "forces" in kinds else "energy"
     a = _epistemic_factor(by_chance.differences[main], by_chance.epistemic[main], by_chance.noise[main])
     alone = {kind: _alone(by_chance, kind) for kind in kinds}
     of_properties = max(alone.values()) if clusters or misfit.fixed else a
-    wanted = a
-    if clusters:
-        noise = {kind: _noise_of(by_chance, kind, a * by_chance.epistemic[kind]) for kind in kinds}
-        usual = {kind: np.median(_per_atom(by_chance, kind)) for kind in kinds}
-        unit = Inflation(usual=_usual(by_chance, misfit.usual), alike=misfit.alike)
-        wanted = _of_clusters(clusters, noise, usual, unit, misfit.together) or a
-        a = min(wanted, of_properties)
-    factors = {kind: (alone.get(kind) or of_properties) if misfit.fixed else a for kind in KINDS}
+    if not clusters:
+        return _of_kinds(a, alone, of_properties, misfit), (1.0, ()), of_properties
+    noise = {kind: _noise_of(by_chance, kind, a * by_chance.epistemic[kind]) for kind in kinds}
+    usual = {kind: np.median(per_atom(by_chance, kind)) for kind in kinds}
+    unit = Inflation(usual=_usual(by_chance, misfit.usual), alike=misfit.alike)
+    asked = [asked_by(cluster, noise, usual, unit) for cluster in clusters]
+    levels = factors_by_level(asked) if misfit.together else ()
+    wanted = largest_factor(asked) if misfit.together else joint_factor(asked)
+    if levels:
+        wanted = float(Inflation(levels=levels).far_at(unit.usual))
+    wanted = wanted or a
+    factors = _of_kinds(min(wanted, of_properties), alone, of_properties, misfit)
     most = max(factors.values())
-    return factors, max(wanted / most, 1.0) if clusters and most > 0.0 else 1.0, of_properties
+    if most <= 0.0:
+        return factors, (1.0, ()), of_properties
+    scaled = tuple((s, f / most) for s, f in levels)
+    return factors, (max((f for _, f in scaled), default=max(wanted / most, 1.0)), scaled), of_properties
+
+
+def _of_kinds(common, alone, of_properties, misfit):
+    """Factor of each kind: one for all, but of fixed functions."""
+    return {kind: (alone.get(kind) or of_properties) if misfit.fixed else common for kind in KINDS}
 
 
 def _usual(held, part):
@@ -233,48 +255,6 @@ def _alone(held, kind):
     bars = held.epistemic[kind]
     known = bars > _SYMMETRY * bars.max(initial=0.0)  # the others are zero by symmetry
     return 0.0 if kind == "stress" else _factor_of(np.abs(held.differences[kind][known]) / bars[known])
-
-
-def _of_clusters(clusters, noise, usual, unit, together):
-    """Factor of epistemic parts that covers 90 % of errors of clusters; 0 if they have none that count.
-
-    Each cluster and kind counts alike; where frames of a cluster err together, it is an observation by itself, and the
-    largest of the factors that each cluster and kind asks for is taken. Labels count whose bars are as large as usual:
-    those that the fit has to extrapolate to, not forces that are nearly zero by symmetry.
-
-    Args:
-        clusters: `HeldOut` of each.
-        noise: kind -> factor of the noise.
-        usual: kind -> median deviation of frames left out by chance, as `_per_atom` gives them.
-        unit: `Inflation` with factors of 1.
-        together: whether frames of a cluster err together.
-    """
-    ratios = []
-    for cluster in clusters:
-        for kind in (set(cluster.differences) & set(usual)) - {"stress"}:
-            far = _per_atom(cluster, kind) >= usual[kind]
-            bars, sigmas = cluster.inflated(kind, unit)[far], noise[kind] * cluster.noise[kind][far]
-            squares = (cluster.differences[kind][far] / normal_quantile(0.9)) ** 2 - sigmas**2
-            ratios.append(np.sqrt(np.maximum(squares, 0.0)) / np.maximum(bars, 1e-300))
-    ratios = [part for part in ratios if len(part)]
-    if together:
-        return max((_covering([part]) for part in ratios), default=0.0)
-    return _covering(ratios) if ratios else 0.0
-
-
-def _covering(parts):
-    """Number that 90 % of the numbers in each part stay below, the parts counting alike."""
-    joined = np.concatenate(parts)
-    weight = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in parts])
-    order = np.argsort(joined)
-    reached = np.cumsum(weight[order]) >= 0.9 * len(parts) * (1.0 - 1e-12)
-    return float(joined[order][reached.argmax()])
-
-
-def _per_atom(held, kind):
-    """Epistemic deviations of a kind; those of energies for one atom, so that frames of all sizes can be compared."""
-    bars = held.epistemic[kind]
-    return bars / held.atoms[held.frames[kind]] if kind == "energy" else bars
 
 
 def _row_of_cluster(cluster, inflation, noise, config_types):

@@ -191,7 +191,7 @@ def _deviations(parametric, residual, posterior, structure, n):
 def _factors(inflation, bars):
     """Factors of epistemic deviations, an `Evaluation`."""
     n = len(bars.energies)
-    away = float(inflation.away(bars.energy, n))
+    away = inflation.away(bars.energy, n)
 
     def ratio(inflated, bar):
         return inflated / np.where(bar > 0.0, bar, 1.0)

@@ -62,7 +62,7 @@ class HeldOut:
         energies, sums = np.zeros((2, len(self.atoms))) if self.whole is None else self.whole.T
         if kind == "energy":
             return inflation.energy(bars, sums[frames], self.atoms[frames])
-        return inflation.others(kind, bars, inflation.away(energies, self.atoms)[frames])
+        return inflation.others(kind, bars, inflation.away(energies, self.atoms)[:, frames])
 
 
 def frames_left_out(

@@ -38,9 +38,14 @@ class Inflation:
     nothing. Of a Gaussian process, whose mean falls back to the prior's where data are far, no error is much larger
     than what it is an error of; networks have no limit.
 
+    How far a committee's errors are from its spread depends on the spread: by many times too small near the data, too
+    large where members differ by what bonds are worth. So f is a function of s_E / N, found by clusters of frames left
+    out, at whose spreads it is known; between them log f is linear in log s.
+
     Attributes:
         factors: kind -> a_k.
-        far: f, at least 1.
+        far: f, or the largest of its values.
+        levels: pairs (s, f), ascending, where f depends on the deviation of energies per atom (eV); empty: f is `far`.
         usual: u, eV/atom, what most frames left out by chance stay below; infinite: nothing is away from the data.
         largest: kind ("energy", per atom, and "forces") -> largest deviation.
         alike: r.
@@ -52,6 +57,7 @@ class Inflation:
 
     factors: Mapping = field(default_factory=dict)
     far: float = 1.0
+    levels: tuple[tuple[float, float], ...] = ()
     usual: float = np.inf
     largest: Mapping = field(default_factory=dict)
     alike: float = 0.0
@@ -62,12 +68,13 @@ class Inflation:
         factors = {k: float(np.asarray(posterior.calibration[k])[0]) for k in KINDS if k in posterior.calibration}
         if _AWAY not in posterior.calibration:
             return cls(factors)
-        far, usual, most, alike = np.asarray(posterior.calibration[_AWAY]).tolist()
-        return cls(factors, far, usual, largest_of(most), alike)
+        far, usual, most, alike, *levels = np.asarray(posterior.calibration[_AWAY]).tolist()
+        return cls(factors, far, tuple(zip(levels[::2], levels[1::2], strict=True)), usual, largest_of(most), alike)
 
     def entries(self) -> dict[str, AnyArray]:
         """Of `Posterior.calibration`, beside the factors; `of` reads them."""
-        return {_AWAY: np.array([self.far, self.usual, self.largest.get("forces", np.inf), self.alike])}
+        head = [self.far, self.usual, self.largest.get("forces", np.inf), self.alike]
+        return {_AWAY: np.array([*head, *(number for level in self.levels for number in level)])}
 
     @staticmethod
     def told(calibration: dict) -> dict:
@@ -75,10 +82,18 @@ class Inflation:
         return {key: value for key, value in calibration.items() if key != _AWAY}
 
     def away(self, energy: AnyArray, atoms: AnyArray) -> np.ndarray:
-        """phi of frames with these deviations of their energies."""
+        """phi, and phi f^2, of frames with these deviations of their energies, (2, ...)."""
         per_atom = np.asarray(energy) / atoms
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(per_atom > self.usual, 1.0 - (self.usual / per_atom) ** 2, 0.0)
+            phi = np.where(per_atom > self.usual, 1.0 - (self.usual / per_atom) ** 2, 0.0)
+        return np.stack([phi, phi * self.far_at(per_atom) ** 2])
+
+    def far_at(self, per_atom: AnyArray) -> np.ndarray:
+        """f where energies have these deviations, eV/atom."""
+        if not self.levels:
+            return np.full(np.shape(per_atom), self.far)
+        levels = np.log(self.levels)
+        return np.exp(np.interp(np.log(np.maximum(per_atom, 1e-300)), *levels.T))
 
     def variance(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
         """Variances of energies of whole frames over a_E^2, without a limit, (N,) eV^2.
@@ -90,21 +105,22 @@ class Inflation:
         """
         away, squares = self.away(deviations, atoms), np.square(deviations)
         alike = self.alike * np.maximum(np.square(of_sites) - squares, 0.0)
-        return self.growth("energy", away) * squares + away * alike
+        return self.growth("energy", away) * squares + away[0] * alike
 
     def energy(self, deviations: AnyArray, of_sites: AnyArray, atoms: AnyArray) -> np.ndarray:
         """Deviations of energies of whole frames, (N,) eV; arguments as of `variance`."""
         return self._limited("energy", np.sqrt(self.variance(deviations, of_sites, atoms)) / atoms) * atoms
 
     def others(self, kind: str, deviations: AnyArray, away: AnyArray) -> np.ndarray:
-        """Deviations of forces, or of stresses, of frames that are away from the data by phi."""
+        """Deviations of forces, or of stresses, of frames that are so far away from the data, see `away`."""
         return self._limited(kind, np.asarray(deviations) * np.sqrt(self.growth(kind, away)))
 
     def growth(self, kind: str, away: AnyArray) -> np.ndarray:
-        """g over a_k^2 of a kind, of frames that are away from the data by phi."""
+        """g over a_k^2 of a kind, of frames that are so far away from the data, see `away`."""
         factor, most = self.factors.get(kind, 1.0), max(self.factors.values(), default=1.0)
         share = factor / most if most > 0.0 else 1.0
-        return 1.0 + np.asarray(away) * ((self.far / share) ** 2 - 1.0)
+        phi, grown = away
+        return 1.0 - phi + grown / share**2
 
     def _limited(self, kind, deviations):
         scaled = self.factors.get(kind, 1.0) * deviations

@@ -145,7 +145,7 @@ def test_groups_left_out_are_a_table(fit):
     )
     document = fit_document(fit, calibration=calibration)
     bars = json.loads(json.dumps(document, allow_nan=False))["error_bars"]
-    assert bars["away"] == {"far": 1.0, "usual": None, "largest_force": None, "alike": 0.0}
+    assert bars["away"] == {"far": 1.0, "usual": None, "largest_force": None, "alike": 0.0, "levels": []}
     assert bars["clusters"][1]["forces"]["coverage"] == 0.5
     page = fit_html(fit, document)
     parser = Balanced()

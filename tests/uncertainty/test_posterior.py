@@ -16,7 +16,9 @@ from jaxpot.potentials import StillingerWeber
 from jaxpot.report.card import relaxed_crystal
 from jaxpot.uncertainty import residual
 from jaxpot.uncertainty.calibration import calibration_of
+from jaxpot.uncertainty.extrapolated import Asked, factors_by_level
 from jaxpot.uncertainty.held_out import HeldOut
+from jaxpot.uncertainty.inflation import Inflation
 from jaxpot.uncertainty.linear_terms import factor_of, uncertain_terms
 from jaxpot.uncertainty.misfit import FUNCTIONS, LAST_LAYER, PROCESS
 from jaxpot.uncertainty.propagation import shape_response
@@ -423,7 +425,7 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
     assert uneven.epistemic["energy"] == pytest.approx(1.0, rel=0.1)
     assert uneven.epistemic["forces"] == uneven.property_factor == pytest.approx(4.0, rel=0.1)
     assert f"energies times {uneven.epistemic['energy']:.3g}, forces" in str(uneven) and uneven.far == pytest.approx(2.0, rel=0.1)
-    widened = {kind: replace(uneven, usual=1.0).inflation.growth(kind, 1.0) ** 0.5 for kind in ones}
+    widened = {kind: replace(uneven, usual=1.0).inflation.growth(kind, np.array([1.0, uneven.far**2])) ** 0.5 for kind in ones}
     assert all(uneven.epistemic[kind] * widened[kind] == pytest.approx(8.0, rel=0.1) for kind in ones)
     # Clusters without labels, or with labels of stresses alone, tell nothing.
     empty = HeldOut({}, {}, {}, {}, np.full(50, 8))
@@ -436,6 +438,31 @@ def test_clusters_left_out_say_how_much_of_the_errors_is_epistemic():
         far.frames, far.atoms,
     )
     assert calibration_of(by_chance, [far, tiny], names).epistemic["forces"] == pytest.approx(2.0, rel=0.1)
+
+
+def test_the_factor_of_a_committee_depends_on_its_spread():
+    def asked(spread, *factors):
+        return Asked(spread, tuple(np.full(20, factor) for factor in factors))
+
+    levels = factors_by_level([asked(0.1, 0.5, 1.0), asked(0.01, 4.0), asked(0.001, 2.0, 0.3), asked(0.05)])
+    spreads, factors = np.array(levels).T
+    # What is asked for there and further away, a quarter of the way to the largest; and back to that, far beyond.
+    np.testing.assert_allclose(spreads, [0.001, 0.01, 0.1, 0.1 * 4.0**3])
+    np.testing.assert_allclose(factors, [4.0, 4.0, 4.0**0.25, 4.0])
+    inflation = Inflation({"energy": 2.0, "forces": 2.0}, 4.0, levels, usual=0.01)
+    np.testing.assert_allclose(inflation.far_at([1e-4, 0.03, 0.1, 1e3]), [4.0, 4.0 ** (1 - 0.75 * np.log10(3)), 4.0**0.25, 4.0])
+    for spread in (0.005, 0.02, 0.3):  # of two atoms
+        phi = max(0.0, 1.0 - (0.01 / spread) ** 2)
+        expected = 2.0 * spread * np.sqrt(1.0 + phi * (float(inflation.far_at(spread)) ** 2 - 1.0))
+        assert inflation.energy(2.0 * spread, 0.0, 2) == pytest.approx(2.0 * expected)
+        away = inflation.away(2.0 * spread, 2)
+        assert inflation.others("forces", spread, away) == pytest.approx(expected)
+    posterior = jp.Posterior.of(jp.potentials.LennardJones(0.01, 3.4, 8.0), {"sigma": 0.1})
+    kept = Inflation.of(posterior.replace(calibration={"energy": np.array([2.0, 1.0])} | inflation.entries()))
+    assert kept.levels == levels and kept.usual == 0.01 and kept.far == 4.0
+    # Without errors, or spreads, there is one factor.
+    assert factors_by_level([asked(0.1, 0.0), asked(0.2)]) == factors_by_level([asked(0.0, 2.0)]) == ()
+    assert factors_by_level([asked(0.1, 0.0), asked(0.01, 1.0)])[1][1] == pytest.approx(0.1**0.75)
 
 
 def test_a_calibration_tells_what_is_away_from_the_data():
