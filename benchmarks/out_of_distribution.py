@@ -21,6 +21,7 @@ of the frames held out (mlearn's lack a Pulay stress).
         [--family gap ace snap behler-parrinello bond-networks formulas]
         [--without vacancies | (default) --fitted-to bulk strained]
     python benchmarks/out_of_distribution.py properties [Ni Si ...] --out FOLDER    # vacancies, surfaces, C44 far away
+    python benchmarks/out_of_distribution.py learned [Ni ...] --out FOLDER    # labels of vacancies, few at a time
     python benchmarks/out_of_distribution.py rescore --out FOLDER      # with another calibration: nothing is fitted
     python benchmarks/out_of_distribution.py page --out FOLDER         # one page and one picture of all that was run
 
@@ -29,6 +30,9 @@ Frames that are held out of the groups fitted to: every fifth, and the test set'
 `properties`, after `run`, compares energies of a vacancy, as cut and relaxed, and of two surfaces, and C44 with atoms
 held at a volume 10 % larger and smaller, with those of the same recipe fitted to all of the data: by how many bars are
 they off?
+
+`learned` adds frames of vacancies to those fitted to, the least certain first, as learning on the fly asks for them, and
+scores what is left of that group: do bars shrink with the errors?
 """
 
 import argparse
@@ -72,6 +76,7 @@ DEFECTS = ("vacancies", "molten vacancies", "surfaces")  # have energies of form
 UNFITTED = 1e-12  # eV/A^3, noise of the stresses, which are not fitted
 DIAGONAL = [0, 3, 5]  # of the upper triangle of a stress
 HELD = 5  # every fifth frame is held out
+LEARNED = (1, 2, 5, 0)  # frames that are added, one step after the other
 
 
 def group_of(frame, element):
@@ -331,6 +336,36 @@ def properties(element, family, posterior, progress=None):
     }
 
 
+def learned(element, family, fitted_to, progress=None):
+    """Scores of the vacancies that are left when some have been added to the fit, the least certain first."""
+    groups = frames_by_group(element)
+    used = [f for name in fitted_to for k, f in enumerate(groups[name][0]) if k % HELD != HELD - 1]
+    pool, rows = [f for part in groups["vacancies"] for f in part], []
+    for count in LEARNED:
+        fit, calibration, _, _ = calibrated(family, jp.Dataset.of(used), element, progress)
+        left = held_out([(np.arange(len(pool)), fit.posterior)], jp.Dataset.of(pool))
+        pairs, per_frame = compared(left, calibration)
+        rows.append({"added": sum(LEARNED) - sum(LEARNED[len(rows) :]), "scores": scores(pairs)})
+        order = np.argsort(-per_frame["energy"], kind="stable")[:count].tolist()
+        used = used + [pool[k] for k in order]
+        pool = [f for k, f in enumerate(pool) if k not in order]
+    return {"element": element, "family": family, "learned": rows}
+
+
+def learned_lines(result):
+    """Table of `learned`."""
+    kinds = ("energy", "forces")
+    names = [f"{NAMES[kind]} inside 90 % | 90 % of errors below (half-width), {UNITS[kind]}" for kind in kinds]
+    yield f"| vacancies fitted to | {' | '.join(names)} |\n|---|---|---|---|---|"
+    for row in result["learned"]:
+        cells = [str(row["added"])]
+        for kind in kinds:
+            told, scale = row["scores"][kind], SCALES[kind]
+            error, half_width = scale * told["error"], scale * told["half_width"]
+            cells += [f"{100 * told['coverage']['0.9']:.0f}", f"{error:.3g} ({half_width:.3g})"]
+        yield "| " + " | ".join(cells) + " |"
+
+
 def property_lines(result):
     """Table of `properties`."""
     yield "| property | fitted to the groups | to all data | off by bars |\n|---|---|---|---|"
@@ -395,6 +430,8 @@ def page(folder):
         ]
     for result in (result for result in read if "properties" in result):
         lines += [f"## {result['element']}, {result['family']}: properties", "", *property_lines(result), ""]
+    for result in (result for result in read if "learned" in result):
+        lines += [f"## {result['element']}, {result['family']}: some vacancies learnt", "", *learned_lines(result), ""]
     (folder / "page.md").write_text("\n".join(lines), encoding="utf-8")
     picture(results, folder / "page.png")
 
@@ -431,7 +468,7 @@ def picture(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "rescore", "properties", "page"))
+    parser.add_argument("what", choices=("run", "rescore", "properties", "learned", "page"))
     parser.add_argument("elements", nargs="*", default=list(ELEMENTS))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--family", nargs="+", choices=FAMILIES, default=["gap"])
@@ -456,6 +493,11 @@ def main():
                 result = properties(element, family, jp.load(path.with_suffix(".posterior")), progress)
                 (options.out / f"{element}-{family}-properties.json").write_text(json.dumps(result, indent=1))
                 print(f"{element}, {family}\n" + "\n".join(property_lines(result)), flush=True)
+                continue
+            if options.what == "learned":
+                result = learned(element, family, fitted_to, progress)
+                (options.out / f"{element}-{family}-learned.json").write_text(json.dumps(result, indent=1))
+                print(f"{element}, {family}\n" + "\n".join(learned_lines(result)), flush=True)
                 continue
             result, raw, posterior = run(element, family, fitted_to, progress)
             path.write_text(json.dumps(result, indent=1))
