@@ -31,8 +31,8 @@ Frames that are held out of the groups fitted to: every fifth, and the test set'
 held at a volume 10 % larger and smaller, with those of the same recipe fitted to all of the data: by how many bars are
 they off?
 
-`learned` adds frames of vacancies to those fitted to, the least certain first, as learning on the fly asks for them, and
-scores what is left of that group: do bars shrink with the errors?
+`learned` adds frames of vacancies to those fitted to, the least certain first, as learning on the fly asks for them,
+and scores what is left of that group: do bars shrink with the errors?
 """
 
 import argparse
