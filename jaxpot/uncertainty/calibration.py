@@ -22,6 +22,7 @@ from jaxpot.uncertainty.misfit import COMMITTEE, Misfit
 from jaxpot.uncertainty.scores import normal_quantile, positive, score
 
 _MOST = 20_000  # components that factors are chosen by
+_HALVINGS, _WIDEST = 8, 4.0  # of correlations; mean half-width over the 90 % quantile of errors
 _LARGEST = 0.99  # of the components of the forces are below the largest bar of one
 _SYMMETRY = 1e-4  # of the largest bar: forces with smaller ones are zero but for the digits of the positions
 
@@ -123,10 +124,10 @@ def calibrate(
     that the fit has to extrapolate to; but no more than covers 90 % of frames left out by chance, be it of
     their energies or of their forces, by itself. (Without clusters: what forces of frames left out by chance ask for,
     by maximum likelihood with their noise beside it.) Frames away from the data have all that the clusters ask for, of
-    committees by the spread of their members, and their energies allow for errors of atoms that are alike: see
-    `Inflation` and `factors_by_level`. b, of each kind, is what intervals need
-    beside all that to cover 90 % of frames left out by chance. Bars of properties have the factor that would cover
-    these without any noise.
+    committees by the spread of their members (`factors_by_level`), and their energies allow for errors of atoms that
+    are alike (`Inflation`), of committees as far as bars of energies of frames left out by chance are at most four
+    times as wide as errors. b, of each kind, is what intervals need beside all that to cover 90 % of frames left out by
+    chance. Bars of properties have the factor that would cover these without any noise.
 
     Models of fixed functions alone (ACE, SNAP, MTP, without a Gaussian process) have that factor for bars of labels
     too: what functions cannot fit is no noise of labels, and errors far away grow with it. Of such errors no covariance
@@ -176,6 +177,19 @@ def calibration_of(
     kinds = set(by_chance.differences)
     # Clusters without a label of those that frames left out by chance have tell nothing.
     clusters = [cluster for cluster in clusters if set(cluster.differences) & kinds]
+    found = partial(_calibrated, by_chance, clusters, config_types)
+    if not misfit.together:
+        return found(misfit)
+    if clusters:
+        for halvings in range(_HALVINGS):
+            calibration = found(replace(misfit, alike=misfit.alike * 0.5**halvings))
+            if not _too_wide(by_chance, calibration):
+                return calibration
+    return found(replace(misfit, alike=0.0))
+
+
+def _calibrated(by_chance, clusters, config_types, misfit):
+    """`Calibration` of a kind of model."""
     factors, (far, levels), of_properties = _epistemic_factors(by_chance, clusters, misfit)
     largest = np.abs(by_chance.labels.get("forces", np.zeros(0)))
     sites = factors["energy"] * by_chance.sites
@@ -192,6 +206,17 @@ def calibration_of(
         calibration, noise=noise, scores={kind: _scores(by_chance, kind, bars) for kind, bars in inflated.items()},
         clusters=tuple(_row_of_cluster(cluster, calibration.inflation, noise, config_types) for cluster in clusters),
     )
+
+
+def _too_wide(held, calibration):
+    """Whether bars of energies of frames left out by chance are several times as wide as errors are."""
+    if "energy" not in held.differences:
+        return False
+    atoms = held.atoms[held.frames["energy"]]
+    noise = calibration.noise["energy"] * held.noise["energy"]
+    bars = np.hypot(held.inflated("energy", calibration.inflation), noise) / atoms
+    errors = np.abs(held.differences["energy"]) / atoms
+    return normal_quantile(0.9) * bars.mean() > _WIDEST * np.quantile(errors, 0.9)
 
 
 def _epistemic_factors(by_chance, clusters, misfit):

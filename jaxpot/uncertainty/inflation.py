@@ -33,7 +33,8 @@ class Inflation:
     that take their misfit for independent noise of the labels make too little of that, and so does the spread of a few
     networks; sum_i s_i is the deviation of atoms whose errors are the same, and r is how far to go there. 1/4, of
     processes, was chosen with the answers of Li, Ge, Si, Cu and Ni of mlearn's data in view, fitted to bulk crystals
-    and shown vacancies, surfaces and melts (Mo was not); half of that, of committees, with those of Li, Ge, Cu and Mo.
+    and shown vacancies, surfaces and melts (Mo was not); half of that is the most that
+    committees have (those of Li, Ge, Cu, Mo and Si in view), less where frames in the data have bars too wide by it.
     r = 0 of fixed functions alone: many of them know energies well and site energies hardly, so that sum_i s_i says
     nothing. Of a Gaussian process, whose mean falls back to the prior's where data are far, no error is much larger
     than what it is an error of; networks have no limit.

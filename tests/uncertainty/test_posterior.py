@@ -465,6 +465,34 @@ def test_the_factor_of_a_committee_depends_on_its_spread():
     assert factors_by_level([asked(0.1, 0.0), asked(0.01, 1.0)])[1][1] == pytest.approx(0.1**0.75)
 
 
+@pytest.mark.parametrize(("of_sites", "least", "most"), [(2.0, 0.125, 0.125), (300.0, 1e-3, 0.1), (1e5, 0.0, 0.0)])
+def test_errors_of_a_committee_are_alike_as_far_as_bars_in_the_data_allow(of_sites, least, most):
+    """Deviations of site energies add up to far more than those of energies, in frames that are just beyond usual."""
+    rng = np.random.default_rng(0)
+    frames, spreads = np.arange(400), np.linspace(0.5, 1.5, 400)
+
+    def held(scale, factor):
+        bars = scale * spreads
+        whole = np.stack([bars, of_sites * bars], axis=1)
+        kinds = dict.fromkeys(("energy", "forces"), frames)
+        noise = dict.fromkeys(kinds, np.full(400, 1e-6))
+        errors = {kind: factor * bars * rng.normal(size=400) for kind in kinds}
+        return HeldOut(errors, dict.fromkeys(kinds, bars), noise, kinds, np.ones(400, int), whole=whole)
+
+    by_chance = held(1.0, 1.0)
+    found = calibration_of(by_chance, [held(30.0, 1.0)] * 2, ["bulk"] * 400)
+    assert least <= found.alike <= most
+
+    def width(calibration):
+        return 1.645 * by_chance.inflated("energy", calibration.inflation).mean()
+
+    error = np.quantile(np.abs(by_chance.differences["energy"]), 0.9)
+    assert width(found) <= 4.0 * error
+    if 0.0 < found.alike < 0.125:
+        assert width(replace(found, alike=2.0 * found.alike)) > 4.0 * error
+    assert calibration_of(held(1.0, 1.0)).alike == 0.0  # without clusters
+
+
 def test_a_calibration_tells_what_is_away_from_the_data():
     rng = np.random.default_rng(0)
     frames, ones = np.repeat(np.arange(50), 8), np.ones(400)
