@@ -35,7 +35,7 @@ FLOOR = {room: k for k, rooms in enumerate(STOREYS) for room in rooms}
 # Likewise within a room of several: what families of models share, the families, and above them the verb for all.
 INNER_STOREYS = {
     "fitting": (
-        {"clock", "recipe_files"},
+        {"clock", "left_out", "recipe_files"},
         {"linear", "formulas"},
         {"networks"},  # their last layers are linear
         {"families"},

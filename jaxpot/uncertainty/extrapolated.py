@@ -28,7 +28,7 @@ class Asked:
 
 
 def asked_by(cluster: HeldOut, noise: Mapping[str, float], usual: Mapping[str, float], unit: Inflation) -> Asked:
-    """What the errors of a cluster ask for.
+    """Factors that the errors of a cluster ask for.
 
     Labels count whose bars are as large as usual: those that the fit has to extrapolate to, not forces that are nearly
     zero by symmetry.

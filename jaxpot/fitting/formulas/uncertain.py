@@ -20,7 +20,7 @@ _AT_BOUND = 1e-7  # of the way between the bounds
 
 
 def at_bounds(y: np.ndarray) -> np.ndarray:
-    """Which parameters are at a bound, (P,)."""
+    """Mask of the parameters at a bound, (P,)."""
     return np.minimum(y, 1.0 - y) < _AT_BOUND
 
 

@@ -94,7 +94,7 @@ class NetworkRecipe:
     validation: float = 0.1
     patience: int = 200
     average: float = 0.99
-    folds: int = 4
+    folds: int = 3
     members: int = 4
     channels: tuple = (32, 16, 8)
     hops: int = 2
