@@ -138,7 +138,7 @@ def fit_form(
     trained, tested = (None if d is None else predict(fitted + Constants(e0), d) for d in (data, test))
     clock.step("errors")
     spread = partial(form_posterior, loose=loose, sigmas=sigmas, ranges={} if data is None else data.ranges())
-    certain = all(parameter.determined for parameter in table.values())
+    certain = all(p.determined and (p.at_bound or np.isfinite(p.error)) for p in table.values())
     parts = _parts(data, seed) if keep_folds and certain else ((), ())
     left_out = [_without(problem, best, data, loose, spread, members, say) for members in chain(*parts)]
     clock.step("folds")

@@ -57,7 +57,8 @@ class FormFit:
         seconds: name of a step -> time it took.
         posterior: `Posterior` of the potential with its constants, from the standard errors of all parameters and how
             they are correlated, see `fit_form`: orders of magnitude, unless calibrated. None where some parameters are
-            not determined, in which directions there is no end to them.
+            not determined, in which directions there is no end to them, and where there are no more labels than
+            parameters.
         folds: pairs (numbers of the frames of a part of the data, `Posterior` of the fit to the other parts).
         clusters: likewise, of clusters of frames that look alike (`frame_clusters`).
     """
@@ -98,6 +99,8 @@ class FormFit:
                 f"this fit has no error bars: data and targets do not determine {', '.join(unsure)}; leave some out of "
                 "free, or add data that tell"
             )
+        if self.posterior is None:
+            raise DataError("this fit has no error bars: there are no more labels and targets than parameters")
         if not self.folds:
             raise DataError("no fits to all folds but one were kept: give keep_folds=True to fit_form")
         return list(self.folds)

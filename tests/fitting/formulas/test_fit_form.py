@@ -466,3 +466,8 @@ def test_what_has_no_bars_says_why(argon):
     assert loose.posterior is None and loose.folds == ()
     with pytest.raises(DataError, match="do not determine potential.epsilon, factor; leave some out of free"):
         loose.left_out()
+    few = [replace(f, forces=None, stress=None) for f in argon[:2]]
+    exact = fit_form(ARGON, jp.Dataset(few, argon.e0, "given"), starts=0)
+    assert exact.posterior is None
+    with pytest.raises(DataError, match="no more labels and targets than parameters"):
+        exact.left_out()
