@@ -33,7 +33,7 @@ class Posterior(Node):
         inflation: () what the residual of the prior is multiplied with, see `scaled`.
         calibration: what frames that were left out say of the bars (`jp.calibrate`): kind of label -> (2,), factors of
             its epistemic part and of its noise; "property" -> (), factor of draws and of bars of properties; "away" ->
-            (4,), of structures away from the data (`jaxpot.uncertainty.inflation`).
+            (4 + 2 L,), of structures away from the data, with L levels (`jaxpot.uncertainty.inflation`).
         ranges: what the training data cover: "volume_per_atom" -> (2,) A^3, the least and the most of their crystals;
             "site_deviation" -> (2,) eV, of familiar atoms (`jp.unfamiliar_atoms`), once calibrated.
         mask: for each array of the potential, in the order of `jax.tree.leaves`, whether it is uncertain.
