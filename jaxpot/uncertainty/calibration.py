@@ -177,15 +177,15 @@ def calibration_of(
     kinds = set(by_chance.differences)
     # Clusters without a label of those that frames left out by chance have tell nothing.
     clusters = [cluster for cluster in clusters if set(cluster.differences) & kinds]
-    found = partial(_calibrated, by_chance, clusters, config_types)
+    calibrated = partial(_calibrated, by_chance, clusters, config_types)
     if not misfit.together:
-        return found(misfit)
+        return calibrated(misfit)
     if clusters:
         for halvings in range(_HALVINGS):
-            calibration = found(replace(misfit, alike=misfit.alike * 0.5**halvings))
+            calibration = calibrated(replace(misfit, alike=misfit.alike * 0.5**halvings))
             if not _too_wide(by_chance, calibration):
                 return calibration
-    return found(replace(misfit, alike=0.0))
+    return calibrated(replace(misfit, alike=0.0))
 
 
 def _calibrated(by_chance, clusters, config_types, misfit):
