@@ -35,7 +35,7 @@ def fit(
         options: of a GAP: those of `fitting.linear.fit.fit_linear` (baseline, curvatures, stress_offsets, jitter,
             predictions, checkpoint, keep_folds); of networks: those of `train` (start, frozen, curvatures, baseline,
             predictions, checkpoint, keep_folds); of a formula: those of `fit_form` (free, bounds, targets, sigmas,
-            starts, refined).
+            starts, refined, keep_folds).
 
     Returns:
         `Fit`, `Trained` or `FormFit`; all have `potential`, `train`, `test`, `e0` and `seconds`.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.errors import DataError
 from jaxpot.fitting.formulas.least_squares import Minimum
 from jaxpot.fitting.formulas.problem import Problem
 from jaxpot.fitting.formulas.residuals import residuals
@@ -79,8 +80,17 @@ def form_posterior(
         loose: of the elements whose constants were found.
         sigmas: kind -> sigma where frames give none of their own.
         ranges: of the data.
+
+    Raises:
+        DataError: no more labels and targets than parameters.
     """
-    values, vectors = np.linalg.eigh(covariance(problem, best)[0])
+    matrix = covariance(problem, best)[0]
+    if not np.isfinite(matrix).all():
+        raise DataError(
+            f"error bars of {len(best.y)} parameters need more labels and targets than these: give more frames, leave "
+            "some parameters out of free, or keep no folds"
+        )
+    values, vectors = np.linalg.eigh(matrix)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     by_y = np.diagonal(np.asarray(jax.jacfwd(problem.parameters.values)(jnp.asarray(best.y))))
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(fitted)]

@@ -471,3 +471,6 @@ def test_what_has_no_bars_says_why(argon):
     assert exact.posterior is None
     with pytest.raises(DataError, match="no more labels and targets than parameters"):
         exact.left_out()
+    three = [replace(f, forces=None, stress=None, energy=f.energy if k < 3 else None) for k, f in enumerate(argon[:4])]
+    with pytest.raises(DataError, match="error bars of 2 parameters need more labels"):  # of two frames, without a third
+        fit_form(ARGON, jp.Dataset(three, argon.e0, "given"), starts=0, keep_folds=True)
