@@ -19,7 +19,7 @@ def folds_of(dataset: Dataset, count: int, seed: int) -> Parts:
         DataError: fewer frames than folds, or an element that is in one fold only.
     """
     if len(dataset) < count:
-        raise DataError(f"keep_folds: {count} folds of {len(dataset)} frames: give the recipe fewer")
+        raise DataError(f"keep_folds: {count} folds need as many frames, got {len(dataset)}: give more, or keep none")
     parts = without_each(dataset, dataset.folds(count, seed))
     for _, rest in parts:
         missing = set(dataset.species) - set(rest.species)
