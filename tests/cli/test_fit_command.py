@@ -176,7 +176,7 @@ def test_networks_are_trained_again_without_each_fold(run, files):
     code, _, err = run("fit", "train.xyz", "--recipe", "networks.toml", "--out", "folds.model")
     assert code == 0 and "not calibrated" in err and "3 frames were not trained on" in err and "--keep-folds" in err
     code, out, err = run("fit", "train.xyz", "--recipe", "networks.toml", "--keep-folds", "--out", "folds.model")
-    assert code == 0 and "fold 4 of 4: epoch 3 of 3" in err and "left out" in out
+    assert code == 0 and "fold 3 of 3: epoch 3 of 3" in err and "left out" in out
     assert json.loads((files / "folds.json").read_text())["error_bars"]["kinds"]["energy"]["count"] == 6
     assert not list(files.glob("folds.model.partial*"))
 
