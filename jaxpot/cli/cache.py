@@ -8,11 +8,12 @@ each combination has a folder of its own, because a home folder may be shared be
 import hashlib
 import os
 import platform
-import stat
 from pathlib import Path
 
 import jax
 import jaxlib
+
+from jaxpot.core.cache_folder import private_folder
 
 _LARGEST = 256 * 2**20  # bytes kept; beyond it the oldest files go
 _SHORTEST = 0.0  # s; reading a program back takes 2 ms, compiling the least of them 10
@@ -20,33 +21,13 @@ _SHORTEST = 0.0  # s; reading a program back takes 2 ms, compiling the least of 
 
 def use_cache() -> str | None:
     """Let JAX keep compiled programs; returns the folder, or None where there is no safe one."""
-    folder = _safe_folder()
+    folder = private_folder(_machine())
     if folder is None:
         return None
     _prune(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
     return folder
-
-
-def _safe_folder():
-    """XDG_CACHE_HOME/jaxpot/<machine>, made with mode 0700; None if it is not ours alone."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    if not os.path.isabs(root) or not hasattr(os, "getuid"):
-        return None
-    path = Path(root)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in ("jaxpot", _machine()):
-            path = path / part
-            path.mkdir(mode=0o700, exist_ok=True)
-            found = os.lstat(path)
-            mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if not mine or stat.S_IMODE(found.st_mode) & 0o077:
-                return None
-    except OSError:
-        return None
-    return path
 
 
 def _machine():

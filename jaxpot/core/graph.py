@@ -154,7 +154,8 @@ def connect_rows(
     for axis in range(3):
         along = structure.positions[:, axis]
         r = along[others] - along[centers][:, None]
-        r = r + (shifts[0] * cell[0, axis] + shifts[1] * cell[1, axis] + shifts[2] * cell[2, axis])
+        if shifts[0].shape[1]:
+            r = r + (shifts[0] * cell[0, axis] + shifts[1] * cell[1, axis] + shifts[2] * cell[2, axis])
         components.append(jnp.where(filled, r, beyond.astype(r.dtype) if axis == 0 else 0.0))
     x, y, z = components
     square = x * x + y * y + z * z

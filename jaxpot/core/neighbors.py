@@ -43,7 +43,8 @@ class Neighbors(Node):
 
     Row i belongs to atom `centers[i]`; its k-th neighbour is the image of atom `others[i, k]` shifted by
     the lattice vectors times `shifts[:, i, k]`. Rows are sorted by distance; entries k >= counts[i] are
-    empty. Rows with `real` False are copies of a real row that fill an array up to a convenient length.
+    empty. Rows with `real` False are copies of a real row that fill an array up to a convenient length. Where all images
+    are atoms of their own, `shifts` is (3, m, 0).
     """
 
     centers: jax.Array  # (m,) int
@@ -58,6 +59,7 @@ class Neighbors(Node):
     atoms: jax.Array  # (n,) bool, which entries were atoms and not padding
     inner_reach: jax.Array  # (t,) A, the reach of the first places of the rows, for each of `inner`
     plans: tuple = ()  # what addends of a potential have prepared on the host beside the list (`Potential.plan`)
+    counted: jax.Array | None = None  # (m,) bool, rows whose atoms have an energy; None: all that are real
     cutoff: float = static(default=0.0)
     skin: float = static(default=0.0)
     pbc: tuple[bool, bool, bool] = static(default=(True, True, True))

@@ -120,6 +120,7 @@ def _of_hops(make, potential, structure, neighbors, *arguments):
     """Of a model of several hops: forward by atoms, then one pass over the rows for each layer, backwards."""
     potential = cast(potential, structure.positions.dtype)
     rows = chunks(potential, neighbors)
+    counted = rows if neighbors.counted is None else chunks(potential, neighbors.replace(real=neighbors.counted))
     states = message_passing.atom_states(potential, structure, neighbors, rows, shared=True)
     whole, slopes = None, None
     for layer in reversed(range(len(states))):
@@ -138,7 +139,8 @@ def _of_hops(make, potential, structure, neighbors, *arguments):
             (sums, back), left = jax.lax.scan(chunk, start, rows)
             return accumulator.total(sums, left), back
 
-        sums, slopes = sum_shares(share, rows, potential, structure, neighbors, states[layer], slopes, *arguments)
+        taken = counted if whole is None else rows
+        sums, slopes = sum_shares(share, taken, potential, structure, neighbors, states[layer], slopes, *arguments)
         whole = sums if whole is None else jax.tree.map(jnp.add, whole, sums)
     return whole
 

@@ -120,15 +120,24 @@ def std_many(
 
 def padded_std(posterior: Posterior, structure: Structure, neighbors: Neighbors, n: int) -> Deviations:
     """`std` of the first n atoms of a padded structure with its list."""
+    return _deviations(*padded_variances(posterior, structure, neighbors), posterior, structure, n)
+
+
+def padded_variances(
+    posterior: Posterior, structure: Structure, neighbors: Neighbors
+) -> tuple[Evaluation, Evaluation | None]:
+    """Variances of a padded structure by the parameters and by the residual, before any factor of a calibration.
+
+    Returns:
+        Two `Evaluation`s, eV^2 and so on; None for the second where there is no residual.
+    """
     pairs = uncertain_terms(posterior)
     averaged = _averaged(posterior, pairs)
     if averaged is not None:
-        spread = _spread_of_members(*averaged, structure, neighbors)
-        return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
+        return jax.tree.map(_square_sum, _spread_of_members(*averaged, structure, neighbors)), None
     few = posterior.factor.shape[1] <= _FEW and not can_be_widened(posterior)
     if pairs is None or few:
-        spread = _spread_of_any(posterior, structure, neighbors)
-        return _deviations(jax.tree.map(_square_sum, spread), None, posterior, structure, n)
+        return jax.tree.map(_square_sum, _spread_of_any(posterior, structure, neighbors)), None
     rows, residuals = [], []
     for term, jitter in pairs:
         if leaves_residual(term):
@@ -137,10 +146,10 @@ def padded_std(posterior: Posterior, structure: Structure, neighbors: Neighbors,
         else:
             row = _rows_of(term, structure, neighbors)
         rows.append(row)
-    parametric, left = _variances_of(tuple(rows), posterior.factor), None
-    if residuals:
-        left = jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residuals)
-    return _deviations(parametric, left, posterior, structure, n)
+    parametric = _variances_of(tuple(rows), posterior.factor)
+    if not residuals:
+        return parametric, None
+    return parametric, jax.tree.map(lambda *parts: posterior.inflation**2 * sum(map(np.asarray, parts)), *residuals)
 
 
 def _averaged(posterior, pairs):

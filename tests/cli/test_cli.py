@@ -16,6 +16,7 @@ import jaxpot as jp
 from jaxpot.cli import cache, card, demo
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.main import main
+from jaxpot.core.cache_folder import private_folder
 from jaxpot.errors import DataError
 from jaxpot.report.side_by_side import side_by_side
 from jaxpot.report.table import rows
@@ -484,17 +485,17 @@ def test_ascii_terminals(monkeypatch):
 
 def test_cache_folder_is_private(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = cache._safe_folder()
+    folder = private_folder("programs")
     assert folder.is_dir() and (folder.stat().st_mode & 0o077) == 0
     folder.chmod(0o755)
-    assert cache._safe_folder() is None
+    assert private_folder("programs") is None
 
 
 def test_cache_refuses_what_others_can_replace(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "jaxpot").symlink_to(tmp_path / "elsewhere")
-    assert cache._safe_folder() is None
+    assert private_folder("programs") is None
 
 
 def test_cache_is_pruned(tmp_path, monkeypatch):

@@ -1,0 +1,197 @@
+"""The atoms of one rank, with those around them: a structure without a cell, whose images are atoms themselves.
+
+Rows are those of the rank's own atoms, so that energies of all ranks add up to the whole; forces fall on the atoms
+around, too, and belong to what these are images of. Models of several hops have rows for the atoms around as well, since
+these have states, but no energy.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpot.checks import check_potential
+from jaxpot.core.elements import name_species
+from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.precision import concrete
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError
+from jaxpot.observables.edges import EdgeSum, forces_and_strains, parts, sum_over_edges
+from jaxpot.potentials.base import Potential, has_plan, terms_of
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.potentials.terms import inner_cutoffs
+from jaxpot.typing import Array
+from jaxpot.uncertainty.deviations import padded_variances
+from jaxpot.uncertainty.inflation import Inflation
+from jaxpot.uncertainty.linear_terms import uncertain_terms
+from jaxpot.uncertainty.site_variance import inverses_of, site_variance
+
+
+_STEP = 256  # rows; lengths of what is cut to the rank's atoms
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of neighbours as LAMMPS's list gives them, in NumPy arrays that may change afterwards.
+
+    centers, counts: (m,) int; others: (m, K) int; numbers: (n,) int, 0 where there is no atom. The first `own` rows are
+    those of the rank's atoms; behind `real` there are copies. inner: places for each of the shorter cutoffs.
+    """
+
+    centers: np.ndarray
+    counts: np.ndarray
+    others: np.ndarray
+    numbers: np.ndarray
+    own: int
+    real: int
+    inner: tuple[int, ...] = ()
+
+
+@dataclass
+class Domain:
+    """A potential for the atoms of one rank.
+
+    Args:
+        potential: a sum of terms that are local or pass messages.
+        posterior: of it, for error bars.
+
+    Attributes:
+        cutoff: A, of rows. skin: A, how far they should reach beyond. inner: shorter cutoffs, A.
+        halo: A, how far the atoms may be that the energy of the rank's atoms depends on.
+        several_hops: whether atoms around need rows.
+
+    Raises:
+        DataError: a potential whose energy depends on all atoms, or that reads data of atoms.
+    """
+
+    potential: Potential
+    posterior: Posterior | None = None
+    cutoff: float = field(init=False)
+    _structure: Structure | None = field(default=None, init=False)
+    _listed: Neighbors | None = field(default=None, init=False)  # of the rank's atoms
+    _wide: Neighbors | None = field(default=None, init=False)  # and of those around, where these have rows
+
+    def __post_init__(self) -> None:
+        check_potential(self.potential)
+        for term in terms_of(self.potential):
+            passes = term.local or (term.has_hops and hasattr(term, "hops"))
+            if not passes or has_plan(term) or not math.isfinite(term.reach):
+                raise DataError(
+                    f"{term!r} depends on atoms of all ranks: pair_style jaxpot serves potentials that are sums of site "
+                    "energies, local or of several hops"
+                )
+        if self.potential.needs:
+            raise DataError(f"{self.potential!r} reads {', '.join(self.potential.needs)}, which LAMMPS does not hand over")
+        extent = concrete(self.potential.extent())
+        self.cutoff = float(self.potential.cutoff if extent is None else max(self.potential.cutoff, float(extent)))
+
+    @property
+    def skin(self) -> float:
+        return self.potential.skin
+
+    @property
+    def inner(self) -> tuple[float, ...]:
+        return inner_cutoffs(self.potential)
+
+    @property
+    def halo(self) -> float:
+        return max(self.potential.reach, self.cutoff)
+
+    @property
+    def several_hops(self) -> bool:
+        return not self.potential.local
+
+    def check_numbers(self, numbers: np.ndarray) -> None:
+        """Refuse elements that the potential does not know."""
+        species = self.potential.species
+        unknown = set() if species is None else set(numbers.tolist()) - {0, *species}
+        if unknown:
+            raise DataError(f"the model knows {name_species(species)}, and atom types are {name_species(unknown)}")
+
+    def keep(self, rows: Rows) -> None:
+        """Take the rows that all that follows is computed with."""
+        number, count = len(rows.numbers), len(rows.centers)
+        # Copies: what LAMMPS's arrays hold will change.
+        arrays = {
+            "centers": np.array(rows.centers),
+            "others": np.array(rows.others),
+            "counts": np.array(rows.counts),
+            "real": np.arange(count) < rows.real,
+            "shifts": np.zeros((3, count, 0), np.int8),  # images are atoms
+        }
+        reference = {
+            "positions": np.zeros((number, 3)),
+            "cell": np.eye(3),
+            "inverse": np.zeros((3, 3)),
+            "reach": np.asarray(math.inf),  # whoever makes the rows sees to that
+            "inner_reach": np.full(len(self.inner), math.inf),
+            "atoms": np.array(rows.numbers > 0),
+        }
+        inner = tuple(zip(self.inner, rows.inner, strict=True))
+        wide = Neighbors(**arrays, **reference, cutoff=self.cutoff, pbc=(False,) * 3, inner=inner)
+        own = np.arange(count) < rows.own
+        if self.several_hops:
+            listed = wide.replace(counted=own)
+        elif rows.real == rows.own:
+            listed = wide
+        else:
+            some = min(count, -(-max(rows.own, 1) // _STEP) * _STEP)
+            cut = {name: arrays[name][:some] for name in ("centers", "others", "counts")}
+            listed = wide.replace(**cut, real=own[:some], shifts=arrays["shifts"][:, :some])
+        structure = Structure(np.zeros((number, 3)), np.eye(3), np.array(rows.numbers), pbc=False)
+        self._structure, self._listed, self._wide = jax.device_put((structure, listed, wide))
+
+    def evaluate(self, positions: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """Energy of the rank's atoms (eV), site energies (n,), forces (n, 3) and dE/dstrain (3, 3).
+
+        Args:
+            positions: (n, 3) A, as many as `Rows.numbers`.
+        """
+        energy, sites, forces, strain = _evaluate(self.potential, positions, self._structure, self._listed)
+        return float(energy), np.asarray(sites), np.asarray(forces), np.asarray(strain)
+
+    def virials(self, positions: np.ndarray) -> np.ndarray:
+        """W_j = -sum_i r_ij (x) dE_i/dr_ij, (n, 3, 3) eV: of the atom that is moved, as heat fluxes need them."""
+        return np.asarray(_virials(self.potential, positions, self._structure, self._listed))
+
+    def site_deviations(self, positions: np.ndarray) -> np.ndarray:
+        """Standard deviations of site energies, (n,) eV, with the factor of the calibration in the data."""
+        structure, listed = self._structure.moved(positions), self._wide if self.several_hops else self._listed
+        if uncertain_terms(self.posterior) is None:
+            parametric, _ = padded_variances(self.posterior, structure, listed)
+            return np.sqrt(np.asarray(parametric.energies)) * self._factor("energy")
+        return np.sqrt(np.asarray(site_variance(self.posterior, inverses_of(self.posterior), structure, listed).sites))
+
+    def force_deviations(self, positions: np.ndarray) -> np.ndarray:
+        """Standard deviations of the components of forces, (n, 3) eV/A, with the factor of the calibration in the data.
+
+        Right for atoms whose neighbours have rows.
+        """
+        parts = padded_variances(self.posterior, self._structure.moved(positions), self._wide)
+        return np.sqrt(sum(np.asarray(part.forces) for part in parts if part is not None)) * self._factor("forces")
+
+    def _factor(self, kind):
+        return Inflation.of(self.posterior).factors.get(kind, 1.0)
+
+
+@jax.jit
+def _evaluate(potential, positions, structure, listed):
+    return sum_over_edges(
+        forces_and_strains, parts(potential), structure.moved(positions), listed, jnp.asarray(True)
+    )
+
+
+@jax.jit
+def _virials(potential, positions, structure, listed):
+    return sum_over_edges(_moved_virials, parts(potential), structure.moved(positions), listed)
+
+
+def _moved_virials(structure: Structure, pairwise: bool) -> EdgeSum:
+    """-sum_i r_ij (x) dE_i/dr_ij of each atom j, (n, 3, 3)."""
+    def add(virials, graph, site, gradient):
+        outer = jnp.stack([graph.x, graph.y, graph.z])[:, None] * jnp.stack(gradient)[None]
+        return virials.at[graph.others].add(-jnp.moveaxis(outer, (0, 1), (-2, -1))), None
+
+    return EdgeSum(jnp.zeros((len(structure), 3, 3), structure.positions.dtype), add)

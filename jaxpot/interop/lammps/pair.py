@@ -1,0 +1,198 @@
+"""`pair_style jaxpot` on the side of Python: models by name, and what LAMMPS's plugin asks of them in each step."""
+
+import ctypes
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxpot import catalog
+from jaxpot.core.elements import SYMBOLS, atomic_number
+from jaxpot.core.structure import Structure
+from jaxpot.errors import DataError, JaxpotError, SimulationError
+from jaxpot.interop.lammps.domain import Domain, Rows
+from jaxpot.interop.lammps.plugin import plugin_library
+from jaxpot.potentials.base import Potential
+from jaxpot.potentials.posterior import Posterior
+from jaxpot.uncertainty.deviations import std
+
+_SHORTER = 8  # most cutoffs that rows are sorted by
+_TYPES = 256
+_MESSAGE = 1024
+_FORCES, _ATOM_VIRIALS, _STD_ENERGY, _STD_FORCE, _STD_TOTAL = range(5)
+_doubles, _ints = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int)
+
+
+class _Model(ctypes.Structure):
+    """`jaxpot_model` of pair_jaxpot.cpp."""
+
+    _fields_ = [
+        ("types", ctypes.c_int), ("words", ctypes.c_int), ("word", ctypes.POINTER(ctypes.c_char_p)),
+        ("handle", ctypes.c_int), ("cutoff", ctypes.c_double), ("skin", ctypes.c_double), ("halo", ctypes.c_double),
+        ("inner_count", ctypes.c_int), ("inner", ctypes.c_double * _SHORTER), ("ghost_rows", ctypes.c_int),
+        ("centroid", ctypes.c_int), ("has_std", ctypes.c_int), ("numbers", ctypes.c_int * _TYPES),
+        ("message", ctypes.c_char * _MESSAGE),
+    ]
+
+
+class _Call(ctypes.Structure):
+    """`jaxpot_rows` of pair_jaxpot.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("handle", "want", "fresh", "local", "all", "rows", "real", "own", "places")),
+        ("inner", ctypes.c_int * _SHORTER), ("length", ctypes.c_int), ("x", _doubles),
+        *((name, _ints) for name in ("numbers", "centers", "counts", "others")),
+        *((name, _doubles) for name in ("forces", "energies", "virials", "std")),
+        ("energy", ctypes.c_double), ("virial", ctypes.c_double * 6), ("message", ctypes.c_char * _MESSAGE),
+    ]
+
+
+_OPEN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Model))
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Call))
+_VOIGT = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+_CENTROID = (*_VOIGT, (1, 0), (2, 0), (2, 1))
+
+
+class PairStyle:
+    """The pair style of one LAMMPS: models that its input names, and the rows that each was last given.
+
+    Args:
+        engine: `lammps.lammps`.
+        models: name -> potential or posterior, for `pair_coeff * * NAME ELEMENTS`; other names are those of files,
+            or what `jaxpot.load` knows.
+
+    Raises:
+        ResourceError: the plugin cannot be compiled.
+    """
+
+    def __init__(self, engine: Any, models: Mapping[str, Potential | Posterior] | None = None) -> None:
+        self._engine = weakref.ref(engine)
+        self._models = dict(models or {})
+        self._domains: list[tuple[Domain, list[int]]] = []
+        library = str(plugin_library())
+        engine.command(f"plugin load {library}")
+        plugin = ctypes.CDLL(library)
+        # Kept here: LAMMPS holds nothing but their addresses.
+        self._callbacks = _OPEN(self._open), _CALL(self._call)
+        plugin.jaxpot_set.argtypes = [_OPEN, _CALL]
+        plugin.jaxpot_set.restype = None
+        plugin.jaxpot_set(*self._callbacks)
+
+    def _open(self, pointer):
+        model = pointer.contents
+        try:
+            words = [model.word[k].decode() for k in range(model.words)]
+            self._describe(model, words)
+        except (JaxpotError, OSError) as error:
+            model.message = _sentence(error)
+            return 1
+        return 0
+
+    def _describe(self, model, words):
+        if len(words) <= model.types:
+            raise DataError(
+                f"expected pair_coeff * * MODEL and an element for each of {model.types} atom types, got {' '.join(words)}"
+            )
+        files, elements = words[: -model.types], words[-model.types :]
+        domain, numbers = domain_of(self._models, files, elements)
+        if len(domain.inner) > _SHORTER:
+            raise DataError(f"pair_style jaxpot serves at most {_SHORTER} cutoffs, and this model has {len(domain.inner)}")
+        model.handle, model.cutoff, model.skin, model.halo = len(self._domains), domain.cutoff, domain.skin, domain.halo
+        model.inner_count, model.ghost_rows = len(domain.inner), domain.several_hops
+        model.inner[: len(domain.inner)] = domain.inner
+        model.centroid, model.has_std = not domain.several_hops, domain.posterior is not None
+        model.numbers[: len(numbers)] = numbers
+        self._domains.append((domain, numbers))
+
+    def _call(self, pointer):
+        call = pointer.contents
+        try:
+            self._answer(call)
+        except JaxpotError as error:
+            call.message = _sentence(error)
+            return 1
+        except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # nothing may pass through LAMMPS unseen
+            call.message = _sentence(f"{type(error).__name__}: {error}")
+            return 1
+        return 0
+
+    def _answer(self, call):
+        domain, numbers = self._domains[call.handle]
+        if call.fresh:
+            domain.keep(Rows(
+                _view(call.centers, call.rows), _view(call.counts, call.rows), _view(call.others, call.rows, call.places),
+                _view(call.numbers, call.length), call.own, call.real, tuple(call.inner[: len(domain.inner)]),
+            ))
+        positions = _view(call.x, call.length, 3)
+        if call.want == _FORCES:
+            energy, sites, forces, strain = domain.evaluate(positions)
+            _check(energy, forces)
+            call.energy = energy
+            _view(call.forces, call.all, 3)[:] += forces[: call.all]
+            if call.energies:
+                _view(call.energies, call.local)[:] += sites[: call.local]
+            call.virial[:] = [-0.5 * (strain[a, b] + strain[b, a]) for a, b in _VOIGT]
+        elif call.want == _ATOM_VIRIALS:
+            virials = domain.virials(positions)[: call.all]
+            _view(call.virials, call.all, 9)[:] += np.stack([virials[:, a, b] for a, b in _CENTROID], axis=1)
+        elif call.want == _STD_ENERGY:
+            _view(call.std, call.local)[:] = domain.site_deviations(positions)[: call.local]
+        elif call.want == _STD_FORCE:
+            deviations = domain.force_deviations(positions)[: call.local]
+            _view(call.std, call.local)[:] = np.sqrt(np.sum(deviations**2, axis=1))
+        else:
+            structure = whole_structure(self._engine(), numbers)
+            call.energy = float(std(domain.posterior, structure).epistemic.energy)
+
+
+def domain_of(
+    models: Mapping[str, Potential | Posterior], files: list[str], elements: list[str]
+) -> tuple[Domain, list[int]]:
+    """The model that the words of `pair_coeff` name, and the atomic number of each atom type, 0 for NULL."""
+    numbers = [0 if name == "NULL" else _number(name) for name in elements]
+    if not any(numbers):
+        raise DataError("pair_coeff: all atom types are NULL")
+    model = models.get(files[0]) if len(files) == 1 else None
+    if model is None:
+        model = catalog.load(files[0] if len(files) == 1 else files, **_options(files, elements))
+    posterior = model if isinstance(model, Posterior) else None
+    domain = Domain(model.potential if isinstance(model, Posterior) else model, posterior)
+    domain.check_numbers(np.array(numbers))
+    return domain, numbers
+
+
+def whole_structure(engine: Any, numbers: list[int]) -> Structure:
+    """All atoms of LAMMPS, on each rank, in the order of their ids; those of types without an element left out."""
+    count = int(engine.get_natoms())
+    positions = np.ctypeslib.as_array(engine.gather_atoms("x", 1, 3)).reshape(count, 3)
+    kinds = np.array(numbers)[np.ctypeslib.as_array(engine.gather_atoms("type", 0, 1)) - 1]
+    low, high, xy, yz, xz, periodic, _ = engine.extract_box()
+    lengths = np.subtract(high, low)
+    cell = np.array([[lengths[0], 0.0, 0.0], [xy, lengths[1], 0.0], [xz, yz, lengths[2]]])
+    pbc = tuple(bool(p) for p in periodic)
+    return Structure(positions[kinds > 0], cell, kinds[kinds > 0], pbc=pbc)
+
+
+def _options(files, elements):
+    """Options of the reader: elements of a model whose file names none."""
+    return {}
+
+
+def _number(name):
+    if name in SYMBOLS[1:]:
+        return atomic_number(name)
+    raise DataError(f"pair_coeff: expected an element for each atom type (or NULL), got {name!r}")
+
+
+def _check(energy, forces):
+    if not (np.isfinite(energy) and np.isfinite(forces.sum())):
+        raise SimulationError("energy or forces are not finite: two atoms are at one point, or the model ends here")
+
+
+def _view(pointer, *shape):
+    return np.ctypeslib.as_array(pointer, shape)
+
+
+def _sentence(error):
+    return " ".join(str(error).split()).encode("ascii", "replace")[: _MESSAGE - 1]
