@@ -66,7 +66,7 @@ class PairStyle:
 
     def __init__(self, engine: Any, models: Mapping[str, Potential | Posterior] | None = None) -> None:
         self._engine = weakref.ref(engine)
-        self._models = dict(models or {})
+        self.models = dict(models or {})
         self._domains: list[tuple[Domain, np.ndarray]] = []
         library = str(plugin_library())
         engine.command(f"plugin load {library}")
@@ -93,7 +93,7 @@ class PairStyle:
                 f"expected pair_coeff * * MODEL and an element for each of {model.types} atom types, got {' '.join(words)}"
             )
         files, elements = words[: -model.types], words[-model.types :]
-        domain, numbers = domain_of(self._models, files, elements)
+        domain, numbers = domain_of(self.models, files, elements)
         if len(domain.inner) > _SHORTER:
             raise DataError(f"pair_style jaxpot serves at most {_SHORTER} cutoffs, and this model has {len(domain.inner)}")
         model.handle, model.cutoff, model.skin, model.halo = len(self._domains), domain.cutoff, domain.skin, domain.halo

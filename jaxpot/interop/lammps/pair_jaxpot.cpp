@@ -10,6 +10,10 @@
 // This file turns LAMMPS's neighbour list into dense rows, and calls back. Rows hold the neighbours within the cutoff
 // and a skin of their own, which is smaller than LAMMPS's: long rows cost time in every step, new ones only sometimes.
 // Arrays are longer than what they hold, in steps, so that programs made for their shapes serve while atoms come and go.
+//
+// SPDX-License-Identifier: MIT
+// (This file becomes a part of LAMMPS, which is under the GPL-2.0, where it is compiled; the rest of the package is under
+// the Apache-2.0.)
 
 #include "atom.h"
 #include "comm.h"
@@ -300,6 +304,18 @@ class PairJaxpot : public Pair {
     return true;
   }
 
+  // Whether an atom around has one of this rank's within the cutoff: then it has a part in forces on that.
+  bool sees_own(int i, double square)
+  {
+    double **at = atom->x;
+    for (int m = 0; m < list->numneigh[i]; m++) {
+      int j = list->firstneigh[i][m] & NEIGHMASK;
+      double dx = at[j][0] - at[i][0], dy = at[j][1] - at[i][1], dz = at[j][2] - at[i][2];
+      if (j < atom->nlocal && dx * dx + dy * dy + dz * dz < square) return true;
+    }
+    return false;
+  }
+
   void make_rows(int all)
   {
     int count = list->inum + (ghostneigh ? list->gnum : 0);
@@ -315,7 +331,8 @@ class PairJaxpot : public Pair {
     for (int pass = 0; pass < 2; pass++) {
       size_t first = atoms.size();
       for (int k = passes[pass]; k < passes[pass + 1]; k++)
-        if (model.numbers[type[list->ilist[k]] - 1]) atoms.push_back(list->ilist[k]);
+        if (model.numbers[type[list->ilist[k]] - 1] && (pass == 0 || model.ghost_rows || sees_own(list->ilist[k], square)))
+          atoms.push_back(list->ilist[k]);
       std::stable_sort(atoms.begin() + first, atoms.end(), [&](int a, int b) {
         return model.numbers[type[a] - 1] < model.numbers[type[b] - 1];
       });
