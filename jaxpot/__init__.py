@@ -33,6 +33,7 @@ from jaxpot.fitting import (
     smoothed,
     train,
 )
+from jaxpot.interop import lammps
 from jaxpot.interop.ase import ase_calculator, to_ase
 from jaxpot.interop.phonopy import to_phonopy
 from jaxpot.observables import (
@@ -97,7 +98,7 @@ __all__ = [
     "energy", "equation_of_state", "errors", "evaluate", "evaluate_many", "extrapolations", "fit", "fit_form",
     "follow_soft_modes", "force_constants", "forces", "gruneisen",
     "gruneisen_bands", "harmonic", "heat_flux", "hessian",
-    "hessian_vector_product", "kernels", "label", "learn_from_pool", "learn_on_the_fly", "load", "md",
+    "hessian_vector_product", "kernels", "label", "lammps", "learn_from_pool", "learn_on_the_fly", "load", "md",
     "mixed_precision", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials",
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
     "relax", "save", "second_order", "select_batch", "select_frames",

@@ -73,7 +73,8 @@ class Domain:
     cutoff: float = field(init=False)
     _structure: Structure | None = field(default=None, init=False)
     _listed: Neighbors | None = field(default=None, init=False)  # of the rank's atoms
-    _wide: Neighbors | None = field(default=None, init=False)  # and of those around, where these have rows
+    _wide: Neighbors | None = field(default=None, init=False)  # and of those around, where these have rows, too
+    _kept_numbers: np.ndarray = field(default_factory=lambda: np.zeros(0, int), init=False)
 
     def __post_init__(self) -> None:
         check_potential(self.potential)
@@ -120,6 +121,11 @@ class Domain:
     def keep(self, rows: Rows) -> None:
         """Take the rows that all that follows is computed with."""
         number, count = len(rows.numbers), len(rows.centers)
+        if self._structure is None or not np.array_equal(rows.numbers, self._kept_numbers):
+            self._kept_numbers = np.array(rows.numbers)
+            self._structure = jax.device_put(
+                Structure(np.zeros((number, 3)), np.eye(3), self._kept_numbers, pbc=False)
+            )
         # Copies: what LAMMPS's arrays hold will change.
         arrays = {
             "centers": np.array(rows.centers),
@@ -134,7 +140,7 @@ class Domain:
             "inverse": np.zeros((3, 3)),
             "reach": np.asarray(math.inf),  # whoever makes the rows sees to that
             "inner_reach": np.full(len(self.inner), math.inf),
-            "atoms": np.array(rows.numbers > 0),
+            "atoms": self._kept_numbers > 0,
         }
         inner = tuple(zip(self.inner, rows.inner, strict=True))
         wide = Neighbors(**arrays, **reference, cutoff=self.cutoff, pbc=(False,) * 3, inner=inner)
@@ -147,8 +153,7 @@ class Domain:
             some = min(count, -(-max(rows.own, 1) // _STEP) * _STEP)
             cut = {name: arrays[name][:some] for name in ("centers", "others", "counts")}
             listed = wide.replace(**cut, real=own[:some], shifts=arrays["shifts"][:, :some])
-        structure = Structure(np.zeros((number, 3)), np.eye(3), np.array(rows.numbers), pbc=False)
-        self._structure, self._listed, self._wide = jax.device_put((structure, listed, wide))
+        self._listed, self._wide = jax.device_put((listed, wide if listed is not wide else None))
 
     def evaluate(
         self, positions: np.ndarray, ends: np.ndarray | None = None
@@ -168,7 +173,7 @@ class Domain:
 
     def site_deviations(self, positions: np.ndarray) -> np.ndarray:
         """Standard deviations of site energies, (n,) eV, with the factor of the calibration in the data."""
-        structure, listed = self._structure.moved(positions), self._wide if self.several_hops else self._listed
+        structure, listed = self._structure.moved(positions), self._with_those_around() if self.several_hops else self._listed
         if uncertain_terms(self.posterior) is None:
             parametric, _ = padded_variances(self.posterior, structure, listed)
             return np.sqrt(np.asarray(parametric.energies)) * self._factor("energy")
@@ -179,8 +184,11 @@ class Domain:
 
         Right for atoms whose neighbours have rows.
         """
-        parts = padded_variances(self.posterior, self._structure.moved(positions), self._wide)
+        parts = padded_variances(self.posterior, self._structure.moved(positions), self._with_those_around())
         return np.sqrt(sum(np.asarray(part.forces) for part in parts if part is not None)) * self._factor("forces")
+
+    def _with_those_around(self):
+        return self._listed if self._wide is None else self._wide
 
     def _factor(self, kind):
         return Inflation.of(self.posterior).factors.get(kind, 1.0)

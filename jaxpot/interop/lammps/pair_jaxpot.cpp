@@ -126,12 +126,6 @@ int length_for(int count, int present)
   return (int) (std::ceil(1.02 * count / step) + 0.5) * step;
 }
 
-int places_for(int count, int present)
-{
-  int places = ladder(count);
-  return places <= present && places > 0.7 * present ? present : places;
-}
-
 class PairJaxpot : public Pair {
  public:
   jaxpot_model model;
@@ -371,8 +365,8 @@ class PairJaxpot : public Pair {
       first[k + 1] = (int) flat.size();
       most = std::max(most, first[k + 1] - first[k]);
     }
-    places = places_for(most, places);
-    for (int c = 0; c < model.inner_count; c++) inner[c] = std::min(places, places_for(inner_most[c], inner[c]));
+    places = ladder(most);    // a program for each, made once
+    for (int c = 0; c < model.inner_count; c++) inner[c] = std::min(places, ladder(inner_most[c]));
     rows_room = length_for(std::max(1, real), rows_room);
     room = length_for(std::max(1, all), room);
 
