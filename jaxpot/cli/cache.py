@@ -6,7 +6,6 @@ each combination has a folder of its own, because a home folder may be shared be
 """
 
 import hashlib
-import os
 import platform
 from pathlib import Path
 
@@ -19,7 +18,7 @@ _LARGEST = 256 * 2**20  # bytes kept; beyond it the oldest files go
 _SHORTEST = 0.0  # s; reading a program back takes 2 ms, compiling the least of them 10
 
 
-def use_cache() -> str | None:
+def use_cache() -> Path | None:
     """Let JAX keep compiled programs; returns the folder, or None where there is no safe one."""
     folder = private_folder(_machine())
     if folder is None:

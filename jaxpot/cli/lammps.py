@@ -26,8 +26,8 @@ EPILOG = """In the input, in metal units:
 Words behind -- are arguments of LAMMPS itself.
 
 The pair style is a plugin, which mpicxx of PyPI's mpich compiles at the first use. Where there is no compiler, or with
---model, the same potential acts by `fix external`: slower, with a halo twice as wide, no hybrid styles and no error bars.
-With --model the input has `pair_style zero CUTOFF` and `pair_coeff * *` where the potential belongs.
+--model, the same potential acts by `fix external`: slower, with a halo twice as wide, without hybrid styles and error
+bars. With --model the input has `pair_style zero CUTOFF` and `pair_coeff * *` where the potential belongs.
 
 Each rank has one thread: on one machine start as many ranks as there are cores, each bound to one of them.
 
@@ -39,7 +39,7 @@ examples:
 
 
 def arguments(parser: CommandParser) -> None:
-    parser.add_argument("input", metavar="INPUT", help="file of LAMMPS's commands; LAMMPS's own arguments stand behind --")
+    parser.add_argument("input", metavar="INPUT", help="file of LAMMPS's commands; its own arguments stand behind --")
     parser.behind_dashes = "of_lammps"
     parser.add_argument(
         "--model", nargs="+", metavar="FILE", help="act by fix external: the model, where the input has pair_style zero"

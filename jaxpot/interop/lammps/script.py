@@ -26,7 +26,8 @@ def cut_at_zero(text: str) -> Cut:
     if style is None or lines[style][1][1:2] != ["zero"]:
         given = "it has none" if style is None else f"it has {' '.join(lines[style][1])}"
         raise DataError(
-            f"with --model the input needs `pair_style zero CUTOFF` and `pair_coeff * *` where the potential belongs; {given}"
+            "with --model the input needs `pair_style zero CUTOFF` and `pair_coeff * *` where the potential belongs; "
+            f"{given}"
         )
     coefficients = _after(lines, style)
     return Cut(_joined(lines[: coefficients + 1]), _joined(lines[coefficients + 1 :]), ())
