@@ -28,8 +28,8 @@ def attach(engine: Any, model: Potential | Posterior, elements: Sequence[str]) -
     """Let a potential act in LAMMPS by `fix external`, which nothing is compiled for.
 
     The box must exist, with a pair style that has a cutoff, such as `pair_style zero 5.0` with `pair_coeff * *`.
-    Energies, forces and virials come with `fix_modify jaxpot energy yes virial yes`, which is set, as is the halo (`comm_modify
-    cutoff`).
+    Energies, forces and virials come with `fix_modify jaxpot energy yes virial yes`, which is set, as is the halo
+    (`comm_modify cutoff`).
 
     Args:
         engine: `lammps.lammps`, of all ranks.

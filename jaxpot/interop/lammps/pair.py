@@ -97,7 +97,7 @@ class PairStyle:
         files, elements = words[: -model.types], words[-model.types :]
         domain, numbers = domain_of(self.models, files, elements)
         if len(domain.inner) > _SHORTER:
-            raise DataError(f"pair_style jaxpot serves {_SHORTER} shorter cutoffs, and this model has {len(domain.inner)}")
+            raise DataError(f"pair_style jaxpot serves {_SHORTER} shorter cutoffs; this model has {len(domain.inner)}")
         model.handle, model.cutoff, model.skin, model.halo = len(self._domains), domain.cutoff, domain.skin, domain.halo
         model.inner_count, model.ghost_rows = len(domain.inner), domain.several_hops
         model.inner[: len(domain.inner)] = domain.inner
