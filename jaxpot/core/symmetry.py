@@ -239,14 +239,58 @@ def reduced_mesh(
         if not periodic and (points[axis] > 1 or shifts[axis]):
             raise DataError(f"mesh {points.tolist()}: axis {axis} is not periodic, its only wave vector is 0")
     addresses = _addresses(points, shifts)
-    lowest = np.arange(len(addresses))
-    for rotation in np.unique(space_group(structure, symprec, mirrors).rotations, axis=0):
-        for image in (rotation, -rotation):
-            index = _image_indices(addresses, image, points, shifts)
-            if index is not None:
-                lowest = np.minimum(lowest, index)
+    lowest = _lowest_images(addresses, space_group(structure, symprec, mirrors).rotations, points, shifts)
     first, counts = np.unique(lowest, return_counts=True)
     return _q_points(addresses[first], points), counts / len(addresses)
+
+
+def _lowest_images(addresses, rotations, points, shifts):
+    """The first point of the mesh that rotations and time reversal make of each one.
+
+    Generators of the group are enough, applied until nothing changes: three or four in place of up to 96 operations.
+    """
+    lowest = np.arange(len(addresses))
+    images = [_image_indices(addresses, rotation, points, shifts) for rotation in _generators(rotations, points, shifts)]
+    changed = True
+    while changed:
+        changed = False
+        for image in images:
+            smaller = np.minimum(lowest, lowest[image])
+            changed = changed or bool((smaller != lowest).any())
+            lowest = smaller
+    return lowest
+
+
+def _generators(rotations, points, shifts):
+    """Operations that keep a mesh, and generate all of those that do, with time reversal (-1)."""
+    few = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3) * 2 + shifts  # they tell for the mesh
+    keep = [
+        operation for rotation in np.unique(rotations, axis=0) for operation in (rotation, -rotation)
+        if _image_indices(few, operation, points, shifts) is not None
+    ]
+    generators: list[np.ndarray] = []
+    reached = {np.eye(3, dtype=int).tobytes()}
+    for operation in keep:
+        operation = np.ascontiguousarray(operation, int)
+        if operation.tobytes() in reached:
+            continue
+        generators.append(operation)
+        reached = _closure(generators)
+    return generators
+
+
+def _closure(generators):
+    """The group that some operations generate, as a set of the bytes of its elements."""
+    identity = np.eye(3, dtype=int)
+    elements, fresh = {identity.tobytes()}, [identity]
+    while fresh:
+        products = [np.ascontiguousarray(element @ generator) for element in fresh for generator in generators]
+        fresh = []
+        for each in products:
+            if each.tobytes() not in elements:
+                elements.add(each.tobytes())
+                fresh.append(each)
+    return elements
 
 
 def mesh_images(mesh: Mesh, rotation: np.ndarray) -> np.ndarray | None:

@@ -10,7 +10,8 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh, lift
 from jaxpot.checks import check_potential
-from jaxpot.core.precision import concrete, is_unknown
+from jaxpot.core.few_shapes import lengthened
+from jaxpot.core.precision import concrete, is_traced, is_unknown
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.core.symmetry import space_group
@@ -90,8 +91,11 @@ def gruneisen(
     """
     at = wave_vectors(q)
     flat = at.reshape(-1, 3)
+    count, flat = len(flat), flat if is_traced(at) else lengthened(np.asarray(flat))
     matrices, change = strain_derivative(potential, structure, flat, strain, differences, way)
     frequencies, gamma = mode_parameters(matrices, change, jnp.asarray(zero_modes(flat)))
+    if len(flat) > count:
+        frequencies, gamma = np.asarray(frequencies)[:count], np.asarray(gamma)[:count]
     shape = (*at.shape[:-1], -1)
     return Gruneisen(at, frequencies.reshape(shape), gamma.reshape(shape))
 

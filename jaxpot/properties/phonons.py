@@ -25,6 +25,7 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import check_potential
+from jaxpot.core.few_shapes import lengthened, padded_mesh, rounded
 from jaxpot.core.precision import host_float, is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
@@ -153,7 +154,13 @@ def phonons(
 
 def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     """`phonons` of a `SecondOrder`."""
-    return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
+    flat = q.reshape(-1, 3)
+    if is_traced(second, q) or rounded(len(flat)) == len(flat):
+        return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
+    # Programs for a few numbers of wave vectors; what is too much is cut off by NumPy, which compiles nothing.
+    frequencies, vectors = map(np.asarray, frequencies_of(second.dynamical_matrix(lengthened(np.asarray(flat)))))
+    shape = q.shape[:-1]
+    return Phonons(q, *(a[: len(flat)].reshape(*shape, *a.shape[1:]) for a in (frequencies, vectors)))
 
 
 @jax.jit
@@ -208,7 +215,7 @@ def phonon_dos(
     """
     check_potential(potential)
     structure = Structure.of(structure)
-    q, weights = reduced_mesh(structure, mesh, mirrors=potential.mirrors)
+    q, weights = padded_mesh(*reduced_mesh(structure, mesh, mirrors=potential.mirrors))
     found = phonons(potential, structure, q, supercell, way).frequencies
     low, top = jnp.min(found), jnp.max(found)  # traced, under jit over the potential
     width = 0.01 * top if width is None else width
@@ -235,7 +242,7 @@ def mesh_points(
     points = (given,) * 3 if np.ndim(given) == 0 else tuple(int(m) for m in given)
     if len(points) != 3 or min(points) < 1:
         raise DataError(f"mesh: expected three positive integers, got {points}")
-    return reduced_mesh(structure, points, mirrors=mirrors) if symmetry else full_mesh(points)
+    return padded_mesh(*(reduced_mesh(structure, points, mirrors=mirrors) if symmetry else full_mesh(points)))
 
 
 def wave_vectors(q: ArrayLike) -> Any:

@@ -25,6 +25,7 @@ import numpy as np
 
 from jaxpot import units
 from jaxpot.checks import check_potential, checked_neighbors
+from jaxpot.core.few_shapes import rounded
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete, is_traced, is_unknown
 from jaxpot.core.pytree import Node, pytree, static
@@ -250,7 +251,10 @@ def _cells_of(term, listed):
     if _needs_supercell(term):
         return None
     cells, index = cell_index(seen_by(term, listed))
-    return (cells, index, np.unique(index[:, -1]).astype(np.int32)) if term.has_hops else (cells, index)
+    if term.has_hops:
+        return cells, index, np.unique(index[:, -1]).astype(np.int32)
+    spare = rounded(len(cells)) - len(cells)  # cells that nothing is added to
+    return np.concatenate([cells, np.zeros((max(spare, 0), 3), cells.dtype)]), index
 
 
 def second_order(potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None) -> SecondOrder:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.neighbors import Neighbors
+from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.observables import evaluate_by_strain, hessian_vector_product
@@ -35,7 +36,12 @@ class Sites(Node):
         return fold(self.sites, structure.masses, self.cells, self.index).fourier(q)
 
     def force_constants(self, structure: Structure) -> ForceConstants:
-        return _fold(self.sites, structure.masses, self.cells, self.index)
+        constants = _fold(self.sites, structure.masses, self.cells, self.index)
+        count = len(self.cells) if is_traced(self) else int(np.max(self.index, initial=0)) + 1
+        if count == len(self.cells):
+            return constants
+        # Cells that nothing is added to, see `few_shapes`.
+        return constants.replace(values=np.asarray(constants.values)[:count], cells=np.asarray(self.cells)[:count])
 
     def slopes(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
         """dE/dr (n, 3) and dE/dstrain (3, 3), NumPy."""

@@ -1,0 +1,44 @@
+"""Lengths of arrays that programs are compiled for: as they are, or from a ladder where many crystals share programs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+_LADDER = (1, 2, 3, 4, 6, 8, 12, 16)  # and so on: each the double of that two places before
+_state = {"few": False}
+
+
+@contextmanager
+def few_shapes() -> Iterator[None]:
+    """Let computations of this process round lengths up: of many small crystals, where compiling takes most of the time."""
+    before = _state["few"]
+    _state["few"] = True
+    try:
+        yield
+    finally:
+        _state["few"] = before
+
+
+def rounded(count: int, least: int = 1) -> int:
+    """A length for so many entries: `count` itself, or inside `few_shapes` the next of a ladder."""
+    if not _state["few"] or count == 0:
+        return count
+    size = max(count, least)
+    step = next((length for length in _LADDER if length >= size), None)
+    if step is not None:
+        return step
+    power = 1 << (size - 1).bit_length()
+    return 3 * power // 4 if 3 * power // 4 >= size else power
+
+
+def padded_mesh(q: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wave vectors and weights, as many as `rounded` says: the last one again, with weight 0."""
+    more = rounded(len(q)) - len(q)
+    return lengthened(q), np.concatenate([weights, np.zeros(max(more, 0))])
+
+
+def lengthened(array: np.ndarray, least: int = 1) -> np.ndarray:
+    """The array, its last entry repeated up to the length that `rounded` gives."""
+    more = rounded(len(array), least) - len(array)
+    return array if more <= 0 else np.concatenate([array, np.repeat(array[-1:], more, axis=0)])
