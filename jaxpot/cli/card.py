@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxpot import catalog, units
 from jaxpot.checks import check_species
 from jaxpot.cli.console import Console
 from jaxpot.cli.files import output_folder, write_structure
+from jaxpot.cli.many_cards import run_many
 from jaxpot.cli.model import (
     load_posterior,
     model_argument,
@@ -38,19 +39,27 @@ reads, or PROTOTYPE:ELEMENTS[:a=A] with fcc bcc hcp diamond sc rocksalt zincblen
 found if it is not given. Of a .posterior, which jaxpot fit writes, every number gets its standard deviation.
 With --model several times, DIR gets a folder for each model, and their cards are shown side by side.
 
+With --structures DIR gets a folder for each crystal and one table of all: cards.html, cards.csv, cards.json. A run that
+was interrupted goes on where it stopped, and a crystal that fails is a row that says why. Thermal properties are those at
+300 K and at --temperatures.
+
 examples:
   jaxpot card si.posterior --structure diamond:Si --out si-card
   jaxpot card sw-silicon --structure diamond:Si --out si-card
   jaxpot card Cu_mishin1.eam.alloy --structure fcc:Cu --out cu-card
   jaxpot card SiC.sw --structure zincblende:SiC:a=4.35 --out sic-card --json
+  jaxpot card CuNi.eam.alloy --structures crystals/ more.xyz --no-defects --workers 2 --out cards
   jaxpot card Mg_mm.eam.fs --smooth --structure hcp:Mg --temperatures 100 300 500 --pressure-GPa 2 --out mg-card
 """
 
 
 def arguments(parser: CommandParser) -> None:
     model_argument(parser)
-    parser.add_argument(
-        "--structure", required=True, metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]"
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--structure", metavar="STRUCTURE", help="a file or PROTOTYPE:ELEMENTS[:a=A]")
+    which.add_argument(
+        "--structures", nargs="+", metavar="STRUCTURE",
+        help="a card for each of many crystals: files, all frames of them, folders of files, prototypes",
     )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the card; made if it is not there"
@@ -59,6 +68,13 @@ def arguments(parser: CommandParser) -> None:
         "--no-defects", dest="defects", action="store_false", help="leave out vacancies and surfaces"
     )
     smooth_argument(parser)
+    parser.add_argument(
+        "--workers", type=count, default=1, metavar="N", help="with --structures: processes, each with a thread (default: 1)"
+    )
+    parser.add_argument(
+        "--pictures", action="store_true", help="with --structures: a page and pictures for each crystal, too"
+    )
+    parser.add_argument("--share", nargs=2, type=int, help=SUPPRESS)  # of a worker: which part, and of how many
     parser.add_argument(
         "--temperatures", nargs="+", type=kelvin, metavar="K",
         help="at which thermal expansion, bulk modulus and heat capacities are shown, besides 300 K (default: pictures "
@@ -94,6 +110,13 @@ def meshes(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, console: Console) -> None:
+    if options.structures:
+        if options.name:
+            raise DataError("--name is the title of one card; those of --structures have the names of their files")
+        run_many(options, console, _described)
+        return
+    if options.workers > 1 or options.pictures:
+        raise DataError("--workers and --pictures go with --structures; a card of --structure has its pictures")
     models = separate_models(options)
     if len(models) == 1:
         console.result(_card(options, Path(options.out), console).document())

@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     silence()
     try:
         options = parser(argv).parse_args(argv)
+        options.words = argv
         if options.command is None:
             *names, last = (module.NAME for module in COMMANDS)
             raise UsageError(f"a command is missing: {', '.join(names)} or {last}; see `jaxpot --help`")

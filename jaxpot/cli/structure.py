@@ -27,6 +27,12 @@ def start(
     if not given:
         console.progress(f"{spec}: looking for the volume")
         structure = find_volume(potential, structure)
+    return ready(spec, structure, potential)
+
+
+def ready(spec: str, structure: Structure, potential: Potential) -> Structure:
+    """The structure, if the potential knows its elements, no two atoms are too close and something holds it together."""
+    check_species(potential, structure)
     listed = checked_neighbors(potential, structure)
     check_distances(structure, listed, refuse=True)
     if not listed.counts.any():

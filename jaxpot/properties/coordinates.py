@@ -137,6 +137,20 @@ def symmetric_coordinates(structure: Structure, mirrors: bool = True) -> tuple[n
         return _invariant(strains, group.symmetrize_tensor), _invariant(still, group.symmetrize_vectors)
 
 
+def more_coordinates(structure: Structure, moves: np.ndarray) -> np.ndarray:
+    """Displacements (k', n, 3) that contain symmetric ones, (k, n, 3), as many as `few_shapes` asks for.
+
+    Those that are added break the symmetry: energies have no slope along them, and ions stay where they are.
+    """
+    n, count = len(structure), len(moves)
+    more = min(rounded(count), 3 * n - 3) - count
+    if count == 0 or more <= 0:
+        return moves
+    known = np.concatenate([np.kron(np.ones((1, n)), np.eye(3)), moves.reshape(count, -1)])
+    left = np.linalg.svd(known, full_matrices=True)[2][len(known) :]
+    return np.concatenate([moves, left[:more].reshape(-1, n, 3)])
+
+
 def _invariant(fields, project):
     """An orthonormal basis of what a projection leaves of some fields, (k, ...)."""
     if not len(fields):

@@ -19,7 +19,7 @@ from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError
 from jaxpot.potentials.base import Potential
-from jaxpot.properties.coordinates import frozen, symmetric_coordinates
+from jaxpot.properties.coordinates import frozen, more_coordinates, symmetric_coordinates
 from jaxpot.properties.gruneisen import mode_parameters
 from jaxpot.properties.harmonic import require_real_modes
 from jaxpot.properties.kinks import ANALYTIC, how_to_smooth
@@ -50,7 +50,8 @@ class QuasiHarmonic:
         self.traced = is_traced(potential, structure)
         self.start = frozen(structure)
         self.fixed = frozen(potential)
-        self.strains, self.moves = map(to_device, symmetric_coordinates(self.start, potential.mirrors))
+        strains, moves = symmetric_coordinates(self.start, potential.mirrors)
+        self.strains, self.moves = map(to_device, (strains, more_coordinates(self.start, moves)))
         q, weights = mesh_points(self.start, mesh, potential.mirrors)
         if way is None:
             waves = _STATES * len(q)

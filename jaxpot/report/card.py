@@ -39,6 +39,7 @@ from jaxpot.report.entries import DEFECTS, ROOM, Study
 from jaxpot.report.html import html_page
 from jaxpot.typing import FilePath
 
+_CARD = "card.json"
 _LONG_SYMMETRY = 1000  # atoms
 _ANY = 1_000_000  # wave vectors
 _MOST_ATOMS, _MANY_ATOMS, _MOST_BYTES = 5000, 40, 8e9
@@ -79,21 +80,24 @@ class Card:
         """The figures by name; a quantity that does not exist has none."""
         return {figure.name: figure.draw(self.results, self.spreads) for figure in self._shown()}
 
-    def write(self, folder: FilePath) -> list[Path]:
-        """Write `card.json`, `card.html` and one PNG for each figure; return the paths."""
-        folder = Path(folder)
+    def write(self, folder: FilePath, pictures: bool = True) -> list[Path]:
+        """Write `card.json` and, with pictures, `card.html` and one PNG for each figure; return the paths."""
+        folder, document = Path(folder), self.document()
         folder.mkdir(exist_ok=True)
+        files = self._drawn(document) if pictures else {}
+        files[_CARD] = (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+        return [folder / name for name in files]
+
+    def _drawn(self, document):
+        """Files of the page and of each figure."""
         pictures = {name: figure.base64() for name, figure in self.figures().items()}
-        document = self.document()
         bars = _BANDS if self.spreads else ""
         captions = {figure.name: figure.caption for figure in self._shown() if figure.caption is not None}
         page = html_page(document, [(caption + bars, pictures[name]) for name, caption in captions.items()])
         files = {f"{name}.png": base64.b64decode(data) for name, data in pictures.items()}
-        files["card.html"] = page.encode()
-        files["card.json"] = (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
-        for name, data in files.items():
-            write_atomically(folder / name, data)
-        return [folder / name for name in files]
+        return files | {"card.html": page.encode()}
 
     def _shown(self):
         return [figure for prop in entries.PROPERTIES for figure in prop.figures if figure.name in self.results]
