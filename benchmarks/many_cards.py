@@ -3,8 +3,7 @@
     python benchmarks/many_cards.py [--count 1000] [--singles 10] [--workers 2] --out FOLDER
     python benchmarks/many_cards.py --kill 20 --count 40 --out FOLDER
 
-Crystals of 1 to 8 atoms: fcc, bcc, hcp and simple cubic parent lattices in all supercells of that many atoms, drawn at
-random, with nickel and aluminium on their sites at random, near the volume of a mixture. `--singles` of them are done by
+Crystals of 1 to 8 atoms: supercells of fcc, bcc and hcp lattices of that many atoms, drawn at random, with nickel and aluminium on their sites at random, near the volume of a mixture. `--singles` of them are done by
 single commands as well, with kept programs, whose mean time stands for each of the thousand. With `--kill` the run is
 killed (-9) so many times at random moments, and at the end compared with one that was not.
 """
@@ -46,7 +45,7 @@ def crystal(rng):
     c = size // (a * b)
     shape = np.array([[a, 0, 0], [rng.integers(0, b), b, 0], [rng.integers(0, c), rng.integers(0, c), c]])
     cell = shape @ parent.cell.array
-    points = np.array([(i, j, k) for i in range(-9, 10) for j in range(-9, 10) for k in range(-9, 10)]) @ parent.cell.array
+    points = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 3), -1).reshape(-1, 3) @ parent.cell.array
     places = (points[:, None] + parent.positions).reshape(-1, 3) @ np.linalg.inv(cell)
     places = places[((places > -1e-9) & (places < 1.0 - 1e-9)).all(1)]
     symbols = rng.choice(["Ni", "Al"], len(places), p=(0.6, 0.4))
@@ -85,7 +84,8 @@ def main():
     options.add_argument("--out", type=Path, required=True)
     options = options.parse_args()
     paths = generate(options.out / "crystals", options.count)
-    many = command("--structures", options.out / "crystals", "--workers", options.workers, "--out", options.out / "cards")
+    words = ("--structures", options.out / "crystals", "--workers", options.workers)
+    many = command(*words, "--out", options.out / "cards")
     if options.kill:
         return killed(options, many)
     shutil.rmtree(options.out / "cards", ignore_errors=True)
@@ -105,7 +105,8 @@ def main():
         subprocess.run(single, capture_output=True)
         times.append(time.perf_counter() - begin)
     each = statistics.mean(times)
-    print(f"a single command with kept programs: {each:.1f} s; {each * len(table):.0f} s for all, {each * len(table) / total:.1f} x")
+    whole = each * len(table)
+    print(f"a single command with kept programs: {each:.1f} s; {whole:.0f} s for all, {whole / total:.1f} x")
 
 
 def killed(options, many):

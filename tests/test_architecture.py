@@ -78,8 +78,8 @@ FORBIDDEN_MODULES = {
     "ctypes": ("interop/lammps/mpi.py", "interop/lammps/pair.py", "interop/lammps/engine.py"),  # libraries of LAMMPS's
     **dict.fromkeys(("socket", "ssl", "ftplib", "requests", "httpx", "xmlrpc", "telnetlib", "smtplib", "webbrowser"), ()),
     "yaml": ("formats/yaml_nodes.py",),  # which takes nodes and lets nothing be constructed
-    # pip downloads, when `jaxpot models --fetch` asks it to; mpicxx compiles the plugin for LAMMPS
-    "subprocess": ("cli/wheels.py", "interop/lammps/plugin.py"),
+    # pip downloads, when `jaxpot models --fetch` asks it to; mpicxx compiles the plugin for LAMMPS; workers
+    "subprocess": ("cli/wheels.py", "interop/lammps/plugin.py", "cli/many_cards.py"),
     **dict.fromkeys(("urllib", "http"), ("datasets.py",)),  # `mlearn` downloads, when it is called
 }
 FORBIDDEN_CALLS = {

@@ -39,7 +39,7 @@ reads, or PROTOTYPE:ELEMENTS[:a=A] with fcc bcc hcp diamond sc rocksalt zincblen
 found if it is not given. Of a .posterior, which jaxpot fit writes, every number gets its standard deviation.
 With --model several times, DIR gets a folder for each model, and their cards are shown side by side.
 
-With --structures DIR gets a folder for each crystal and one table of all: cards.html, cards.csv, cards.json. A run that
+With --structures DIR gets a folder for each crystal and a table of all: cards.html, cards.csv, cards.json. A run that
 was interrupted goes on where it stopped, and a crystal that fails is a row that says why. Thermal properties are those at
 300 K and at --temperatures.
 
@@ -69,7 +69,7 @@ def arguments(parser: CommandParser) -> None:
     )
     smooth_argument(parser)
     parser.add_argument(
-        "--workers", type=count, default=1, metavar="N", help="with --structures: processes, each with a thread (default: 1)"
+        "--workers", type=count, default=1, metavar="N", help="with --structures: processes, a thread each (default: 1)"
     )
     parser.add_argument(
         "--pictures", action="store_true", help="with --structures: a page and pictures for each crystal, too"

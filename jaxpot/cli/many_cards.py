@@ -5,7 +5,9 @@ import subprocess  # noqa: S404  # this command again, with arguments of its own
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jaxpot import io, units
 from jaxpot.cli.console import Console
@@ -14,6 +16,7 @@ from jaxpot.cli.model import load_posterior, model_files, separate_models, smoot
 from jaxpot.cli.structure import ready, start
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
+from jaxpot.potentials.base import Potential
 from jaxpot.report.card import Card, check_size, property_card
 from jaxpot.report.cards_table import as_csv, as_html, as_json, leaderboard, table
 from jaxpot.report.entries import ROOM
@@ -22,7 +25,7 @@ from jaxpot.report.many_cards import DONE, Crystal, ManyCards, distinct_names
 _POLL = 1.0  # s
 
 
-def run_many(options: Namespace, console: Console, describe) -> None:
+def run_many(options: Namespace, console: Console, describe: Callable[[Namespace, Potential], dict[str, Any]]) -> None:
     """Compute the cards that are missing, and write the table of all."""
     models = separate_models(options)
     crystals = crystals_of(options.structures)
@@ -152,9 +155,12 @@ def _spoken(seconds):
 def _wait(workers, sets, due, console, begin):
     """Wait for the workers, and say every few seconds how many cards are left."""
     try:
+        before = None
         while any(worker.poll() is None for worker in workers):
             left = sum(len(cards.due()) for cards in sets.values())
-            console.progress(f"{due - left} of {due} cards, waiting for {len(workers)} workers")
+            if left != before:
+                console.progress(f"{due - left} of {due} cards, waiting for {len(workers)} more workers")
+            before = left
             time.sleep(_POLL)
     finally:
         for worker in workers:
@@ -177,9 +183,8 @@ def _written(options, root, sets, console):
     if several:
         for entry in leaderboard(flat):
             volume, bulk = (entry[key] for key in ("volume_per_atom_A3", "bulk_GPa"))
-            means = ", ".join(
-                f"{what} {100.0 * mean:.2f} %" for what, mean in (("volume", volume), ("bulk modulus", bulk)) if mean is not None
-            )
+            named = [("volume", volume), ("bulk modulus", bulk)]
+            means = ", ".join(f"{what} {100.0 * mean:.2f} %" for what, mean in named if mean is not None)
             console.text(f"{entry['model']}: {entry['cards']} cards in common with {next(iter(sets))}, off by {means}")
     return flat
 

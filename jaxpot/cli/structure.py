@@ -31,7 +31,7 @@ def start(
 
 
 def ready(spec: str, structure: Structure, potential: Potential) -> Structure:
-    """The structure, if the potential knows its elements, no two atoms are too close and something holds it together."""
+    """The structure, if the potential knows its elements, no atoms are too close and something holds it together."""
     check_species(potential, structure)
     listed = checked_neighbors(potential, structure)
     check_distances(structure, listed, refuse=True)

@@ -1,4 +1,4 @@
-"""Lengths of arrays that programs are compiled for: as they are, or from a ladder where many crystals share programs."""
+"""Lengths of arrays that programs are compiled for: as they are, or from a ladder that many crystals share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _state = {"few": False}
 
 @contextmanager
 def few_shapes() -> Iterator[None]:
-    """Let computations of this process round lengths up: of many small crystals, where compiling takes most of the time."""
+    """Let computations of this process round lengths up: many small crystals, whose time is that of compiling."""
     before = _state["few"]
     _state["few"] = True
     try:

@@ -250,7 +250,8 @@ def _lowest_images(addresses, rotations, points, shifts):
     Generators of the group are enough, applied until nothing changes: three or four in place of up to 96 operations.
     """
     lowest = np.arange(len(addresses))
-    images = [_image_indices(addresses, rotation, points, shifts) for rotation in _generators(rotations, points, shifts)]
+    generators = _generators(rotations, points, shifts)
+    images = [_image_indices(addresses, rotation, points, shifts) for rotation in generators]
     changed = True
     while changed:
         changed = False

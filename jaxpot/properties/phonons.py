@@ -158,9 +158,9 @@ def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     if is_traced(second, q) or rounded(len(flat)) == len(flat):
         return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
     # Programs for a few numbers of wave vectors; what is too much is cut off by NumPy, which compiles nothing.
-    frequencies, vectors = map(np.asarray, frequencies_of(second.dynamical_matrix(lengthened(np.asarray(flat)))))
-    shape = q.shape[:-1]
-    return Phonons(q, *(a[: len(flat)].reshape(*shape, *a.shape[1:]) for a in (frequencies, vectors)))
+    arrays = frequencies_of(second.dynamical_matrix(lengthened(np.asarray(flat))))
+    cut: Any = (np.asarray(a)[: len(flat)].reshape(*q.shape[:-1], *a.shape[1:]) for a in arrays)
+    return Phonons(q, *cut)
 
 
 @jax.jit

@@ -18,7 +18,8 @@ _PUGH = 1.75  # B/G, above which metals are ductile: S. F. Pugh, Philos. Mag. 45
 _STYLE = """
 main { max-width: none; margin: 1rem; padding: 1.5rem; overflow-x: auto; }
 table.cards { font-size: 0.85rem; }
-table.cards th { text-align: right; vertical-align: bottom; padding: 0.3rem 0.6rem; border-bottom: 2px solid var(--ink); }
+table.cards th { text-align: right; vertical-align: bottom; padding: 0.3rem 0.6rem;
+  border-bottom: 2px solid var(--ink); }
 table.cards td { text-align: right; padding: 0.2rem 0.6rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
 table.cards td.text, table.cards th.text { text-align: left; }
 table.cards td.failed { color: #b03a00; text-align: left; white-space: normal; }
@@ -28,7 +29,7 @@ table.cards th span { display: block; color: var(--soft); font-weight: 400; }
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key, heading, unit, digits, and how a card's document gives the number and its standard deviation."""
+    """A column: its key, heading, unit, digits, and how a card's document gives the number and its deviation."""
 
     key: str
     heading: str
@@ -97,8 +98,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Flat rows of numbers from rows of `ManyCards.rows`, which may have a "model"; None where a crystal has none.
 
     Returns:
-        One dict for each row: name, model where there are several, status, message, formula, spacegroup, atoms, the keys
-        of `COLUMNS`, with "_sd" behind them where cards have deviations, and warnings.
+        One dict for each row: name, model where there are several, status, message, formula, spacegroup, atoms, the
+        keys of `COLUMNS`, with "_sd" behind them where cards have deviations, and warnings.
     """
     bars = any(row["card"] is not None and row["card"]["a0_A"]["sd"] is not None for row in rows)
     return [_flat(row, bars) for row in rows]
@@ -164,7 +165,8 @@ def _table(flat, several, links):
         cells = [name, *([escape(row["model"])] if several else [])]
         line = "".join(f'<td class="text">{cell}</td>' for cell in cells)
         if row["status"] != "done":
-            lines.append(f'<tr>{line}<td class="failed" colspan="{len(COLUMNS) + 4}">{escape(row["message"])}</td></tr>')
+            why = escape(row["message"])
+            lines.append(f'<tr>{line}<td class="failed" colspan="{len(COLUMNS) + 4}">{why}</td></tr>')
             continue
         line += "".join(f'<td class="text">{escape(str(row[key]))}</td>' for key in ("formula", "spacegroup"))
         line += f"<td>{row['atoms']}</td>" + "".join(f"<td>{_number(row, column)}</td>" for column in COLUMNS)
@@ -216,7 +218,7 @@ def _moduli(flat):
     axes.plot([0.0, most], [0.0, most / _PUGH], color=SOFT, lw=1, ls="--")
     _scatter(axes, points)
     note(axes, "dashed: B/G = 1.75", 0.03, 0.95, "left")
-    return "Shear and bulk modulus of each crystal; below the dashed line metals tend to be ductile (Pugh 1954).", figure
+    return "Shear and bulk modulus of each crystal; metals below the dashed line tend to be ductile (Pugh 1954).", figure
 
 
 def _volumes(flat):
@@ -237,7 +239,8 @@ def _compared(flat):
     drawn = False
     for place, column in enumerate(shown, 1):
         what = f"{column.heading} ({column.unit})"
-        axes = prepare(figure.add_subplot(1, len(shown), place), column.heading.capitalize(), f"{models[0]}, {what}", "others")
+        axes = figure.add_subplot(1, len(shown), place)
+        prepare(axes, column.heading.capitalize(), f"{models[0]}, {what}", "others")
         for k, model in enumerate(models[1:], 1):
             pairs = [
                 (first[row["name"]][column.key], row[column.key]) for row in flat
@@ -273,4 +276,10 @@ def leaderboard(flat: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             ratios = [abs(ours / theirs - 1.0) for ours, theirs in pairs if None not in (ours, theirs) and theirs]
             entry[column.key] = float(np.mean(ratios)) if ratios else None
         board.append(entry)
-    return sorted(board, key=lambda entry: np.mean([v for k, v in entry.items() if k not in ("model", "cards") and v]))
+    return sorted(board, key=_mean_of_all)
+
+
+def _mean_of_all(entry):
+    """Mean of the columns of a leaderboard's entry; infinite where there is none."""
+    means = [entry[column.key] for column in COLUMNS if entry[column.key] is not None]
+    return float(np.mean(means)) if means else np.inf

@@ -1,8 +1,8 @@
 """Property cards of many crystals in one folder, one after the other: done ones stay, and a bad crystal stops no other.
 
-Each crystal has a folder with its `card.json`, and beside it, written last, `record.json`: a checksum of all that the card
-depends on, and how it ended. A run that was killed goes on where it stopped; cards are computed again where the crystal,
-the model or the settings have changed, and where they have failed.
+Each crystal has a folder with its `card.json`, and beside it, written last, `record.json`: a checksum of all that the
+card depends on, and how it ended. A run that was killed goes on where it stopped; cards are computed again where the
+crystal, the model or the settings have changed, and where they have failed.
 """
 
 import hashlib
