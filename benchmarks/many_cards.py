@@ -3,9 +3,10 @@
     python benchmarks/many_cards.py [--count 1000] [--singles 10] [--workers 2] --out FOLDER
     python benchmarks/many_cards.py --kill 20 --count 40 --out FOLDER
 
-Crystals of 1 to 8 atoms: supercells of fcc, bcc and hcp lattices of that many atoms, drawn at random, with nickel and aluminium on their sites at random, near the volume of a mixture. `--singles` of them are done by
-single commands as well, with kept programs, whose mean time stands for each of the thousand. With `--kill` the run is
-killed (-9) so many times at random moments, and at the end compared with one that was not.
+Crystals of 1 to 8 atoms: supercells of fcc, bcc and hcp lattices of that many atoms, drawn at random, with nickel and
+aluminium on their sites at random, near the volume of a mixture. `--singles` of them are done by single commands as
+well, with kept programs, whose mean time stands for each of the thousand. With `--kill` the run is killed (-9) so many
+times at random moments, and at the end compared with one that was not.
 """
 
 import argparse

@@ -39,9 +39,9 @@ reads, or PROTOTYPE:ELEMENTS[:a=A] with fcc bcc hcp diamond sc rocksalt zincblen
 found if it is not given. Of a .posterior, which jaxpot fit writes, every number gets its standard deviation.
 With --model several times, DIR gets a folder for each model, and their cards are shown side by side.
 
-With --structures DIR gets a folder for each crystal and a table of all: cards.html, cards.csv, cards.json. A run that
-was interrupted goes on where it stopped, and a crystal that fails is a row that says why. Thermal properties are those at
-300 K and at --temperatures.
+With --structures DIR gets a folder for each crystal and a table of all: cards.html, cards.csv, cards.json. A run
+that was interrupted goes on where it stopped, and a crystal that fails is a row that says why. Thermal properties are
+those at 300 K and at --temperatures.
 
 examples:
   jaxpot card si.posterior --structure diamond:Si --out si-card

@@ -218,7 +218,7 @@ def _moduli(flat):
     axes.plot([0.0, most], [0.0, most / _PUGH], color=SOFT, lw=1, ls="--")
     _scatter(axes, points)
     note(axes, "dashed: B/G = 1.75", 0.03, 0.95, "left")
-    return "Shear and bulk modulus of each crystal; metals below the dashed line tend to be ductile (Pugh 1954).", figure
+    return "Shear and bulk modulus; metals below the dashed line tend to be ductile (Pugh 1954).", figure
 
 
 def _volumes(flat):
@@ -259,7 +259,7 @@ def _compared(flat):
 
 
 def leaderboard(flat: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How far models are from the first one: mean absolute relative differences of each column, most alike first.
+    """Mean absolute relative differences of models from the first one, by column, most alike first.
 
     Returns:
         dicts with model, cards (number that both have), and for each column that all of these have the mean of
