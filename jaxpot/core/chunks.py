@@ -16,9 +16,14 @@ CHUNKS_PER_BLOCK = 8
 _ON_ACCELERATORS = 128  # times as many there: what counts is that few programs start, and each fills the device
 
 
+def on_this_device(elements: int) -> int:
+    """Numbers in a chunk on the device that computes, for so many on a CPU."""
+    return elements if jax.default_backend() == "cpu" else elements * _ON_ACCELERATORS
+
+
 def chunk_shape(rows: int, capacity: int, elements: int = CHUNK_ELEMENTS) -> tuple[int, int]:
     """Cut rows into chunks: (chunks, rows per chunk), covering `rows` with little to spare."""
-    elements *= 1 if jax.default_backend() == "cpu" else _ON_ACCELERATORS
+    elements = on_this_device(elements)
     chunks = max(1, -(-rows * max(capacity, 1) // elements))
     return chunks, max(1, -(-rows // chunks))
 

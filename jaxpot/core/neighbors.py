@@ -12,7 +12,7 @@ range of the potential, the list is exact, whatever has happened; otherwise resu
 too if atoms have been added or removed by turning padding into atoms or the reverse.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import jax
@@ -240,6 +240,59 @@ def find_neighbors(
         "atoms": numbers > 0,
     }
     return Neighbors(**arrays, cutoff=float(cutoff), skin=float(skin), pbc=structure.pbc, inner=places)
+
+
+def open_neighbors(
+    structures: Structure, cutoff: float, inner: Sequence[float], round_up: Callable[[int], int]
+) -> Neighbors:
+    """Lists of many open structures of one size at once, stacked (NumPy): all pairs are looked at.
+
+    Args:
+        structures: stacked, an axis in front of each array; padding stands behind the atoms.
+        cutoff: A.
+        inner: shorter cutoffs, A.
+        round_up: number of neighbours -> length of rows.
+
+    Raises:
+        GeometryError: two atoms at one point.
+    """
+    positions = np.asarray(structures.positions)
+    count, n, _ = positions.shape
+    atoms = np.asarray(structures.numbers) > 0
+    between = positions[:, None, :, :] - positions[:, :, None, :]
+    distances = np.sqrt(np.einsum("mijk,mijk->mij", between, between))
+    pairs = atoms[:, :, None] & atoms[:, None, :] & ~np.eye(n, dtype=bool)
+    distances = np.where(pairs, distances, np.inf)
+    if distances.min(initial=np.inf) < _COINCIDENT:
+        first = int(np.argmin(distances.min((1, 2))))
+        find_neighbors(jax.tree.map(lambda a: a[first], structures), cutoff)  # says which atoms
+    order = np.argsort(distances, axis=2, kind="stable")
+    nearest = np.take_along_axis(distances, order, 2)
+    inside = nearest <= cutoff + _MARGIN
+    counts = inside.sum(2)
+    capacity = round_up(max(int(counts.max(initial=0)), 1))
+    places = [int((nearest <= within + _MARGIN).sum(2).max(initial=0)) for within in inner]
+    inner_places = tuple(
+        (float(within), min(round_up(max(most, 1)), capacity)) for within, most in zip(inner, places, strict=True)
+    )
+    own = np.broadcast_to(np.arange(n), (count, n))
+    column = np.arange(capacity)
+    longer = np.concatenate([order, np.zeros((count, n, max(0, capacity - n)), order.dtype)], axis=2)[:, :, :capacity]
+    others = np.where(column < counts[:, :, None], longer, own[:, :, None])
+    beyond = np.where(inside, np.inf, nearest).min((1, 2), initial=cutoff + _SEARCH)
+    inner_reach = [
+        np.where(np.arange(n) >= most, nearest, np.inf).min((1, 2), initial=cutoff + _SEARCH)
+        for _, most in inner_places
+    ]
+    dtype = positions.dtype
+    arrays: dict[str, Any] = {
+        "centers": np.ascontiguousarray(own, np.int32), "others": others.astype(np.int32),
+        "shifts": np.zeros((count, 3, n, 0), np.int8), "counts": counts.astype(np.int32), "real": atoms,
+        "reach": beyond.astype(dtype), "positions": positions, "cell": np.asarray(structures.cell),
+        "inverse": np.zeros((count, 3, 3), dtype), "atoms": atoms,
+        "inner_reach": np.array(inner_reach, dtype).reshape(len(inner), count).T,
+    }
+    return Neighbors(**arrays, cutoff=float(cutoff), skin=0.0, pbc=structures.pbc, inner=inner_places)
 
 
 def round_capacity(count: int) -> int:

@@ -10,14 +10,23 @@ a typed error. Under jit nothing can be raised: there the same violations turn e
 """
 
 from jaxpot.observables.energies import energy, energy_many, site_energies
-from jaxpot.observables.evaluation import Evaluation, evaluate, evaluate_by_strain, evaluate_many, forces, stress
+from jaxpot.observables.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluate_by_strain,
+    evaluate_many,
+    evaluate_many_by_strain,
+    forces,
+    stress,
+)
 from jaxpot.observables.heat_flux import heat_flux
 from jaxpot.observables.hessians import gradient_and_hessian, hessian, hessian_vector_product
 from jaxpot.observables.rows import nan_if_any, poison
 from jaxpot.observables.virials import virials
 
 __all__ = [
-    "Evaluation", "energy", "energy_many", "evaluate", "evaluate_by_strain", "evaluate_many", "forces",
-    "gradient_and_hessian", "heat_flux", "hessian", "hessian_vector_product", "nan_if_any", "poison", "site_energies",
+    "Evaluation", "energy", "energy_many", "evaluate", "evaluate_by_strain", "evaluate_many",
+    "evaluate_many_by_strain",
+    "forces", "gradient_and_hessian", "heat_flux", "hessian", "hessian_vector_product", "nan_if_any", "poison", "site_energies",
     "stress", "virials",
 ]

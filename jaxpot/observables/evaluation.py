@@ -15,6 +15,7 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import GeometryError
+from jaxpot.observables.batches import can_be_stacked, in_batches
 from jaxpot.observables.buckets import in_buckets
 from jaxpot.observables.edges import added, forces_and_strains, parts, sum_over_edges
 from jaxpot.observables.energies import part_energies
@@ -98,13 +99,29 @@ def _of_members(committee, structure, neighbors, with_stress):
 def evaluate_many(potential: Potential, structures: Sequence[StructureLike]) -> list[Evaluation]:
     """Evaluate a list of structures, in buckets of similar size so that few programs are compiled.
 
-    Unlike `evaluate`, without a look at the distances: scans go through what is no matter.
+    Small ones, of potentials that are local, are evaluated many at a time. Unlike `evaluate`, without a look at the
+    distances: scans go through what is no matter.
 
     Returns:
         A list of `Evaluation` with NumPy arrays, in the order given.
     """
+    return _many(potential, structures, None)
+
+
+def evaluate_many_by_strain(potential: Potential, structures: Sequence[StructureLike]) -> list[Evaluation]:
+    """`evaluate_many`, but with dE/dstrain, (3, 3) eV, in the place of the stress: of what has no volume, too."""
+    return _many(potential, structures, 1.0)
+
+
+def _many(potential, structures, volume):
+    check_potential(potential)
+    structures = [Structure.of(structure, potential.needs) for structure in structures]
+    if can_be_stacked(potential, structures):
+        results = in_batches(partial(_evaluate_stacked, volume=volume), potential, structures)
+        return [_strip_evaluation(one, len(s)) for one, s in zip(results, structures, strict=True)]
+
     def evaluated(structure, listed, n):
-        return _strip_evaluation(jax.tree.map(np.asarray, _evaluate(potential, structure, listed, True)), n)
+        return _strip_evaluation(jax.tree.map(np.asarray, _evaluate(potential, structure, listed, True, volume)), n)
 
     return in_buckets(evaluated, potential, structures)
 
@@ -145,6 +162,14 @@ def _of_structure(part, structure, neighbors):
         structure.positions, none
     )
     return value, sites, -gradient, strained
+
+
+@jax.jit
+def _evaluate_stacked(potential, structures, lists, volume):
+    def one(structure, listed):
+        return _evaluate(potential, structure, listed, True, volume)
+
+    return jax.vmap(one)(structures, lists)
 
 
 @jax.jit

@@ -22,7 +22,7 @@ from jaxpot.properties.phonons import (
     phonon_dos,
     phonons,
 )
-from jaxpot.properties.relax import Relaxation, relax
+from jaxpot.properties.relax import Relaxation, relax, relax_many
 from jaxpot.properties.second_order import SecondOrder, second_order
 from jaxpot.properties.surfaces import surface_energy
 from jaxpot.properties.thermal import ThermalExpansion, thermal_expansion
@@ -35,7 +35,8 @@ __all__ = [
     "GruneisenBands", "Harmonic", "IdealGas", "PhononBands", "PhononDos", "Phonons", "Relaxation", "SecondOrder",
     "SoftMode", "SoftModePath", "ThermalExpansion", "Vibrations",
     "dynamical_matrix", "elastic_constants", "equation_of_state", "follow_soft_modes", "force_constants", "gruneisen",
-    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "second_order", "soft_modes",
+    "gruneisen_bands", "harmonic", "phonon_bands", "phonon_dos", "phonons", "relax", "relax_many",
+    "second_order", "soft_modes",
     "surface_energy",
     "thermal_expansion", "vacancy_energy", "vibrations",
 ]

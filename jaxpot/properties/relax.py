@@ -1,6 +1,7 @@
 """Relaxation of atoms and cell, differentiable with respect to the potential."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.observables import energy
+from jaxpot.observables import energy, evaluate_many_by_strain
 from jaxpot.potentials.base import Potential
 from jaxpot.properties.coordinates import deform, free_strains, frozen
 from jaxpot.properties.search import Search
@@ -77,17 +78,83 @@ def relax(
         D. Packwood et al., J. Chem. Phys. 144, 164109 (2016), the metric of more than 16 atoms.
     """
     structure = Structure.of(structure)
-    if not fmax > 0 or (steps is not None and steps < 1):
-        raise DataError(f"fmax must be positive and steps at least 1, got fmax={fmax}, steps={steps}")
+    _check_target(fmax, steps)
     fixed_potential, fixed = frozen(potential), frozen(structure)
     strains = free_strains(fixed, cell)
+    _check_pressure(structure, strains, cell, pressure)
+    check_distances(fixed, checked_neighbors(fixed_potential, fixed), refuse=True)
+    search = Search(fixed_potential, fixed, strains, pressure, symmetry and len(strains) in (0, 6))
+    return _relaxation(potential, structure, strains, pressure, fmax, search.run(fmax, steps, callback))
+
+
+def relax_many(
+    potential: Potential,
+    structures: Sequence[StructureLike],
+    cell: bool | Sequence[bool] = False,
+    pressure: Number = 0.0,
+    fmax: float = 1e-6,
+    steps: int | None = None,
+    symmetry: bool = True,
+    callback: Callable[..., object] | None = None,
+) -> list[Relaxation]:
+    """Relax many structures, each as `relax` does, side by side: small ones are evaluated in one program.
+
+    Not differentiable; for that relax one by one.
+
+    Args:
+        potential, cell, pressure, fmax, steps, symmetry: as of `relax`.
+        structures: with concrete values.
+        callback: called with (number that are done, all) after each round of evaluations.
+
+    Returns:
+        A `Relaxation` for each, in their order; look at `.converged`.
+
+    Raises:
+        As `relax`, for the first structure with which something is wrong.
+    """
+    _check_target(fmax, steps)
+    fixed = frozen(potential)
+    given = [frozen(Structure.of(structure)) for structure in structures]
+    strains = [free_strains(structure, cell) for structure in given]
+    for structure, free in zip(given, strains, strict=True):
+        _check_pressure(structure, free, cell, pressure)
+        check_distances(structure, checked_neighbors(fixed, structure), refuse=True)
+    searches = {
+        k: Search(fixed, structure, free, pressure, symmetry and len(free) in (0, 6)).asking(fmax, steps, None)
+        for k, (structure, free) in enumerate(zip(given, strains, strict=True))
+    }
+    asked = {k: next(search) for k, search in searches.items()}
+    results: list[Any] = [None] * len(given)
+    while asked:
+        answers = evaluate_many_by_strain(fixed, list(asked.values()))
+        following = {}
+        for k, answer in zip(asked, answers, strict=True):
+            try:
+                result = float(answer.energy), np.asarray(answer.forces), np.asarray(answer.stress)
+                following[k] = searches[k].send(result)
+            except StopIteration as end:
+                results[k] = _relaxation(fixed, given[k], strains[k], pressure, fmax, end.value)
+        asked = following
+        if callback:
+            callback(len(given) - len(asked), len(given))
+    return results
+
+
+def _check_target(fmax, steps):
+    if not fmax > 0 or (steps is not None and steps < 1):
+        raise DataError(f"fmax must be positive and steps at least 1, got fmax={fmax}, steps={steps}")
+
+
+def _check_pressure(structure, strains, cell, pressure):
     if pressure and not (len(strains) and all(structure.pbc)):
         raise DataError(
             f"a pressure acts on the cell of a crystal: give cell=True as well, got cell={cell}, pbc={structure.pbc}"
         )
-    check_distances(fixed, checked_neighbors(fixed_potential, fixed), refuse=True)
-    search = Search(fixed_potential, fixed, strains, pressure, symmetry and len(strains) in (0, 6))
-    strain, displacements, value, residual, count = search.run(fmax, steps, callback)
+
+
+def _relaxation(potential, structure, strains, pressure, fmax, end):
+    """`Relaxation` of a structure from the end of its search."""
+    strain, displacements, value, residual, count = end
     if is_traced(potential, structure):
         strain, displacements = _implicit(potential, structure, strain, displacements, strains, pressure)
     relaxed = deform(structure, strain, displacements)

@@ -6,7 +6,8 @@ References:
     (2016).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -31,6 +32,11 @@ _MOST = 10_000  # evaluations
 _PATIENCE = 300  # evaluations without progress
 _DECAY = 3.0  # of the stiffness of bonds with their length, in units of the longest one
 _STAY = 0.01  # of the mean stiffness: what holds an atom in its place
+
+
+_Result = TypeVar("_Result")
+Asking = Generator[Structure, tuple[float, np.ndarray, np.ndarray], _Result]
+Minimum = tuple[Array, Array, float, float, int]
 
 
 class Search:
@@ -60,7 +66,7 @@ class Search:
         u = z[: 3 * self.n].reshape(self.n, 3)
         return np.tensordot(z[3 * self.n:] / self.length, self.strains, 1), u
 
-    def evaluate(self, z: np.ndarray) -> tuple[float, np.ndarray, float]:
+    def evaluate(self, z: np.ndarray) -> Asking[tuple[float, np.ndarray, float]]:
         """Enthalpy (eV), its gradient by z, and the residual that is compared with fmax."""
         strain, u = self.split(z)
         deformation = np.eye(3) + strain
@@ -70,7 +76,7 @@ class Search:
             to_device((np.asarray(self.start.positions) + u) @ deformation),
             to_device(np.asarray(self.start.cell) @ deformation),
         )
-        value, forces, pull = self.evaluate_structure(now)
+        value, forces, pull = yield now
         if self.group is not None:
             forces = np.asarray(self.group.symmetrize_vectors(forces))
             pull = np.asarray(self.group.symmetrize_tensor(pull))
@@ -107,21 +113,34 @@ class Search:
 
     def metric(self) -> Callable[[np.ndarray], np.ndarray]:
         """A function of gradients that about undoes second derivatives, up to a factor."""
-        if not _FEW < self.n <= _MANY or self.listed is None:
+        if not _FEW < self.n <= _MANY:
             return lambda gradient: gradient
+        if self.listed is None:  # evaluated elsewhere
+            self.listed = checked_neighbors(self.potential, self.start.padded(self.size), skin=_SKIN, rows=self.size)
         return PairMetric(self.start, self.listed, self.strains / self.length)
 
-    def run(
-        self, fmax: float, steps: int | None, callback: Callable[..., object] | None
-    ) -> tuple[Array, Array, float, float, int]:
-        """Strain, displacements, enthalpy, residual and number of evaluations at the end.
+    def run(self, fmax: float, steps: int | None, callback: Callable[..., object] | None) -> Minimum:
+        """Strain, displacements, enthalpy, residual and number of evaluations at the end; arguments of `asking`."""
+        search = self.asking(fmax, steps, callback)
+        try:
+            structure = next(search)
+            while True:
+                structure = search.send(self.evaluate_structure(structure))
+        except StopIteration as end:
+            return end.value
+
+    def asking(self, fmax: float, steps: int | None, callback: Callable[..., object] | None) -> Asking[Minimum]:
+        """The search as a generator: it yields structures, and is sent energy, forces (n, 3) and dE/dstrain (3, 3).
 
         Args:
             steps: the most evaluations; None: as long as the energy or the residual falls.
+
+        Returns:
+            Strain, displacements, enthalpy, residual and number of evaluations at the end.
         """
         z, patient = np.zeros(3 * self.n + len(self.strains)), steps is None
         steps = _MOST if steps is None else steps
-        value, gradient, residual = self.evaluate(z)
+        value, gradient, residual = yield from self.evaluate(z)
         if not np.isfinite(value):
             raise ConvergenceError(f"the energy of the starting structure is {value}")
         metric, scale = self.metric(), 1.0 / 30.0
@@ -140,7 +159,7 @@ class Search:
             direction *= min(1.0, _LONGEST / np.abs(direction).max())
             step, accepted = 1.0, None
             while self.count < steps:
-                trial = self.evaluate(z + step * direction)
+                trial = yield from self.evaluate(z + step * direction)
                 # Near the minimum the energy is flat to rounding (that of a GAP with large weights is 1e-8 eV): there
                 # the gradient decides, as in W. W. Hager, H. Zhang, SIAM J. Optim. 16, 170 (2005), equation 2.5.
                 rounding = _FLAT * max(abs(value), 1.0)
