@@ -26,7 +26,6 @@ from jaxpot.observables.virials import virials
 
 __all__ = [
     "Evaluation", "energy", "energy_many", "evaluate", "evaluate_by_strain", "evaluate_many",
-    "evaluate_many_by_strain",
-    "forces", "gradient_and_hessian", "heat_flux", "hessian", "hessian_vector_product", "nan_if_any", "poison", "site_energies",
-    "stress", "virials",
+    "evaluate_many_by_strain", "forces", "gradient_and_hessian", "heat_flux", "hessian", "hessian_vector_product",
+    "nan_if_any", "poison", "site_energies", "stress", "virials",
 ]
