@@ -39,7 +39,7 @@ def arguments(parser: CommandParser) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--socket", metavar="HOST:PORT", help="of a server with mode='inet'")
     where.add_argument("--unix", metavar="NAME", help="of a server with mode='unix', whose file is /tmp/ipi_NAME")
-    parser.add_argument("--wait-s", type=_seconds, default=10.0, metavar="T", help="for a server to start (default: 10)")
+    parser.add_argument("--wait-s", type=_seconds, default=10.0, metavar="T", help="for a server to start (10)")
     parser.add_argument(
         "--constants", choices=tuple(CONSTANTS), default="ipi",
         help="whose bohr and hartree, which differ in the eighth digit (default: ipi)",
