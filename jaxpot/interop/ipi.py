@@ -132,7 +132,9 @@ class _Session:
         """(steps, how it ended)."""
         answers = {"STATUS": self._status, "INIT": self._init, "POSDATA": self._positions, "GETFORCE": self._forces}
         while True:
-            word = self.wire.word(may_end=self.state != "HAVEDATA")
+            word = self.wire.word()
+            if word is None and self.state == "HAVEDATA":
+                raise self.wire.error("went away before it asked for the forces that it had sent positions for")
             if word in ("EXIT", None):
                 return self.steps, "closed" if word is None else "exit"
             if word not in answers:
@@ -217,9 +219,9 @@ class _Wire:
             have += more
         return buffer
 
-    def word(self, may_end):
-        """The word that begins a message; None where the connection has been closed, and may be."""
-        header = self.bytes(_HEADER, may_end)
+    def word(self):
+        """The word that begins a message; None where the connection has been closed."""
+        header = self.bytes(_HEADER, may_end=True)
         return None if header is None else header.decode("latin-1").strip()
 
     def numbers(self, count, dtype):
