@@ -1,7 +1,7 @@
 """Atoms that move at the bidding of another program: one compiled program, and one neighbour list that is kept.
 
-Whether the list still holds is a flag that the compiled call returns: if it does not, the list is rebuilt on the host
-and the call repeated, so that no number from an outgrown list is ever seen.
+Of an outgrown list every result is NaN under jit: then the list is rebuilt on the host and the call repeated, so that
+no number from an outgrown list is ever seen.
 """
 
 import jax
@@ -66,11 +66,11 @@ class MovingAtoms:
             raise DataError("expected finite positions and a finite cell, got NaN or infinity among them")
         structure = self.at(positions, cell)
         if self._listed is not None:
-            result, holds = _step(self._potential, structure, self._listed)
-            if holds and _finite(result):
+            result = _step(self._potential, structure, self._listed)
+            if _finite(result):
                 return result
         self._listed = self._list(structure)
-        result, _ = _step(self._potential, structure, self._listed)
+        result = _step(self._potential, structure, self._listed)
         if not _finite(result):
             pair = closest_pair(structure)
             raise GeometryError(
@@ -91,7 +91,7 @@ class MovingAtoms:
 
 @jax.jit
 def _step(potential, structure, listed):
-    return evaluate_by_strain(potential, structure, listed), listed.covers(structure, potential.extent())
+    return evaluate_by_strain(potential, structure, listed)
 
 
 def _finite(result):
