@@ -207,6 +207,7 @@ class _Wire:
         view, have = memoryview(buffer), 0
         while have < count:
             try:
+                self._acknowledge_at_once()
                 more = self.peer.recv_into(view[have:])
             except OSError as error:
                 if may_end and not have and isinstance(error, ConnectionError):
@@ -218,6 +219,14 @@ class _Wire:
                 raise self.error(f"went away in the middle of a message: {have} of {count} bytes came")
             have += more
         return buffer
+
+    def _acknowledge_at_once(self):
+        """Linux would wait 40 ms, and a server that sends several short pieces, as ASE's does, waits for it.
+
+        The kernel forgets the wish now and then, so it is said each time.
+        """
+        if self.peer.family != socket.AF_UNIX and hasattr(socket, "TCP_QUICKACK"):
+            self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def word(self):
         """The word that begins a message; None where the connection has been closed."""
