@@ -22,6 +22,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.socketio import SocketClient, SocketIOCalculator
 from ase.io import write
+from models import MODELS
+from tiers import thorough_but
 
 import jaxpot as jp
 from jaxpot.cli import cache
@@ -29,6 +31,7 @@ from jaxpot.cli.main import main
 from jaxpot.errors import DataError, GeometryError, PeerError
 from jaxpot.interop.ipi import CONSTANTS
 from jaxpot.interop.moving import MovingAtoms
+from jaxpot.observables import evaluate_by_strain
 
 SILICON = jp.potentials.StillingerWeber.silicon()
 BOHR, HARTREE = CONSTANTS["ipi"]
@@ -255,6 +258,23 @@ def test_no_list_and_no_program_in_each_step():
         peer.exit()
     assert not compiled
     assert results[0].steps == 7 and results[0].lists == 2
+
+
+@pytest.mark.parametrize("name", thorough_but(("gap, sum for two elements", "two hops, a molecule", "ions"), MODELS))
+def test_every_potential_moves(name):
+    """In a cell that shears, by little and by much, with the data that it reads; strain derivatives, too."""
+    make, structure, *_ = MODELS[name]
+    potential, rng = make(), np.random.default_rng(4)
+    moving, start = MovingAtoms(potential, structure), np.asarray(structure.positions)
+    for size in (0.0, 0.02, 0.3):
+        deformation = np.eye(3) + 0.1 * size * rng.normal(size=(3, 3))
+        positions = (start + size * rng.uniform(-1.0, 1.0, start.shape)) @ deformation
+        cell = np.asarray(structure.cell) @ deformation
+        result, expected = moving.evaluate(positions, cell), evaluate_by_strain(potential, moving.at(positions, cell))
+        scale = max(1.0, np.abs(expected.forces).max())
+        assert abs(float(result.energy - expected.energy)) < 1e-12 * max(scale, abs(float(expected.energy)))
+        np.testing.assert_allclose(result.forces, expected.forces, rtol=0, atol=2e-12 * scale)
+        np.testing.assert_allclose(result.stress, expected.stress, rtol=0, atol=1e-11 * scale)
 
 
 def test_two_clients_at_one_server():
