@@ -35,6 +35,7 @@ from jaxpot.fitting import (
 )
 from jaxpot.interop import lammps
 from jaxpot.interop.ase import ase_calculator, to_ase
+from jaxpot.interop.ipi import serve
 from jaxpot.interop.phonopy import to_phonopy
 from jaxpot.observables import (
     energy,
@@ -102,7 +103,7 @@ __all__ = [
     "hessian_vector_product", "kernels", "label", "lammps", "learn_from_pool", "learn_on_the_fly", "load", "md",
     "mixed_precision", "models", "neighbors", "phonon_bands", "phonon_dos", "phonons", "potentials",
     "predict", "propagate", "pytree", "random_structures", "read_dataset", "read_recipe", "readouts", "recipes",
-    "relax", "relax_many", "save", "second_order", "select_batch", "select_frames",
+    "relax", "relax_many", "save", "second_order", "select_batch", "select_frames", "serve",
     "site_energies", "smoothed", "soft_modes", "static", "std",
     "std_many", "stress", "surface_energy", "thermal_expansion", "to_ase", "to_phonopy", "train",
     "unfamiliar_atoms", "units", "vacancy_energy", "variance", "vibrations", "virials", "widened", "widened_near",

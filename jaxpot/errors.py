@@ -89,6 +89,10 @@ class SimulationError(JaxpotError):
         self.reason, self.state = reason, state
 
 
+class PeerError(JaxpotError):
+    """The program at the other end of a socket is not there, has gone, or does not keep to the protocol."""
+
+
 class PrecisionError(JaxpotError):
     """Double precision was asked for, and JAX would silently have used single precision."""
 

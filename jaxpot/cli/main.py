@@ -8,14 +8,29 @@ from collections.abc import Sequence
 import jax
 
 import jaxpot
-from jaxpot.cli import analyse, card, data, demo, evaluate, fit, lammps, learn, md, models, recipes, relax, vibrations
+from jaxpot.cli import (
+    analyse,
+    card,
+    data,
+    demo,
+    evaluate,
+    fit,
+    lammps,
+    learn,
+    md,
+    models,
+    recipes,
+    relax,
+    serve,
+    vibrations,
+)
 from jaxpot.cli.cache import use_cache
 from jaxpot.cli.compiler import compile_sooner, silence
 from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.parser import CommandParser, Parser, UsageError
 from jaxpot.errors import JaxpotError
 
-COMMANDS = (demo, models, evaluate, relax, vibrations, card, md, lammps, analyse, data, recipes, fit, learn)
+COMMANDS = (demo, models, evaluate, relax, vibrations, card, md, lammps, serve, analyse, data, recipes, fit, learn)
 
 _EPILOG = """examples:
   jaxpot demo                                          a GAP fitted to data made on the spot, and its properties
@@ -27,6 +42,7 @@ _EPILOG = """examples:
   jaxpot vibrations sw-silicon cluster.xyz --relax      normal modes
   jaxpot md sw-silicon diamond:Si --supercell 4 4 4 --temperature 600 --steps 10000 --out hot
   mpiexec -n 2 jaxpot lammps in.melt                   LAMMPS with any potential, on any number of MPI ranks
+  jaxpot serve sw-silicon start.xyz --unix driver      forces for i-PI, or any server of its protocol
   jaxpot analyse hot/frames.xyz --skip-ps 2 --out hot-analysis
   jaxpot data train.xyz                                what is in training data
   jaxpot fit train.xyz --test test.xyz --recipe gap --out si.model
