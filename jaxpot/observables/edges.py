@@ -113,14 +113,19 @@ def _of_sites(make, potential, structure, neighbors, *arguments):
 
         return accumulator.total(*jax.lax.scan(chunk, accumulator.zero, rows))
 
-    return sum_shares(share, chunks(potential, neighbors), potential, structure, neighbors, *arguments)
+    return sum_shares(share, _counted(potential, neighbors), potential, structure, neighbors, *arguments)
+
+
+def _counted(potential, neighbors):
+    """Rows in chunks, those real that have an energy."""
+    return chunks(potential, neighbors if neighbors.counted is None else neighbors.replace(real=neighbors.counted))
 
 
 def _of_hops(make, potential, structure, neighbors, *arguments):
     """Of a model of several hops: forward by atoms, then one pass over the rows for each layer, backwards."""
     potential = cast(potential, structure.positions.dtype)
     rows = chunks(potential, neighbors)
-    counted = rows if neighbors.counted is None else chunks(potential, neighbors.replace(real=neighbors.counted))
+    counted = _counted(potential, neighbors)
     states = message_passing.atom_states(potential, structure, neighbors, rows, shared=True)
     whole, slopes = None, None
     for layer in reversed(range(len(states))):

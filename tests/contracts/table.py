@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import jax
@@ -39,6 +39,7 @@ from jaxpot.core.save import load_tree, save_tree
 from jaxpot.data.descriptor_vectors import descriptor_vectors
 from jaxpot.data.padded_frames import Prepared
 from jaxpot.errors import JaxpotError, JaxpotWarning
+from jaxpot.interop.lammps.pair import domain_of
 from jaxpot.potentials import Buckingham, Morse, SchNet, StillingerWeber
 from jaxpot.report.card import property_card
 from jaxpot.units import GPa, fs
@@ -287,6 +288,14 @@ def evaluate_many(kind):
     one, other = jp.evaluate_many(kind.potential, [kind.start, kind.disturbed])
     close(one.energy, jp.energy(kind.potential, kind.start))
     close(other.forces, jp.forces(kind.potential, kind.disturbed))
+
+
+@verb("relaxations side by side: `jp.relax_many`")
+def relax_many(kind):
+    starts = [kind.crystal.strained(strain * np.eye(3)) for strain in (0.01, -0.005)]
+    for result in jp.relax_many(kind.potential, starts, cell=True):
+        assert result.converged
+        close(result.structure.volume, kind.crystal.volume, 1e-4)
 
 
 @verb("virials of atoms: `jp.virials`")
@@ -612,6 +621,27 @@ def ase(kind):
     close(atoms.get_potential_energy(), result.energy, 1e-11)  # weights of a Gaussian process cancel by five digits
     close(atoms.get_forces(), result.forces, 1e-9)
     close(atoms.get_stress(voigt=False), result.stress, 1e-9)
+
+
+@verb("LAMMPS: `pair_style jaxpot`, `jaxpot lammps`")
+def lammps(kind):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
+    import lammps_ranks as ranks
+
+    engine = _lammps()
+    structure = ranks.lower(kind.disturbed)
+    species = sorted(set(structure.symbols))
+    ranks.load(engine, structure, species)
+    domain_of({"mine": kind.potential}, ["mine"], species)  # LAMMPS's own exception has no class
+    ranks.act(engine, kind.potential, species)
+    result = ranks.compared(engine, kind.potential, species)
+    assert result["energy"] < 1e-10 and result["forces"] < 1e-9 and result["virial"] < 1e-9, result
+
+
+@lru_cache
+def _lammps():
+    """One LAMMPS for all cells: MPI starts once in a process."""
+    return jp.lammps.start(["-screen", "none", "-log", "none"])
 
 
 @verb("files of force constants: `jp.to_phonopy`")

@@ -130,6 +130,7 @@ KINDS = {
     "networks": ("networks, symmetry functions, two elements", (2, 2, 2), 0.02),
     "hops": ("two hops with angles", (3, 3, 2), 0.02),
     "equivariant": ("nequip", (2, 2, 2), 0.02),
+    "pairs and hops": ("sum", (2, 2, 2), 0.02),
     "molecule": ("mace, two elements", (1, 1, 1), 0.0),
 }
 
@@ -137,7 +138,7 @@ KINDS = {
 def of_kind(engine, name, external=False):
     model, repeats, strain = KINDS[name]
     make, structure = MODELS[model][:2]
-    potential = make()
+    potential = make() + hopping() if name == "pairs and hops" else make()
     structure = lower(perturbed(structure, repeats, strain=strain))
     species = sorted(set(structure.symbols))
     load(engine, structure, species)

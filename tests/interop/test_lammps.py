@@ -19,7 +19,8 @@ from jaxpot.interop.lammps.domain import Domain, numbers_of
 
 WORKER = Path(__file__).with_name("lammps_ranks.py")
 KINDS = (
-    "crystal", "sheared", "small", "slab", "alloy", "pairs", "processes", "networks", "hops", "equivariant", "molecule"
+    "crystal", "sheared", "small", "slab", "alloy", "pairs", "processes", "networks", "hops", "equivariant", "molecule",
+    "pairs and hops",
 )
 FIRST = ("crystal", "hops", "external crystal", "external alloy", "halted")  # of the first tier
 OTHERS = (

@@ -22,6 +22,7 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, SimulationError
 from jaxpot.observables.edges import EdgeSum, forces_and_strains, parts, sum_over_edges
 from jaxpot.potentials.base import Potential, has_plan, terms_of
+from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import Array
@@ -79,8 +80,8 @@ class Domain:
     def __post_init__(self) -> None:
         check_potential(self.potential)
         for term in terms_of(self.potential):
-            passes = term.local or (term.has_hops and hasattr(term, "hops"))
-            if not passes or has_plan(term) or not math.isfinite(term.reach):
+            by_rows = term.local or isinstance(term, MessagePassing)
+            if not by_rows or has_plan(term) or not math.isfinite(term.reach):
                 raise DataError(
                     f"{term!r} depends on atoms of all ranks: potentials in LAMMPS are sums of site energies, local "
                     "or of several hops"
