@@ -31,7 +31,7 @@ READING = (  # the order in which they make sense
 )
 _LONGEST = ("fine_tuning", "error_bars", "fitting", "gaussian_approximation")  # first, so that no core waits for them
 _WIDTH = 110  # letters of the help of commands
-TEXTS = ("tour", "what_works")  # pages of markdown
+TEXTS = ("tour", "lammps", "what_works")  # pages of markdown
 PICTURES = ("card.png",)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -84,6 +84,7 @@ def front_page():
         rows.append(f'<li><a href="{path.stem}.html">{title}</a>: {_inline(first)}.</li>')
     parts += [
         "<h2>Notebooks</h2>", "<ol>", *rows, "</ol>", "<h2>Reference</h2>", "<ul>",
+        '<li><a href="lammps.html">LAMMPS, clusters and many crystals</a>: ranks, costs, a Slurm script.</li>',
         '<li><a href="what_works.html">What works with what</a>: every property with every kind of model.</li>',
         '<li><a href="commands.html">The commands</a>: usage, options and examples of each.</li>',
         '<li><a href="api/jaxpot.html">Every module, class and function</a>, with formulas, shapes, units, errors and '

@@ -28,7 +28,7 @@ def test_the_front_page_is_no_markdown_and_its_links_lead_somewhere(site):
     assert sorted(names) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
     assert tuple(names) == site.READING  # a new notebook has its place in the order
     links = re.findall(r'href="([^"#][^"]*)"', page)
-    assert links == ["tour.html", *(f"{name}.html" for name in names), "what_works.html", "commands.html", "api/jaxpot.html"]
+    assert links == ["tour.html", *(f"{name}.html" for name in names), "lammps.html", "what_works.html", "commands.html", "api/jaxpot.html"]
     assert re.findall(r'src="([^"]+)"', page) == list(site.PICTURES)
     assert all((ROOT / "notebooks" / name).exists() for name in site.PICTURES)
 
@@ -39,6 +39,13 @@ def test_the_tour_is_a_page_of_its_own(site):
     text = re.sub(r"<[^>]*>", "", shown.partition("<body>")[2])
     assert "jp.fit_form" in page and "Learning on the fly" in page
     assert not re.search(r"`|\*\*|^#|\]\(", text, flags=re.MULTILINE)
+
+
+def test_the_page_of_lammps_has_tables(site):
+    page = site.text_page("lammps")
+    text = re.sub(r"<[^>]*>", "", re.sub(r"<(pre|code).*?</\1>", "", page, flags=re.DOTALL).partition("<body>")[2])
+    assert page.count("<table") == 2 and "Slurm" in site.front_page()
+    assert not re.search(r"`|\*\*|^#|\]\(|^\|", text, flags=re.MULTILINE)
 
 
 def test_the_table_of_what_works_is_a_table(site):

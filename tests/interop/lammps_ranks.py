@@ -15,7 +15,7 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
-from models import MODELS, diamond, small_gap  # noqa: E402
+from models import MODELS, diamond, hopping, small_gap  # noqa: E402
 
 import jaxpot as jp  # noqa: E402
 from jaxpot.interop.lammps import attach, mpi, start  # noqa: E402
