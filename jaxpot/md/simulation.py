@@ -191,9 +191,9 @@ def broken(dynamics: Dynamics, state: State, cause: JaxpotError | None = None, w
     named = ", ".join(f"{k} ({symbol(int(numbers[k]))}, {size[k]:.3g} eV/A)" for k in worst.tolist())
     return SimulationError(
         f"{who}after step {int(state.step)} numbers are not finite, or atoms fly apart: largest forces on atoms "
-        f"{named}; fastest atom {int(speed.argmax())} moves {speed.max() * float(dynamics.time_step):.3g} A a step. The time "
-        f"step ({float(dynamics.time_step) / fs:.3g} fs) may be too long, the start too far from equilibrium, or the "
-        "potential has left what it knows"
+        f"{named}; fastest atom {int(speed.argmax())} moves {speed.max() * float(dynamics.time_step):.3g} A a step. "
+        f"The time step ({float(dynamics.time_step) / fs:.3g} fs) may be too long, the start too far from equilibrium, "
+        "or the potential has left what it knows"
         + ("" if cause is None else f". The neighbour list was refused: {cause}"),
         state,
     )
