@@ -250,8 +250,9 @@ def framed(
     observers = [()] * number if not len(observers) else observers
     if any(isinstance(one, Observer) for one in observers) or len(observers) != number:
         raise DataError(
-            f"observers: expected {number} lists, one for each replica, got {len(observers)} "
-            f"({', '.join(sorted({type(one).__name__ for one in observers}))}): [[jp.md.Thermo(100)] for _ in range(...)]"
+            f"observers: expected {number} lists, one for each replica, got {len(observers)} of "
+            f"{', '.join(sorted({type(one).__name__ for one in observers}))}: give [[jp.md.Thermo(100)] for _ in "
+            f"range({number})]"
         )
     if folder is None:
         return tuple(tuple(watching) for watching in observers)
@@ -275,6 +276,6 @@ def _refuse_others(structures):
             )
         if other.positions.dtype != first.positions.dtype:
             raise DataError(
-                f"structures: replica {k} is in {other.positions.dtype}, replica 0 in {first.positions.dtype}: give all "
-                "in the same precision"
+                f"structures: replica {k} is in {other.positions.dtype}, replica 0 in {first.positions.dtype}: give "
+                "all in the same precision"
             )

@@ -1,11 +1,11 @@
 """Replicas of one system, in one compiled program: their states and lists stacked, one replica after the other in it.
 
-Measured on two cores (`benchmarks/replicas.py designs`, 64 replicas of 64 silicon atoms, Stillinger-Weber), the
-alternatives are slower. Under `jax.vmap` a step has the arrays of all replicas in each operation, which then leave the
-cache, and its inner loops go on until the last replica is done, with a `select` of everything for those that wait. A map
-inside each step copies the state of every replica at every step. So the map is around whole stretches of steps: each
-replica goes its way, prunes its own short list, and stays in the cache. XLA runs such a map on one core; so the replicas
-are cut into as many equal parts as there are cores, and the one program is called for each part by a thread.
+The alternatives are slower (`benchmarks/replicas.py designs` on CPUs, 64 replicas of 64 silicon atoms). Under `jax.vmap`
+each operation of a step takes the arrays of all replicas, which leave the cache in between, and inner loops go on until
+the last replica is done, with a `select` of everything for those that wait. A map inside of each step copies the states
+of all replicas at each. So the map is around whole stretches of steps: a replica goes its way, prunes its own short list,
+and stays in the cache. XLA runs such a map on one core, so the replicas are cut into as many equal parts as there are
+cores, if that divides them, and a thread calls the one program for each part.
 
 On accelerators a step of a small system does not fill the device: there the replicas are under `jax.vmap`, in one part.
 """
@@ -106,7 +106,10 @@ def lists_alike(dynamics: Dynamics, structures: Sequence[Structure], skins: tupl
     lists = [neighbour_lists.build(dynamics.potential, s, *skins, room=room) for s in structures]
     while len(rooms := {Room.of(own) for own in lists}) > 1:
         room = Room.of_all(rooms)
-        lists = [neighbour_lists.build(dynamics.potential, s, *skins, room=room) for s in structures]
+        lists = [
+            own if Room.of(own) == room else neighbour_lists.build(dynamics.potential, s, *skins, room=room)
+            for own, s in zip(lists, structures, strict=True)
+        ]
     if len({_form(own) for own in lists}) > 1:
         raise DataError(
             f"{dynamics.potential!r} prepares arrays of other shapes for each replica beside the neighbour list, which "
