@@ -1,7 +1,7 @@
 """How many atom-steps a second do replicas of a small system make, beside one large system of as many atoms?
 
-    python benchmarks/replicas.py speed      64 replicas of 64 Stillinger-Weber silicon atoms, and one run of 4,096 atoms:
-                                             Langevin at 600 K, a line of the table every 100 steps
+    python benchmarks/replicas.py speed      64 replicas of 64 Stillinger-Weber silicon atoms, and one run of 4,096
+                                             atoms: Langevin at 600 K, a line of the table every 100 steps
     python benchmarks/replicas.py designs    ways of putting replicas into programs, without observers
 
 Rounds are interleaved; given are medians, the fastest round, and processor time over wall time. Other processes on the

@@ -13,7 +13,6 @@ from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError
-from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.lists import Lists, wide_list
 from jaxpot.md.observers import Observer
 from jaxpot.md.state import State
@@ -78,10 +77,11 @@ class Claim(Node):
     run: str = static()
 
 
-def identity(dynamics: Dynamics, start: PyTree, observers: Sequence[Observer], settings: Sequence) -> str:
+def identity(dynamics: PyTree, start: PyTree, observers: Sequence[Observer], settings: Sequence) -> str:
     """A digest of what a run follows from: the same run has the same.
 
     Args:
+        dynamics: an ensemble, or a tree of what many consist of.
         start: a tree of arrays: what the first state is made of.
         observers: those of the run.
         settings: further plain numbers and words.

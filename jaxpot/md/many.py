@@ -52,7 +52,7 @@ def run_many(
     trajectory: FilePath | None = None,
     checkpoint: FilePath | None = None,
     key: int | Sequence[int | Array] = 0,
-    temperature: Number | None = None,
+    temperature: Number | Sequence[Number] | None = None,
     progress: Callable[..., object] | None = None,
     skin: float | None = None,
     wide_skin: float = neighbour_lists.WIDE_SKIN,
@@ -82,7 +82,7 @@ def run_many(
             intervals and formats: a `Trajectory` or `NetCDFTrajectory` among the observers of each replica.
         checkpoint: path of a file, as of `run`: the same call goes on from it and ends in the same bits.
         key: a seed, from which those of the replicas are counted up; or one for each replica.
-        temperature: K, of the first velocities; by default that of each thermostat.
+        temperature: K, of the first velocities, for all or one for each replica; by default that of each thermostat.
         progress: called with a sentence about once in two seconds.
         skin, wide_skin: A, of the neighbour lists: of speed only.
 
@@ -95,8 +95,11 @@ def run_many(
     """
     ensembles, starts, keys = spread(dynamics, structures, key)
     with_frames = framed(observers, trajectory, len(starts))
+    first = list(temperature) if isinstance(temperature, list | tuple) else [temperature] * len(starts)
+    if len(first) != len(starts):
+        raise DataError(f"temperature: expected one, or one for each of {len(starts)} replicas, got {len(first)}")
     replicas, clock, stopped = simulated(
-        ensembles, starts, keys, steps, with_frames, checkpoint, temperature, progress, (skin, wide_skin), None
+        ensembles, starts, keys, steps, with_frames, checkpoint, first, progress, (skin, wide_skin), None
     )
     return ManyRun(replicas.states(), with_frames, clock.seconds, clock.step - clock.first, stopped)
 
@@ -151,18 +154,18 @@ class Replicas:
 
 def simulated(
     ensembles: Sequence[Dynamics], starts: Sequence[Structure | State], keys: Sequence[Array], steps: int,
-    observers: Sequence[Sequence[Observer]], checkpoint: FilePath | None, temperature: Number | None,
+    observers: Sequence[Sequence[Observer]], checkpoint: FilePath | None, temperatures: Sequence[Any],
     progress: Callable[..., object] | None, skins: tuple[float | None, float], exchange: Any,
 ) -> tuple[Replicas, Clock, str | None]:
     """Replicas at the end of a simulation, its clock, and why it has ended before its last step.
 
     Args:
-        ensembles, starts, keys, observers: of each replica.
+        ensembles, starts, keys, observers, temperatures: of each replica; the last of its first velocities, or None.
         exchange: see `Replicas`.
     """
     refuse_traced(ensembles, starts, keys)
     steps = as_whole(steps, "steps", 0, 10**12)
-    numbers_of(ensembles)  # refuses what cannot be stacked
+    alike = (ensembles[0], numbers_of(ensembles))
     _refuse_others([one.structure if isinstance(one, State) else one for one in starts])
     skin = as_positive(ensembles[0].potential.skin if skins[0] is None else skins[0], "skin")
     wide_skin = as_positive(skins[1], "wide_skin")
@@ -175,13 +178,13 @@ def simulated(
     claim = None
     if checkpoint is not None:
         start = (list(starts), [jax.random.key_data(one) for one in keys])
-        settings = (tuple(map(len, observers)), steps, temperature, skin, wide_skin)
-        claim = (checkpoint, checkpoints.identity(list(ensembles), start, marked, settings))
+        settings = (tuple(map(len, observers)), steps, list(temperatures), skin, wide_skin)
+        claim = (checkpoint, checkpoints.identity(alike, start, marked, settings))
     kept = resumed(claim, marked)
     if kept is None:
         states = [
             own.adopt(one) if isinstance(one, State) else own.init(one, temperature, key)
-            for own, one, key in zip(ensembles, starts, keys, strict=True)
+            for own, one, temperature, key in zip(ensembles, starts, temperatures, keys, strict=True)
         ]
         first = {int(state.step) for state in states}
         if len(first) > 1:

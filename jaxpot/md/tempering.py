@@ -109,7 +109,8 @@ def temper(
     with_frames = framed(observers, trajectory, len(starts))
     exchange = Exchange(ensembles, as_whole(every, "every", 1, 10**12), jax.random.fold_in(keys[0], len(keys)))
     replicas, clock, stopped = simulated(
-        ensembles, starts, keys, steps, with_frames, checkpoint, None, progress, (skin, wide_skin), exchange
+        ensembles, starts, keys, steps, with_frames, checkpoint, [None] * len(starts), progress, (skin, wide_skin),
+        exchange,
     )
     return Tempering(
         replicas.states(), with_frames, np.array(ladder), np.array(exchange.orders), exchange.table,
