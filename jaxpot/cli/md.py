@@ -29,8 +29,8 @@ coefficients) and vdos (vibrational density of states) become tables and picture
 same of frames that were written.
 
 --replicas N simulates N of them at once, with seeds counted up from --seed, each in a folder DIR/000, DIR/001, ...;
---temperatures does so at one temperature each. With --exchange-every replicas at neighbouring temperatures exchange them
-(parallel tempering): DIR/exchanges.txt says which was where, and its potential energy.
+--temperatures does so at one temperature each. With --exchange-every, replicas at neighbouring temperatures exchange
+them (parallel tempering): DIR/exchanges.txt says which was where, and its potential energy.
 
 Means are of what is in equilibrium (Chodera 2016), their standard errors from block averages.
 
