@@ -13,6 +13,7 @@ from jaxpot.cli.files import keeping_last_state, output_folder, write_text
 from jaxpot.cli.observers import observed, observers_of, refuse_long
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
+from jaxpot.md.dynamics import Dynamics
 from jaxpot.report.run_summary import summary, summary_text
 
 
@@ -43,7 +44,7 @@ def are_replicas(options: Namespace) -> bool:
 
 
 def simulate_replicas(
-    options: Namespace, console: Console, structure: Structure, folder: Path, ensemble: Callable[[float], md.NVE]
+    options: Namespace, console: Console, structure: Structure, folder: Path, ensemble: Callable[[float], Dynamics]
 ) -> None:
     """Simulate replicas, write their files, and say what came out.
 
@@ -84,15 +85,15 @@ def simulate_replicas(
         documents.append({
             "folder": str(own), "seed": seeds[k], "start_temperature_K": temperatures[k], **document, **more
         })
-    document = {"replicas": documents, "steps_per_s": end.steps / max(end.seconds, 1e-9)}
+    whole: dict[str, Any] = {"replicas": documents, "steps_per_s": end.steps / max(end.seconds, 1e-9)}
     written = [f"{folders[0]} to {folders[-1].name}, each with thermo.txt, frames.{options.frames}", *names]
     if options.exchange_every is not None:
         write_text(folder / "exchanges.txt", _exchanges(end, options.exchange_every))
-        document["exchange"] = _summary(end, len(structure))
-        console.text(_words(document["exchange"]))
+        whole["exchange"] = _summary(end, len(structure))
+        console.text(_words(whole["exchange"]))
         written.append(str(folder / "exchanges.txt"))
     console.text(f"Written: {', '.join(written)}")
-    console.result(document)
+    console.result(whole)
 
 
 def _place(options, temperature):

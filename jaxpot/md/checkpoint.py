@@ -17,7 +17,7 @@ from jaxpot.md.lists import Lists, wide_list
 from jaxpot.md.observers import Observer
 from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import AnyArray, Array, FilePath, PyTree
+from jaxpot.typing import AnyArray, FilePath, PyTree
 
 
 @pytree(name="MDCheckpoint", former=("jaxpot.md.checkpoint:Checkpoint",))
@@ -40,7 +40,7 @@ class Checkpoint(Node):
     run: str = static()
 
     @classmethod
-    def of(cls, state: State, lists: Lists, observers: Sequence[Observer], target: Array, run: str) -> Self:
+    def of(cls, state: State, lists: Lists, observers: Sequence[Observer], target: int, run: str) -> Self:
         """Checkpoint of the present state of a run; state and lists may be stacks of those of replicas."""
         marks = tuple(observer.mark() for observer in observers)
         return cls(

@@ -151,7 +151,7 @@ class Clock:
         self.replicas = replicas
         self.first, self.target, self.time_step, self.progress = first, target, time_step, progress
         self.start = self.last = self.said = time.monotonic()
-        self.step, self.stride, self.rate = first, 10, None
+        self.step, self.stride = first, 10
 
     @property
     def seconds(self) -> float:
@@ -168,7 +168,6 @@ class Clock:
         taken = max(now - self.last, 1e-6)
         if step - self.step >= self.stride:  # otherwise an observer wanted to look earlier
             self.stride = int(np.clip(self.stride * _PAUSE / taken, 0.5 * self.stride, 2.0 * self.stride)) + 1
-        self.rate = (step - self.step) / taken
         self.last, self.step = now, step
         if self.progress and (now - self.said > 2.0 or step == self.target):
             self.said = now

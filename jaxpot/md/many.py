@@ -203,7 +203,7 @@ def simulated(
 
 
 @contextmanager
-def _threads(count) -> Iterator[ThreadPoolExecutor | None]:
+def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
     """Threads for the parts; None for one part."""
     if count == 1:
         yield None

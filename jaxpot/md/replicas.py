@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.pytree import Node, leaf_fields, pytree
@@ -62,7 +61,8 @@ def numbers_of(dynamics: Sequence[Dynamics]) -> PyTree:
         DataError: ensembles that differ in more than these numbers.
     """
     first = dynamics[0]
-    form, potential = jax.tree.structure(first), jax.tree.leaves(first.potential)
+    form: Any = jax.tree.structure(first)
+    potential = jax.tree.leaves(first.potential)
     for k, other in enumerate(dynamics[1:], 1):
         if jax.tree.structure(other) != form:
             raise DataError(
@@ -84,20 +84,20 @@ def stacked(trees: Sequence[PyTree]) -> PyTree:
     return jax.tree.map(lambda *arrays: np.stack([np.asarray(a) for a in arrays]), *trees)
 
 
-def parted(ensembles: Sequence[Dynamics], states: Sequence[State], skins: tuple, most: int) -> list[Part]:
+def parted(ensembles: Sequence[Dynamics], states: Sequence[State], skins: tuple[float, float], most: int) -> list[Part]:
     """Replicas in equal parts: as many as divide their number, and at most `most`, so that all have one program."""
     number = len(states)
     size = number // max(k for k in range(1, most + 1) if number % k == 0)
     lists = lists_alike(ensembles[0], [state.structure for state in states], skins, None)
+    cuts = [slice(k, k + size) for k in range(0, number, size)]
     return [
-        jax.device_put(Part(*(f(own[k : k + size]) for f, own in (
-            (numbers_of, ensembles), (stacked, states), (stacked, lists)
-        ))))
-        for k in range(0, number, size)
+        jax.device_put(Part(numbers_of(ensembles[cut]), stacked(states[cut]), stacked(lists[cut]))) for cut in cuts
     ]
 
 
-def lists_alike(dynamics: Dynamics, structures: Sequence[Structure], skins: tuple, room: Room | None) -> list[Lists]:
+def lists_alike(
+    dynamics: Dynamics, structures: Sequence[Structure], skins: tuple[float, float], room: Room | None
+) -> list[Lists]:
     """Lists of structures, all with the same capacities.
 
     Raises:
@@ -119,7 +119,8 @@ def lists_alike(dynamics: Dynamics, structures: Sequence[Structure], skins: tupl
 
 
 def advanced(
-    ensembles: Sequence[Dynamics], parts: Sequence[Part], upto: int, skins: tuple, pool: ThreadPoolExecutor | None
+    ensembles: Sequence[Dynamics], parts: Sequence[Part], upto: int, skins: tuple[float, float],
+    pool: ThreadPoolExecutor | None,
 ) -> list[Part]:
     """Parts advanced to a step, their lists made anew on the way.
 
@@ -131,7 +132,8 @@ def advanced(
         SimulationError: a replica whose numbers are not finite; `state` is its last good one.
     """
     dynamics = ensembles[0]
-    now, going, stuck = list(parts), list(range(len(parts))), {}
+    now, going = list(parts), list(range(len(parts)))
+    stuck: dict[int, int | None] = {}  # step of each replica whose wide list was just made anew
     while going:
         results = _called(pool, [(dynamics, now[k], upto) for k in going])
         outgrown = []
@@ -169,7 +171,7 @@ def _called(pool, calls):
     """Results of the program for each of some arguments, in threads of the precision of this one."""
     if pool is None or len(calls) == 1:
         return [_advance(*arguments) for arguments in calls]
-    double = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    double = jax.config.jax_enable_x64
 
     def call(arguments):
         with jax.enable_x64(double):
@@ -179,11 +181,11 @@ def _called(pool, calls):
 
 
 @jax.jit
-def _advance(dynamics, part, target) -> Progress:
+def _advance(dynamics: Dynamics, part: Part, target: int | Array) -> Progress:
     def one(replica):
         dtype = replica.state.structure.positions.dtype
-        cast = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
-        return advance(dynamics.replace(**jax.tree.map(cast, replica.numbers)), replica.state, replica.lists, target)
+        numbers = jax.tree.map(lambda a: a.astype(dtype), replica.numbers)
+        return advance(dynamics.replace(**numbers), replica.state, replica.lists, target)
 
     return jax.lax.map(one, part) if jax.default_backend() == "cpu" else jax.vmap(one)(part)
 
@@ -199,7 +201,7 @@ def _put(tree, place, one):
 
 
 def _form(tree):
-    """What has to be the same in trees that are stacked."""
+    """Form and shapes of a tree: the same in all that are stacked."""
     leaves, form = jax.tree.flatten(tree)
     return form, tuple(leaf.shape for leaf in leaves)
 
@@ -210,8 +212,8 @@ def states_of(parts: Sequence[Part]) -> list[State]:
     return [jax.tree.map(lambda a, k=k: a[k], state) for state in host for k in range(state.step.shape[0])]
 
 
-def marks_of_parts(parts: Sequence[Part], target: Array | int, run: str) -> tuple[Checkpoint, ...]:
-    """What a checkpoint keeps of each part."""
+def marks_of_parts(parts: Sequence[Part], target: int, run: str) -> tuple[Checkpoint, ...]:
+    """Checkpoints of the parts."""
     return tuple(Checkpoint.of(part.state, part.lists, (), target, run) for part in parts)
 
 

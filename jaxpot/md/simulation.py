@@ -114,7 +114,8 @@ def run(
     else:
         state, target = kept.state, int(kept.target)
         lists = kept.lists(dynamics.potential)
-    simulation = Simulation(dynamics, *jax.device_put((state, lists)), observers, skins)
+    state, lists = jax.device_put((state, lists))
+    simulation = Simulation(dynamics, state, lists, observers, skins)
     clock = Clock(int(state.step), target, float(dynamics.time_step), progress)
     stopped = drive(simulation, target, clock, claim, kept is None)
     return Run(simulation.state, observers, clock.seconds, int(simulation.state.step) - clock.first, stopped)

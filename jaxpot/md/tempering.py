@@ -16,7 +16,7 @@ from jaxpot.md.many import Replicas, framed, simulated, spread
 from jaxpot.md.observers import Observer
 from jaxpot.md.replicas import Part, numbers_of
 from jaxpot.md.state import State
-from jaxpot.typing import Array, FilePath, StructureLike
+from jaxpot.typing import AnyArray, Array, FilePath, PyTree, StructureLike
 from jaxpot.units import kB
 
 
@@ -234,7 +234,7 @@ class Exchange:
 
 
 @jax.jit
-def _tempered(part: Part, numbers, scales) -> Part:
+def _tempered(part: Part, numbers: PyTree, scales: AnyArray) -> Part:
     """Replicas with the numbers of new ensembles, and velocities times a number each; what that adds is exchanged."""
     def one(state, scale):
         after = state.replace(velocities=(scale * state.velocities).astype(state.velocities.dtype))
