@@ -113,8 +113,8 @@ def designs(options):
         "map around stretches of steps": lambda: done(mapped(both)),
         "the same for halves, in two threads": lambda: list(pool.map(lambda own: done(mapped(own)), halves)),
         "vmap around stretches of steps": lambda: done(vectorised(both)),
-        "vmap inside of steps, lists never pruned": lambda: done(vectorised_step(both)),
-        "map inside of steps, lists never pruned": lambda: done(mapped_step(both)),
+        "vmap inside of steps, lists neither checked nor pruned": lambda: done(vectorised_step(both)),
+        "map inside of steps, lists neither checked nor pruned": lambda: done(mapped_step(both)),
     }, options.replicas * 64 * steps, options.rounds)
 
 

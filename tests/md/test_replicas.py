@@ -1,6 +1,7 @@
 """Replicas in one program go where each would go alone, to the last bit where they can; and parallel tempering."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -142,13 +143,25 @@ def test_vectorised_replicas_are_the_same(monkeypatch):
 
 
 @pytest.mark.thorough
-def test_single_precision_in_threads(two_cores):
+def test_single_precision_in_threads(monkeypatch):
     single = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, argon())
     with jax.enable_x64(False):
+        monkeypatch.setattr(many, "cores", lambda: 2)
         together = jp.md.run_many(langevins(), single, 50, key=2).states
+        monkeypatch.setattr(many, "cores", lambda: 1)
+        assert same_bits(together, jp.md.run_many(langevins(), single, 50, key=2).states)
         alone = jp.md.run(langevins()[3], single, 50, key=5).state
     assert together[3].velocities.dtype == np.float32
     np.testing.assert_allclose(together[3].structure.positions, alone.structure.positions, rtol=0, atol=1e-4)
+
+
+def test_threads_have_the_precision_of_who_starts_them(monkeypatch):
+    """Whether x64 is on is a matter of each thread."""
+    monkeypatch.setattr(replicas, "_advance", lambda: jnp.asarray(1.0))
+    with ThreadPoolExecutor(2) as pool:
+        for double, dtype in ((False, jnp.float32), (True, jnp.float64)):
+            with jax.enable_x64(double):
+                assert [one.dtype for one in replicas._called(pool, [(), ()])] == [dtype] * 2
 
 
 # Files and checkpoints.
@@ -174,7 +187,7 @@ def simulated(folder):
 def tempered(folder):
     observers = watched(folder)
     found = jp.md.temper(
-        langevins()[0], argon(), 240, TEMPERATURES, 10, observers, folder, folder / "run.checkpoint", key=1
+        langevins()[0], argon(), 240, TEMPERATURES, 12, observers, folder, folder / "run.checkpoint", key=1
     )
     return found, [observer.rows for watching in observers for observer in watching]
 
@@ -210,8 +223,8 @@ def test_what_was_interrupted_ends_in_the_same_bits(simulate, tmp_path, often):
     if simulate is tempered:
         for field in ("order", "energies", "attempted", "accepted"):
             np.testing.assert_array_equal(getattr(expected, field), getattr(resumed, field))
-        assert expected.order.shape == (25, 4) and 0 < expected.accepted.sum() < expected.attempted.sum()
-        assert expected.attempted.tolist() == [12, 12, 12]
+        assert expected.order.shape == (21, 4) and 0 < expected.accepted.sum() < expected.attempted.sum()
+        assert expected.attempted.tolist() == [10, 10, 10]
 
 
 def test_a_replica_that_breaks_is_named():
