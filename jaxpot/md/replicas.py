@@ -4,9 +4,9 @@ A replica takes a whole stretch of steps before the next one does: it goes its w
 it works on is small. XLA runs such a map on one core, so the replicas are cut into as many equal parts as there are
 cores, if that divides them, and a thread calls the one program for each part. Measured on CPUs, in us an atom and step
 (`benchmarks/replicas.py designs`, 64 replicas of 64 silicon atoms with the time of one core): this 0.69; `jax.vmap` in
-the place of the map 1.46, since loops go on until the last replica is done, with a `select` of everything for those that
-wait; in each step a `jax.vmap` 0.75 and a map 1.15, both without looking after their lists; one system of as many atoms
-0.85.
+the place of the map 1.46, since loops go on until the last replica is done, with a `select` of everything for those
+that wait; in each step a `jax.vmap` 0.75 and a map 1.15, both without looking after their lists; one system of as many
+atoms 0.85.
 
 On accelerators a step of a small system does not fill the device: there the replicas are under `jax.vmap`, in one part
 (tested for its numbers, not measured).

@@ -82,6 +82,7 @@ def temper(
 
         ladder = jp.md.temper(langevin, structure, 100000, [300.0, 360.0, 430.0, 520.0], every=50)
         ladder.acceptance, ladder.energies.mean(0)
+        climbed = [ladder.states[k] for k in ladder.order[-1]]  # by temperature: `structures` of a call that goes on
 
     Args:
         dynamics: an ensemble with a thermostat; its temperature is replaced.
