@@ -64,8 +64,8 @@ def run_many(
 
     On CPUs the program takes one replica after the other from one look of an observer to the next, so that what it
     works on stays in the cache, and threads of as many cores as divide the number of replicas have a part of them each.
-    That is faster than `jax.vmap` (`md.replicas` has the figures), and an atom of a small replica takes no longer than
-    one of a large system. On accelerators replicas are vectorised.
+    That is faster than `jax.vmap` (`md.replicas` has the figures), and an atom of a small replica takes about as long
+    as one of a large system on one core. On accelerators replicas are vectorised.
 
         hot = [jp.md.Langevin(potential, 1.0 * fs, t, 0.01 / fs) for t in (300.0, 600.0, 900.0)]
         tables = [[jp.md.Thermo(100)] for _ in hot]
