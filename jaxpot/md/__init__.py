@@ -12,6 +12,7 @@ from jaxpot.md.dynamics import Ramp
 from jaxpot.md.ensembles import NVE, Langevin, NoseHoover, VelocityRescaling
 from jaxpot.md.frames import Frames, read_frames
 from jaxpot.md.heat import Conductivity, HeatFlux
+from jaxpot.md.many import ManyRun, run_many
 from jaxpot.md.netcdf import NetCDFTrajectory
 from jaxpot.md.observers import (
     MeanSquareDisplacement,
@@ -23,6 +24,7 @@ from jaxpot.md.observers import (
 from jaxpot.md.scan import steps
 from jaxpot.md.simulation import Run, run
 from jaxpot.md.state import State, maxwell
+from jaxpot.md.tempering import Tempering, temper
 from jaxpot.md.trajectory import Trajectory
 from jaxpot.md.watch import ExtrapolationGrade, SiteDeviation
 
@@ -38,6 +40,7 @@ __all__ = [
     "Frames",
     "HeatFlux",
     "Langevin",
+    "ManyRun",
     "MeanSquareDisplacement",
     "NetCDFTrajectory",
     "NoseHoover",
@@ -49,6 +52,7 @@ __all__ = [
     "SiteDeviation",
     "Spectrum",
     "State",
+    "Tempering",
     "Thermo",
     "Trajectory",
     "VelocityAutocorrelation",
@@ -59,6 +63,8 @@ __all__ = [
     "maxwell",
     "read_frames",
     "run",
+    "run_many",
     "statistical_inefficiency",
     "steps",
+    "temper",
 ]

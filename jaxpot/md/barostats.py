@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxpot.core import linalg
 from jaxpot.core.numbers import as_number
-from jaxpot.core.precision import product
+from jaxpot.core.precision import is_traced, product
 from jaxpot.core.pytree import pytree, static
 from jaxpot.md.dynamics import Dynamics, Quantity, Ramp, draw, value_at
 from jaxpot.md.ensembles import rescaled
@@ -55,7 +55,8 @@ class CellRescaling(Dynamics):
     def __post_init__(self):
         super().__post_init__()
         for part in (self.pressure.start, self.pressure.end) if isinstance(self.pressure, Ramp) else (self.pressure,):
-            as_number(part, "pressure", "a finite number, in eV/A^3")
+            if not is_traced(part):
+                as_number(part, "pressure", "a finite number, in eV/A^3")
 
     def start(self, state: State) -> dict[str, Array]:
         return {"strain": jnp.zeros((3, 3), state.velocities.dtype)}

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -13,12 +13,11 @@ from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.save import load_tree, save_tree
 from jaxpot.core.versions import versions
 from jaxpot.errors import DataError
-from jaxpot.md.dynamics import Dynamics
 from jaxpot.md.lists import Lists, wide_list
 from jaxpot.md.observers import Observer
 from jaxpot.md.state import State
 from jaxpot.potentials.base import Potential
-from jaxpot.typing import AnyArray, Array, FilePath, PyTree
+from jaxpot.typing import AnyArray, FilePath, PyTree
 
 
 @pytree(name="MDCheckpoint", former=("jaxpot.md.checkpoint:Checkpoint",))
@@ -41,11 +40,11 @@ class Checkpoint(Node):
     run: str = static()
 
     @classmethod
-    def of(cls, state: State, lists: Lists, observers: Sequence[Observer], target: Array, run: str) -> Self:
-        """Checkpoint of the present state of a run."""
+    def of(cls, state: State, lists: Lists, observers: Sequence[Observer], target: int, run: str) -> Self:
+        """Checkpoint of the present state of a run; state and lists may be stacks of those of replicas."""
         marks = tuple(observer.mark() for observer in observers)
         return cls(
-            state, lists.short, lists.wide.positions, lists.wide.cell, lists.wide.skin, lists.wide.capacity,
+            state, lists.short, lists.wide.positions, lists.wide.cell, lists.wide.skin, lists.wide.others.shape[-1],
             lists.needed, lists.inner_needed, marks, np.asarray(target), run,
         )
 
@@ -57,6 +56,20 @@ class Checkpoint(Node):
         return Lists(wide, self.short, self.needed, self.inner_needed, self.short.skin)
 
 
+@pytree(name="MDReplicasCheckpoint")
+class ReplicasCheckpoint(Node):
+    """States and lists of many replicas, in the parts in which they are advanced, and what observers have kept.
+
+    parts: of each part the stacked state, the stacked short lists, and what the wide ones follow from, as in
+    `Checkpoint`.
+    """
+
+    parts: tuple
+    marks: tuple
+    target: AnyArray
+    run: str = static()
+
+
 @pytree(name="MDClaim", former=("jaxpot.md.checkpoint:Claim",))
 class Claim(Node):
     """In the place of the first checkpoint, while the files of a run are being created: they belong to it."""
@@ -64,10 +77,11 @@ class Claim(Node):
     run: str = static()
 
 
-def identity(dynamics: Dynamics, start: PyTree, observers: Sequence[Observer], settings: Sequence) -> str:
+def identity(dynamics: PyTree, start: PyTree, observers: Sequence[Observer], settings: Sequence) -> str:
     """A digest of what a run follows from: the same run has the same.
 
     Args:
+        dynamics: an ensemble, or a tree of what many consist of.
         start: a tree of arrays: what the first state is made of.
         observers: those of the run.
         settings: further plain numbers and words.
@@ -82,13 +96,13 @@ def identity(dynamics: Dynamics, start: PyTree, observers: Sequence[Observer], s
     return found.hexdigest()
 
 
-def save(checkpoint: Checkpoint | Claim, path: FilePath) -> None:
+def save(checkpoint: Checkpoint | ReplicasCheckpoint | Claim, path: FilePath) -> None:
     """Write it, atomically."""
     save_tree(checkpoint, path)
 
 
-def load(path: FilePath, run: str) -> Checkpoint | Claim | None:
-    """The checkpoint of this run, or its claim; None where there is no file.
+def load(path: FilePath, run: str) -> Any:
+    """The `Checkpoint` or `ReplicasCheckpoint` of this run, or its `Claim`; None where there is no file.
 
     Raises:
         DataError: that of another run.
@@ -97,7 +111,7 @@ def load(path: FilePath, run: str) -> Checkpoint | Claim | None:
     if not os.path.lexists(path):
         return None
     found = load_tree(path, on_host=True)  # rows and ends of files are double in runs of single precision, too
-    if not isinstance(found, Checkpoint | Claim):
+    if not isinstance(found, Checkpoint | ReplicasCheckpoint | Claim):
         raise DataError(f"{path}: expected a checkpoint of a simulation, found a {type(found).__name__}")
     if found.run != run:
         raise DataError(

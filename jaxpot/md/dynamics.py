@@ -34,7 +34,8 @@ class Ramp(Node):
 
     def at(self, step: int | AnyArray) -> Array:
         """The value at a step, ()."""
-        share = jnp.clip(step / self.steps, 0.0, 1.0)
+        # Of two whole numbers of 32 bits the quotient would be single, in double precision, too.
+        share = jnp.clip(step / (1.0 * self.steps), 0.0, 1.0)
         return self.start + share * (self.end - self.start)
 
 

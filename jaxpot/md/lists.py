@@ -5,7 +5,8 @@ the wide list still holds every pair that it must. Only when the wide list is ou
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -91,6 +92,15 @@ class Room:
         short = max(self.short, _enough(int(lists.needed)))
         return Room(max(self.wide, _enough(most)), short, tuple((c, min(short, n)) for c, n in inner))
 
+    @classmethod
+    def of_all(cls, rooms: "Collection[Room]") -> Self:
+        """Capacities that several lists of one potential can share."""
+        inner = zip(*(room.inner for room in rooms), strict=True)
+        return cls(
+            max(room.wide for room in rooms), max(room.short for room in rooms),
+            tuple((same[0][0], max(places for _, places in same)) for same in inner),
+        )
+
 
 def _roomy(count):
     return round_capacity(max(count + _SLACK, int(1.1 * count)))
@@ -103,7 +113,8 @@ def _enough(count):
 
 
 def build(
-    potential: Potential, structure: Structure, skin: float, wide_skin: float = WIDE_SKIN, outgrown: Lists | None = None
+    potential: Potential, structure: Structure, skin: float, wide_skin: float = WIDE_SKIN,
+    outgrown: Lists | None = None, room: Room | None = None,
 ) -> Lists:
     """Lists of a structure, made on the host.
 
@@ -111,13 +122,16 @@ def build(
         potential, structure: concrete.
         skin, wide_skin: A.
         outgrown: `Lists` that these are to follow: rows stay as long, so that programs fit, unless one is too short.
+        room: capacities at the least, in the place of those.
 
     Returns:
         `Lists`.
     """
     wide = wide_list(potential, structure, wide_skin)
     most = int(np.max(wide.counts, initial=0))
-    if outgrown is None:
+    if room is not None:
+        room = replace(room, wide=room.wide if most <= room.wide else _enough(most))
+    elif outgrown is None:
         start = checked_neighbors(potential, structure, skin=skin)
         short = _roomy(int(np.max(start.counts, initial=0)))
         room = Room(_roomy(most), short, tuple((cutoff, min(short, _roomy(places))) for cutoff, places in start.inner))

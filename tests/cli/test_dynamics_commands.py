@@ -60,6 +60,63 @@ def test_md_writes_a_table_and_frames(run, tmp_path):
     assert code == 2 and "exists" in err
 
 
+@pytest.mark.thorough
+def test_md_of_replicas_has_a_folder_for_each(run, tmp_path):
+    common = ("md", "sw-silicon", SILICON, "--supercell", 2, 2, 2, "--steps", 100, "--every", 50)
+    code, out, _ = run(
+        *common, "--temperatures", 300, 500, "--ensemble", "nve", "--observe", "msd", "--out", "two", "--json"
+    )
+    document = json.loads(out)
+    assert code == 0 and [one["start_temperature_K"] for one in document["replicas"]] == [300.0, 500.0]
+    assert [one["seed"] for one in document["replicas"]] == [0, 1] and "exchange" not in document
+    rows = []
+    for k, one in enumerate(document["replicas"]):
+        assert one["folder"] == f"two/00{k}" and one["steps"] == 100 and "msd.txt" in one["files"]
+        assert len(read(f"two/00{k}/frames.xyz", ":")) == 3
+        rows.append(np.loadtxt(f"two/00{k}/thermo.txt"))
+        assert rows[k].shape == (3, 9) and rows[k][0, 2] == pytest.approx((300.0, 500.0)[k])
+    code, _, _ = run(*common, "--temperature", 500, "--ensemble", "nve", "--seed", 1, "--out", "one", "--quiet")
+    assert code == 0
+    np.testing.assert_allclose(np.loadtxt("one/thermo.txt"), rows[1], rtol=1e-8)
+
+
+def test_md_with_exchanges(run, tmp_path):
+    command = (
+        "md", "sw-silicon", SILICON, "--temperatures", 300, 330, 370, "--exchange-every", 20, "--steps", 100,
+        "--out", "ladder",
+    )
+    code, out, _ = run(*command, "--json")
+    exchange = json.loads(out)["exchange"]
+    assert code == 0 and exchange["attempts"] == 5 and exchange["temperatures_K"] == [300.0, 330.0, 370.0]
+    assert len(exchange["acceptance"]) == 2 and sorted(exchange["replica_at_temperature"]) == [0, 1, 2]
+    table = np.loadtxt("ladder/exchanges.txt")
+    assert table.shape == (5, 7) and table[:, 0].tolist() == [20, 40, 60, 80, 100]
+    assert table[-1, 1:4].tolist() == exchange["replica_at_temperature"]
+    assert sorted(path.name for path in (tmp_path / "ladder").iterdir()) == ["000", "001", "002", "exchanges.txt"]
+    code, _, err = run(*command)
+    assert code == 2 and "exists" in err
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (("--temperature", 300, "--replicas", 0), "--replicas: expected a whole number of at least 1"),
+        (("--temperature", 300, "--exchange-every", 10), "--exchange-every needs --temperatures"),
+        (("--temperatures", 300, "--exchange-every", 10), "at least two"),
+        (("--temperatures", 400, 300, "--exchange-every", 10), "each above the one before"),
+        (("--temperatures", 300, 400, "--replicas", 3), "one replica at each temperature"),
+        (("--temperatures", 300, 400, "--exchange-every", 10, "--observe", "msd"), "--observe msd would mix"),
+        (("--temperatures", 300, 400, "--exchange-every", 10, "--ensemble", "nve"), "needs a thermostat"),
+        (("--temperatures", 300, -4), "temperature: expected"),
+        (("--temperature", 300, "--temperatures", 300, 400), "not allowed with"),
+        ((), "one of the arguments --temperature --temperatures is required"),
+    ],
+)
+def test_replicas_that_md_refuses(more, message, run):
+    code, out, err = run("md", "sw-silicon", SILICON, "--steps", 10, "--out", "x", *more)
+    assert code == 2 and message in err and out == "" and "Traceback" not in err
+
+
 def test_md_that_breaks_keeps_its_last_good_state_in_a_file(run, tmp_path):
     code, out, err = run(
         "md", "sw-silicon", SILICON, "--supercell", 2, 2, 2, "--temperature", 3000, "--steps", 200, "--time-step-fs", 60,

@@ -75,10 +75,10 @@ def test_an_interrupted_run_ends_in_the_same_bits(dynamics, crystal, tmp_path, m
         observers = lambda: [jp.md.Thermo(7, "thermo.txt"), jp.md.MeanSquareDisplacement(10), Interruption(26)]  # noqa: E731
         once = lambda: jp.md.run(dynamics, crystal, 203, observers(), "frames.xyz", "run.checkpoint", key=5, temperature=400.0)  # noqa: E731
         if folder.name == "stopped":
-            from jaxpot.md import simulation
+            from jaxpot.md import host
 
             with monkeypatch.context() as patch:
-                patch.setattr(simulation, "_EVERY", 0.0)
+                patch.setattr(host, "_EVERY", 0.0)
                 with pytest.raises(Stop):
                     once()
             assert (folder / "run.checkpoint").exists()

@@ -12,7 +12,7 @@ from ase.build import bulk
 import jaxpot as jp
 from jaxpot.core.pytree import pytree
 from jaxpot.errors import ConvergenceError, DataError
-from jaxpot.md import heat, simulation
+from jaxpot.md import heat, host
 from jaxpot.potentials import LennardJones, Potential
 from jaxpot.potentials.base import Sum
 from jaxpot.units import fs, kB
@@ -186,7 +186,7 @@ def test_an_interrupted_run_has_the_same_fluxes(tmp_path, monkeypatch):
     whole, states = jp.md.HeatFlux(10), States(10)
     jp.md.run(dynamics, argon(), 200, [whole, states], temperature=200.0, key=2)
     stopped, stopping = jp.md.HeatFlux(10), States(10, stop=120)
-    monkeypatch.setattr(simulation, "_EVERY", 0.0)
+    monkeypatch.setattr(host, "_EVERY", 0.0)
     with pytest.raises(Stop):
         jp.md.run(
             dynamics, argon(), 200, [stopped, stopping], temperature=200.0, key=2, checkpoint=tmp_path / "run"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jaxpot as jp
-from jaxpot.md import simulation
+from jaxpot.md import host
 from jaxpot.units import fs
 
 # The run: files of every kind, and checkpoints as often as they can be written.
@@ -24,9 +24,9 @@ jax.config.update("jax_compilation_cache_dir", sys.argv[3])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 from ase.build import bulk
 import jaxpot as jp
-from jaxpot.md import simulation
+from jaxpot.md import host
 from jaxpot.units import fs
-simulation._EVERY, simulation._SHARE, simulation._PAUSE = 0.02, 0.5, 0.05
+host._EVERY, host._SHARE, host._PAUSE = 0.02, 0.5, 0.05
 folder, steps = sys.argv[1], int(sys.argv[2])
 dynamics = jp.md.Langevin(jp.potentials.StillingerWeber.silicon(), 1.0 * fs, 600.0, 0.01 / fs)
 watched = [jp.md.Thermo(200, f"{folder}/thermo.txt"), jp.md.MeanSquareDisplacement(500)]
@@ -82,8 +82,8 @@ def test_a_run_that_is_killed_two_hundred_times(tmp_path):
 
 @pytest.fixture
 def often(monkeypatch):
-    monkeypatch.setattr(simulation, "_EVERY", 0.0)
-    monkeypatch.setattr(simulation, "_SHARE", 1e9)
+    monkeypatch.setattr(host, "_EVERY", 0.0)
+    monkeypatch.setattr(host, "_SHARE", 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_a_run_killed_while_its_files_are_created_begins_again(dynamics, crystal
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(simulation, "_remove_files", killed)  # SIGKILL leaves everything as it lies
+        patched.setattr(host, "remove_files", killed)  # SIGKILL leaves everything as it lies
         patched.setattr(jp.md.Trajectory, "begin", killed)
         simulated(dynamics, crystal, cut)
     assert {path.name for path in cut.iterdir()} == {"thermo.txt", "run.checkpoint"}

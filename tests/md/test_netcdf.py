@@ -13,7 +13,7 @@ from scipy.io import netcdf_file
 
 import jaxpot as jp
 from jaxpot.errors import DataError
-from jaxpot.md import simulation
+from jaxpot.md import host
 from jaxpot.md.netcdf import standard_cell
 from jaxpot.units import GPa, fs
 
@@ -162,8 +162,8 @@ def test_an_interrupted_run_writes_the_same_bytes(silicon, tmp_path, monkeypatch
     once("whole")
     whole, path = (tmp_path / "whole.nc").read_bytes(), tmp_path / "stopped.nc"
     with monkeypatch.context() as patch:
-        patch.setattr(simulation, "_EVERY", 0.0)
-        patch.setattr(simulation, "_SHARE", 1e9)  # a checkpoint at every look
+        patch.setattr(host, "_EVERY", 0.0)
+        patch.setattr(host, "_SHARE", 1e9)  # a checkpoint at every look
         Interruption.armed = True
         with pytest.raises(Stop):
             once("stopped")

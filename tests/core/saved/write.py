@@ -20,7 +20,7 @@ import jaxpot as jp
 from jaxpot.core.pytree import REGISTRY
 from jaxpot.core.save import save_tree
 from jaxpot.fitting import training
-from jaxpot.md import simulation
+from jaxpot.md import host
 from jaxpot.uncertainty.extrapolation import ActiveSet
 
 HERE = Path(__file__).parent
@@ -65,7 +65,7 @@ def stopped_run(folder):
     """The checkpoint of a simulation."""
     dynamics = jp.md.Langevin(jp.potentials.StillingerWeber.silicon(), 1.0 * jp.units.fs, 300.0, 0.01 / jp.units.fs)
 
-    simulation._Clock.tick = interrupt
+    host.Clock.tick = interrupt
     try:
         jp.md.run(dynamics, bulk("Si"), 50, (jp.md.MeanSquareDisplacement(5),), checkpoint=folder / "run.checkpoint")
     except Interrupted:
