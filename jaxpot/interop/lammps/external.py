@@ -133,6 +133,8 @@ def check_engine(engine: Any, elements: Sequence[str]) -> None:
     units = engine.extract_global("units")
     if units != "metal":
         raise DataError(f"potentials work in units metal (A, eV, ps), and this LAMMPS has units {units}")
+    if engine.extract_setting("world_size") != engine.extract_setting("universe_size"):
+        raise DataError("fix external serves one partition: run without -partition, or by pair_style jaxpot")
     types = engine.extract_setting("ntypes")
     if len(elements) != types:
         raise DataError(f"expected an element for each of {types} atom types, got {' '.join(elements) or 'none'}")

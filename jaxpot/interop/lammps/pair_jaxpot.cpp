@@ -187,6 +187,11 @@ class PairJaxpot : public Pair {
   void init_style() override
   {
     if (!force->newton_pair) error->all(FLERR, "pair_style jaxpot needs newton on for pairs");
+    // LAMMPS leaves bonded pairs out of its lists where their factor is 0.
+    bool whole = atom->molecular == Atom::ATOMIC;
+    for (int k = 1; k < 4 && !whole; k++)
+      if (force->special_lj[k] != 1.0 || force->special_coul[k] != 1.0)
+        error->all(FLERR, "pair_style jaxpot needs all pairs, bonded ones too: special_bonds lj/coul 1.0 1.0 1.0");
     wide = false;
     for (auto &each : modify->get_compute_by_style("jaxpot/std/atom")) wide = wide || each->extscalar == STD_FORCE;
     ghostneigh = model.ghost_rows || wide;
@@ -194,6 +199,8 @@ class PairJaxpot : public Pair {
     neighbor->add_request(this, flags);
     // Atoms around, as far as an energy depends on them.
     double halo = (wide ? 2.0 : 1.0) * model.halo;
+    if (halo > model.cutoff && comm->mode != Comm::SINGLE)
+      error->all(FLERR, "this model needs atoms around as far as {:.3g} A: comm_modify mode single", halo);
     if (halo > model.cutoff) comm->cutghostuser = std::max(comm->cutghostuser, halo + neighbor->skin);
     made = -1;
   }
