@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 READING = (  # the order in which they make sense
     "first_steps", "your_own_model", "fitting", "error_bars", "molecular_dynamics", "learning_on_the_fly",
     "gaussian_approximation", "linear_models", "neural_networks", "universal_card", "fine_tuning", "soft_modes",
+    "lammps_ranks",
 )
 _LONGEST = ("fine_tuning", "error_bars", "fitting", "gaussian_approximation")  # first, so that no core waits for them
 _WIDTH = 110  # letters of the help of commands

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import MODELS, hopping, ions, small_gap
+from models import MODELS, equivariant, ions, small_gap
 
 import jaxpot as jp
 from jaxpot.cli.main import main
@@ -207,7 +207,7 @@ def test_bad_input_is_one_sentence(command, old, new, message):
 @needs_compiler
 @pytest.mark.thorough
 def test_halos_of_several_hops_need_one_cutoff_for_all_atoms(command, tmp_path):
-    jp.save(hopping(), tmp_path / "hops.model")
+    jp.save(equivariant("Si"), tmp_path / "hops.model")
     text = INPUT.replace("sw-silicon", "hops.model").replace("run 0", "comm_modify mode multi\nrun 0")
     code, _, err = command(text, "--quiet", "--", "-log", "none")
     assert code == 2 and "comm_modify mode single" in err
