@@ -55,7 +55,7 @@ def test_md_observes_and_analyse_agrees(run, tmp_path):
 
 def test_observers_go_on_after_an_interruption(run, tmp_path, monkeypatch):
     """The tables of a run that was interrupted are those of one that was not, to the last byte."""
-    from jaxpot.md import simulation
+    from jaxpot.md import host
 
     command = (
         "md", "sw-silicon", "diamond:Si:a=5.431", "--temperature", 300, "--steps", 120, "--every", 5, "--supercell", 1, 1, 2,
@@ -70,8 +70,8 @@ def test_observers_go_on_after_an_interruption(run, tmp_path, monkeypatch):
         return look(self, dynamics, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(simulation, "_EVERY", 0.0)
-        patch.setattr(simulation, "_SHARE", 1e9)
+        patch.setattr(host, "_EVERY", 0.0)
+        patch.setattr(host, "_SHARE", 1e9)
         patch.setattr(jp.md.RadialDistribution, "look", stop)
         assert run(*command, "--out", "cut")[0] == 130
     assert (tmp_path / "cut" / "run.checkpoint").exists() and not (tmp_path / "cut" / "rdf.txt").exists()
