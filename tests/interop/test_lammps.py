@@ -208,7 +208,7 @@ def test_bad_input_is_one_sentence(command, old, new, message):
 @pytest.mark.thorough
 def test_halos_of_several_hops_need_one_cutoff_for_all_atoms(command, tmp_path):
     jp.save(equivariant("Si"), tmp_path / "hops.model")
-    text = INPUT.replace("sw-silicon", "hops.model").replace("run 0", "comm_modify mode multi\nrun 0")
+    text = INPUT.replace("sw-silicon", "hops.model").replace("run 0", "neighbor 1.0 multi\ncomm_modify mode multi\nrun 0")
     code, _, err = command(text, "--quiet", "--", "-log", "none")
     assert code == 2 and "comm_modify mode single" in err
 
