@@ -23,8 +23,9 @@ KINDS = (
     "pairs and hops",
 )
 FIRST = ("crystal", "hops", "external crystal", "external alloy", "halted")  # of the first tier
+EXTERNAL = ("external slab", "external processes", "external hops")  # the others are slow
 OTHERS = (
-    *(name for kind in KINDS for name in (kind, f"external {kind}") if name not in FIRST),
+    *(kind for kind in KINDS if kind not in FIRST), *EXTERNAL,
     "moving", "minimised", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written",
 )
 
