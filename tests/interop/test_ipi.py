@@ -260,7 +260,11 @@ def test_no_list_and_no_program_in_each_step():
     assert results[0].steps == 7 and results[0].lists == 2
 
 
-@pytest.mark.parametrize("name", thorough_but(("gap, sum for two elements", "two hops, a molecule", "ions"), MODELS))
+FIRST = ("gap, sum for two elements", "two hops, a molecule", "ions")
+SECOND = ("a slab", "eam, two elements", "nequip")
+
+
+@pytest.mark.parametrize("name", thorough_but(FIRST, MODELS, [name for name in MODELS if name not in FIRST + SECOND]))
 def test_every_potential_moves(name):
     """In a cell that shears, by little and by much, with the data that it reads; strain derivatives, too."""
     make, structure, *_ = MODELS[name]
