@@ -44,6 +44,8 @@ def test_a_bad_structure_is_told():
     good = jp.Structure([[0, 0, 0], [2.3, 0, 0]], np.zeros((3, 3)), ["Si", "Si"], pbc=False)
     with pytest.raises(GeometryError, match="apart"):
         jp.evaluate_many(SILICON, [good, good.replace(positions=np.zeros((2, 3)))])
+    with pytest.raises(DataError, match="not all numbers are finite"):
+        jp.evaluate_many(SILICON, [good, good.moved(np.full((2, 3), np.nan))])
     with pytest.raises(DataError, match="Ge"):
         jp.evaluate_many(SILICON, [good, good.replace(numbers=[14, 32])])
 

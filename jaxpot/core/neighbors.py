@@ -257,6 +257,8 @@ def open_neighbors(
         GeometryError: two atoms at one point.
     """
     positions = np.asarray(structures.positions)
+    if not np.isfinite(positions).all():
+        raise DataError("positions: not all numbers are finite")
     count, n, _ = positions.shape
     atoms = np.asarray(structures.numbers) > 0
     between = positions[:, None, :, :] - positions[:, :, None, :]
@@ -275,10 +277,10 @@ def open_neighbors(
     inner_places = tuple(
         (float(within), min(round_up(max(most, 1)), capacity)) for within, most in zip(inner, places, strict=True)
     )
-    own = np.broadcast_to(np.arange(n), (count, n))
+    centers = np.broadcast_to(np.arange(n), (count, n))
     column = np.arange(capacity)
     longer = np.concatenate([order, np.zeros((count, n, max(0, capacity - n)), order.dtype)], axis=2)[:, :, :capacity]
-    others = np.where(column < counts[:, :, None], longer, own[:, :, None])
+    others = np.where(column < counts[:, :, None], longer, centers[:, :, None])
     beyond = np.where(inside, np.inf, nearest).min((1, 2), initial=cutoff + _SEARCH)
     inner_reach = [
         np.where(np.arange(n) >= most, nearest, np.inf).min((1, 2), initial=cutoff + _SEARCH)
@@ -286,7 +288,7 @@ def open_neighbors(
     ]
     dtype = positions.dtype
     arrays: dict[str, Any] = {
-        "centers": np.ascontiguousarray(own, np.int32), "others": others.astype(np.int32),
+        "centers": np.ascontiguousarray(centers, np.int32), "others": others.astype(np.int32),
         "shifts": np.zeros((count, 3, n, 0), np.int8), "counts": counts.astype(np.int32), "real": atoms,
         "reach": beyond.astype(dtype), "positions": positions, "cell": np.asarray(structures.cell),
         "inverse": np.zeros((count, 3, 3), dtype), "atoms": atoms,

@@ -235,20 +235,20 @@ def of_sites(engine):
 def of_forces(engine):
     """Deviations of forces, of a linear model and of a formula, beside `jp.std`."""
     result = {}
-    for name, ending in (("linear in soap", "weights"), ("stillinger-weber", "sigma")):
+    for name, ending in (("linear in soap", "weights"), ("stillinger-weber", "sigma"), ("two hops with angles", "weights")):
         make, structure = MODELS[name][:2]
-        posterior = uncertain(make(), ending)
-        load(engine, lower(perturbed(structure, (2, 2, 2))), ["Si"])
+        posterior, element = uncertain(make(), ending), structure.symbols[0]
+        load(engine, lower(perturbed(structure, (2, 2, 2))), [element])
         engine.jaxpot.models["mine"] = posterior
         engine.commands_string(
-            "pair_style jaxpot\npair_coeff * * mine Si\ncompute v all jaxpot/std/atom force\n"
+            f"pair_style jaxpot\npair_coeff * * mine {element}\ncompute v all jaxpot/std/atom force\n"
             "compute u all jaxpot/std/atom\ncompute um all reduce sum c_u\ncompute vm all reduce sum c_v\n"
             "thermo_style custom step pe ke pxx pyy pzz pxy pxz pyz c_vm c_um\nrun 0"
         )
-        ours = jp.std(posterior, whole_structure(engine, np.array([14]))).epistemic
+        ours = jp.std(posterior, whole_structure(engine, np.asarray(numbers_of([element])))).epistemic
         for key, wanted in (("vm", np.sqrt((np.asarray(ours.forces) ** 2).sum(1)).sum()), ("um", ours.energies.sum())):
             result[f"{name}, {key}"] = abs(engine.extract_compute(key, 0, 0) / float(wanted) - 1.0)
-        result[f"{name}, energy"] = compared(engine, posterior.potential, ["Si"])["energy"]
+        result[f"{name}, energy"] = compared(engine, posterior.potential, [element])["energy"]
     return result
 
 

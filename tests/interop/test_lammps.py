@@ -216,6 +216,50 @@ def test_halos_of_several_hops_need_one_cutoff_for_all_atoms(command, tmp_path):
 
 @needs_compiler
 @pytest.mark.thorough
+def test_deviations_of_the_energy_need_ids_without_gaps(command, tmp_path):
+    potential = jp.load("sw-silicon")
+    jp.save(jp.Posterior.of(potential, {"sigma": 0.01}), tmp_path / "si.posterior")
+    text = INPUT.replace("sw-silicon", "si.posterior").replace("mass", "group g id 5\ndelete_atoms group g compress no\nmass")
+    text = text.replace("run 0", "compute w all jaxpot/std\nthermo_style custom step pe c_w\nrun 0")
+    code, _, err = command(text, "--quiet", "--", "-log", "none")
+    assert code == 2, "no silent number"
+    assert command(text.replace("compress no", "compress yes"), "--quiet", "--", "-log", "none")[0] == 0
+
+
+UNFORESEEN = """
+import jax
+jax.config.update("jax_enable_x64", True)
+import jaxpot as jp
+from jaxpot.interop.lammps.engine import run_text
+engine = jp.lammps.start(["-screen", "none", "-log", "none"])
+def fail(call):
+    raise KeyError("nobody has thought of this")
+engine.jaxpot._answer = fail
+try:
+    jp.lammps.start(["-screen", "none", "-log", "none"])
+except jp.errors.DataError as error:
+    assert "close it first" in str(error), error
+else:
+    raise SystemExit("two engines share one plugin")
+try:
+    run_text(engine, open("in.lammps").read())
+except jp.errors.DataError as error:
+    assert "the Python of jaxpot has failed" in str(error), error
+else:
+    raise SystemExit("a silent number")
+"""
+
+
+@needs_compiler
+@pytest.mark.thorough
+def test_an_exception_that_nobody_has_thought_of_is_no_number(tmp_path):
+    (tmp_path / "in.lammps").write_text(INPUT)
+    done = subprocess.run([sys.executable, "-c", UNFORESEEN], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "KeyError" in done.stderr, done.stderr
+
+
+@needs_compiler
+@pytest.mark.thorough
 def test_arguments_that_lammps_refuses(command):
     code, _, err = command(INPUT, "--quiet", "--", "-frobnicate")
     assert code == 2 and "does not start with the arguments" in err and "Traceback" not in err

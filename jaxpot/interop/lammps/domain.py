@@ -128,16 +128,16 @@ class Domain:
         if self._numbers is None or not np.array_equal(rows.numbers, self._numbers):
             self._numbers = np.array(rows.numbers)
             self._structure = jax.device_put(Structure(np.zeros((number, 3)), np.eye(3), self._numbers, pbc=False))
-        wide, own = self._neighbors(rows, count), np.arange(count) < rows.own
+        wide, of_rank = self._neighbors(rows, count), np.arange(count) < rows.own
         if self.several_hops:
-            wide = listed = wide.replace(counted=own)
+            listed = wide.replace(counted=of_rank)
         elif rows.real == rows.own:
             listed = wide
         else:
             some = min(count, -(-max(rows.own, 1) // _STEP) * _STEP)
             cut = {name: getattr(wide, name)[:some] for name in ("centers", "others", "counts")}
-            listed = wide.replace(**cut, real=own[:some], shifts=wide.shifts[:, :some])
-        self._listed, self._wide = jax.device_put((listed, None if listed is wide else wide))
+            listed = wide.replace(**cut, real=of_rank[:some], shifts=wide.shifts[:, :some])
+        self._listed, self._wide = jax.device_put(listed), wide  # the second is seldom asked for
 
     def _neighbors(self, rows, count):
         """A list that holds until the next one is given; of copies, since LAMMPS's arrays will change."""
@@ -179,7 +179,8 @@ class Domain:
         Right for atoms whose neighbours have rows.
         """
         posterior, structure = self._checked_posterior(), self._structure.moved(positions)
-        parts = padded_variances(posterior, structure, self._listed if self._wide is None else self._wide)
+        # All rows count: forces on the rank's atoms come from energies of those around, too.
+        parts = padded_variances(posterior, structure, self._wide)
         forces = sum(np.asarray(part.forces) for part in parts if part is not None)
         return np.sqrt(forces) * _factor(posterior, "forces")
 

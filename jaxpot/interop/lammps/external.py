@@ -74,10 +74,15 @@ class ExternalForces:
 
     def _act(self, caller, step, local, tags, positions, forces):
         """The callback. What fails ends all ranks: LAMMPS would not see an exception."""
+        problem: str | None = "the Python of jaxpot has failed: its traceback stands above"
         try:
             self._compute(local, forces)
+            problem = None
         except (JaxpotError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-            mpi.abort(f"{error}")
+            problem = str(error)
+        finally:
+            if problem is not None:
+                mpi.abort(problem)
 
     def _compute(self, local, forces):
         engine, domain = self._engine, self._domain
@@ -87,9 +92,9 @@ class ExternalForces:
             kinds = self._numbers[engine.numpy.extract_atom("type")[:count] - 1]
             domain.keep(self._rows(local, tags, positions, kinds))
         length = self._lengths["atoms"]
-        padded, own = np.zeros((length, 3)), np.arange(length) < local
+        padded, ends = np.zeros((length, 3)), np.arange(length) < local
         padded[:count] = positions
-        _, sites, everywhere, strain = domain.evaluate(padded, own)
+        _, sites, everywhere, strain = domain.evaluate(padded, ends)
         forces[:] = everywhere[:local]
         total = mpi.summed(np.array([sites[:local].sum(), *(-0.5 * (strain[a, b] + strain[b, a]) for a, b in VOIGT)]))
         check_finite(total[0], forces)

@@ -20,6 +20,7 @@ _SHORTER = 8  # most cutoffs that rows are sorted by
 _TYPES = 256
 _MESSAGE = 1024
 _FORCES, _ATOM_VIRIALS, _STD_ENERGY, _STD_FORCE, _STD_TOTAL = range(5)
+_active: list[weakref.ref] = []  # the LAMMPS that the plugin calls back for
 _doubles, _ints = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int)
 
 
@@ -31,6 +32,7 @@ class _Model(ctypes.Structure):
         ("handle", ctypes.c_int), ("cutoff", ctypes.c_double), ("skin", ctypes.c_double), ("halo", ctypes.c_double),
         ("inner_count", ctypes.c_int), ("inner", ctypes.c_double * _SHORTER), ("ghost_rows", ctypes.c_int),
         ("centroid", ctypes.c_int), ("has_std", ctypes.c_int), ("numbers", ctypes.c_int * _TYPES),
+        ("answered", ctypes.c_int),
         ("message", ctypes.c_char * _MESSAGE),
     ]
 
@@ -44,12 +46,13 @@ class _Call(ctypes.Structure):
         ("inner", ctypes.c_int * _SHORTER), ("length", ctypes.c_int), ("x", _doubles),
         *((name, _ints) for name in ("numbers", "centers", "counts", "others")),
         *((name, _doubles) for name in ("forces", "energies", "virials", "std")),
-        ("energy", ctypes.c_double), ("virial", ctypes.c_double * 6), ("message", ctypes.c_char * _MESSAGE),
+        ("energy", ctypes.c_double), ("virial", ctypes.c_double * 6), ("answered", ctypes.c_int),
+        ("message", ctypes.c_char * _MESSAGE),
     ]
 
 
-_OPEN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Model))
-_CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Call))
+_OPEN = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Model))
+_CALL = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Call))
 _CENTROID = (*VOIGT, (1, 0), (2, 0), (2, 1))
 
 
@@ -63,9 +66,14 @@ class PairStyle:
 
     Raises:
         ResourceError: the plugin cannot be compiled.
+        DataError: another LAMMPS of this process has the pair style: the plugin has one side of Python.
     """
 
     def __init__(self, engine: Any, models: Mapping[str, Potential | Posterior] | None = None) -> None:
+        other = _active[0]() if _active else None
+        if other is not None and other.lmp:
+            raise DataError("another LAMMPS of this process has pair_style jaxpot: close it first (engine.close())")
+        _active[:] = [weakref.ref(engine)]
         self._engine = weakref.ref(engine)
         self.models = dict(models or {})
         self._domains: list[tuple[Domain, np.ndarray]] = []
@@ -83,10 +91,9 @@ class PairStyle:
         try:
             words = [model.word[k].decode() for k in range(model.words)]
             self._describe(model, words)
+            model.answered = 1
         except (JaxpotError, OSError) as error:
             model.message = _sentence(error)
-            return 1
-        return 0
 
     def _describe(self, model, words):
         if len(words) <= model.types:
@@ -109,13 +116,11 @@ class PairStyle:
         call = pointer.contents
         try:
             self._answer(call)
+            call.answered = 1  # what is raised and not named here leaves 0
         except JaxpotError as error:
             call.message = _sentence(error)
-            return 1
-        except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # nothing may pass through LAMMPS unseen
+        except (ValueError, TypeError, RuntimeError, MemoryError) as error:
             call.message = _sentence(f"{type(error).__name__}: {error}")
-            return 1
-        return 0
 
     def _answer(self, call):
         domain, numbers = self._domains[call.handle]
@@ -164,7 +169,10 @@ def whole_structure(engine: Any, numbers: np.ndarray) -> Structure:
     """All atoms of LAMMPS, on each rank, in the order of their ids; those of types without an element left out."""
     count = int(engine.get_natoms())
     positions = np.ctypeslib.as_array(engine.gather_atoms("x", 1, 3)).reshape(count, 3)
-    kinds = numbers[np.ctypeslib.as_array(engine.gather_atoms("type", 0, 1)) - 1]
+    types = np.ctypeslib.as_array(engine.gather_atoms("type", 0, 1))
+    if (types < 1).any():
+        raise DataError("ids of atoms have gaps: write `reset_atoms id` where atoms have been deleted")
+    kinds = numbers[types - 1]
     low, high, xy, yz, xz, periodic, _ = engine.extract_box()
     lengths = np.subtract(high, low)
     cell = np.array([[lengths[0], 0.0, 0.0], [xy, lengths[1], 0.0], [xz, yz, lengths[2]]])
@@ -173,7 +181,8 @@ def whole_structure(engine: Any, numbers: np.ndarray) -> Structure:
 
 
 def _view(pointer, *shape):
-    return np.ctypeslib.as_array(pointer, shape)
+    # Of a rank without atoms the pointer may be none.
+    return np.ctypeslib.as_array(pointer, shape) if all(shape) else np.zeros(shape)
 
 
 def _sentence(error):

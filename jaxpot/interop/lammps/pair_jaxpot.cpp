@@ -71,6 +71,7 @@ struct jaxpot_model {
   int centroid;          //      whether virials have a centroid form
   int has_std;           //      whether there are error bars
   int numbers[256];      //      atomic number of each atom type, from 0; 0: none of this style's
+  int answered;          //      1: what stands here is right
   char message[1024];    //      what is wrong
 };
 
@@ -92,13 +93,15 @@ struct jaxpot_rows {
   double *std;           // (local,), written
   double energy;         // out
   double virial[6];      // out: xx yy zz xy xz yz
+  int answered;          // out, 1: what stands here is right
   char message[1024];
 };
 
 enum { FORCES = 0, ATOM_VIRIALS = 1, STD_ENERGY = 2, STD_FORCE = 3, STD_TOTAL = 4 };
 
-typedef int (*jaxpot_open)(jaxpot_model *);
-typedef int (*jaxpot_call)(jaxpot_rows *);
+// Both set `answered` where all is well, and nothing else: an exception that nobody has thought of leaves it 0.
+typedef void (*jaxpot_open)(jaxpot_model *);
+typedef void (*jaxpot_call)(jaxpot_rows *);
 
 static jaxpot_open OPEN = nullptr;
 static jaxpot_call CALL = nullptr;
@@ -124,6 +127,11 @@ int length_for(int count, int present)
   if (count <= present && count >= 0.8 * present) return present;
   int step = std::max(4, 1 << std::max(0, (int) std::log2(std::max(1, count / 64))));
   return (int) (std::ceil(1.02 * count / step) + 0.5) * step;
+}
+
+const char *said(const char *message)
+{
+  return message[0] ? message : "the Python of jaxpot has failed: its traceback stands above";
 }
 
 class PairJaxpot : public Pair {
@@ -165,7 +173,7 @@ class PairJaxpot : public Pair {
     if (strcmp(update->unit_style, "metal") != 0)
       error->all(FLERR, "pair_style jaxpot works in units metal (A, eV, ps), and this input has units {}", update->unit_style);
     if (types > 256) error->all(FLERR, "pair_style jaxpot: at most 256 atom types, got {}", types);
-    if (!OPEN) error->all(FLERR, "pair_style jaxpot needs the Python of `jaxpot lammps` or jaxpot.lammps.open");
+    if (!OPEN) error->all(FLERR, "pair_style jaxpot needs the Python of `jaxpot lammps` or jaxpot.lammps.start");
     if (!allocated) {
       memory->create(setflag, types + 1, types + 1, "pair:setflag");
       memory->create(cutsq, types + 1, types + 1, "pair:cutsq");
@@ -176,8 +184,9 @@ class PairJaxpot : public Pair {
     model.types = types;
     model.words = (int) words.size();
     model.word = words.data();
-    int failed = OPEN(&model);
-    if (failed) error->all(FLERR, "{}", model.message);
+    model.answered = 0;
+    OPEN(&model);
+    if (!model.answered) error->all(FLERR, "{}", said(model.message));
     made = -1;
     centroidstressflag = model.centroid ? CENTROID_AVAIL : CENTROID_NOTAVAIL;
     for (int i = 1; i <= types; i++)
@@ -263,7 +272,9 @@ class PairJaxpot : public Pair {
 
   void run(jaxpot_rows &call)
   {
-    if (CALL(&call)) error->one(FLERR, "{}", call.message);
+    call.answered = 0;
+    CALL(&call);
+    if (!call.answered) error->one(FLERR, "{}", said(call.message));
   }
 
   void prepare(jaxpot_rows &call, int want)
@@ -326,7 +337,7 @@ class PairJaxpot : public Pair {
 
     // Rows in the order of the elements, those of this rank's atoms first: terms of one element find their atoms in few
     // chunks. Within an element LAMMPS's order stays, in which neighbours are near in memory.
-    std::vector<int> atoms, starts(257, 0);
+    std::vector<int> atoms;
     atoms.reserve(count);
     int passes[3] = {0, list->inum, count};
     for (int pass = 0; pass < 2; pass++) {
@@ -343,7 +354,6 @@ class PairJaxpot : public Pair {
 
     // Once for the lengths, and once into the rows.
     std::vector<int> flat, first(real + 1, 0);
-    std::vector<double> squares;
     int inner_most[8] = {0}, most = 0;
     std::vector<std::pair<double, int>> row;
     bool sorted = model.inner_count > 0;

@@ -43,15 +43,15 @@ def plugin_library() -> Path:
 def _compile(compiler, headers, library):
     """Compile beside the library and put it into its place at once: several processes may do so."""
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        made = Path(scratch) / library.name
-        command = [compiler, *_FLAGS, f"-I{headers}", str(_SOURCE), "-o", str(made)]
+        built = Path(scratch) / library.name
+        command = [compiler, *_FLAGS, f"-I{headers}", str(_SOURCE), "-o", str(built)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ResourceError(f"the plugin for LAMMPS cannot be compiled: {error}") from error
-        if done.returncode or not made.exists():
+        if done.returncode or not built.exists():
             raise ResourceError(f"the plugin for LAMMPS cannot be compiled by {compiler}: {done.stderr.strip()}")
-        os.replace(made, library)
+        os.replace(built, library)
 
 
 def _headers():
