@@ -180,11 +180,11 @@ def simulated(
         start = (list(starts), [jax.random.key_data(one) for one in keys])
         settings = (tuple(map(len, observers)), steps, list(temperatures), skin, wide_skin)
         claim = (checkpoint, checkpoints.identity(alike, start, marked, settings))
-    kept = resumed(claim, marked)
-    if kept is None:
+    before = resumed(claim, marked)
+    if before is None:
         states = [
-            own.adopt(one) if isinstance(one, State) else own.init(one, temperature, key)
-            for own, one, temperature, key in zip(ensembles, starts, temperatures, keys, strict=True)
+            ensemble.adopt(one) if isinstance(one, State) else ensemble.init(one, temperature, key)
+            for ensemble, one, temperature, key in zip(ensembles, starts, temperatures, keys, strict=True)
         ]
         first = {int(state.step) for state in states}
         if len(first) > 1:
@@ -193,12 +193,12 @@ def simulated(
         begin(list(zip(ensembles, states, observers, strict=True)), claim)
     else:
         ensembles = ensembles if exchange is None else exchange.ensembles()
-        parts, target = parts_of_marks(ensembles, kept.parts), int(kept.target)
+        parts, target = parts_of_marks(ensembles, before.parts), int(before.target)
     with _threads(len(parts)) as pool:
         replicas = Replicas(ensembles, parts, observers, (skin, wide_skin), exchange, pool)
         first_step = int(np.asarray(parts[0].state.step)[0])
         clock = Clock(first_step, target, float(ensembles[0].time_step), progress, len(starts))
-        stopped = drive(replicas, target, clock, claim, kept is None)
+        stopped = drive(replicas, target, clock, claim, before is None)
     return replicas, clock, stopped
 
 

@@ -212,11 +212,9 @@ def _moduli(flat):
     points = _pairs(flat, "bulk_GPa", "shear_hill_GPa")
     if not points:
         return None
-    figure = Picture(6.4, 4.2)
-    axes = prepare(figure.add_subplot(), "Stiffness", "bulk modulus (GPa)", "shear modulus (GPa)")
+    figure, axes = _drawn(points, "Stiffness", "bulk modulus (GPa)", "shear modulus (GPa)")
     most = max(float(x.max()) for x, _ in points.values())
     axes.plot([0.0, most], [0.0, most / _PUGH], color=SOFT, lw=1, ls="--")
-    _scatter(axes, points)
     note(axes, "dashed: B/G = 1.75", 0.03, 0.95, "left")
     return "Shear and bulk modulus; metals below the dashed line tend to be ductile (Pugh 1954).", figure
 
@@ -225,10 +223,16 @@ def _volumes(flat):
     points = _pairs(flat, "volume_per_atom_A3", "bulk_GPa")
     if not points:
         return None
-    figure = Picture(6.4, 4.2)
-    axes = prepare(figure.add_subplot(), "Size and stiffness", "volume (Å³ per atom)", "bulk modulus (GPa)")
-    _scatter(axes, points)
+    figure, _ = _drawn(points, "Size and stiffness", "volume (Å³ per atom)", "bulk modulus (GPa)")
     return "Bulk modulus against the volume of an atom.", figure
+
+
+def _drawn(points, title, x, y):
+    """A figure with the points of each model, and its axes."""
+    figure = Picture(6.4, 4.2)
+    axes = prepare(figure.add_subplot(), title, x, y)
+    _scatter(axes, points)
+    return figure, axes
 
 
 def _compared(flat):
