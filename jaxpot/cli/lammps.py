@@ -60,9 +60,11 @@ def run(options: Namespace, console: Console) -> int | None:
     begin = time.perf_counter()
     try:
         lammps = _run_with_model(options, text, words) if options.model else _run_input(options, text, words, console)
-    except JaxpotError:
+    except JaxpotError as error:
         if _rank() > 0:  # where all ranks know, the first says so, and its end is that of all
             time.sleep(_PATIENCE)
+            if mpi.started():  # where this one alone knows, the others must not wait for it
+                mpi.abort(str(error))
         raise
     rank, ranks = mpi.ranks()
     document = {

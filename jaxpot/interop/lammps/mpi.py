@@ -37,6 +37,16 @@ def library() -> ctypes.CDLL:
     )
 
 
+def started() -> bool:
+    """Whether there is a library, and LAMMPS has started it."""
+    flag = ctypes.c_int()
+    try:
+        library().MPI_Initialized(ctypes.byref(flag))
+    except ResourceError:
+        return False
+    return bool(flag.value)
+
+
 def ranks() -> tuple[int, int]:
     """Number of this process, from 0, and how many there are; once LAMMPS has started MPI."""
     mpi, rank, size = library(), ctypes.c_int(), ctypes.c_int()
