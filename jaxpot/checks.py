@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxpot.core.distances import closest_pair
 from jaxpot.core.elements import name_species
+from jaxpot.core.few_shapes import rounded
 from jaxpot.core.neighbors import Neighbors, find_neighbors
 from jaxpot.core.precision import concrete, is_traced
 from jaxpot.core.structure import Structure
@@ -23,6 +24,7 @@ from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import StructureLike
 
 _STEP = 1.05  # between two reaches of lists
+_SHORTEST = 64  # places of a row where lengths are rounded up
 # A. ZBL's screened repulsion, which cascades of 100 keV need, is above 10 keV here for silicon: such atoms are on their
 # way through each other, and no crystal, no molecule and no start of a simulation has them.
 _FUSED = 0.1
@@ -58,7 +60,18 @@ def checked_neighbors(
     reach = potential.cutoff if extent is None else _reach(potential.cutoff, float(extent))
     check_data(potential, structure)
     listed = find_neighbors(structure, reach, skin, capacity, rows, inner_cutoffs(potential))
+    if capacity is None and rows is None:
+        listed = _in_few_lengths(listed)
     return with_plans(potential, structure, listed)
+
+
+def _in_few_lengths(listed):
+    """The list with rows of the lengths that `few_shapes` asks for."""
+    longer = rounded(listed.capacity, _SHORTEST)
+    if longer == listed.capacity:
+        return listed
+    inner = tuple((cutoff, min(longer, rounded(places, _SHORTEST))) for cutoff, places in listed.inner)
+    return listed.in_rows_of(longer).replace(inner=inner)
 
 
 def with_plans(potential: Potential, structure: Structure, listed: Neighbors) -> Neighbors:

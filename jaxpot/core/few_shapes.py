@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16)  # and so on: each the double of that two places before
+_WAVES = 256
 _state = {"few": False}
 
 
@@ -32,13 +33,18 @@ def rounded(count: int, least: int = 1) -> int:
     return 3 * power // 4 if 3 * power // 4 >= size else power
 
 
+def rounded_waves(count: int) -> int:
+    """A length for so many wave vectors or lattice vectors, which compile more programs than they cost time."""
+    return max(_WAVES, 1 << (count - 1).bit_length()) if _state["few"] and count else count
+
+
 def padded_mesh(q: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wave vectors and weights, as many as `rounded` says: the last one again, with weight 0."""
-    more = rounded(len(q)) - len(q)
-    return lengthened(q), np.concatenate([weights, np.zeros(max(more, 0))])
+    """Wave vectors and weights, as many as `rounded_waves` says: the last one again, with weight 0."""
+    more = lengthened(q)
+    return more, np.concatenate([weights, np.zeros(len(more) - len(q))])
 
 
-def lengthened(array: np.ndarray, least: int = 1) -> np.ndarray:
-    """The array, its last entry repeated up to the length that `rounded` gives."""
-    more = rounded(len(array), least) - len(array)
-    return array if more <= 0 else np.concatenate([array, np.repeat(array[-1:], more, axis=0)])
+def lengthened(q: np.ndarray) -> np.ndarray:
+    """The wave vectors, the last one repeated up to the length that `rounded_waves` gives."""
+    more = rounded_waves(len(q)) - len(q)
+    return q if more <= 0 else np.concatenate([q, np.repeat(q[-1:], more, axis=0)])

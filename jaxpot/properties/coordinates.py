@@ -23,7 +23,6 @@ from jaxpot.potentials.base import Potential
 from jaxpot.properties.rigid import rigid_motions
 from jaxpot.typing import AnyArray, Array, DTypeLike, PyTree, StructureLike
 
-_SHORTEST = 32  # places of a row where lengths are rounded up
 # Voigt order xx yy zz yz xz xy; engineering shear strains, so each unit strain is symmetric.
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -98,11 +97,7 @@ def checked_list(potential: Potential, structure: Structure, skin: float) -> Nei
     """A list of a structure that is matter, periodic or not."""
     listed = checked_neighbors(potential, structure, skin=skin)
     check_distances(structure, listed, refuse=True)
-    longer = rounded(listed.capacity, _SHORTEST)
-    if longer == listed.capacity:
-        return listed
-    inner = tuple((cutoff, min(longer, rounded(places, _SHORTEST))) for cutoff, places in listed.inner)
-    return listed.in_rows_of(longer).replace(inner=inner)
+    return listed
 
 
 def frozen(tree: PyTree) -> PyTree:

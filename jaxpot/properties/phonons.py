@@ -25,7 +25,7 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import check_potential
-from jaxpot.core.few_shapes import lengthened, padded_mesh, rounded
+from jaxpot.core.few_shapes import lengthened, padded_mesh, rounded_waves
 from jaxpot.core.precision import host_float, is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
@@ -155,7 +155,7 @@ def phonons(
 def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     """`phonons` of a `SecondOrder`."""
     flat = q.reshape(-1, 3)
-    if is_traced(second, q) or rounded(len(flat)) == len(flat):
+    if is_traced(second, q) or rounded_waves(len(flat)) == len(flat):
         return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
     # Programs for a few numbers of wave vectors; what is too much is cut off by NumPy, which compiles nothing.
     arrays = frequencies_of(second.dynamical_matrix(lengthened(np.asarray(flat))))

@@ -19,6 +19,7 @@ from jaxpot.core.pytree import Node, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import ConvergenceError
 from jaxpot.potentials.base import Potential
+from jaxpot.properties.blocks import Blocks
 from jaxpot.properties.coordinates import frozen, more_coordinates, symmetric_coordinates
 from jaxpot.properties.gruneisen import mode_parameters
 from jaxpot.properties.harmonic import require_real_modes
@@ -26,6 +27,7 @@ from jaxpot.properties.kinks import ANALYTIC, how_to_smooth
 from jaxpot.properties.modes import mode_free_energy, mode_heat_capacity, zero_modes
 from jaxpot.properties.phonons import mesh_points
 from jaxpot.properties.second_order import SKIN, Route, route
+from jaxpot.properties.settling import Settling
 from jaxpot.properties.strained_ions import at_rest, displacements_at_rest, expanded, near_rest, static_expansion
 from jaxpot.properties.trace_functions import mesh_average
 from jaxpot.typing import Array, ArrayLike, Mesh, Number
@@ -51,7 +53,11 @@ class QuasiHarmonic:
         self.start = frozen(structure)
         self.fixed = frozen(potential)
         strains, moves = symmetric_coordinates(self.start, potential.mirrors)
-        self.strains, self.moves = map(to_device, (strains, more_coordinates(self.start, moves)))
+        # Programs that differentiate the ions' displacements serve any that contain these.
+        moves = more_coordinates(self.start, moves) if self.traced else moves
+        self.strains, self.moves = map(to_device, (strains, moves))
+        self.settling = Settling(self.fixed, self.start, moves)
+        self.blocks: Blocks | None = None  # of a state near the present one
         q, weights = mesh_points(self.start, mesh, potential.mirrors)
         if way is None:
             waves = _STATES * len(q)
@@ -85,23 +91,29 @@ class QuasiHarmonic:
         points, fit = _stencil(len(self.strains), self.step)
         expansion = self.way.at(potential, structure)
         traced = is_traced(potential)
+        blocks = expansion.blocks(self.strains)
         place = self._place(traced, structure) if shared else None
         if place is None:
             # Not one program for all: that of site Hessians is there, and takes long to compile.
-            expansions = [
-                self.way.at(potential, near_rest(*path, point)) if point.any() else expansion for point in points
-            ]
+            def strained(e):
+                if traced:
+                    return near_rest(*path, e)
+                return self.settling.strained(structure, blocks, self.strains, e, to_rest=False)
+
+            expansions = [self.way.at(potential, strained(point)) if point.any() else expansion for point in points]
             samples = [expansion.dynamical_matrix(self.mesh[0]) for expansion in expansions]
             place = jnp.zeros(len(self.strains)), jnp.eye(len(self.strains))
             if self.shares and shared and not is_traced(structure):
                 self.sampled[traced] = structure, samples
         else:
             samples = self.sampled[traced][1]
-        if len(self.moves):
-            static = static_expansion(*path)
-        else:  # no displacement keeps the symmetry
-            blocks = expansion.blocks(self.strains)
+        if not len(self.moves):  # no displacement keeps the symmetry
             static = blocks.slope, blocks.by_strain
+        elif traced or not shared:
+            static = static_expansion(*path)
+        else:
+            self.blocks = blocks
+            static = blocks.slope, to_device(self.settling.curvature(blocks))
         return _Jets(*static, *_polynomial(fit, samples, *place))
 
     def _place(self, traced, structure):
@@ -206,7 +218,11 @@ class QuasiHarmonic:
 
     def moved(self, structure: Structure, e: ArrayLike) -> Structure:
         """The structure strained by e, ions following."""
-        return at_rest(self.fixed, structure, self.listed, self.strains, self.moves, jnp.asarray(e))
+        if self.smooth:
+            return at_rest(self.fixed, structure, self.listed, self.strains, self.moves, jnp.asarray(e))
+        if self.blocks is None:
+            self.blocks = self.way.at(self.fixed, structure).blocks(self.strains)
+        return self.settling.strained(structure, self.blocks, self.strains, np.asarray(e))
 
 
 @pytree

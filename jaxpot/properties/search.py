@@ -30,6 +30,8 @@ _FLAT = 1e-8  # of the energy: smaller changes are not looked at
 _MEMORY = 40
 _MOST = 10_000  # evaluations
 _PATIENCE = 300  # evaluations without progress
+_CLIMB = 10.0  # roundings of the energy above the lowest that a search may stay
+_LESS = 0.99  # of the residual: less is progress
 _DECAY = 3.0  # of the stiffness of bonds with their length, in units of the longest one
 _STAY = 0.01  # of the mean stiffness: what holds an atom in its place
 
@@ -147,7 +149,7 @@ class Search:
         history: list[tuple] = []
         lowest, smallest, since = value, residual, self.count
         while residual > fmax and self.count < steps:
-            if value < lowest - _FLAT * max(abs(value), 1.0) or residual < smallest:
+            if value < lowest - _FLAT * max(abs(value), 1.0) or residual < _LESS * smallest:
                 lowest, smallest, since = min(lowest, value), min(smallest, residual), self.count
             elif patient and self.count > since + _PATIENCE:
                 break
@@ -162,8 +164,10 @@ class Search:
                 trial = yield from self.evaluate(z + step * direction)
                 # Near the minimum the energy is flat to rounding (that of a GAP with large weights is 1e-8 eV): there
                 # the gradient decides, as in W. W. Hager, H. Zhang, SIAM J. Optim. 16, 170 (2005), equation 2.5.
+                # Not far above the lowest energy: many steps along a crease would climb it.
                 rounding = _FLAT * max(abs(value), 1.0)
-                if trial[0] <= value + 1e-4 * step * (gradient @ direction) + rounding and (
+                most = min(value + 1e-4 * step * (gradient @ direction), lowest + _CLIMB * rounding) + rounding
+                if trial[0] <= most and (
                     trial[0] < value - rounding or trial[1] @ direction <= abs(gradient @ direction)
                 ):
                     accepted = trial

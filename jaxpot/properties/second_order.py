@@ -16,7 +16,6 @@ Of several hops, many wave vectors are interpolated between those of a mesh, wit
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ import numpy as np
 
 from jaxpot import units
 from jaxpot.checks import check_potential, checked_neighbors
-from jaxpot.core.few_shapes import rounded
+from jaxpot.core.few_shapes import rounded_waves
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete, is_traced, is_unknown
 from jaxpot.core.pytree import Node, pytree, static
@@ -66,20 +65,14 @@ class SecondOrder(Node):
             basis: (s, 3, 3) strain directions.
             quadratic: whether strains are Lagrangian (1 + e - e e / 2 is the stretch to second order).
         """
-        blocks = [
-            part.blocks(self.structure, basis, quadratic) if isinstance(part, Waves)
-            else _blocks_of(part, self.structure, basis, quadratic) for part in self.parts
-        ]
-        return sum(blocks[1:], blocks[0])
+        blocks = [part.blocks(self.structure) for part in self.parts]
+        return _along(sum(blocks[1:], blocks[0]), jnp.asarray(basis, self.structure.cell.dtype), quadratic)
 
     def dynamical_matrix(self, q: ArrayLike) -> jax.Array:
         """D(q), mass weighted, for fractional q (..., 3): (..., 3n, 3n) complex, 1/time^2 in internal units."""
         q = jnp.asarray(q, self.structure.cell.dtype)
         flat = q.reshape(-1, 3)
-        matrices = [
-            part.matrices(self.structure, flat) if isinstance(part, Waves) else _matrices_of(part, self.structure, flat)
-            for part in self.parts
-        ]
+        matrices = [part.matrices(self.structure, flat) for part in self.parts]
         matrices = _weighted(sum(matrices[1:], matrices[0]), self.structure.masses)
         return matrices.reshape(*q.shape[:-1], *matrices.shape[1:])
 
@@ -253,8 +246,8 @@ def _cells_of(term, listed):
     cells, index = cell_index(seen_by(term, listed))
     if term.has_hops:
         return cells, index, np.unique(index[:, -1]).astype(np.int32)
-    spare = rounded(len(cells)) - len(cells)  # cells that nothing is added to
-    return np.concatenate([cells, np.zeros((max(spare, 0), 3), cells.dtype)]), index
+    spare = rounded_waves(len(cells)) - len(cells)  # cells that nothing is added to
+    return np.concatenate([cells, np.zeros((spare, 3), cells.dtype)]), index
 
 
 def second_order(potential: Potential, structure: StructureLike, supercell: Sequence[int] | None = None) -> SecondOrder:
@@ -315,14 +308,4 @@ def _supercell(potential, structure, repeats, skin):
 _weighted = jax.jit(mass_weighted)
 
 
-# Waves know themselves what to compile: a program that serves any number of columns, in place of one for each number.
-
-
-@jax.jit
-def _matrices_of(part, structure, q):
-    return part.matrices(structure, q)
-
-
-@partial(jax.jit, static_argnames="quadratic")
-def _blocks_of(part, structure, basis, quadratic):
-    return part.blocks(structure, basis, quadratic)
+_along = jax.jit(Blocks.along, static_argnames="quadratic")

@@ -14,11 +14,11 @@ from jaxpot.observables import evaluate_by_strain, hessian_vector_product
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.properties import lattice_waves, layer_derivatives
-from jaxpot.properties.blocks import Blocks, blocks_of_energy
+from jaxpot.properties.blocks import ELEMENTS, Blocks, blocks_of_energy
 from jaxpot.properties.force_constants import ForceConstants, NearestImages, fold, of_images
 from jaxpot.properties.site_hessians import SiteHessians, site_blocks
 from jaxpot.properties.wave_mesh import WaveMesh, wave_mesh
-from jaxpot.typing import AnyArray, Array
+from jaxpot.typing import Array
 
 
 @pytree
@@ -29,11 +29,12 @@ class Sites(Node):
     cells: jax.Array
     index: jax.Array
 
-    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
-        return site_blocks(self.sites, len(structure), basis, quadratic)
+    def blocks(self, structure: Structure) -> Blocks:
+        return _site_blocks(self.sites, len(structure))
 
     def matrices(self, structure: Structure, q: Array) -> jax.Array:
-        return fold(self.sites, structure.masses, self.cells, self.index).fourier(q)
+        # Two programs: that of the force constants serves any number of wave vectors.
+        return _fourier(_fold(self.sites, structure.masses, self.cells, self.index), q)
 
     def force_constants(self, structure: Structure) -> ForceConstants:
         constants = _fold(self.sites, structure.masses, self.cells, self.index)
@@ -59,8 +60,8 @@ class OfEnergy(Node):
     potential: Potential
     listed: Neighbors
 
-    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
-        return blocks_of_energy(self.potential, structure, self.listed, basis, quadratic)
+    def blocks(self, structure: Structure) -> Blocks:
+        return _blocks_of_energy(self.potential, structure, self.listed)
 
     def slopes(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
         """dE/dr (n, 3) and dE/dstrain (3, 3), NumPy."""
@@ -81,14 +82,14 @@ class Waves(OfEnergy):
     columns: jax.Array | None  # of this mesh, where they are known already
     repeats: tuple = static()  # of the mesh of wave vectors that exact force constants need
 
-    def blocks(self, structure: Structure, basis: AnyArray, quadratic: bool) -> Blocks:
-        n, count, dtype = len(structure), len(basis), structure.cell.dtype
-        moves = jnp.concatenate([jnp.eye(3 * n, dtype=dtype).reshape(-1, n, 3), jnp.zeros((count, n, 3), dtype)])
-        strains = jnp.concatenate([jnp.zeros((3 * n, 3, 3), dtype), jnp.asarray(basis, dtype)])
+    def blocks(self, structure: Structure) -> Blocks:
+        n, dtype = len(structure), structure.cell.dtype
+        moves = jnp.concatenate([jnp.eye(3 * n, dtype=dtype).reshape(-1, n, 3), jnp.zeros((9, n, 3), dtype)])
+        strains = jnp.concatenate([jnp.zeros((3 * n, 3, 3), dtype), jnp.asarray(ELEMENTS, dtype)])
         response = lattice_waves.responses(
-            self.hops, structure, self.listed, jnp.zeros((3 * n + count, 3), dtype), moves, strains
+            self.hops, structure, self.listed, jnp.zeros((3 * n + 9, 3), dtype), moves, strains
         )
-        return jax.tree.map(partial(jnp.multiply, self.factor), _wave_blocks(response, basis, quadratic))
+        return jax.tree.map(partial(jnp.multiply, self.factor), _wave_blocks(response))
 
     def matrices(self, structure: Structure, q: Array) -> jax.Array:
         if self.mesh is not None:
@@ -110,18 +111,14 @@ class Waves(OfEnergy):
         return _constants_of_mesh(mesh, self.factor * columns, structure.masses)
 
 
-@partial(jax.jit, static_argnames="quadratic")
-def _wave_blocks(response, basis, quadratic):
+@jax.jit
+def _wave_blocks(response):
     """`Blocks` of responses to displacements, then to strains; strains act on what was displaced before."""
     size, pull = 3 * response.changes.shape[1], response.pull
     changes = response.changes.real.reshape(-1, size)
-    coupling = changes[size:].T + jnp.einsum("nb,kab->nak", pull, basis).reshape(size, -1)
-    by_strain = jnp.einsum("kab,lab->kl", response.virials[size:], basis)
-    if quadratic:
-        products = jnp.einsum("kab,lbc->klac", basis, basis)
-        by_strain = by_strain - 0.5 * jnp.einsum("klac,ac->kl", products + products.swapaxes(0, 1), response.virial)
-    slope = jnp.einsum("kab,ab->k", basis, response.virial)
-    return Blocks(by_strain, coupling, changes[:size], slope, pull.reshape(-1))
+    coupling = changes[size:].T + jnp.einsum("nb,kab->nak", pull, ELEMENTS).reshape(size, -1)
+    by_strain = response.virials[size:].reshape(9, 9)
+    return Blocks(by_strain, coupling, changes[:size], response.virial.ravel(), pull.reshape(-1))
 
 
 @pytree
@@ -148,6 +145,9 @@ class Images(OfEnergy):
 
 
 _fold = jax.jit(fold)
+_fourier = jax.jit(ForceConstants.fourier)
+_site_blocks = jax.jit(site_blocks, static_argnums=1)
+_blocks_of_energy = jax.jit(blocks_of_energy)
 
 
 @jax.jit

@@ -16,8 +16,8 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.observables import poison
 from jaxpot.potentials.base import Potential, cast
-from jaxpot.properties.blocks import Blocks
-from jaxpot.typing import AnyArray, Array
+from jaxpot.properties.blocks import ELEMENTS, Blocks
+from jaxpot.typing import Array
 
 LIMIT = 4e9  # bytes
 _BATCH = 16  # sites at once
@@ -84,30 +84,20 @@ def site_hessians(potential: Potential, structure: Structure, neighbors: Neighbo
     )
 
 
-def site_blocks(sites: SiteHessians, n: int, basis: AnyArray, quadratic: bool) -> Blocks:
-    """Derivatives by strain amplitudes (s) and displacements (3n) of r = (r0 + u)(1 + e [- e e / 2]).
-
-    Args:
-        sites: `SiteHessians`.
-        n: number of atoms.
-        basis: (s, 3, 3) strain directions.
-        quadratic: with -e e / 2, so that e is the Lagrangian strain to second order.
-    """
+def site_blocks(sites: SiteHessians, n: int) -> Blocks:
+    """Derivatives by the elements of a strain e (9) and displacements of n atoms (3n), with r = (r0 + u)(1 + e)."""
     r, g, h = sites.vectors, sites.gradients, sites.hessians
+    basis = jnp.asarray(ELEMENTS, r.dtype)
     along = jnp.einsum("mka,sab->smkb", r, basis)  # dr/de
     pulled = jnp.einsum("mkalb,smlb->smka", h, along)
     by_strain = jnp.einsum("smka,tmka->st", along, pulled)
-    virial = jnp.einsum("mka,mkb->ab", r, g)  # sum_k r (x) g
-    if quadratic:
-        products = jnp.einsum("sab,tbc->stac", basis, basis)
-        by_strain = by_strain - 0.5 * jnp.einsum("stac,ac->st", products + products.transpose(1, 0, 2, 3), virial)
     # u moves neighbour k's atom along and the centre against; the strain then acts on u as well.
     twisted = pulled + jnp.einsum("mkb,sab->smka", g, basis)
     s = basis.shape[0]
     coupling = jnp.zeros((s, n, 3), r.dtype).at[:, sites.others].add(twisted)
     coupling = coupling.at[:, sites.centers].add(-twisted.sum(2))
     pull = jnp.zeros((n, 3), r.dtype).at[sites.others].add(g).at[sites.centers].add(-g.sum(1))
-    slope = jnp.einsum("sab,ab->s", basis, virial)
+    slope = jnp.einsum("mka,mkb->ab", r, g).ravel()
     return Blocks(by_strain, coupling.reshape(s, 3 * n).T, displacement_block(sites, n), slope, pull.ravel())
 
 

@@ -1,4 +1,4 @@
-"""Ions of a strained crystal: where they come to rest, by Newton steps or as a polynomial of the strains.
+"""Ions of a strained crystal: where they come to rest, by steps of forces, or as a function that has derivatives.
 
 Strains are sums e of given strain tensors (m, 3, 3), displacements of ions sums w of given fields (k, n, 3): those that
 keep the symmetry (`coordinates.symmetric_coordinates`). At rest dE/dw = 0, which makes w a function of e.

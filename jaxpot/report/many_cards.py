@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from jaxpot.core.few_shapes import few_shapes
+from jaxpot.core.programs import make_room_for_programs
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
 from jaxpot.errors import JaxpotError
@@ -97,6 +98,7 @@ class ManyCards:
                 if progress:
                     progress(done, len(crystals), crystal.name)
                 self._compute(crystal)
+                make_room_for_programs()
 
     def rows(self) -> list[dict[str, Any]]:
         """One for each crystal, in their order: name, status, message, and the card's document or None."""

