@@ -41,10 +41,10 @@ from jaxpot.potentials import (
     FinnisSinclair,
     Glue,
     LennardJones,
+    LongRange,
     MessagePassing,
     Morse,
     NequIP,
-    Potential,
     SchNet,
     SecondMoment,
     SoftSphere,
@@ -301,7 +301,7 @@ class WaveVectors:
 
 
 @pytree
-class Ewald(Potential):
+class Ewald(LongRange):
     """Point charges that come with the structure, in a neutralising background, by P. P. Ewald, Ann. Phys. 369, 253 (1921).
 
     A toy: the precision of 1e-13 is paid for with many wave vectors.
@@ -310,7 +310,6 @@ class Ewald(Potential):
     factor: jax.Array  # () 1 / dielectric constant
     cutoff: float = static(default=6.0)
 
-    local = False
     needs = ("charges",)
     DECAY = 5.5  # erfc(5.5) = 7e-15
 
@@ -332,19 +331,27 @@ class Ewald(Potential):
         grid = np.append(grid, np.ones((spare, 3)), axis=0)
         return jax.tree.map(lambda a: a.astype(structure.cell.dtype), WaveVectors(grid, used, np.linalg.inv(cell)))
 
-    def site_energies(self, graph):
+    def _waves(self, structure, plan):
+        """Cosines and sines of all atoms, (n, k)."""
+        fractional = product(structure.positions, linalg.inverse(structure.cell))
+        phase = 2.0 * jnp.pi * product(fractional - jax.lax.stop_gradient(jnp.round(fractional)), plan.integers.T)
+        return jnp.cos(phase), jnp.sin(phase)
+
+    def sums(self, structure, plan, counted):
+        charges = jnp.where(counted, structure.atom_data["charges"], 0.0)
+        return (*(product(charges, wave) for wave in self._waves(structure, plan)), jnp.sum(charges))
+
+    def site_energies_from(self, graph, sums):
         structure, plan, alpha = graph.structure, graph.plan, self.DECAY / self.cutoff
         charges, inverse, volume = structure.atom_data["charges"], linalg.inverse(structure.cell), structure.volume
         mask, r = inside(graph.distances, self.cutoff)
         near = jnp.where(mask, jax.scipy.special.erfc(alpha * r) / r, 0.0) * graph.at_neighbors(charges)
         waves = 2.0 * jnp.pi * product(plan.integers, inverse.T)
         square = jnp.where(plan.used > 0, jnp.sum(waves * waves, axis=1), 1.0)
-        fractional = product(structure.positions, inverse)
-        phase = 2.0 * jnp.pi * product(fractional - jax.lax.stop_gradient(jnp.round(fractional)), plan.integers.T)
-        cosine, sine = jnp.cos(phase), jnp.sin(phase)
+        cosine, sine = self._waves(structure, plan)
         weight = plan.used * 4.0 * jnp.pi / volume * jnp.exp(-square / (4.0 * alpha**2)) / square
-        potential = product(cosine, weight * product(charges, cosine)) + product(sine, weight * product(charges, sine))
-        potential = potential - 2.0 * alpha / math.sqrt(math.pi) * charges - np.pi / (volume * alpha**2) * jnp.sum(charges)
+        potential = product(cosine, weight * sums[0]) + product(sine, weight * sums[1])
+        potential = potential - 2.0 * alpha / math.sqrt(math.pi) * charges - np.pi / (volume * alpha**2) * sums[2]
         own = charges[graph.centers]
         return 0.5 * COULOMB * self.factor * own * (jnp.sum(near, axis=1) + potential[graph.centers])
 

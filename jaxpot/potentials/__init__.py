@@ -11,6 +11,7 @@ from jaxpot.potentials.faded_zbl import FadedZBL
 from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
+from jaxpot.potentials.long_range import LongRange
 from jaxpot.potentials.mace import MACE
 from jaxpot.potentials.meam import MEAM
 from jaxpot.potentials.message_passing import MessagePassing
@@ -28,6 +29,7 @@ from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
     "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FadedZBL",
-    "FinnisSinclair", "Glue", "LennardJones", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled", "SchNet",
-    "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets", "WangFrenkel",
+    "FinnisSinclair", "Glue", "LennardJones", "LongRange", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled",
+    "SchNet", "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets",
+    "WangFrenkel",
 ]

@@ -15,7 +15,7 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
-from models import MODELS, diamond, hopping, small_gap  # noqa: E402
+from models import MODELS, Ewald, diamond, hopping, ions, salt, small_gap  # noqa: E402
 
 import jaxpot as jp  # noqa: E402
 from jaxpot.interop.lammps import attach, mpi, start  # noqa: E402
@@ -59,8 +59,9 @@ def load(engine, structure, species):
     """The structure in LAMMPS."""
     engine.command("clear")
     cell, pbc = np.asarray(structure.cell), structure.pbc
+    charges = structure.atom_data.get("charges")
     for command in (
-        "units metal", "atom_style atomic", "atom_modify map array", "newton on", "box tilt large",
+        "units metal", f"atom_style {'atomic' if charges is None else 'charge'}", "atom_modify map array", "newton on", "box tilt large",
         "boundary " + " ".join("p" if p else "f" for p in pbc),
         "region box prism " + " ".join(f"{x:.17g}" for x in (
             0, cell[0, 0], 0, cell[1, 1], 0, cell[2, 2], cell[1, 0], cell[2, 0], cell[2, 1])),
@@ -70,6 +71,8 @@ def load(engine, structure, species):
     types = [species.index(s) + 1 for s in structure.symbols]
     positions = np.asarray(structure.positions)
     engine.create_atoms(len(structure), list(range(1, len(structure) + 1)), types, positions.reshape(-1).tolist())
+    for k in range(0 if charges is None else len(structure)):
+        engine.command(f"set atom {k + 1} charge {float(charges[k]):.17g}")
     for k, name in enumerate(species):
         engine.command(f"mass {k + 1} {float(jp.Structure(np.zeros((1, 3)), np.eye(3), [name]).masses[0])}")
     engine.command("neighbor 0.8 bin")
@@ -88,6 +91,8 @@ def all_atoms(engine, name, columns=3):
 def compared(engine, potential, species):
     """Differences between LAMMPS and `jp.evaluate`, of the atoms as LAMMPS has them now."""
     structure = whole_structure(engine, np.asarray(numbers_of(species)))
+    if potential.needs:
+        structure = structure.replace(atom_data={"charges": all_atoms(engine, "q", 1)[:, 0]})
     ours = jp.evaluate(potential, structure)
     energy, forces = engine.get_thermo("pe"), all_atoms(engine, "f")
     result = {
@@ -133,6 +138,7 @@ KINDS = {
     "pairs and hops": ("sum", (2, 2, 2), 0.02),
     "molecule": ("mace, two elements", (1, 1, 1), 0.0),
 }
+IONS = {"ions": ions, "ions with hops": lambda: ions() + 0.2 * hopping(), "charges": lambda: Ewald(np.array(0.8))}
 
 
 def of_kind(engine, name, external=False):
@@ -144,6 +150,19 @@ def of_kind(engine, name, external=False):
     load(engine, structure, species)
     act(engine, potential, species, external)
     return compared(engine, potential, species)
+
+
+def of_ions(engine, name):
+    """Charges of both signs with Ewald's sums, in a sheared box of which each rank has a part; then in dynamics."""
+    structure = lower(perturbed(salt(), (2, 3, 2), strain=0.03))
+    species, potential = sorted(set(structure.symbols)), IONS[name]()
+    load(engine, structure, species)
+    act(engine, potential, species)
+    result = compared(engine, potential, species)
+    if name == "ions":
+        engine.commands_string("velocity all create 900 5\nfix 1 all npt temp 900 900 0.1 tri 0 0 0.5\nrun 10")
+        result |= {f"{key} later": value for key, value in compared(engine, potential, species).items()}
+    return result
 
 
 def silicon(engine, repeats=(4, 4, 4), size=0.05):
@@ -294,6 +313,7 @@ def continued(engine):
 
 
 CASES = {name: lambda engine, name=name: of_kind(engine, name) for name in KINDS}
+CASES |= {name: lambda engine, name=name: of_ions(engine, name) for name in IONS}
 CASES |= {f"external {name}": lambda engine, name=name: of_kind(engine, name, True) for name in KINDS}
 CASES |= {
     case.__name__: case

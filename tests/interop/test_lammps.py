@@ -26,7 +26,7 @@ FIRST = ("crystal", "hops", "external crystal", "external alloy", "halted")  # o
 EXTERNAL = ("external slab", "external processes", "external hops")  # the others are slow
 OTHERS = (
     *(kind for kind in KINDS if kind not in FIRST), *EXTERNAL,
-    "moving", "minimised", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written",
+    "moving", "minimised", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written", "ions",
 )
 
 needs_compiler = pytest.mark.skipif(
@@ -85,6 +85,23 @@ def test_a_run_stops_where_a_deviation_passes_a_threshold(first):
 @pytest.mark.parametrize("name", [name for name in OTHERS if name.removeprefix("external ") in KINDS])
 def test_every_kind_on_two_ranks(others, name):
     check(others[name])
+
+
+@needs_compiler
+@pytest.mark.thorough
+def test_sums_over_all_atoms_are_made_by_ranks_together(others):
+    """Charges, each rank with a part of the ions, at first and in a box that changes."""
+    ions = others["ions"]
+    check(ions)
+    check({name.removesuffix(" later"): value for name, value in ions.items() if name.endswith(" later")})
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_sums_over_all_atoms_beside_hops_and_by_themselves(folder, ranks):
+    for result in on_ranks(folder, ranks, ["ions with hops", "charges"]).values():
+        check(result)
 
 
 @needs_compiler
@@ -323,7 +340,9 @@ def test_inputs_are_cut_where_the_potential_belongs():
 
 def test_models_that_depend_on_all_atoms_are_refused():
     with pytest.raises(DataError, match="depends on atoms of all ranks"):
-        Domain(ions())
+        Domain(MODELS["chgnet, two elements"][0]())
+    with pytest.raises(DataError, match="without error bars"):
+        Domain.of(jp.Posterior.of(ions(), {"terms[0].factor": 0.1}))
     with pytest.raises(DataError, match="expected an element"):
         numbers_of(["NULL"])
     domain = Domain(small_gap())

@@ -20,8 +20,10 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, SimulationError
-from jaxpot.observables.edges import EdgeSum, forces_and_strains, parts, sum_over_edges
+from jaxpot.interop.lammps.far import Box, FarTerms
+from jaxpot.observables.edges import EdgeSum, Part, forces_and_strains, parts, sum_over_edges
 from jaxpot.potentials.base import Potential, has_plan, terms_of
+from jaxpot.potentials.long_range import LongRange
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
@@ -62,7 +64,8 @@ class Domain:
 
     Attributes:
         cutoff: A, of rows. skin: A, how far they should reach beyond. inner: shorter cutoffs, A.
-        halo: A, how far the atoms may be that the energy of the rank's atoms depends on.
+        halo: A, how far the atoms may be that the energy of the rank's atoms depends on, but for sums over all atoms.
+        far: terms of long range, None where there are none.
         several_hops: whether atoms around need rows.
 
     Raises:
@@ -76,19 +79,25 @@ class Domain:
     _structure: Any = field(default=None, init=False)  # `keep` gives it
     _listed: Any = field(default=None, init=False)  # `Neighbors` of the rank's atoms
     _wide: Any = field(default=None, init=False)  # and of those around, where these have rows
+    _own: int = field(default=0, init=False)  # the first rows are those of the rank's atoms
 
     def __post_init__(self) -> None:
         check_potential(self.potential)
         for term in terms_of(self.potential):
-            by_rows = term.local or isinstance(term, MessagePassing)
-            if not by_rows or has_plan(term) or not math.isfinite(term.reach):
+            if not (_by_rows(term) or isinstance(term, LongRange)):
                 raise DataError(
-                    f"{term!r} depends on atoms of all ranks: potentials in LAMMPS are sums of site energies, local "
-                    "or of several hops"
+                    f"{term!r} depends on atoms of all ranks: potentials in LAMMPS are sums of site energies, local, "
+                    "of several hops, or of long range by sums over all atoms (jaxpot.potentials.LongRange)"
                 )
-        if self.potential.needs:
-            needs = ", ".join(self.potential.needs)
+        needs = ", ".join(set(self.potential.needs) - {"charges"})
+        if needs:
             raise DataError(f"{self.potential!r} reads {needs}, which LAMMPS does not hand over")
+        whole = parts(self.potential)
+        self._near = [part for part in whole if not isinstance(part.potential, LongRange)]
+        far = [part for part in whole if isinstance(part.potential, LongRange)]
+        self.far = FarTerms(far) if far else None
+        if self.far and self.posterior is not None:
+            raise DataError(f"{self.potential!r} is of long range: LAMMPS takes it without error bars, as a potential")
         extent = concrete(self.potential.extent())
         self.cutoff = float(self.potential.cutoff if extent is None else max(self.potential.cutoff, float(extent)))
 
@@ -102,11 +111,16 @@ class Domain:
 
     @property
     def halo(self) -> float:
-        return max(self.potential.reach, self.cutoff)
+        return max([part.potential.reach for part in self._near] + [self.cutoff])
 
     @property
     def several_hops(self) -> bool:
-        return not self.potential.local
+        return not all(part.potential.local for part in self._near)
+
+    @property
+    def sites_apart(self) -> bool:
+        """Whether energies of sites follow from vectors to neighbours, and virials of atoms with them."""
+        return self.far is None and not self.several_hops
 
     @classmethod
     def of(cls, model: Potential | Posterior) -> "Domain":
@@ -138,6 +152,7 @@ class Domain:
             cut = {name: getattr(wide, name)[:some] for name in ("centers", "others", "counts")}
             listed = wide.replace(**cut, real=of_rank[:some], shifts=wide.shifts[:, :some])
         self._listed, self._wide = jax.device_put(listed), wide  # the second is seldom asked for
+        self._own = rows.own
 
     def _neighbors(self, rows, count):
         """A list that holds until the next one is given; of copies, since LAMMPS's arrays will change."""
@@ -150,16 +165,23 @@ class Domain:
         )
 
     def evaluate(
-        self, positions: np.ndarray, ends: np.ndarray | None = None
+        self, positions: np.ndarray, ends: np.ndarray | None = None, box: Box | None = None
     ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Energy of the rank's atoms (eV), site energies (n,), forces (n, 3) and dE/dstrain (3, 3).
 
         Args:
             positions: (n, 3) A, as many as `Rows.numbers`.
             ends: (n,) bool; dE/dstrain is the sum over vectors that end at these atoms; None: at any.
+            box: for terms of long range, `far`.
         """
-        energy, sites, forces, strain = _evaluate(self.potential, positions, self._structure, self._listed, ends)
-        return float(energy), np.asarray(sites), np.asarray(forces), np.asarray(strain)
+        results: list[tuple[Any, ...]] = []
+        if self._near:
+            near = _evaluate(self._near, positions, self._structure, self._listed, ends)
+            results.append(tuple(np.asarray(array) for array in near))
+        if self.far and box is not None and self._numbers is not None:
+            results.append(self.far.evaluate(positions, self._numbers, self._listed, self._own, box))
+        energy, sites, forces, strain = (sum(arrays[1:], arrays[0]) for arrays in zip(*results, strict=True))
+        return float(energy), sites, forces, strain
 
     def virials(self, positions: np.ndarray) -> np.ndarray:
         """W_j = -sum_i r_ij (x) dE_i/dr_ij, (n, 3, 3) eV: of the atom that is moved, as heat fluxes need them."""
@@ -190,6 +212,11 @@ class Domain:
         return self.posterior
 
 
+def _by_rows(term):
+    """Whether a term is known by the rows of atoms that are not too far."""
+    return (term.local or isinstance(term, MessagePassing)) and not has_plan(term) and math.isfinite(term.reach)
+
+
 def _factor(posterior, kind):
     """Factor of a calibration, for what is like its data."""
     return Inflation.of(posterior).factors.get(kind, 1.0)
@@ -213,11 +240,17 @@ def check_finite(energy: float, forces: np.ndarray) -> None:
         raise SimulationError("energy or forces are not finite: two atoms are at one point, or the run has broken")
 
 
+def _evaluate(near, positions, structure, listed, ends):
+    pairs = [(part.factor, part.potential) for part in near]
+    return _of_edges(pairs, positions, structure, listed, ends)
+
+
 @jax.jit
-def _evaluate(potential, positions, structure, listed, ends):
+def _of_edges(pairs, positions, structure, listed, ends):
     make = forces_and_strains if ends is None else _forces_and_strains_at
     arguments = (jnp.asarray(True),) if ends is None else (ends,)
-    return sum_over_edges(make, parts(potential), structure.moved(positions), listed, *arguments)
+    near = [Part(factor, potential) for factor, potential in pairs]
+    return sum_over_edges(make, near, structure.moved(positions), listed, *arguments)
 
 
 def _forces_and_strains_at(structure: Structure, pairwise: bool, ends: Array) -> EdgeSum:

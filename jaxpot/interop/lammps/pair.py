@@ -10,7 +10,9 @@ import numpy as np
 from jaxpot import catalog
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
+from jaxpot.interop.lammps import mpi
 from jaxpot.interop.lammps.domain import VOIGT, Domain, Rows, check_finite, numbers_of
+from jaxpot.interop.lammps.far import Box
 from jaxpot.interop.lammps.plugin import plugin_library
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
@@ -108,7 +110,7 @@ class PairStyle:
         model.handle, model.cutoff, model.skin, model.halo = len(self._domains), domain.cutoff, domain.skin, domain.halo
         model.inner_count, model.ghost_rows = len(domain.inner), domain.several_hops
         model.inner[: len(domain.inner)] = domain.inner
-        model.centroid, model.has_std = not domain.several_hops, domain.posterior is not None
+        model.centroid, model.has_std = domain.sites_apart, domain.posterior is not None
         model.numbers[: len(numbers)] = numbers.tolist()
         self._domains.append((domain, numbers))
 
@@ -132,7 +134,8 @@ class PairStyle:
             ))
         positions = _view(call.x, call.length, 3)
         if call.want == _FORCES:
-            energy, sites, forces, strain = domain.evaluate(positions)
+            box = box_of(self._engine(), call.all) if domain.far else None
+            energy, sites, forces, strain = domain.evaluate(positions, box=box)
             check_finite(energy, forces)
             call.energy = energy
             _view(call.forces, call.all, 3)[:] += forces[: call.all]
@@ -172,12 +175,30 @@ def whole_structure(engine: Any, numbers: np.ndarray) -> Structure:
     types = np.ctypeslib.as_array(engine.gather_atoms("type", 0, 1))
     if (types < 1).any():
         raise DataError("ids of atoms have gaps: write `reset_atoms id` where atoms have been deleted")
-    kinds = numbers[types - 1]
+    kinds, (cell, pbc) = numbers[types - 1], _cell_of(engine)
+    return Structure(positions[kinds > 0], cell, kinds[kinds > 0], pbc=pbc)
+
+
+def box_of(engine: Any, count: int) -> Box:
+    """The box of LAMMPS, with the charges of the first `count` atoms of this rank.
+
+    Raises:
+        DataError: atoms without charges, or several partitions.
+    """
+    charges = engine.numpy.extract_atom("q")
+    if charges is None:
+        raise DataError("this model reads charges, and atoms here have none: atom_style charge, with `set ... charge`")
+    if engine.extract_setting("world_size") != engine.extract_setting("universe_size"):
+        raise DataError("models of long range serve one partition: run without -partition")
+    return Box(*_cell_of(engine), np.array(charges[:count]), mpi.summed)
+
+
+def _cell_of(engine: Any) -> tuple[np.ndarray, tuple[bool, bool, bool]]:
     low, high, xy, yz, xz, periodic, _ = engine.extract_box()
     lengths = np.subtract(high, low)
     cell = np.array([[lengths[0], 0.0, 0.0], [xy, lengths[1], 0.0], [xz, yz, lengths[2]]])
-    pbc = tuple(bool(p) for p in periodic)
-    return Structure(positions[kinds > 0], cell, kinds[kinds > 0], pbc=pbc)
+    x, y, z = (bool(p) for p in periodic)
+    return cell, (x, y, z)
 
 
 def _view(pointer, *shape):
