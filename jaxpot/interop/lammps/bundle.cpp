@@ -63,6 +63,22 @@ template <class T> struct Aligned {
   }
 };
 
+// Hides XLA_FLAGS: a flag that the plugin does not know ends the process, and those that are set are for the XLA of JAX,
+// of another version, which may not have read them yet.
+struct WithoutFlags {
+  std::string flags;
+  bool any;
+  WithoutFlags() : any(getenv("XLA_FLAGS"))
+  {
+    if (any) flags = getenv("XLA_FLAGS");
+    unsetenv("XLA_FLAGS");
+  }
+  ~WithoutFlags()
+  {
+    if (any) setenv("XLA_FLAGS", flags.c_str(), 1);
+  }
+};
+
 // The plugin and its one client, which are there as long as the process.
 struct Runtime {
   const pjrt::Api *api = nullptr;
@@ -182,6 +198,7 @@ Runtime &runtime_for(const std::string &platform)
   setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
   runtime.path = path_of_plugin(platform);
   const char *path = runtime.path.c_str();
+  WithoutFlags hidden;
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!library) refuse("the PJRT plugin cannot be loaded: %s", dlerror());
   auto get = (const pjrt::Api *(*) ()) dlsym(library, "GetPjrtApi");
@@ -374,19 +391,24 @@ class Bundle {
 
   void read()
   {
-    std::ifstream file(path, std::ios::binary);
+    std::ifstream whole_file(path, std::ios::binary);
     std::string line;
-    if (!file || !std::getline(file, line) || line != MAGIC) refuse("%s is no bundle of `jaxpot export`", path.c_str());
+    if (!whole_file || !std::getline(whole_file, line) || line != MAGIC)
+      refuse("%s is no bundle of `jaxpot export`", path.c_str());
     size_t size = 0;
-    uint32_t sum = 0;
+    unsigned long sum = 0;
+    if (!std::getline(whole_file, line) || sscanf(line.c_str(), "crc32 %lu %zu", &sum, &size) != 2) spoilt("its head is damaged");
+    std::string content{std::istreambuf_iterator<char>(whole_file), std::istreambuf_iterator<char>()};
+    if (content.size() != size) spoilt("it has another length");
+    if (checksum(content.data(), content.size()) != sum) spoilt("its checksum is another");
+
+    std::istringstream file(content);
     bool ended = false;
     while (!ended && std::getline(file, line)) {
       std::istringstream words(line);
       std::string key;
       words >> key;
       if (key == "end") ended = true;
-      else if (key == "size") words >> size;
-      else if (key == "crc32") words >> sum;
       else if (key == "jax") words >> jax;
       else if (key == "stablehlo") words >> stablehlo;
       else if (key == "platform") words >> platform;
@@ -433,9 +455,8 @@ class Bundle {
     if (!ended) spoilt("its head does not end");
     if (!(cutoff > 0.0) || elements.empty() || programs.empty() || platform.empty() || inner.size() > 8)
       spoilt("its head is not complete");
-    bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    if (bytes.size() != size) spoilt("it has another length");
-    if (checksum(bytes.data(), bytes.size()) != sum) spoilt("its checksum is another");
+    bytes = content.substr((size_t) file.tellg());
+    size = bytes.size();
     auto within = [&](const Piece &piece) { return piece.size <= size && piece.offset <= size - piece.size; };
     bool whole = within(options);
     for (auto &each : parameters) whole = whole && within(each.piece);
@@ -540,6 +561,7 @@ class Bundle {
     call->program = &code;
     call->options = &bytes[options.offset];
     call->options_size = options.size;
+    WithoutFlags hidden;
     runtime->tell(pjrt::CLIENT_COMPILE, call, "a program of the bundle cannot be compiled");
     program.executable = call->executable;
   }

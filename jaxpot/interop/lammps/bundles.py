@@ -7,9 +7,9 @@ potential's parameters are arguments of the programs and are in the file once.
 The file is a head of lines of words, and the bytes that these name; bundle.cpp reads it:
 
     jaxpot bundle 1
-    size BYTES, crc32 SUM                           of what follows the head
+    crc32 SUM BYTES                                 of all that follows this line
     jax, stablehlo, platform, potential, cutoff, skin, halo, hops, inner, elements
-    options OFFSET BYTES                            for the compiler
+    options OFFSET BYTES                            for the compiler; offsets are from the end of the head
     array TYPE OFFSET BYTES DIMENSIONS              parameters, in the order of the programs' arguments
     program forces|virials n m K OFFSET BYTES INNER      atoms, rows, places of a row, and those for shorter cutoffs
     end
@@ -21,7 +21,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,12 +40,12 @@ from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import FilePath, StructureLike
 
 MAGIC = "jaxpot bundle 1"
-_PLATFORMS = ("cpu", "cuda")
+_PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}  # JAX's names, and XLA's
 _TYPES = {"float64": "f64", "float32": "f32", "int64": "s64", "int32": "s32", "int8": "s8", "bool": "pred"}
 _ALIGNMENT = 64  # bytes, so that arrays can be used where they lie
 _SKIN = 2.0  # A, LAMMPS's own in metal units
 _HALOS = 2.0  # times the atoms around a cube: domains are seldom cubes, and crystals seldom whole
-_FEWER = 6  # times as many rows in the next larger program
+_FEWER = 5  # times as many rows in the next larger program
 _FEWEST = 64  # rows
 _LONGER = 1.2  # places of a row in the next longer program
 _CENTROID = (*VOIGT, (1, 0), (2, 0), (2, 1))
@@ -102,11 +101,13 @@ def export(
     structure: StructureLike,
     atoms: int = 10_000,
     neighbors: int | None = None,
-    platform: str = "cpu",
 ) -> Bundle:
     """Write a potential as compiled programs that `pair_style jaxpot` runs without Python.
 
-    In LAMMPS's input: `pair_coeff * * model.bundle Si C`, an element for each atom type.
+    They are for the kind of device that JAX computes on: a CPU, or a GPU of CUDA. In LAMMPS's input:
+
+        pair_style jaxpot
+        pair_coeff * * model.bundle Si C      (an element for each atom type)
 
     Args:
         model: a sum of terms that are local or pass messages; of a posterior its mean potential: a bundle has no
@@ -116,7 +117,6 @@ def export(
         atoms: a rank's own atoms, at most.
         neighbors: most neighbours of an atom within the cutoff and the skin; by default half as many again as in the
             structure.
-        platform: "cpu" or "cuda".
 
     Returns:
         `Bundle`.
@@ -130,8 +130,8 @@ def export(
     """
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise PrecisionError('bundles compute in double precision: jax.config.update("jax_enable_x64", True)')
-    if platform not in _PLATFORMS:
-        raise DataError(f"platform: expected {' or '.join(_PLATFORMS)}, got {platform!r}")
+    if jax.default_backend() not in _PLATFORMS:
+        raise DataError(f"bundles run on a CPU or on a GPU of CUDA, and JAX computes on {jax.default_backend()}")
     if isinstance(atoms, bool) or int(atoms) != atoms or atoms < 1:
         raise DataError(f"atoms: expected a number of atoms, 1 at least, got {atoms!r}")
     potential = model.potential if isinstance(model, Posterior) else model
@@ -140,6 +140,7 @@ def export(
     domain.check_numbers(np.asarray(structure.numbers))
     shapes = _shapes(domain, structure, int(atoms), neighbors)
 
+    platform = _PLATFORMS[jax.default_backend()]
     leaves, tree = jax.tree.flatten(potential)
     arrays = [np.asarray(leaf) for leaf in leaves]
     body, head = bytearray(), []
@@ -160,7 +161,6 @@ def export(
     known = potential.species
     elements = tuple(SYMBOLS[int(z)] for z in known) if known is not None else tuple(SYMBOLS[1:])
     lines = [
-        MAGIC, f"size {len(body)}", f"crc32 {zlib.crc32(body)}",
         f"jax {jax.__version__}", f"stablehlo {version}", f"platform {platform}",
         f"potential {type(potential).__name__}", f"cutoff {domain.cutoff!r}", f"skin {float(domain.skin)!r}",
         f"halo {float(domain.halo)!r}", f"hops {int(domain.several_hops)}",
@@ -168,7 +168,7 @@ def export(
         " ".join(["elements", *(f"{name}:{atomic_number(name)}" for name in elements)]),
         *head, "end\n",
     ]
-    content = "\n".join(lines).encode() + bytes(body)
+    content = sealed("\n".join(lines).encode() + bytes(body))
     _write(Path(path), content)
     largest = max((shape for kind, shape in shapes if kind == "forces"), key=lambda shape: (shape.atoms, shape.places))
     return Bundle(
@@ -176,6 +176,11 @@ def export(
         cutoff=domain.cutoff, atoms=int(atoms), with_those_around=largest.atoms, neighbors=largest.places,
         platform=platform, programs=len(shapes), bytes=len(content), jax=jax.__version__, stablehlo=version,
     )
+
+
+def sealed(content: bytes) -> bytes:
+    """What stands behind the first two lines of a bundle, with these in front."""
+    return f"{MAGIC}\ncrc32 {zlib.crc32(content)} {len(content)}\n".encode() + content
 
 
 def is_bundle(path: FilePath) -> bool:
