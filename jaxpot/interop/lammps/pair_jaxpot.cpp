@@ -34,8 +34,11 @@
 #include "pair.h"
 #include "update.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -236,7 +239,14 @@ class PairJaxpot : public Pair {
   {
     call.answered = 0;
     (bundle ? jaxpot_bundle_call : CALL)(&call);
-    if (!call.answered) error->one(FLERR, "{}", said(call.message));
+    if (call.answered) return;
+    // An error of one rank ends all at once, with what LAMMPS has printed still on its way; Python says it itself.
+    if (!OPEN && comm->nprocs > 1) {
+      fprintf(stderr, "ERROR on rank %d: %s\n", comm->me, said(call.message));
+      fflush(stdout);
+      usleep(500000);    // mpiexec hands on what it has before the end, if it has time
+    }
+    error->one(FLERR, "{}", said(call.message));
   }
 
   void prepare(jaxpot_rows &call, int want)
