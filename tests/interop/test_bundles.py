@@ -169,7 +169,7 @@ def test_damaged_bundles_are_one_sentence(folder, how, message):
     ("bundle Si", "bundle Si Si", "an element for each of 1 atom types"),
     ("bundle Si", "bundle NULL", "or NULL), got NULL alone"),
     ("crystal.bundle", "nowhere.bundle", "nowhere.bundle is no bundle of `jaxpot export`"),
-    ("0 2 0 2 0 3", "0 4 0 4 0 4", "export it with a larger --atoms, or start more ranks"),
+    ("0 2 0 2 0 3", "0 6 0 6 0 6", "export it with a larger --atoms, or start more ranks"),
     ("diamond 5.431", "diamond 4.2", "neighbours of an atom, and one has"),
     ("mass 1", "create_atoms 1 single 0.5 0.5 0.5\ncreate_atoms 1 single 0.5 0.5 0.5\nmass 1", "energy or forces are not finite"),
     ("run 0", "compute u all jaxpot/std\nthermo_style custom c_u\nrun 0", "a bundle has no error bars"),
