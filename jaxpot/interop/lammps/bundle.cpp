@@ -63,19 +63,21 @@ template <class T> struct Aligned {
   }
 };
 
-// Hides XLA_FLAGS: a flag that the plugin does not know ends the process, and those that are set are for the XLA of JAX,
-// of another version, which may not have read them yet.
-struct WithoutFlags {
+// Gives the plugin the flags of JAXPOT_XLA_FLAGS, or none, in place of those of XLA_FLAGS: a flag that it does not know
+// ends the process, and those that are set are for the XLA of JAX, of another version, which may not have read them yet.
+struct OwnFlags {
   std::string flags;
   bool any;
-  WithoutFlags() : any(getenv("XLA_FLAGS"))
+  OwnFlags() : any(getenv("XLA_FLAGS"))
   {
     if (any) flags = getenv("XLA_FLAGS");
-    unsetenv("XLA_FLAGS");
+    const char *own = getenv("JAXPOT_XLA_FLAGS");
+    setenv("XLA_FLAGS", own ? own : "", 1);
   }
-  ~WithoutFlags()
+  ~OwnFlags()
   {
     if (any) setenv("XLA_FLAGS", flags.c_str(), 1);
+    else unsetenv("XLA_FLAGS");
   }
 };
 
@@ -198,7 +200,7 @@ Runtime &runtime_for(const std::string &platform)
   setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
   runtime.path = path_of_plugin(platform);
   const char *path = runtime.path.c_str();
-  WithoutFlags hidden;
+  OwnFlags own;
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!library) refuse("the PJRT plugin cannot be loaded: %s", dlerror());
   auto get = (const pjrt::Api *(*) ()) dlsym(library, "GetPjrtApi");
@@ -561,7 +563,7 @@ class Bundle {
     call->program = &code;
     call->options = &bytes[options.offset];
     call->options_size = options.size;
-    WithoutFlags hidden;
+    OwnFlags own;
     runtime->tell(pjrt::CLIENT_COMPILE, call, "a program of the bundle cannot be compiled");
     program.executable = call->executable;
   }

@@ -135,9 +135,6 @@ class PairJaxpot : public Pair {
     if (strcmp(update->unit_style, "metal") != 0)
       error->all(FLERR, "pair_style jaxpot works in units metal (A, eV, ps), and this input has units {}", update->unit_style);
     if (types > 256) error->all(FLERR, "pair_style jaxpot: at most 256 atom types, got {}", types);
-    bundle = jaxpot_is_bundle(arg[2]);
-    if (!bundle && !OPEN)
-      error->all(FLERR, "{} is no bundle of `jaxpot export`, and other models need `jaxpot lammps` or jaxpot.lammps.start", arg[2]);
     if (!allocated) {
       memory->create(setflag, types + 1, types + 1, "pair:setflag");
       memory->create(cutsq, types + 1, types + 1, "pair:cutsq");
@@ -149,8 +146,16 @@ class PairJaxpot : public Pair {
     model.words = (int) words.size();
     model.word = words.data();
     model.answered = 0;
-    (bundle ? jaxpot_bundle_open : OPEN)(&model);
-    if (!model.answered) error->all(FLERR, "{}", said(model.message));
+    bundle = jaxpot_is_bundle(arg[2]);
+    if (bundle || OPEN) (bundle ? jaxpot_bundle_open : OPEN)(&model);
+    else
+      snprintf(model.message, sizeof(model.message), "%.400s is no bundle of `jaxpot export`, and other models need the "
+               "Python of `jaxpot lammps` or jaxpot.lammps.start", arg[2]);
+    int good = 0;    // a file may be there for some ranks alone
+    MPI_Allreduce(&model.answered, &good, 1, MPI_INT, MPI_SUM, world);
+    if (!good) error->all(FLERR, "{}", said(model.message));
+    if (!model.answered) fail(model.message);
+    MPI_Barrier(world);    // where some ranks fail, the others end here
     made = -1;
     centroidstressflag = model.centroid ? CENTROID_AVAIL : CENTROID_NOTAVAIL;
     for (int i = 1; i <= types; i++)
@@ -239,14 +244,18 @@ class PairJaxpot : public Pair {
   {
     call.answered = 0;
     (bundle ? jaxpot_bundle_call : CALL)(&call);
-    if (call.answered) return;
-    // An error of one rank ends all at once, with what LAMMPS has printed still on its way; Python says it itself.
+    if (!call.answered) fail(call.message);
+  }
+
+  // An error of this rank, which ends all at once, with what LAMMPS has printed still on its way; Python says it itself.
+  void fail(const char *message)
+  {
     if (!OPEN && comm->nprocs > 1) {
-      fprintf(stderr, "ERROR on rank %d: %s\n", comm->me, said(call.message));
+      fprintf(stderr, "ERROR on rank %d: %s\n", comm->me, said(message));
       fflush(stdout);
       usleep(500000);    // mpiexec hands on what it has before the end, if it has time
     }
-    error->one(FLERR, "{}", said(call.message));
+    error->one(FLERR, "{}", said(message));
   }
 
   void prepare(jaxpot_rows &call, int want)
