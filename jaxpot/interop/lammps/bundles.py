@@ -179,7 +179,7 @@ def export(
 
 
 def sealed(content: bytes) -> bytes:
-    """What stands behind the first two lines of a bundle, with these in front."""
+    """Put the first two lines of a bundle, with the checksum, in front of what stands behind them."""
     return f"{MAGIC}\ncrc32 {zlib.crc32(content)} {len(content)}\n".encode() + content
 
 
