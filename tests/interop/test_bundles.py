@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lammps_ranks import bundle_of, kind
-from models import diamond, ions
+from models import MODELS, diamond, ions
 from test_lammps import check, needs_compiler, on_ranks
 
 import jaxpot as jp
@@ -245,6 +245,9 @@ def test_models_and_structures_that_cannot_be_exported(tmp_path):
     crystal = diamond(5.43, ["Si", "Si"])
     with pytest.raises(DataError, match="depends on atoms of all ranks"):
         jp.lammps.export(ions(), tmp_path / "a.bundle", crystal)
+    make, structure = MODELS["glue"][:2]  # which solves for the nodes of its splines
+    with pytest.raises(DataError, match="its programs call lapack_dgetrf_ffi"):
+        jp.lammps.export(make(), tmp_path / "a.bundle", structure, atoms=60)
     potential = jp.load("sw-silicon")
     with pytest.raises(DataError, match="expected a crystal"):
         jp.lammps.export(potential, tmp_path / "a.bundle", jp.Structure(crystal.positions, crystal.cell, [14, 14], pbc=False))

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxlib.mlir import ir
-from jaxlib.mlir.dialects import stablehlo
+from jaxlib.mlir.dialects import sdy, stablehlo
 from jaxlib.mlir.passmanager import PassManager
 
 from jaxpot.core.elements import SYMBOLS, atomic_number
@@ -43,6 +43,7 @@ MAGIC = "jaxpot bundle 1"
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}  # JAX's names, and XLA's
 _TYPES = {"float64": "f64", "float32": "f32", "int64": "s64", "int32": "s32", "int8": "s8", "bool": "pred"}
 _ALIGNMENT = 64  # bytes, so that arrays can be used where they lie
+_OF_XLA = ("mhlo.", "chlo.", "stablehlo.", "Sharding", "TopK")  # names of calls that XLA replaces by its own
 _SKIN = 2.0  # A, LAMMPS's own in metal units
 _HALOS = 2.0  # times the atoms around a cube: domains are seldom cubes, and crystals seldom whole
 _FEWER = 5  # times as many rows in the next larger program
@@ -122,8 +123,8 @@ def export(
         `Bundle`.
 
     Raises:
-        DataError: a potential whose energy depends on all atoms, or that reads data of atoms; a structure without a
-            volume, of other elements; lengths that are none.
+        DataError: a potential whose energy depends on all atoms, that reads data of atoms or calls functions of JAX
+            itself; a structure without a volume, of other elements; lengths that are none.
         CapacityError: fewer neighbours than the structure has.
         PrecisionError: JAX has x64 off.
         FormatError: the file cannot be written.
@@ -265,14 +266,29 @@ def _exported(compute, domain, tree, arrays, shape, platform):
     positions = jax.ShapeDtypeStruct((n, 3), np.float64)
     # All arguments are kept, those that a program does not read as well: then all have the same.
     traced = jax.jit(program, keep_unused=True)
-    exported = jax.export.export(traced, platforms=[platform])(given, positions, *of_rows, number, number)
-    return _without_places(exported.mlir_module_serialized)
+    try:
+        exported = jax.export.export(traced, platforms=[platform])(given, positions, *of_rows, number, number)
+    except ValueError as error:  # calls that JAX does not promise to keep
+        raise DataError(f"{domain.potential!r} cannot be exported: {error}") from error
+    return _checked(exported.mlir_module_serialized, domain.potential)
 
 
-def _without_places(program: bytes) -> bytes:
-    """The program without the names and lines of the files that it was made from: those of somebody's folders."""
+def _checked(program, potential):
+    """The program without the names and lines of the files that it was made from: those of somebody's folders.
+
+    Raises:
+        DataError: it calls functions that are JAX's, and not XLA's.
+    """
     with ir.Context() as context:
+        sdy.register_dialect(context)
         module = stablehlo.deserialize_portable_artifact(context, program)
+        text = module.operation.get_asm(large_elements_limit=8)
+        calls = {name for name in re.findall(r"custom_call @([\w.$]+)", text) if not name.startswith(_OF_XLA)}
+        if calls:
+            raise DataError(
+                f"{potential!r} cannot be exported: its programs call {', '.join(sorted(calls))}, which JAX has and a "
+                "plugin of XLA has not"
+            )
         PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
         return stablehlo.serialize_portable_artifact(module, _version_of(program))
 
