@@ -177,7 +177,8 @@ std::string path_of_plugin(const std::string &platform)
   const std::string packages = JAXPOT_PACKAGES;
   std::vector<std::string> places = {packages + "/lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so"};
   if (platform == "cuda")
-    places = {packages + "/jax_plugins/xla_cuda13/xla_cuda_plugin.so", packages + "/jax_plugins/xla_cuda12/xla_cuda_plugin.so"};
+    places = {packages + "/jax_plugins/xla_cuda13/xla_cuda_plugin.so",
+              packages + "/jax_plugins/xla_cuda12/xla_cuda_plugin.so"};
   for (auto &place : places)
     if (is_file(place)) return place;
   const char *package = platform == "cuda" ? "jax[cuda12]" : "lammps-jax-pjrt-cpu";
@@ -208,8 +209,8 @@ Runtime &runtime_for(const std::string &platform)
   runtime.api = get();
   int major = runtime.api->version.major, minor = runtime.api->version.minor;
   if (major != pjrt::MAJOR || minor < pjrt::MINOR || runtime.api->head.size < sizeof(pjrt::Api))
-    refuse("%s has version %d.%d of PJRT's interface; expected %d.%d or a later one of %d", path, major, minor, pjrt::MAJOR,
-           pjrt::MINOR, pjrt::MAJOR);
+    refuse("%s has version %d.%d of PJRT's interface; expected %d.%d or a later one of %d", path, major, minor,
+           pjrt::MAJOR, pjrt::MINOR, pjrt::MAJOR);
   pjrt::Call<pjrt::One> initialize;
   runtime.tell(pjrt::PLUGIN_INITIALIZE, initialize, "the PJRT plugin does not start");
 
@@ -237,7 +238,8 @@ Runtime &runtime_for(const std::string &platform)
   name->client = create->client;
   runtime.tell(pjrt::CLIENT_PLATFORM_NAME, name, "the PJRT plugin does not name its platform");
   runtime.platform.assign(name->name, name->size);
-  if (runtime.platform != platform) refuse("the bundle is for %s, and %s computes on %s", platform.c_str(), path, runtime.platform.c_str());
+  if (runtime.platform != platform)
+    refuse("the bundle is for %s, and %s computes on %s", platform.c_str(), path, runtime.platform.c_str());
   pjrt::Call<pjrt::Devices> devices;
   devices->client = create->client;
   runtime.tell(pjrt::CLIENT_ADDRESSABLE_DEVICES, devices, "the PJRT plugin has no devices");
@@ -309,7 +311,7 @@ class Bundle {
 
   void call(jaxpot_rows &call)
   {
-    if (call.want != FORCES && call.want != ATOM_VIRIALS) refuse("a bundle has no error bars: name the .posterior itself in pair_coeff");
+    if (call.want != FORCES && call.want != ATOM_VIRIALS) refuse("a bundle has no error bars");
     const char *kind = call.want == FORCES ? "forces" : "virials";
     Set &set = call.want == FORCES ? forces : virials;
     if (call.fresh) forces.stale = virials.stale = true;
@@ -399,7 +401,8 @@ class Bundle {
       refuse("%s is no bundle of `jaxpot export`", path.c_str());
     size_t size = 0;
     unsigned long sum = 0;
-    if (!std::getline(whole_file, line) || sscanf(line.c_str(), "crc32 %lu %zu", &sum, &size) != 2) spoilt("its head is damaged");
+    if (!std::getline(whole_file, line) || sscanf(line.c_str(), "crc32 %lu %zu", &sum, &size) != 2)
+      spoilt("its head is damaged");
     std::string content{std::istreambuf_iterator<char>(whole_file), std::istreambuf_iterator<char>()};
     if (content.size() != size) spoilt("it has another length");
     if (checksum(content.data(), content.size()) != sum) spoilt("its checksum is another");
@@ -444,7 +447,8 @@ class Bundle {
         parameters.push_back(std::move(parameter));
       } else if (key == "program") {
         Program program;
-        words >> program.kind >> program.atoms >> program.rows >> program.places >> program.code.offset >> program.code.size;
+        words >> program.kind >> program.atoms >> program.rows >> program.places;
+        words >> program.code.offset >> program.code.size;
         if (words.fail()) spoilt("its head is damaged");
         for (int places; words >> places;) program.inner.push_back(places);
         words.clear();
@@ -474,8 +478,9 @@ class Bundle {
     if (!newest[0] || sscanf(stablehlo.c_str(), "%d.%d.%d", made, made + 1, made + 2) != 3) return;
     std::vector<int64_t> needed(made, made + 3);
     if (std::lexicographical_compare(newest.begin(), newest.end(), needed.begin(), needed.end()))
-      refuse("%s was exported by jax %s, as StableHLO %s, and the PJRT plugin runs %d.%d.%d at most: install one that is as "
-             "new as that jax", path.c_str(), jax.c_str(), stablehlo.c_str(), (int) newest[0], (int) newest[1], (int) newest[2]);
+      refuse("%s was exported by jax %s, as StableHLO %s, and the PJRT plugin runs %d.%d.%d at most: install one that is "
+             "as new as that jax", path.c_str(), jax.c_str(), stablehlo.c_str(), (int) newest[0], (int) newest[1],
+             (int) newest[2]);
   }
 
   // The program with the shortest arrays that hold the rows, and the rows in these.
@@ -491,17 +496,20 @@ class Bundle {
       rows = std::max(rows, program.rows);
       places = std::max(places, program.places);
       bool longer = program.places >= most;
-      for (size_t c = 0; c < inner.size(); c++) longer = longer && program.inner[c] >= std::min(most, call.inner[c]);
+      for (size_t c = 0; c < inner.size(); c++)
+        longer = longer && program.inner[c] >= std::min(most, call.inner[c]);
       long_enough = long_enough || longer;
       if (!longer || program.atoms < std::max(1, call.all) || program.rows < call.real) continue;
-      bool better = !best || program.places < best->places || (program.places == best->places && program.atoms < best->atoms);
-      if (better) best = &program;
+      bool shorter = best && (program.places < best->places ||
+                              (program.places == best->places && program.atoms < best->atoms));
+      if (!best || shorter) best = &program;
     }
     if (!best && !long_enough)
-      refuse("%s holds %d neighbours of an atom, and one has %d: export it with a larger --neighbors", path.c_str(), places, most);
+      refuse("%s holds %d neighbours of an atom, and one has %d: export it with a larger --neighbors", path.c_str(),
+             places, most);
     if (!best)
-      refuse("%s holds %d atoms of a rank with those around, and this one has %d (rows: %d, and %d): export it with a larger "
-             "--atoms, or start more ranks", path.c_str(), atoms, call.all, rows, call.real);
+      refuse("%s holds %d atoms of a rank, %d with those around, and this one has %d, %d with those around: export it "
+             "with a larger --atoms, or start more ranks", path.c_str(), rows, atoms, call.real, call.all);
     compile(*best);
     for (void *&buffer : set.buffers) {
       runtime->destroy(pjrt::BUFFER_DESTROY, buffer);
