@@ -438,11 +438,17 @@ class Bundle {
         std::string type;
         words >> type >> parameter.piece.offset >> parameter.piece.size;
         if (words.fail()) spoilt("its head is damaged");
-        for (int64_t length; words >> length;) parameter.dimensions.push_back(length);
+        double bytes_of_array = 1.0;    // exact, or far too large
+        for (int64_t length; words >> length;) {
+          parameter.dimensions.push_back(length);
+          bytes_of_array *= length < 0 ? NAN : (double) length;
+        }
         words.clear();
         parameter.type = type == "f64" ? pjrt::F64 : type == "f32" ? pjrt::F32 : type == "s64" ? pjrt::S64
             : type == "s32" ? pjrt::S32 : type == "s8" ? pjrt::S8 : type == "pred" ? pjrt::PRED : 0;
+        bytes_of_array *= type == "f64" || type == "s64" ? 8 : type == "f32" || type == "s32" ? 4 : 1;
         if (!parameter.type) spoilt("an array has no type");
+        if (bytes_of_array != (double) parameter.piece.size) spoilt("an array has another length");
         parameter.memory.reset(new Aligned<char>);
         parameters.push_back(std::move(parameter));
       } else if (key == "program") {
@@ -573,12 +579,23 @@ class Bundle {
     call->options_size = options.size;
     OwnFlags own;
     runtime->tell(pjrt::CLIENT_COMPILE, call, "a program of the bundle cannot be compiled");
+    pjrt::Call<pjrt::One> made, outputs;
+    made->object = call->executable;
+    runtime->tell(pjrt::LOADED_EXECUTABLE, made, "a program of the bundle cannot be asked what it is");
+    outputs->object = made->result;
+    runtime->tell(pjrt::EXECUTABLE_OUTPUTS, outputs, "a program of the bundle cannot be asked what it is");
+    runtime->destroy(pjrt::EXECUTABLE_DESTROY, made->result);
+    if ((size_t) outputs->result != (program.kind == "forces" ? 3 : 1)) spoilt("a program has other results");
     program.executable = call->executable;
   }
 
   // The first numbers of an output.
   const double *values(void *output, size_t count, std::vector<double> &copy)
   {
+    pjrt::Call<pjrt::One> bytes_of_output;
+    bytes_of_output->object = output;
+    runtime->tell(pjrt::BUFFER_BYTES, bytes_of_output, "the PJRT plugin does not say how long an array is");
+    if ((size_t) bytes_of_output->result < count * sizeof(double)) spoilt("a program has other results");
     if (runtime->in_place) {
       pjrt::Call<pjrt::One> call;
       call->object = output;
