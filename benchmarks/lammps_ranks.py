@@ -1,4 +1,4 @@
-"""`pair_style jaxpot` beside LAMMPS's own styles and beside our `evaluate`; and how it scales over ranks.
+"""`pair_style jaxpot` beside bundles, LAMMPS's own styles and our `evaluate`; and how it scales over ranks.
 
     python benchmarks/lammps_ranks.py [--only SW EAM GAP] [--ranks 1 2] [--atoms 8000] [--json FILE]
     python benchmarks/lammps_ranks.py --only SW --ranks 2 --atoms 1000000 --steps 20
@@ -14,10 +14,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROUNDS = 5
+CRYSTALS = {"Si": "diamond:Si:a=5.431", "Cu": "fcc:Cu:a=3.615"}
 
 
 def models():
@@ -75,20 +77,28 @@ def work(name, atoms, steps):
         engine.command(f"run {steps} pre no post no")
         return (time.perf_counter() - begin) / steps / engine.get_natoms() * 1e6
 
-    times = {"jaxpot": [], "native": []}
-    for style, coefficients in (("jaxpot", words), *([native] if native else [])):
-        kind = "jaxpot" if style == "jaxpot" else "native"
+    rank, ranks = mpi.ranks()
+    scratch = tempfile.TemporaryDirectory()
+    bundle = f"{scratch.name}/model.bundle"
+    potential = jp.load(words.split()[0])
+    crystal = jp.io.structure_from_spec(CRYSTALS[words.split()[-1]])[0]
+    jp.lammps.export(potential, bundle, crystal, atoms=int(1.2 * atoms / ranks))
+
+    times = {"jaxpot": [], "bundle": [], "native": []}
+    for kind, style, coefficients in (
+        ("jaxpot", "jaxpot", words), ("bundle", "jaxpot", f"{bundle} {words.split()[-1]}"),
+        *([("native", *native)] if native else []),
+    ):
         set_up(style, coefficients)
         engine.command(f"run {steps}")
         times[kind] = [step() for _ in range(ROUNDS)]
-        if style == "jaxpot":
+        if kind == "jaxpot":
             number = jp.Structure(np.zeros((1, 3)), np.eye(3), [words.split()[-1]]).numbers
-            structure = whole_structure(engine, np.asarray(number)) if mpi.ranks()[1] == 1 else None
+            structure = whole_structure(engine, np.asarray(number)) if ranks == 1 else None
             own = len(engine.numpy.extract_atom("x"))
     document = {kind: statistics.median(values) for kind, values in times.items() if values}
     document |= {"atoms": int(engine.get_natoms()), "own": own}
     if structure is not None and atoms < 100_000:
-        potential = jp.load(words.split()[0])
         listed = jp.neighbors(structure, potential.cutoff, potential.skin)
         values = []
         for _ in range(max(8, ROUNDS)):
@@ -97,7 +107,7 @@ def work(name, atoms, steps):
                 jp.evaluate(potential, structure, listed).forces.block_until_ready()
             values.append((time.perf_counter() - begin) / max(1, steps // 10) / len(structure) * 1e6)
         document["evaluate"] = statistics.median(values[2:])
-    if mpi.ranks()[0] == 0:
+    if rank == 0:
         print(json.dumps(document))
     engine.finalize()
 
@@ -128,6 +138,7 @@ def main():
             result = json.loads(done.stdout.strip().splitlines()[-1])
             results[f"{name}, {ranks}"] = result
             line = f"{name:4} {result['atoms']:8} atoms, {ranks} ranks: {result['jaxpot']:.3f} us/atom-step"
+            line += f", bundle {result['bundle']:.3f} (ratio {result['bundle'] / result['jaxpot']:.2f})"
             if "native" in result:
                 line += f", LAMMPS's own {result['native']:.3f} (ratio {result['jaxpot'] / result['native']:.2f})"
             if "evaluate" in result:

@@ -10,6 +10,7 @@ from jaxpot.cli.parser import CommandParser
 from jaxpot.core.files import read_bytes
 from jaxpot.errors import DataError, JaxpotError, ResourceError
 from jaxpot.interop.lammps import engine, mpi, script
+from jaxpot.interop.lammps.bundles import is_bundle
 from jaxpot.interop.lammps.external import attach, cutoff_of
 from jaxpot.interop.lammps.plugin import plugin_library
 
@@ -18,7 +19,8 @@ HELP = "run LAMMPS with any potential, under mpiexec on many ranks"
 EPILOG = """In the input, in metal units:
 
     pair_style jaxpot
-    pair_coeff * * MODEL Si C            (a file or a name, and the element of each atom type; NULL: another style's)
+    pair_coeff * * MODEL Si C            (a file or a name, and the element of each atom type; NULL: another style's;
+                                         a bundle of `jaxpot export` runs without Python)
     compute u all jaxpot/std/atom        (standard deviation of site energies, eV, of a .posterior)
     compute v all jaxpot/std/atom force  (norm of those of the components of a force, eV/A)
     compute w all jaxpot/std             (standard deviation of the energy, eV)
@@ -85,6 +87,8 @@ def _run_input(options, text, words, console):
         plugin_library()
     except ResourceError as error:
         cut = script.cut_at_jaxpot(text)
+        if cut.words and is_bundle(cut.words[0]):
+            raise  # nothing else runs bundles
         if _rank() == 0:
             console.note(f"note: {error}. So the potential acts by fix external: slower, and without error bars")
         lammps = engine.start_bare(words)

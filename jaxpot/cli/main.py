@@ -14,6 +14,7 @@ from jaxpot.cli import (
     data,
     demo,
     evaluate,
+    export,
     fit,
     lammps,
     learn,
@@ -30,7 +31,9 @@ from jaxpot.cli.console import Console, to_json
 from jaxpot.cli.parser import CommandParser, Parser, UsageError
 from jaxpot.errors import JaxpotError
 
-COMMANDS = (demo, models, evaluate, relax, vibrations, card, md, lammps, serve, analyse, data, recipes, fit, learn)
+COMMANDS = (
+    demo, models, evaluate, relax, vibrations, card, md, lammps, export, serve, analyse, data, recipes, fit, learn,
+)
 
 _EPILOG = """examples:
   jaxpot demo                                          a GAP fitted to data made on the spot, and its properties
@@ -42,6 +45,7 @@ _EPILOG = """examples:
   jaxpot vibrations sw-silicon cluster.xyz --relax      normal modes
   jaxpot md sw-silicon diamond:Si --supercell 4 4 4 --temperature 600 --steps 10000 --out hot
   mpiexec -n 2 jaxpot lammps in.melt                   LAMMPS with any potential, on any number of MPI ranks
+  jaxpot export sw-silicon --structure diamond:Si --out si.bundle
   jaxpot serve sw-silicon start.xyz --unix driver      forces for i-PI, or any server of its protocol
   jaxpot analyse hot/frames.xyz --skip-ps 2 --out hot-analysis
   jaxpot data train.xyz                                what is in training data

@@ -52,6 +52,40 @@ def cut(neighbors: Neighbors, blocks: int, size: int) -> tuple[Array, ...]:
     return tuple(a.reshape(blocks, size, *a.shape[1:]) for a in rows)
 
 
+def scan_chunks(
+    function: Callable[[Any, Any], tuple[Any, Any]], start: PyTree, rows: PyTree, filled: Array | None = None
+) -> tuple[Any, Any]:
+    """Carry sums over chunks of rows, as `jax.lax.scan` does; over the chunks in use alone where `filled` is given.
+
+    Args:
+        function: (sums, rows of a chunk) -> (sums, what is left of the chunk).
+        start: where the sums begin.
+        rows: arrays (chunks, rows of a chunk, ...).
+        filled: () int, rows in use, which come first: what is left of the other chunks is 0. Then the number of steps
+            is known to the running program alone, and there is no derivative in reverse.
+
+    Returns:
+        (sums, what is left, stacked over chunks).
+    """
+    if filled is None:
+        return jax.lax.scan(function, start, rows)
+    chunks, size = jax.tree.leaves(rows)[0].shape[:2]
+
+    def chunk(k):
+        return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, k, keepdims=False), rows)
+
+    def step(k, carry):
+        sums, left = carry
+        sums, of_chunk = function(sums, chunk(k))
+        put = lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b.astype(a.dtype), k, 0)  # noqa: E731
+        return sums, jax.tree.map(put, left, of_chunk)
+
+    shapes = jax.eval_shape(function, start, jax.eval_shape(lambda: chunk(0)))[1]
+    left = jax.tree.map(lambda a: jnp.zeros((chunks, *a.shape), a.dtype), shapes)
+    used = jnp.minimum(chunks, (filled + size - 1) // size)
+    return jax.lax.fori_loop(0, used, step, (start, left))
+
+
 def map_rows(
     function: Callable[..., PyTree],
     potential: Any,

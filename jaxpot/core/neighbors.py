@@ -60,6 +60,7 @@ class Neighbors(Node):
     inner_reach: jax.Array  # (t,) A, the reach of the first places of the rows, for each of `inner`
     plans: tuple = ()  # what addends of a potential have prepared on the host beside the list (`Potential.plan`)
     counted: jax.Array | None = None  # (m,) bool, rows whose atoms have an energy; None: all that are real
+    filled: jax.Array | None = None  # () int, rows that are looked at, which come first (`scan_chunks`); None: all
     cutoff: float = static(default=0.0)
     skin: float = static(default=0.0)
     pbc: tuple[bool, bool, bool] = static(default=(True, True, True))

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.chunks import scan_chunks
 from jaxpot.core.devices import sum_shares
 from jaxpot.core.graph import Graph, connect, connect_rows
 from jaxpot.core.neighbors import Neighbors
@@ -111,7 +112,7 @@ def _of_sites(make, potential, structure, neighbors, *arguments):
         def chunk(sums, rows):
             return accumulator.add(sums, *row_gradients(potential, structure, neighbors, rows))
 
-        return accumulator.total(*jax.lax.scan(chunk, accumulator.zero, rows))
+        return accumulator.total(*scan_chunks(chunk, accumulator.zero, rows, neighbors.filled))
 
     return sum_shares(share, _counted(potential, neighbors), potential, structure, neighbors, *arguments)
 
@@ -141,7 +142,7 @@ def _of_hops(make, potential, structure, neighbors, *arguments):
 
             zeros = (accumulator.zero, jax.tree.map(jnp.zeros_like, state))
             start = zeros if slopes is None else _after(zeros, slopes)
-            (sums, back), left = jax.lax.scan(chunk, start, rows)
+            (sums, back), left = scan_chunks(chunk, start, rows, neighbors.filled)
             return accumulator.total(sums, left), back
 
         taken = counted if whole is None else rows

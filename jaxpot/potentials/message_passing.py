@@ -21,6 +21,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxpot.core.chunks import scan_chunks
 from jaxpot.core.devices import sum_shares
 from jaxpot.core.graph import Environment, Graph, connect_rows
 from jaxpot.core.masks import masked, slopes_by_masked
@@ -161,15 +162,15 @@ def atom_states(
                 graph = connect_rows(structure, neighbors, rows)
                 return graph.on_atoms(layers(potential)[layer](*inputs_of(potential, graph, state)))
 
-            return sum_of_chunks(jax.checkpoint(chunk), rows)
+            return sum_of_chunks(jax.checkpoint(chunk), rows, neighbors.filled)
 
         arguments = (rows, potential, structure, neighbors, states[-1])
         states.append(sum_shares(share, *arguments) if shared else share(*arguments))
     return states
 
 
-def sum_of_chunks(function: Callable[..., PyTree], rows: PyTree) -> PyTree:
-    """Sum of a tree of arrays over chunks, one after the other."""
+def sum_of_chunks(function: Callable[..., PyTree], rows: PyTree, filled: Array | None = None) -> PyTree:
+    """Sum of a tree of arrays over chunks, one after the other, those of the first `filled` rows (None: all)."""
     if rows[0].shape[0] == 1:
         return function(jax.tree.map(lambda a: a[0], rows))
     shapes = jax.eval_shape(function, jax.tree.map(lambda a: a[0], rows))
@@ -178,7 +179,7 @@ def sum_of_chunks(function: Callable[..., PyTree], rows: PyTree) -> PyTree:
     def add(sums, rows):
         return jax.tree.map(jnp.add, sums, function(rows)), None
 
-    return jax.lax.scan(add, zeros, rows)[0]
+    return scan_chunks(add, zeros, rows, filled)[0]
 
 
 def row_energies(

@@ -111,16 +111,16 @@ def compared(engine, potential, species):
     return result
 
 
-def act(engine, potential, species, external=False):
-    """Let the potential act, and compute once."""
-    if external:
+def act(engine, potential, species, way="plugin"):
+    """Let the potential act, by the plugin, by fix external or as a bundle that is there, and compute once."""
+    if way == "external":
         engine.command("pair_style zero 5.0")
         engine.command("pair_coeff * *")
         attach(engine, potential, species)
     else:
         engine.jaxpot.models["mine"] = potential
         engine.command("pair_style jaxpot")
-        engine.command(f"pair_coeff * * mine {' '.join(species)}")
+        engine.command(f"pair_coeff * * {'mine' if way == 'plugin' else way} {' '.join(species)}")
     engine.command("run 0")
 
 
@@ -141,14 +141,23 @@ KINDS = {
 IONS = {"ions": ions, "ions with hops": lambda: ions() + 0.2 * hopping(), "charges": lambda: Ewald(np.array(0.8))}
 
 
-def of_kind(engine, name, external=False):
+def kind(name):
+    """A potential and a structure."""
     model, repeats, strain = KINDS[name]
     make, structure = MODELS[model][:2]
     potential = make() + hopping() if name == "pairs and hops" else make()
-    structure = lower(perturbed(structure, repeats, strain=strain))
+    return potential, lower(perturbed(structure, repeats, strain=strain))
+
+
+def bundle_of(name):
+    return f"{name.replace(' ', '_')}.bundle"
+
+
+def of_kind(engine, name, way="plugin"):
+    potential, structure = kind(name)
     species = sorted(set(structure.symbols))
     load(engine, structure, species)
-    act(engine, potential, species, external)
+    act(engine, potential, species, way)
     return compared(engine, potential, species)
 
 
@@ -171,10 +180,10 @@ def silicon(engine, repeats=(4, 4, 4), size=0.05):
     return jp.load("sw-silicon")
 
 
-def moving(engine):
+def moving(engine, way="plugin"):
     """Atoms that cross ranks, in a box that changes: compared after 600 steps at 2,500 K."""
     potential = silicon(engine)
-    act(engine, potential, ["Si"])
+    act(engine, potential, ["Si"], way)
     engine.commands_string(
         "velocity all create 5000 5\nfix 1 all npt temp 2500 2500 0.1 tri 0 0 0.5\ntimestep 0.001\nrun 600"
     )
@@ -189,10 +198,10 @@ def minimised(engine):
     return compared(engine, potential, ["Si"]) | {"left": float(np.abs(forces).max())}
 
 
-def heat(engine):
+def heat(engine, way="plugin"):
     """The heat flux by LAMMPS's compute, with centroid stress, and ours."""
     potential = silicon(engine, (3, 3, 3))
-    act(engine, potential, ["Si"])
+    act(engine, potential, ["Si"], way)
     engine.commands_string(
         "velocity all create 900 3\ncompute ke all ke/atom\ncompute pe all pe/atom\n"
         "compute st all centroid/stress/atom NULL virial\ncompute J all heat/flux ke pe st\n"
@@ -314,7 +323,11 @@ def continued(engine):
 
 CASES = {name: lambda engine, name=name: of_kind(engine, name) for name in KINDS}
 CASES |= {name: lambda engine, name=name: of_ions(engine, name) for name in IONS}
-CASES |= {f"external {name}": lambda engine, name=name: of_kind(engine, name, True) for name in KINDS}
+CASES |= {f"external {name}": lambda engine, name=name: of_kind(engine, name, "external") for name in KINDS}
+CASES |= {f"bundle {name}": lambda engine, name=name: of_kind(engine, name, bundle_of(name)) for name in KINDS}
+CASES |= {
+    f"bundle {case.__name__}": lambda engine, case=case: case(engine, bundle_of("crystal")) for case in (moving, heat)
+}
 CASES |= {
     case.__name__: case
     for case in (moving, minimised, heat, hybrid, of_sites, of_forces, halted, conserved, written, continued)

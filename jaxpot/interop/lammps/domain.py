@@ -27,7 +27,7 @@ from jaxpot.potentials.long_range import LongRange
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.potentials.terms import inner_cutoffs
-from jaxpot.typing import Array
+from jaxpot.typing import AnyArray, Array
 from jaxpot.uncertainty.deviations import padded_variances
 from jaxpot.uncertainty.inflation import Inflation
 from jaxpot.uncertainty.linear_terms import uncertain_terms
@@ -156,12 +156,26 @@ class Domain:
 
     def _neighbors(self, rows, count):
         """A list that holds until the next one is given; of copies, since LAMMPS's arrays will change."""
+        return self.listed(
+            np.array(rows.centers), np.array(rows.counts), np.array(rows.others), np.arange(count) < rows.real,
+            rows.numbers > 0, rows.inner,
+        )
+
+    def listed(
+        self, centers: AnyArray, counts: AnyArray, others: AnyArray, real: AnyArray, atoms: AnyArray,
+        inner: Sequence[int],
+    ) -> Neighbors:
+        """Neighbours that hold until the next list is given: centers, counts, real (m,), others (m, K), atoms (n,).
+
+        inner: places for each of the shorter cutoffs.
+        """
         return Neighbors(
-            centers=np.array(rows.centers), others=np.array(rows.others), counts=np.array(rows.counts),
-            real=np.arange(count) < rows.real, shifts=np.zeros((3, count, 0), np.int8),  # images are atoms
-            positions=np.zeros((len(rows.numbers), 3)), cell=np.eye(3), inverse=np.zeros((3, 3)),
-            reach=np.asarray(math.inf), inner_reach=np.full(len(self.inner), math.inf), atoms=rows.numbers > 0,
-            cutoff=self.cutoff, pbc=(False,) * 3, inner=tuple(zip(self.inner, rows.inner, strict=True)),
+            centers=centers, others=others, counts=counts, real=real,  # type: ignore[arg-type]  # NumPy's, too
+            shifts=np.zeros((3, len(centers), 0), np.int8),  # type: ignore[arg-type]  # images are atoms
+            positions=np.zeros((len(atoms), 3)), cell=np.eye(3), inverse=np.zeros((3, 3)),  # type: ignore[arg-type]
+            reach=np.asarray(math.inf), inner_reach=np.full(len(self.inner), math.inf),  # type: ignore[arg-type]
+            atoms=atoms,  # type: ignore[arg-type]
+            cutoff=self.cutoff, pbc=(False,) * 3, inner=tuple(zip(self.inner, inner, strict=True)),
         )
 
     def evaluate(
@@ -268,10 +282,10 @@ def _forces_and_strains_at(structure: Structure, pairwise: bool, ends: Array) ->
 
 @jax.jit
 def _virials(potential, positions, structure, listed):
-    return sum_over_edges(_moved_virials, parts(potential), structure.moved(positions), listed)
+    return sum_over_edges(moved_virials, parts(potential), structure.moved(positions), listed)
 
 
-def _moved_virials(structure: Structure, pairwise: bool) -> EdgeSum:
+def moved_virials(structure: Structure, pairwise: bool) -> EdgeSum:
     """-sum_i r_ij (x) dE_i/dr_ij of each atom j, (n, 3, 3)."""
     def add(virials, graph, site, gradient):
         outer = jnp.stack([graph.x, graph.y, graph.z])[:, None] * jnp.stack(gradient)[None]

