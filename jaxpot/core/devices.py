@@ -14,18 +14,30 @@ Sums are those of one device in another order, and always in the same one.
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, PartitionSpec
 
 from jaxpot.typing import PyTree
 
 AXIS = "atoms"
+SYSTEMS = "systems"
 
 
 def sharing() -> int:
     """Number of devices that share the atoms: the length of the axis "atoms" of the mesh that is set, else 1."""
+    return _along(AXIS)
+
+
+def dividing() -> int:
+    """Number of devices that divide systems among them: the length of the axis "systems" of the mesh, else 1."""
+    return _along(SYSTEMS)
+
+
+def _along(name):
+    """Length of an axis of the mesh that is set; 1 if it has none, and inside a map over it."""
     mesh = jax.sharding.get_abstract_mesh()
     types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    return mesh.shape[AXIS] if types.get(AXIS, AxisType.Manual) != AxisType.Manual else 1
+    return mesh.shape[name] if types.get(name, AxisType.Manual) != AxisType.Manual else 1
 
 
 def sum_shares(function: Callable[..., PyTree], rows: PyTree, *arguments: PyTree) -> PyTree:
@@ -39,14 +51,51 @@ def sum_shares(function: Callable[..., PyTree], rows: PyTree, *arguments: PyTree
         return function(rows, *arguments)
 
     def share(rows, *arguments):
-        def own(array):
-            size = array.shape[0] // devices
-            return jax.lax.dynamic_slice_in_dim(array, jax.lax.axis_index(AXIS) * size, size)
+        return jax.lax.psum(function(_part_of(rows, AXIS, devices), *arguments), AXIS)
 
-        return jax.lax.psum(function(jax.tree.map(own, rows), *arguments), AXIS)
+    return _on_all(share, {AXIS}, rows, *arguments)
 
-    # Every device has everything, and takes what is its own: nothing is asked of how the arguments are laid out.
-    # Replication is not tracked: carries of loops inside a potential would have to say that they vary.
-    alike = PartitionSpec()
-    specs = (alike,) * (1 + len(arguments))
-    return jax.shard_map(share, in_specs=specs, out_specs=alike, axis_names={AXIS}, check_vma=False)(rows, *arguments)
+
+def each_system(function: Callable[..., PyTree], systems: PyTree, *arguments: PyTree) -> PyTree:
+    """function(systems, *arguments), arrays with an axis of systems in front, of which each device computes its part.
+
+    Every device returns with the results of all. Where devices do not divide the number of systems, zeros fill it up.
+
+    Args:
+        systems: arrays with the same number in front, of any size.
+    """
+    devices, count = dividing(), jax.tree.leaves(systems)[0].shape[0]
+    if devices == 1:
+        return function(systems, *arguments)
+
+    def filled(array):
+        array = jnp.asarray(array)
+        return jnp.concatenate([array, jnp.zeros((-count % devices, *array.shape[1:]), array.dtype)])
+
+    def share(systems, *arguments):
+        results = function(_part_of(systems, SYSTEMS, devices), *arguments)
+        return jax.tree.map(lambda a: jax.lax.all_gather(a, SYSTEMS, tiled=True)[:count], results)
+
+    # Along all axes: with collectives in collectives, of systems whose atoms are shared, XLA does not come to an end.
+    return _on_all(share, None, jax.tree.map(filled, systems), *arguments)
+
+
+def _part_of(tree, axis, devices):
+    """The part of arrays, cut along the first axis, that belongs to the device that asks."""
+    def cut(array):
+        size = array.shape[0] // devices
+        return jax.lax.dynamic_slice_in_dim(array, jax.lax.axis_index(axis) * size, size)
+
+    return jax.tree.map(cut, tree)
+
+
+def _on_all(share, axes, *arguments):
+    """share(*arguments) on all devices along some axes of the mesh, None for all; what it returns is the same on each.
+
+    Every device has everything, and takes what is its own: nothing is asked of how the arguments are laid out, and
+    results can be read in every process. Replication is not tracked: carries of loops inside a potential would have to
+    say that they vary.
+    """
+    alike, names = PartitionSpec(), jax.sharding.get_abstract_mesh().axis_names if axes is None else axes
+    specs = (alike,) * len(arguments)
+    return jax.shard_map(share, in_specs=specs, out_specs=alike, axis_names=set(names), check_vma=False)(*arguments)
