@@ -1,13 +1,12 @@
-"""Devices that share the atoms give the numbers of one device, for every model of the contract.
+"""Devices that share the atoms, or divide the systems, give the numbers of one device: every model of the contract.
 
 How many devices a CPU is must be said before JAX starts: this file runs itself in a process of its own for each number.
 """
 
+import math
 import os
 import subprocess
 import sys
-import time
-from functools import lru_cache
 
 import jax
 import numpy as np
@@ -20,59 +19,128 @@ if __name__ == "__main__":
 from models import MODELS
 
 import jaxpot as jp
+from jaxpot.checks import prepare
+from jaxpot.observables.evaluation import _evaluate
 
-FEW = ("stillinger-weber, two elements",)
-ROUNDING = 1e-12  # of the largest element
+# One of each way: rows of one pass, hops, a sum of rows with what is computed in one piece, a model with plans.
+FEW = ("stillinger-weber, two elements", "two hops, a molecule", "gap and charges", "chgnet, a molecule, without norms")
+HOPS = ("two hops with angles", "two hops, a molecule", "nequip", "mace, two elements", "schnet, two elements")
+ROUNDING = 1e-12  # of the largest element, or of 0.1 eV, eV/A or eV/A^3
 
 
-def own_process(devices, names):
+def in_its_own_process(devices, names):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     command = [sys.executable, __file__, str(devices), *names]
     subprocess.run(command, env={**os.environ, "XLA_FLAGS": flags}, check=True, timeout=3000)
 
 
+def test_a_few_models_on_two_devices():
+    in_its_own_process(2, FEW)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [2, 8])
-def test_every_model_shared(devices):
-    own_process(devices, MODELS)
+def test_every_model(devices):
+    in_its_own_process(devices, MODELS)
+
+
+def mesh(devices, axis):
+    return jax.set_mesh(jax.make_mesh((devices,), (axis,), axis_types=(AxisType.Auto,)))
 
 
 def disturbed(structure, seed=0):
-    moved = np.asarray(structure.positions) + 0.05 * np.random.default_rng(seed).normal(size=structure.positions.shape)
-    return structure.moved(moved)
+    chance = np.random.default_rng(seed)
+    moved = structure.moved(np.asarray(structure.positions) + 0.05 * chance.normal(size=structure.positions.shape))
+    strain = 0.03 * chance.normal(size=(3, 3))
+    return moved.strained(0.5 * (strain + strain.T)) if any(structure.pbc) else moved
 
 
-def differ(one, other):
-    """Largest difference, relative to the largest element of each array; NaN at the same places is none."""
-    def of(a, b):
-        a, b = np.asarray(a), np.asarray(b)
-        assert np.array_equal(np.isnan(a), np.isnan(b))
-        a, b = np.nan_to_num(a), np.nan_to_num(b)
-        return np.abs(a - b).max() / max(np.abs(a).max(), 1e-300)
-
-    return {name: of(getattr(one, name), getattr(other, name)) for name in ("energy", "energies", "forces", "stress")}
+def repeated(structure):
+    """Some four times as many atoms, if they can be."""
+    return structure.repeated([2 if periodic else 1 for periodic in structure.pbc[:2]] + [1])
 
 
-def check_model(name, devices):
+def check_equal(name, one, other):
+    """Arrays of two evaluations; NaN, the stress of what has no volume, is at the same places."""
+    for field in ("energy", "energies", "forces", "stress"):
+        a, b = (np.asarray(getattr(result, field)) for result in (one, other))
+        assert np.array_equal(np.isnan(a), np.isnan(b)) and np.isfinite(a).any() != (field == "stress" and np.isnan(a).all())
+        off, scale = np.nanmax(np.abs(a - b), initial=0.0), max(np.nanmax(np.abs(a), initial=0.0), 0.1)
+        assert off <= ROUNDING * scale, (name, len(one.forces), field, off / scale)
+
+
+def check_shared(name, devices):
+    """Rows: fewer than devices, too."""
     make, structure, *_ = MODELS[name]
     potential = make()
-    large = structure.repeated([2 if periodic else 1 for periodic in structure.pbc][:2] + [1])
-    for one in (structure, large)[devices == 2:]:
+    for one in (structure, repeated(structure)):
         moved = disturbed(one)
         alone = jp.evaluate(potential, moved)
-        with jax.set_mesh(jax.make_mesh((devices,), ("atoms",), axis_types=(AxisType.Auto,))):
-            shared = jp.evaluate(potential, moved)
-        off = differ(alone, shared)
-        print(name, len(one), off, flush=True)
-        #assert max(off.values()) < ROUNDING, (name, len(one), off)
+        with mesh(devices, "atoms"):
+            check_equal(name, alone, jp.evaluate(potential, moved))
+
+
+def check_divided(name, devices):
+    """Systems: more and fewer than devices, of two sizes."""
+    make, structure, *_ = MODELS[name]
+    systems = [disturbed(one, seed) for seed in range(3) for one in (structure, repeated(structure))]
+    alone = jp.evaluate_many(make(), systems)
+    with mesh(devices, "systems"):
+        for one, other in zip(alone, jp.evaluate_many(make(), systems), strict=True):
+            check_equal(name, one, other)
+
+
+# Which program it is.
+
+
+def inner_programs(equation):
+    for value in equation.params.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            one = getattr(one, "jaxpr", one)
+            if hasattr(one, "eqns"):
+                yield one
+
+
+def walked(program, shared=False):
+    """(equation, whether devices share it) of a program, and of all programs inside."""
+    for equation in program.eqns:
+        yield equation, shared
+        for inner in inner_programs(equation):
+            yield from walked(inner, shared or equation.primitive.name == "shard_map")
+
+
+def check_hops_are_shared(name, devices):
+    """Every hop is a map over devices that ends in one sum, and nothing outside is as large as a row for each atom."""
+    make, structure, *_ = MODELS[name]
+    potential, moved = make(), disturbed(repeated(repeated(repeated(structure))))
+    potential = potential.replace(**{}) if False else potential
+    with mesh(devices, "atoms"):
+        prepared = prepare(potential, moved, None)
+        program = jax.make_jaxpr(_evaluate)(*prepared, True).jaxpr
+        text = jax.jit(_evaluate).lower(*prepared, True).compile().as_text()
+    rows, capacity = prepared[2].others.shape
+    equations = list(walked(program))
+    maps = [equation for equation, _ in equations if equation.primitive.name == "shard_map"]
+    assert len(maps) == 2 * potential.hops + 3, "forward, start and hops; backwards, start, hops and energies"
+    for one in maps:
+        print([(e.primitive.name,[str(v.aval) for v in e.outvars]) for e, _ in walked(next(inner_programs(one))) if e.primitive.name.startswith("psum") or "dynamic_slice" in e.primitive.name or e.primitive.name=="scan"])
+    assert text.count("all-reduce") >= len(maps)
+    sizes = {True: 0, False: 0}
+    for equation, shared in equations:
+        for out in equation.outvars:
+            if np.issubdtype(out.aval.dtype, np.floating) and capacity in out.aval.shape:
+                sizes[shared] = max(sizes[shared], math.prod(out.aval.shape[: out.aval.shape.index(capacity) + 1]))
+    print(name, rows, capacity, sizes, len(maps), text.count("all-reduce"))
+    assert sizes[False] == 0 and 0 < sizes[True] 
 
 
 def main(devices, *names):
     assert jax.device_count() == int(devices)
-    for name in names or MODELS:
-        t = time.time()
-        check_model(name, int(devices))
-        print(time.time() - t)
+    for name in names:
+        check_shared(name, int(devices))
+        check_divided(name, int(devices))
+        if name in HOPS:
+            check_hops_are_shared(name, int(devices))
 
 
 if __name__ == "__main__":
