@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import jax
 import numpy as np
@@ -110,28 +111,39 @@ def walked(program, shared=False):
 
 
 def check_hops_are_shared(name, devices):
-    """Every hop is a map over devices that ends in one sum, and nothing outside is as large as a row for each atom."""
+    """Every layer is a map over devices that ends in a sum over them, and rows of neighbours exist in such maps alone."""
     make, structure, *_ = MODELS[name]
-    potential, moved = make(), disturbed(repeated(repeated(repeated(structure))))
-    potential = potential.replace(**{}) if False else potential
+    potential, moved = make(), disturbed(repeated(repeated(structure)))
     with mesh(devices, "atoms"):
         prepared = prepare(potential, moved, None)
         program = jax.make_jaxpr(_evaluate)(*prepared, True).jaxpr
-        text = jax.jit(_evaluate).lower(*prepared, True).compile().as_text()
-    rows, capacity = prepared[2].others.shape
+        text = _evaluate.lower(*prepared, True).as_text()
     equations = list(walked(program))
-    maps = [equation for equation, _ in equations if equation.primitive.name == "shard_map"]
-    assert len(maps) == 2 * potential.hops + 3, "forward, start and hops; backwards, start, hops and energies"
+    maps = [next(inner_programs(one)) for one, _ in equations if one.primitive.name == "shard_map"]
+    assert len(maps) == 2 * potential.hops + 3, "forward: start and hops; backwards: energies, hops and start"
     for one in maps:
-        print([(e.primitive.name,[str(v.aval) for v in e.outvars]) for e, _ in walked(next(inner_programs(one))) if e.primitive.name.startswith("psum") or "dynamic_slice" in e.primitive.name or e.primitive.name=="scan"])
-    assert text.count("all-reduce") >= len(maps)
-    sizes = {True: 0, False: 0}
+        sums = [equation for equation in one.eqns if equation.primitive.name.startswith("psum")]
+        assert sums and set(one.outvars) <= {out for equation in sums for out in equation.outvars}
+    assert text.count("all_reduce") >= len(maps)
+    rows, capacity = prepared[2].others.shape
+    lengths = {True: set(), False: set()}
     for equation, shared in equations:
-        for out in equation.outvars:
-            if np.issubdtype(out.aval.dtype, np.floating) and capacity in out.aval.shape:
-                sizes[shared] = max(sizes[shared], math.prod(out.aval.shape[: out.aval.shape.index(capacity) + 1]))
-    print(name, rows, capacity, sizes, len(maps), text.count("all-reduce"))
-    assert sizes[False] == 0 and 0 < sizes[True] 
+        for shape in (out.aval.shape for out in equation.outvars if np.issubdtype(out.aval.dtype, np.floating)):
+            lengths[shared] |= {m for m, places in pairwise(shape) if places == capacity and m not in (1, 3)}
+    assert not lengths[False] and lengths[True] == {math.ceil(rows / devices)} - {1, 3}, (name, rows, lengths)
+
+
+def check_hops_otherwise(name, devices):
+    """Virials and heat flux of models of several hops."""
+    make, structure, *_ = MODELS[name]
+    potential, moved = make(), disturbed(repeated(structure))
+    velocities = np.random.default_rng(1).normal(size=moved.positions.shape)
+    listed = jp.neighbors(moved, potential.cutoff)
+    alone = jp.virials(potential, moved, listed), *jp.heat_flux(potential, moved, velocities, listed)
+    with mesh(devices, "atoms"):
+        shared = jp.virials(potential, moved, listed), *jp.heat_flux(potential, moved, velocities, listed)
+    for a, b in zip(alone, shared, strict=True):
+        assert np.abs(a - b).max() <= ROUNDING * max(np.abs(a).max(), 0.1), name
 
 
 def main(devices, *names):
@@ -141,6 +153,7 @@ def main(devices, *names):
         check_divided(name, int(devices))
         if name in HOPS:
             check_hops_are_shared(name, int(devices))
+            check_hops_otherwise(name, int(devices))
 
 
 if __name__ == "__main__":
