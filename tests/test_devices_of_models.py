@@ -23,8 +23,8 @@ import jaxpot as jp
 from jaxpot.checks import prepare
 from jaxpot.observables.evaluation import _evaluate
 
-# One of each way: rows of one pass, hops, a sum of rows with what is computed in one piece, a model with plans.
-FEW = ("stillinger-weber, two elements", "two hops, a molecule", "gap and charges", "chgnet, a molecule, without norms")
+# One of each way: rows in one pass, hops, a sum of rows and of what is computed in one piece.
+FEW = ("stillinger-weber, two elements", "two hops, a molecule", "ions")
 HOPS = ("two hops with angles", "two hops, a molecule", "nequip", "mace, two elements", "schnet, two elements")
 ROUNDING = 1e-12  # of the largest element, or of 0.1 eV, eV/A or eV/A^3
 
