@@ -1,14 +1,34 @@
-"""Several devices (CPU cores or GPUs) that share the atoms: what a mesh with an axis "atoms" does.
+"""Several devices (CPU cores or GPUs): an axis "atoms" of a mesh shares the atoms, an axis "systems" divides systems.
 
 JAX takes a CPU for one device and runs the chunks of a program one after the other. Two cores are two devices where
 the user says so, before anything else is done with JAX:
 
     jax.config.update("jax_num_cpu_devices", 2)
-    jax.set_mesh(jax.make_mesh((2,), ("atoms",)))
+    jax.set_mesh(jax.make_mesh((2,), ("atoms",)))      # one large system
+    jax.set_mesh(jax.make_mesh((2,), ("systems",)))    # many small ones
 
-From then on, `jp.evaluate`, `jp.forces`, `jp.stress`, `jp.virials` and `jp.heat_flux` of local potentials give each
-device its part of the rows, and `jp.train` its part of every batch. Everything else runs as before, on every device.
-Sums are those of one device in another order, and always in the same one.
+With "atoms", each device has its part of the rows of one system, of any number, and forces are summed over devices:
+
+- `jp.evaluate`, `jp.forces`, `jp.stress`, `jp.virials` and `jp.heat_flux`, and all that is made of them (`jp.relax`,
+  `jp.md.run`): local potentials in one pass, potentials of several hops hop by hop, with the states of all atoms on
+  every device; of a sum each addend of these kinds. `jp.train` gives each device its part of every batch.
+- Not shared, but computed whole and equal on every device: addends of infinite reach (Ewald sums) and CHGNet, whose
+  heat flux is shared; `jp.energy`, derivatives through it, Hessians and their products, phonons, error bars; short
+  lists that are pruned in `jp.md.run`.
+
+With "systems", each device has its part of many:
+
+- `jp.md.run_many`, `jp.md.temper`: replicas, in one program, to the last bit until a list needs longer rows. Numbers that
+  devices do not divide are filled up with replicas that take no step; checkpoints go on with any number of devices.
+- `jp.evaluate_many`, `jp.relax_many`: structures, of any size and potential, but for potentials that prepare arrays of
+  other shapes for each (`Potential.plan`; wave vectors of Ewald sums): these are evaluated one after the other.
+
+Everything else runs as before, on every device. With both axes whole systems are divided, and the atoms of one are
+shared where there is one. Sums over devices are those of one device in another order, and always in the same one.
+Axes of any type do (`jax.sharding.AxisType`), and within a map over an axis its devices have systems of their own.
+
+Every device holds everything: systems whose atoms live where their device is, with halos, are LAMMPS's
+(`notebooks/lammps.md` says why).
 """
 
 from collections.abc import Callable

@@ -101,7 +101,7 @@ def evaluate_many(potential: Potential, structures: Sequence[StructureLike]) -> 
 
     Small ones, of potentials that are local, are evaluated many at a time. Where devices divide them (a mesh with the
     axis "systems", `jaxpot.core.devices`), those of any size and potential are, but for potentials that prepare arrays
-    of other shapes for each structure, such as Ewald sums. Unlike `evaluate`, without a look at the
+    of other shapes for each structure (`Potential.plan`). Unlike `evaluate`, without a look at the
     distances: scans go through what is no matter.
 
     Returns:
