@@ -3,19 +3,23 @@
     python benchmarks/devices.py atoms [--atoms 32000] [--gap FILE]  one `evaluate`: Stillinger-Weber, and a GAP
     python benchmarks/devices.py replicas                            64 replicas of 64 atoms, Langevin at 600 K, with a
                                                                      thread for each core, too
-    python benchmarks/devices.py structures                          `evaluate_many` of 2,000 clusters of 8 atoms
-    python benchmarks/devices.py million [--atoms 1000000]           shares of one `evaluate`: search, rows, sum of forces
+    python benchmarks/devices.py structures [--gap FILE]             `evaluate_many` of 2,000 clusters of 8 atoms
+    python benchmarks/devices.py md [--atoms 32000]                  100 steps of `jp.md.run`, atoms shared
+    python benchmarks/devices.py million [--atoms 1000000]           an `evaluate`, its search and its sum of forces
 
-Devices are cores of the CPU (`jax_num_cpu_devices`). Rounds are interleaved; given are medians and the fastest round.
+Devices are cores of the CPU (`jax_num_cpu_devices`) of one thread each, where XLA would give several to one. Rounds are interleaved; given are medians and the fastest round.
 Other processes on the machine take cores away: where processor time is less than the time that passes on one device,
 they have, and two devices cannot be faster by more than what is left of the cores.
 """
 
 import argparse
 import contextlib
+import os
 import statistics
 import time
 from pathlib import Path
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
 
 import jax
 
@@ -136,12 +140,31 @@ def structures(options):
     def run(axis):
         def measure():
             with mesh(axis):
-                jp.evaluate_many(SILICON, clusters)
+                jp.evaluate_many(potential, clusters)
 
         return measure
 
+    potential = jp.load(options.gap) if options.gap else SILICON
     print(f"{len(clusters)} clusters of 8 atoms")
-    compared({"1 device": run(None), f"{DEVICES} devices": run("systems")}, "us a cluster", len(clusters), options.rounds)
+    runs = {"1 device": run(None), f"{DEVICES} devices": run("systems")}
+    compared(runs, "us a cluster", len(clusters), options.rounds)
+
+
+def md(options):
+    dynamics = jp.md.NVE(SILICON, 1.0 * fs)
+    start = jp.md.run(dynamics, crystal(options.atoms), 100, key=1, temperature=600.0).state
+
+    def run(axis):
+        def measure():
+            with mesh(axis):
+                jp.md.run(dynamics, start, 100)
+
+        return measure
+
+    n = len(start.structure)
+    print(f"{n} atoms")
+    runs = {"1 device": run(None), f"{DEVICES} devices": run("atoms")}
+    compared(runs, "us an atom and step", 100 * n, options.rounds)
 
 
 def million(options):
@@ -172,7 +195,7 @@ def million(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("atoms", "replicas", "structures", "million"))
+    parser.add_argument("what", choices=("atoms", "replicas", "structures", "md", "million"))
     parser.add_argument("--atoms", type=int, default=32_000)
     parser.add_argument("--gap", type=Path, help="of silicon")
     parser.add_argument("--gap-atoms", type=int, default=1728)
@@ -180,7 +203,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    {"atoms": atoms, "replicas": replicas, "structures": structures, "million": million}[options.what](options)
+    {one.__name__: one for one in (atoms, replicas, structures, md, million)}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ from models import MODELS
 
 import jaxpot as jp
 from jaxpot.checks import prepare
+from jaxpot.observables import evaluation
 from jaxpot.observables.evaluation import _evaluate
+from jaxpot.potentials.base import has_plan, terms_of
 
 # One of each way: rows in one pass, hops, a sum of rows and of what is computed in one piece.
 FEW = ("stillinger-weber, two elements", "two hops, a molecule", "ions")
@@ -82,13 +84,22 @@ def check_shared(name, devices):
 
 
 def check_divided(name, devices):
-    """Systems: more and fewer than devices, of two sizes."""
+    """Systems: more and fewer than devices, of two sizes; in programs that divide them, but for those with plans."""
     make, structure, *_ = MODELS[name]
     systems = [disturbed(one, seed) for seed in range(3) for one in (structure, repeated(structure))]
-    alone = jp.evaluate_many(make(), systems)
-    with mesh(devices, "systems"):
+    alone, programs = jp.evaluate_many(make(), systems), []
+    stacked = evaluation._evaluate_stacked
+
+    def noted(potential, structures, lists, volume):
+        programs.append(stacked.lower(potential, structures, lists, volume).as_text())
+        return stacked(potential, structures, lists, volume)
+
+    with mesh(devices, "systems"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "_evaluate_stacked", noted)
         for one, other in zip(alone, jp.evaluate_many(make(), systems), strict=True):
             check_equal(name, one, other)
+    assert bool(programs) != any(has_plan(term) for term in terms_of(make())), name
+    assert all("all_gather" in program for program in programs), name
 
 
 # Which program it is.

@@ -18,8 +18,9 @@ With "atoms", each device has its part of the rows of one system, of any number,
 
 With "systems", each device has its part of many:
 
-- `jp.md.run_many`, `jp.md.temper`: replicas, in one program, to the last bit until a list needs longer rows. Numbers that
-  devices do not divide are filled up with replicas that take no step; checkpoints go on with any number of devices.
+- `jp.md.run_many`, `jp.md.temper`: replicas, in one program, to the last bit until a list needs longer rows. Where
+  devices do not divide their number, some are filled up with replicas that take no step; checkpoints go on with any
+  number of devices.
 - `jp.evaluate_many`, `jp.relax_many`: structures, of any size and potential, but for potentials that prepare arrays of
   other shapes for each (`Potential.plan`; wave vectors of Ewald sums): these are evaluated one after the other.
 
