@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -16,13 +17,13 @@ from ase.build import bulk
 from jax.sharding import AxisType
 
 import jaxpot as jp
-from jaxpot.md import host, many
+from jaxpot.md import host, many, replicas
 from jaxpot.units import fs
 
 jax.config.update("jax_enable_x64", True)  # here too: there is no conftest.py in a process of its own
 DEVICES = 8
 DYNAMICS = jp.md.Langevin(jp.potentials.LennardJones(0.0104, 3.4, 6.0), 2.0 * fs, 30.0, 0.01 / fs)
-LADDER = (20.0, 35.0, 50.0, 70.0, 90.0)  # of five replicas three devices have two, two and one
+LADDER = (20.0, 40.0, 60.0, 90.0)  # of four replicas three devices have two, two and none; two threads two each
 
 
 def in_its_own_process(*checks):
@@ -72,24 +73,30 @@ def same_bits(one, other):
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True))
 
 
-def where_computed(monkeypatch, seen):
-    """Note how many devices and parts each call of the program has."""
-    call = many.advanced
+@contextmanager
+def noted_programs():
+    """For each call of the program: how many parts there are, on how many devices, and whether these divide one."""
+    call, seen = many.advanced, set()
 
-    def noted(ensembles, parts, *rest):
-        after = call(ensembles, parts, *rest)
-        seen.add((len(parts), len(after[0].state.step.devices())))
+    def noted(ensembles, parts, upto, *rest):
+        text = replicas._advance.lower(ensembles[0], parts[0], upto).as_text()
+        after = call(ensembles, parts, upto, *rest)
+        seen.add((len(parts), len(after[0].state.step.devices()), "all_gather" in text))
         return after
 
-    monkeypatch.setattr(many, "advanced", noted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many, "advanced", noted)
+        patch.setattr(many, "cores", lambda: 2)
+        yield seen
 
 
 def check_three_devices():
-    one = simulated(), tempered()
-    with mesh(3), pytest.MonkeyPatch.context() as patch:
-        seen = set()
-        where_computed(patch, seen)
-        assert same_bits(one, (simulated(), tempered())) and seen == {(1, 3)}
+    with noted_programs() as seen:
+        one = simulated(), tempered()
+    assert seen == {(2, 1, False)}
+    with mesh(3), noted_programs() as seen:
+        assert same_bits(one, (simulated(), tempered()))
+    assert seen == {(1, 3, True)}
 
 
 def check_more_devices_than_replicas():
@@ -110,17 +117,20 @@ def check_atoms_and_systems():
     for other in (two, three):  # the first forces are those of devices that share the atoms
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+    with jax.set_mesh(jax.make_mesh((2, 2), ("systems", "atoms"), axis_types=(AxisType.Auto,) * 2)):
+        for result in jp.evaluate_many(DYNAMICS.potential, [argon()] * 3):
+            np.testing.assert_allclose(result.forces, jp.forces(DYNAMICS.potential, argon()), rtol=0, atol=1e-12)
 
 
 def check_lists_made_anew():
     """Hot replicas leave a narrow list many times: it is made anew for each that needs it, on all devices."""
-    hot = {"temperatures": (5.0, 5.0, 300.0, 400.0, 5.0), "steps": 150, "skin": 0.2, "wide_skin": 0.3}
+    hot = {"temperatures": (5.0, 5.0, 300.0, 400.0), "steps": 150, "skin": 0.2, "wide_skin": 0.3}
     (one, _), made = simulated(**hot), []
     make = many.neighbour_lists.build
     with mesh(3), pytest.MonkeyPatch.context() as patch:
         patch.setattr(many.neighbour_lists, "build", lambda *a, **k: made.append(1) or make(*a, **k))
         other, _ = simulated(**hot)
-    assert len(made) > 15
+    assert len(made) > 12
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a.structure.positions, b.structure.positions, rtol=0, atol=1e-9)
 
@@ -162,19 +172,19 @@ def check_checkpoints():
 
 
 def check_parts_become_others():
-    """Threads have parts, a mesh has one; parts whose rows differ in length become one with the longer rows."""
-    whole = simulated(LADDER[:4], 120)
+    """Threads have a part each, a mesh has one, and what was cut goes on uncut or the reverse."""
+    whole = simulated(steps=120)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / "run.checkpoint"
 
-        def simulate(**more):
-            return simulated(LADDER[:4], **more)
-
         patch.setattr(many, "cores", lambda: 2)
-        cut_off(simulate, path, 60)
-        with mesh(2):
-            cut_off(simulate, path, 100)
-        assert same_bits(whole, simulate(steps=120, checkpoint=path))
+        cut_off(simulated, path, 60)
+        with mesh(2), noted_programs() as seen:
+            cut_off(simulated, path, 100)
+        assert seen == {(1, 2, True)}
+        with noted_programs() as seen:
+            assert same_bits(whole, simulated(steps=120, checkpoint=path))
+        assert seen == {(2, 1, False)}
 
 
 def check_a_replica_that_breaks():
