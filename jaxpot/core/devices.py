@@ -24,8 +24,8 @@ With "systems", each device has its part of many:
 - `jp.evaluate_many`, `jp.relax_many`: structures, of any size and potential, but for potentials that prepare arrays of
   other shapes for each (`Potential.plan`; wave vectors of Ewald sums): these are evaluated one after the other.
 
-Everything else runs as before, on every device. With both axes whole systems are divided, and the atoms of one are
-shared where there is one. Sums over devices are those of one device in another order, and always in the same one.
+Everything else runs as before, on every device. In a mesh with both axes, many systems are divided along "systems" (and
+devices along "atoms" do the same), and one system is shared along "atoms". Sums over devices are those of one device in another order, and always in the same one.
 Axes of any type do (`jax.sharding.AxisType`), and within a map over an axis its devices have systems of their own.
 
 Every device holds everything: systems whose atoms live where their device is, with halos, are LAMMPS's
@@ -97,7 +97,7 @@ def each_system(function: Callable[..., PyTree], systems: PyTree, *arguments: Py
         results = function(_part_of(systems, SYSTEMS, devices), *arguments)
         return jax.tree.map(lambda a: jax.lax.all_gather(a, SYSTEMS, tiled=True)[:count], results)
 
-    # Along all axes: with collectives in collectives, of systems whose atoms are shared, XLA does not come to an end.
+    # Along all axes: JAX 0.10.1 compiles a map over one axis within a map over another in some programs only.
     return _on_all(share, None, jax.tree.map(filled, systems), *arguments)
 
 

@@ -23,7 +23,7 @@ from jaxpot.units import fs
 jax.config.update("jax_enable_x64", True)  # here too: there is no conftest.py in a process of its own
 DEVICES = 8
 DYNAMICS = jp.md.Langevin(jp.potentials.LennardJones(0.0104, 3.4, 6.0), 2.0 * fs, 30.0, 0.01 / fs)
-LADDER = (20.0, 40.0, 60.0, 90.0)  # of four replicas three devices have two, two and none; two threads two each
+LADDER = (20.0, 40.0, 60.0, 90.0)  # three devices have two, two and none, two threads two each
 
 
 def in_its_own_process(*checks):
@@ -110,14 +110,14 @@ def check_more_devices_than_replicas():
 def check_atoms_and_systems():
     """Whole systems go before parts of them; a mesh with atoms alone leaves replicas as they are."""
     one = simulated()
-    with jax.set_mesh(jax.make_mesh((2, 2), ("systems", "atoms"), axis_types=(AxisType.Auto,) * 2)):
+    with jax.set_mesh(jax.make_mesh((2, 2), ("systems", "atoms"), axis_types=(AxisType.Explicit,) * 2)):
         two = simulated()
     with mesh(2, name="atoms"):
         three = simulated()
     for other in (two, three):  # the first forces are those of devices that share the atoms
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
-    with jax.set_mesh(jax.make_mesh((2, 2), ("systems", "atoms"), axis_types=(AxisType.Auto,) * 2)):
+    with jax.set_mesh(jax.make_mesh((2, 2), ("systems", "atoms"), axis_types=(AxisType.Explicit,) * 2)):
         for result in jp.evaluate_many(DYNAMICS.potential, [argon()] * 3):
             np.testing.assert_allclose(result.forces, jp.forces(DYNAMICS.potential, argon()), rtol=0, atol=1e-12)
 
