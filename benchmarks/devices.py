@@ -7,9 +7,10 @@
     python benchmarks/devices.py md [--atoms 32000]                  100 steps of `jp.md.run`, atoms shared
     python benchmarks/devices.py million [--atoms 1000000]           an `evaluate`, its search and its sum of forces
 
-Devices are cores of the CPU (`jax_num_cpu_devices`) of one thread each, where XLA would give several to one. Rounds are interleaved; given are medians and the fastest round.
-Other processes on the machine take cores away: where processor time is less than the time that passes on one device,
-they have, and two devices cannot be faster by more than what is left of the cores.
+Devices are cores of the CPU (`jax_num_cpu_devices`) of one thread each, where XLA would give several to one. Rounds are
+interleaved; given are medians and the fastest round. Other processes on the machine take cores away: where processor
+time is less than the time that passes on one device, they have, and two devices cannot be faster by more than what is
+left of the cores.
 """
 
 import argparse

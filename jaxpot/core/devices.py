@@ -25,8 +25,9 @@ With "systems", each device has its part of many:
   other shapes for each (`Potential.plan`; wave vectors of Ewald sums): these are evaluated one after the other.
 
 Everything else runs as before, on every device. In a mesh with both axes, many systems are divided along "systems" (and
-devices along "atoms" do the same), and one system is shared along "atoms". Sums over devices are those of one device in another order, and always in the same one.
-Axes of any type do (`jax.sharding.AxisType`), and within a map over an axis its devices have systems of their own.
+devices along "atoms" do the same), and one system is shared along "atoms". Sums over devices are those of one device in
+another order, and always in the same one. Axes of any type do (`jax.sharding.AxisType`), and within a map over an axis
+its devices have systems of their own.
 
 Every device holds everything: systems whose atoms live where their device is, with halos, are LAMMPS's
 (`notebooks/lammps.md` says why).
