@@ -149,10 +149,9 @@ def check_hops_otherwise(name, devices):
     make, structure, *_ = MODELS[name]
     potential, moved = make(), disturbed(repeated(structure))
     velocities = np.random.default_rng(1).normal(size=moved.positions.shape)
-    listed = jp.neighbors(moved, potential.cutoff)
-    alone = jp.virials(potential, moved, listed), *jp.heat_flux(potential, moved, velocities, listed)
+    alone = jp.virials(potential, moved), *jp.heat_flux(potential, moved, velocities)
     with mesh(devices, "atoms"):
-        shared = jp.virials(potential, moved, listed), *jp.heat_flux(potential, moved, velocities, listed)
+        shared = jp.virials(potential, moved), *jp.heat_flux(potential, moved, velocities)
     for a, b in zip(alone, shared, strict=True):
         assert np.abs(a - b).max() <= ROUNDING * max(np.abs(a).max(), 0.1), name
 
@@ -164,6 +163,7 @@ def main(devices, *names):
         check_divided(name, int(devices))
         if name in HOPS:
             check_hops_are_shared(name, int(devices))
+        if MODELS[name][0]().has_hops:
             check_hops_otherwise(name, int(devices))
 
 
