@@ -16,10 +16,12 @@ from jax.sharding import AxisType, PartitionSpec
 
 import jaxpot as jp
 from jaxpot.core.devices import sharing, sum_shares
-from jaxpot.potentials import Constants, LennardJones, NequIP
+from jaxpot.potentials import Constants, LennardJones, NequIP, StillingerWeber
+from jaxpot.units import fs
 
 jax.config.update("jax_enable_x64", True)  # here too: there is no conftest.py in a process of its own
 DEVICES = 3
+SILICON = StillingerWeber.silicon()
 POTENTIAL = LennardJones(0.04, 2.2, 3.5, shift="smooth") + Constants({"Si": -1.0})
 
 
@@ -88,6 +90,30 @@ def check_fewer_atoms_than_devices():
         assert differ(one, jp.evaluate(POTENTIAL, structure)) < 1e-13
 
 
+def check_the_rest_runs_as_before():
+    """What is made of shared forces, and what every device computes whole, in meshes of both types."""
+    structure = crystal((1, 1, 1))
+    vector = np.random.default_rng(0).normal(size=(8, 3))
+    posterior = jp.Posterior.of(SILICON, {"epsilon": 0.02, "sigma": 0.003})
+    dynamics = jp.md.Langevin(SILICON, 1.0 * fs, 300.0, 0.01 / fs)
+
+    def results():
+        spread = jp.std(posterior, structure).parametric
+        return {
+            "energy": jp.energy(SILICON, structure),
+            "product with the Hessian": jp.hessian_vector_product(SILICON, structure, vector),
+            "bars": (spread.energy, spread.forces),
+            "relaxation": jp.relax(SILICON, structure, fmax=1e-8).structure.positions,
+            "dynamics": jp.md.run(dynamics, structure, 30, key=1).state.structure.positions,
+        }
+
+    one = results()
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        with jax.set_mesh(mesh(kind)):
+            for name, values in results().items():
+                assert differ(one[name], values) < 1e-9, (name, kind, differ(one[name], values))
+
+
 def check_bad_values_reach_every_result():
     structure = crystal((1, 1, 1))
     neighbors = jp.neighbors(structure, POTENTIAL.cutoff)
@@ -148,6 +174,7 @@ if __name__ == "__main__":
     assert jax.device_count() == DEVICES
     check_equal_numbers()
     check_fewer_atoms_than_devices()
+    check_the_rest_runs_as_before()
     check_bad_values_reach_every_result()
     check_other_meshes_are_left_alone()
     check_training()

@@ -44,7 +44,7 @@ def test_the_tour_is_a_page_of_its_own(site):
 def test_the_page_of_lammps_has_tables(site):
     page = site.text_page("lammps")
     text = re.sub(r"<[^>]*>", "", re.sub(r"<(pre|code).*?</\1>", "", page, flags=re.DOTALL).partition("<body>")[2])
-    assert page.count("<table") == 2 and "Slurm" in site.front_page()
+    assert page.count("<table") == 3 and "Slurm" in site.front_page()
     assert not re.search(r"`|\*\*|^#|\]\(|^\|", text, flags=re.MULTILINE)
 
 

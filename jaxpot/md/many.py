@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxpot.core.devices import dividing
 from jaxpot.core.numbers import as_positive, as_whole
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
@@ -65,7 +66,13 @@ def run_many(
     On CPUs the program takes one replica after the other from one look of an observer to the next, so that what it
     works on stays in the cache, and threads of as many cores as divide the number of replicas have a part of them each.
     That is faster than `jax.vmap` (`md.replicas` has the figures), and an atom of a small replica takes about as long
-    as one of a large system on one core. On accelerators replicas are vectorised.
+    as one of a large system on one core. On accelerators replicas are vectorised. Several devices divide the replicas
+    among them where a mesh with the axis "systems" is set, any number of them (`jaxpot.core.devices`):
+
+        jax.set_mesh(jax.make_mesh((8,), ("systems",)))
+
+    Numbers are those of one device, to the last bit until a list of neighbours needs longer rows, and checkpoints go on
+    with any number of devices and cores.
 
         hot = [jp.md.Langevin(potential, 1.0 * fs, t, 0.01 / fs) for t in (300.0, 600.0, 900.0)]
         tables = [[jp.md.Thermo(100)] for _ in hot]
@@ -189,17 +196,22 @@ def simulated(
         first = {int(state.step) for state in states}
         if len(first) > 1:
             raise DataError(f"structures: expected states of the same step, got steps {sorted(first)}")
-        parts, target = parted(ensembles, states, (skin, wide_skin), cores()), first.pop() + steps
+        parts, target = parted(ensembles, states, (skin, wide_skin), _most_parts()), first.pop() + steps
         begin(list(zip(ensembles, states, observers, strict=True)), claim)
     else:
         ensembles = ensembles if exchange is None else exchange.ensembles()
-        parts, target = parts_of_marks(ensembles, before.parts), int(before.target)
+        parts, target = parts_of_marks(ensembles, before.parts, _most_parts()), int(before.target)
     with _threads(len(parts)) as pool:
         replicas = Replicas(ensembles, parts, observers, (skin, wide_skin), exchange, pool)
         first_step = int(np.asarray(parts[0].state.step)[0])
         clock = Clock(first_step, target, float(ensembles[0].time_step), progress, len(starts))
         stopped = drive(replicas, target, clock, claim, before is None)
     return replicas, clock, stopped
+
+
+def _most_parts():
+    """Largest number of parts of replicas: one for each core, or one for all devices that divide them."""
+    return cores() if dividing() == 1 else 1
 
 
 @contextmanager

@@ -8,6 +8,10 @@ the place of the map 1.46, since loops go on until the last replica is done, wit
 that wait; in each step a `jax.vmap` 0.75 and a map 1.15, both without looking after their lists; one system of as many
 atoms 0.85.
 
+Where a mesh with the axis "systems" is set (`core.devices`), one program has all replicas, and each device takes its
+share of them in the same way: no threads, and the same bits, until a list needs longer rows. Such rows are given to all
+replicas of a part, and sums over longer rows differ by rounding.
+
 On accelerators a step of a small system does not fill the device: there the replicas are under `jax.vmap`, in one part
 (tested for its numbers, not measured).
 """
@@ -19,8 +23,10 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxpot.core.devices import each_system
 from jaxpot.core.pytree import Node, leaf_fields, pytree
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
@@ -88,10 +94,17 @@ def stacked(trees: Sequence[PyTree]) -> PyTree:
 
 def parted(ensembles: Sequence[Dynamics], states: Sequence[State], skins: tuple[float, float], most: int) -> list[Part]:
     """Replicas in equal parts: as many as divide their number, and at most `most`, so that all have one program."""
-    number = len(states)
-    size = number // max(k for k in range(1, most + 1) if number % k == 0)
     lists = lists_alike(ensembles[0], [state.structure for state in states], skins, None)
-    cuts = [slice(k, k + size) for k in range(0, number, size)]
+    return _cut(ensembles, states, lists, len(states) // _number_of_parts(len(states), most))
+
+
+def _number_of_parts(replicas, most):
+    return max(k for k in range(1, most + 1) if replicas % k == 0)
+
+
+def _cut(ensembles, states, lists, size):
+    """Parts of some replicas each."""
+    cuts = [slice(k, k + size) for k in range(0, len(states), size)]
     return [
         jax.device_put(Part(numbers_of(ensembles[cut]), stacked(states[cut]), stacked(lists[cut]))) for cut in cuts
     ]
@@ -184,12 +197,19 @@ def _called(pool, calls):
 
 @jax.jit
 def _advance(dynamics: Dynamics, part: Part, target: int | Array) -> Progress:
-    def one(replica):
-        dtype = replica.state.structure.positions.dtype
-        numbers = jax.tree.map(lambda a: a.astype(dtype), replica.numbers)
-        return advance(dynamics.replace(**numbers), replica.state, replica.lists, target)
+    def advance_all(replicas, dynamics):
+        def one(replica, target):
+            dtype = replica.state.structure.positions.dtype
+            numbers = jax.tree.map(lambda a: a.astype(dtype), replica.numbers)
+            return advance(dynamics.replace(**numbers), replica.state, replica.lists, target)
 
-    return jax.lax.map(one, part) if jax.default_backend() == "cpu" else jax.vmap(one)(part)
+        if jax.default_backend() == "cpu":
+            return jax.lax.map(lambda pair: one(*pair), replicas)
+        return jax.vmap(one)(*replicas)
+
+    # A target for each: that of the zeros which fill up what devices do not divide is 0, so that they take no step.
+    targets = jnp.full(part.state.step.shape, target, part.state.step.dtype)
+    return each_system(advance_all, (part, targets), dynamics)
 
 
 @jax.jit
@@ -219,14 +239,29 @@ def marks_of_parts(parts: Sequence[Part], target: int, run: str) -> tuple[Checkp
     return tuple(Checkpoint.of(part.state, part.lists, (), target, run) for part in parts)
 
 
-def parts_of_marks(ensembles: Sequence[Dynamics], marks: Sequence[Checkpoint]) -> list[Part]:
-    """The parts as they were when a checkpoint was written."""
-    parts, dynamics, size = [], ensembles[0], len(ensembles) // len(marks)
-    for number, mark in enumerate(marks):
-        each = [_slice_of(mark, k).lists(dynamics.potential) for k in range(np.shape(mark.state.step)[0])]
-        numbers = numbers_of(ensembles[number * size : (number + 1) * size])
-        parts.append(jax.device_put(Part(numbers, mark.state, stacked(each))))
-    return parts
+def parts_of_marks(ensembles: Sequence[Dynamics], marks: Sequence[Checkpoint], most: int) -> list[Part]:
+    """Replicas as they were when a checkpoint was written, in equal parts: `most` at most, whatever theirs were."""
+    dynamics = ensembles[0]
+    alone = [_slice_of(mark, k) for mark in marks for k in range(np.shape(mark.state.step)[0])]
+    lists = [mark.lists(dynamics.potential) for mark in alone]
+    states = [mark.state for mark in alone]
+    if len(marks) == _number_of_parts(len(alone), most):
+        size = len(alone) // len(marks)  # parts may have rows of other lengths each, and keep them
+    else:
+        lists, size = _in_rows_alike(lists), len(alone) // _number_of_parts(len(alone), most)
+    return _cut(ensembles, states, lists, size)
+
+
+def _in_rows_alike(lists):
+    """The same lists in rows of the same length, the pairs in their order."""
+    room = Room.of_all({Room.of(one) for one in lists})
+    return [
+        one.replace(
+            wide=one.wide.in_rows_of(room.wide),
+            short=one.short.in_rows_of(room.short).replace(inner=room.inner),
+        )
+        for one in lists
+    ]
 
 
 def _slice_of(mark, k):

@@ -1,7 +1,8 @@
 """Many small structures in one program: stacked, and mapped together.
 
 Ten small molecules take hardly longer than one: as many are stacked as have about the numbers that fit into the cache.
-On the host, lists of open structures of one size are made for all of them at once.
+On the host, lists of open structures of one size are made for all of them at once. Devices of a mesh with the axis
+"systems" take as many each, and then large structures are stacked, too: one for each device.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from jaxpot.checks import check_data, check_precision, check_species, checked_neighbors, round_atoms
 from jaxpot.core.chunks import on_this_device
+from jaxpot.core.devices import dividing
 from jaxpot.core.few_shapes import few_shapes, rounded
 from jaxpot.core.neighbors import Neighbors, open_neighbors
 from jaxpot.core.structure import Structure
@@ -53,15 +55,19 @@ def in_batches(
 
 
 def can_be_stacked(potential: Potential, structures: Sequence[Structure]) -> bool:
-    """Whether structures are small, several, and their energies sums over environments without plans."""
-    small = len(structures) > 1 and max(map(len, structures)) <= _LARGEST
-    return small and potential.local and not any(has_plan(term) for term in terms_of(potential))
+    """Whether several structures can be one batch: no plans beside their lists, whose shapes each has its own.
+
+    They are small, and their energies sums over environments, unless devices divide them: then each has few anyway.
+    """
+    if len(structures) < 2 or any(has_plan(term) for term in terms_of(potential)):
+        return False
+    return dividing() > 1 or (potential.local and max(map(len, structures)) <= _LARGEST)
 
 
 def _together(potential, size, capacity):
-    """Number of structures in a batch: a power of two, so that few programs serve."""
+    """Number of structures in a batch: for each device a power of two, so that few programs serve."""
     elements = on_this_device(potential.chunk_elements)
-    return 1 << max(0, (elements // max(1, size * capacity)).bit_length() - 1)
+    return dividing() << max(0, (elements // max(1, size * capacity)).bit_length() - 1)
 
 
 def _ready(potential, structures, size):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, prepare, prepare_padded
-from jaxpot.core.devices import sum_shares
+from jaxpot.core.devices import each_system, sum_shares
 from jaxpot.core.fusion import materialised
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
@@ -99,7 +99,9 @@ def _of_members(committee, structure, neighbors, with_stress):
 def evaluate_many(potential: Potential, structures: Sequence[StructureLike]) -> list[Evaluation]:
     """Evaluate a list of structures, in buckets of similar size so that few programs are compiled.
 
-    Small ones, of potentials that are local, are evaluated many at a time. Unlike `evaluate`, without a look at the
+    Small ones, of potentials that are local, are evaluated many at a time. Where devices divide them (a mesh with the
+    axis "systems", `jaxpot.core.devices`), those of any size and potential are, but for potentials that prepare arrays
+    of other shapes for each structure (`Potential.plan`). Unlike `evaluate`, without a look at the
     distances: scans go through what is no matter.
 
     Returns:
@@ -166,10 +168,10 @@ def _of_structure(part, structure, neighbors):
 
 @jax.jit
 def _evaluate_stacked(potential, structures, lists, volume):
-    def one(structure, listed):
-        return _evaluate(potential, structure, listed, True, volume)
+    def evaluate_all(systems, potential, volume):
+        return jax.vmap(lambda structure, listed: _evaluate(potential, structure, listed, True, volume))(*systems)
 
-    return jax.vmap(one)(structures, lists)
+    return each_system(evaluate_all, (structures, lists), potential, volume)
 
 
 @jax.jit

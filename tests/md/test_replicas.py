@@ -126,6 +126,26 @@ def test_lists_of_replicas_have_rows_of_one_length():
         assert float(found.energy) == pytest.approx(float(jp.energy(ARGON, structure)), abs=1e-12)
 
 
+def test_parts_of_a_checkpoint_with_rows_of_other_lengths_become_one():
+    """The shorter rows are filled up, the pairs in their order; parts that stay as they are keep their rows."""
+    ensembles = langevins()[:2]
+    structures = argon(), argon().strained(-0.12 * np.eye(3))
+    states = [dynamics.init(s, 1.0) for dynamics, s in zip(ensembles, structures, strict=True)]
+    parts = [replicas.parted(ensembles[k : k + 1], states[k : k + 1], (0.2, 2.0), 1)[0] for k in range(2)]
+    marks = replicas.marks_of_parts(parts, 10, "a run")
+    same = replicas.parts_of_marks(ensembles, marks, 2)
+    assert [Room.of(part.lists) for part in same] == [Room.of(part.lists) for part in parts]
+    (one,) = replicas.parts_of_marks(ensembles, marks, 1)
+    assert Room.of(one.lists) == Room.of_all([Room.of(part.lists) for part in parts]) and len(one) == 2
+    for k, (part, structure) in enumerate(zip(parts, structures, strict=True)):
+        for name in ("wide", "short"):
+            before, after = (jax.tree.map(lambda a, k=k: a[k], getattr(p.lists, name)) for p, k in ((part, 0), (one, k)))
+            np.testing.assert_array_equal(before.counts, after.counts)
+            np.testing.assert_array_equal(before.others, after.others[:, : before.capacity])
+            found = jp.evaluate(ARGON, structure, after)
+            assert float(found.energy) == pytest.approx(float(jp.energy(ARGON, structure)), abs=1e-12)
+
+
 @pytest.mark.thorough
 def test_vectorised_replicas_are_the_same(monkeypatch):
     """As on accelerators."""
