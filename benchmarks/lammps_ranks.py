@@ -5,7 +5,8 @@
 
 Each rank is bound to a core and has one thread. Times are of an MD step at constant energy from 600 K, lists included,
 in us per atom; medians of rounds that alternate. `evaluate` is energy, forces and stress with a list that is given, on
-one rank. GAP is the published one of silicon in the folder that JAXPOT_DATA names.
+one rank. GAP is the published one of silicon in the folder that JAXPOT_DATA names; beside it, on one rank, quippy's energy,
+forces and stress of 512 atoms.
 """
 
 import argparse
@@ -107,9 +108,27 @@ def work(name, atoms, steps):
                 jp.evaluate(potential, structure, listed).forces.block_until_ready()
             values.append((time.perf_counter() - begin) / max(1, steps // 10) / len(structure) * 1e6)
         document["evaluate"] = statistics.median(values[2:])
+    if name == "GAP" and ranks == 1:
+        document["quippy"] = quippy_time(words.split()[0])
     if rank == 0:
         print(json.dumps(document))
     engine.finalize()
+
+
+def quippy_time(file):
+    """Of energy, forces and stress of 512 atoms, us per atom."""
+    import ase.build
+    from quippy.potential import Potential
+
+    atoms = ase.build.bulk("Si", cubic=True, a=5.431).repeat(4)
+    atoms.calc = Potential("", param_filename=str(file))
+    values = []
+    for seed in range(ROUNDS):
+        atoms.rattle(0.01, seed=seed)
+        begin = time.perf_counter()
+        atoms.calc.calculate(atoms, ["energy", "forces", "stress"], ["positions"])
+        values.append((time.perf_counter() - begin) / len(atoms) * 1e6)
+    return statistics.median(values)
 
 
 def main():
@@ -143,6 +162,8 @@ def main():
                 line += f", LAMMPS's own {result['native']:.3f} (ratio {result['jaxpot'] / result['native']:.2f})"
             if "evaluate" in result:
                 line += f", evaluate {result['evaluate']:.3f} (ratio {result['jaxpot'] / result['evaluate']:.2f})"
+            if "quippy" in result:
+                line += f", quippy {result['quippy']:.0f} (ratio {result['quippy'] / result['jaxpot']:.1f})"
             first = results.get(f"{name}, 1")
             if ranks > 1 and first:
                 line += f", efficiency {first['jaxpot'] / result['jaxpot'] / ranks:.0%}"

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxpot import io, units
 from jaxpot.cli.console import Console
 from jaxpot.cli.files import output_folder, write_text
@@ -39,7 +41,7 @@ def run_many(options: Namespace, console: Console, describe: Callable[[Namespace
             sets[name].forget_failures()
     if options.share is not None:  # a worker: its part, no table
         for cards in sets.values():
-            cards.compute(_share(cards.due(), *options.share))
+            cards.compute(share(cards.due(), *options.share))
         return
     if options.workers > 1:
         os.environ["PJRT_NPROC"] = "1"  # each worker has a core; before the first computation
@@ -120,9 +122,11 @@ def _cards_of(options, folder, crystals, describe, console):
     return ManyCards(folder, crystals, make, about, options.pictures)
 
 
-def _share(due, part, parts):
-    """A contiguous part of the crystals: those of a size share programs."""
-    return due[len(due) * part // parts : len(due) * (part + 1) // parts]
+def share(due: list[Crystal], part: int, parts: int) -> list[Crystal]:
+    """A contiguous part of the crystals, those of a size share programs; of parts with as many atoms each."""
+    before = np.cumsum([0, *(max(crystal.atoms, 1) for crystal in due)])
+    first, last = (np.searchsorted(before, before[-1] * k / parts) for k in (part, part + 1))
+    return due[first:last] if part + 1 < parts else due[first:]
 
 
 def _worker(options, part):
@@ -136,7 +140,7 @@ def _worker(options, part):
 
 def _compute(sets, parts, console, begin):
     for cards in sets.values():
-        cards.compute(_share(cards.due(), 0, parts), _progress(console, begin))
+        cards.compute(share(cards.due(), 0, parts), _progress(console, begin))
 
 
 def _progress(console, begin):

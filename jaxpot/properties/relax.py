@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpot.checks import check_distances, checked_neighbors
+from jaxpot.checks import check_distances, check_potential, checked_neighbors
 from jaxpot.core import linalg
 from jaxpot.core.precision import is_traced
 from jaxpot.core.pytree import Node, pytree, static
@@ -77,6 +77,7 @@ def relax(
         D. C. Liu, J. Nocedal, On the limited memory BFGS method, Math. Program. 45, 503 (1989).
         D. Packwood et al., J. Chem. Phys. 144, 164109 (2016), the metric of more than 16 atoms.
     """
+    check_potential(potential)
     structure = Structure.of(structure)
     _check_target(fmax, steps)
     fixed_potential, fixed = frozen(potential), frozen(structure)
@@ -112,6 +113,7 @@ def relax_many(
     Raises:
         As `relax`, for the first structure with which something is wrong.
     """
+    check_potential(potential)
     _check_target(fmax, steps)
     fixed = frozen(potential)
     given = [frozen(Structure.of(structure)) for structure in structures]

@@ -302,6 +302,34 @@ def conserved(engine):
     return {"drift": abs(engine.get_thermo("etotal") - first) / engine.get_natoms()}
 
 
+def conserved_beside_md(engine):
+    """Energy an atom along 10,000 steps at constant energy, here and by `jp.md.run` from the same start: meV."""
+    potential = silicon(engine, (2, 2, 2), 0.0)
+    act(engine, potential, ["Si"])
+    engine.commands_string("velocity all create 1200 5\nfix 1 all nve\ntimestep 0.001\nrun 200")
+    start_here, velocities = whole_structure(engine, np.array([14])), all_atoms(engine, "v").copy()
+    energies = []
+    for _ in range(100):
+        engine.command("run 100")
+        energies.append(engine.get_thermo("etotal"))
+    picosecond = np.sqrt(engine.extract_global("mvv2e"))  # over the internal unit of time
+    table = jp.md.Thermo(100)
+    dynamics = jp.md.NVE(potential, 1.0 * jp.units.fs)
+    state = jp.md.run(dynamics, start_here, 0, temperature=600.0).state
+    jp.md.run(dynamics, state.replace(velocities=velocities * picosecond), 10_000, observers=[table])
+    ours = table.table["total_eV"][1:]
+    count = engine.get_natoms()
+    return {
+        name: {"spread": 1e3 * float(np.std(values)) / count, "drift": 1e3 * abs(slope(values)) / count}
+        for name, values in (("here", np.array(energies)), ("md", ours))
+    } | {"apart": 1e3 * abs(np.mean(energies) - np.mean(ours)) / count}
+
+
+def slope(values):
+    """Of the straight line through values, times their number."""
+    return float(np.polyfit(np.arange(len(values)), values, 1)[0]) * len(values)
+
+
 def written(engine):
     """A restart file."""
     potential = silicon(engine, (2, 2, 2))
@@ -330,7 +358,9 @@ CASES |= {
 }
 CASES |= {
     case.__name__: case
-    for case in (moving, minimised, heat, hybrid, of_sites, of_forces, halted, conserved, written, continued)
+    for case in (
+        moving, minimised, heat, hybrid, of_sites, of_forces, halted, conserved, conserved_beside_md, written, continued
+    )
 }
 
 

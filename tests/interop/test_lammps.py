@@ -145,6 +145,16 @@ def test_energy_is_conserved(others):
 
 
 @needs_compiler
+@pytest.mark.slow
+def test_energy_is_conserved_as_by_md(folder):
+    """10,000 steps: the same spread and no more drift, meV an atom."""
+    result = on_ranks(folder, 1, ["conserved_beside_md"])["conserved_beside_md"]
+    here, ours = result["here"], result["md"]
+    assert here["spread"] == pytest.approx(ours["spread"], rel=0.3) and result["apart"] < ours["spread"]
+    assert here["drift"] < 2.0 * ours["spread"] and ours["drift"] < 2.0 * ours["spread"]
+
+
+@needs_compiler
 @pytest.mark.thorough
 def test_a_run_of_two_ranks_goes_on_on_one(others, folder):
     after = on_ranks(folder, 1, ["continued"])["continued"]

@@ -126,3 +126,9 @@ def test_derivatives_of_gruneisen_parameters_where_strain_moves_the_ions():
     # Thermal expansion is left out here: its fifth derivatives of four atoms take more than 12 GB to compile.
     found, expected, scale = derivatives("wurtzite", lambda p, s: [jp.gruneisen(p, s, [0.1, 0.2, 0.3]).gamma[0]])
     assert (np.abs(found - expected) < 1e-6 * np.maximum(np.abs(expected), 1e-4 * scale)).all()
+
+
+def test_what_is_no_potential_is_refused():
+    for relax in (lambda it: jp.relax(it, bulk("Si")), lambda it: jp.relax_many(it, [bulk("Si")])):
+        with pytest.raises(DataError, match="potential"):
+            relax((silicon(), 1.0))

@@ -15,6 +15,7 @@ from models import MODELS, SILICON, diamond, fcc, small_eam
 
 import jaxpot as jp
 from jaxpot.cli.main import main
+from jaxpot.cli.many_cards import share
 from jaxpot.core import programs
 from jaxpot.core.few_shapes import few_shapes, lengthened, padded_mesh, rounded, rounded_waves
 from jaxpot.core.programs import make_room_for_programs
@@ -270,3 +271,12 @@ def test_a_run_that_is_killed_loses_nothing(here):
 def test_checksums_tell_crystals_apart():
     assert Crystal("a", "b").atoms == 0
     assert len({Crystal("a", "b").digest(), Crystal("a", "c").digest(), crystals()[0].digest(), crystals()[1].digest()}) == 4
+
+
+def test_workers_have_as_many_atoms_each():
+    crystals = [Crystal(str(k), "", diamond(5.43, ["Si", "Si"]).repeated((1, 1, 1 + k // 5))) for k in range(10)]
+    crystals.insert(0, Crystal("a prototype", "fcc:Ni"))
+    for parts in (1, 2, 3, 20):
+        shares = [share(crystals, k, parts) for k in range(parts)]
+        assert sum(shares, []) == crystals
+    assert [len(share(crystals, k, 2)) for k in (0, 1)] == [7, 4] and share([], 0, 2) == []
