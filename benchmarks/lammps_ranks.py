@@ -5,8 +5,8 @@
 
 Each rank is bound to a core and has one thread. Times are of an MD step at constant energy from 600 K, lists included,
 in us per atom; medians of rounds that alternate. `evaluate` is energy, forces and stress with a list that is given, on
-one rank. GAP is the published one of silicon in the folder that JAXPOT_DATA names; beside it, on one rank, quippy's energy,
-forces and stress of 512 atoms.
+one rank. GAP is the published one of silicon in the folder that JAXPOT_DATA names; beside it, on one rank, quippy's
+energy, forces and stress of 512 atoms.
 """
 
 import argparse

@@ -279,4 +279,4 @@ def test_workers_have_as_many_atoms_each():
     for parts in (1, 2, 3, 20):
         shares = [share(crystals, k, parts) for k in range(parts)]
         assert sum(shares, []) == crystals
-    assert [len(share(crystals, k, 2)) for k in (0, 1)] == [7, 4] and share([], 0, 2) == []
+    assert [len(share(crystals, k, 2)) for k in (0, 1)] == [8, 3] and share([], 0, 2) == []
