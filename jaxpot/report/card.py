@@ -301,8 +301,8 @@ def relaxed_crystal(potential: Potential, structure: Structure, pressure: float 
     if not result.converged:
         raise ConvergenceError(
             f"the crystal did not relax: after {result.steps} steps the largest gradient is {result.fmax:.3g} "
-            "eV/A, expected 1e-6; start closer to the minimum (jaxpot relax writes where it came to), or the energy has "
-            "a jump or a crease there, as tables have at their cutoff"
+            "eV/A, expected 1e-6; start closer to the minimum (jaxpot relax writes where it came to), or the energy "
+            "has a jump or a crease there, as tables have at their cutoff"
         )
     return primitive(result.structure)
 
