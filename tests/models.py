@@ -41,12 +41,12 @@ from jaxpot.potentials import (
     FinnisSinclair,
     Glue,
     LennardJones,
-    LongRange,
     MessagePassing,
     Morse,
     NequIP,
     SchNet,
     SecondMoment,
+    SharedSums,
     SoftSphere,
     SplineEAM,
     StillingerWeber,
@@ -301,7 +301,7 @@ class WaveVectors:
 
 
 @pytree
-class Ewald(LongRange):
+class Ewald(SharedSums):
     """Point charges that come with the structure, in a neutralising background, by P. P. Ewald, Ann. Phys. 369, 253 (1921).
 
     A toy: the precision of 1e-13 is paid for with many wave vectors.
@@ -337,9 +337,9 @@ class Ewald(LongRange):
         phase = 2.0 * jnp.pi * product(fractional - jax.lax.stop_gradient(jnp.round(fractional)), plan.integers.T)
         return jnp.cos(phase), jnp.sin(phase)
 
-    def sums(self, structure, plan, counted):
-        charges = jnp.where(counted, structure.atom_data["charges"], 0.0)
-        return (*(product(charges, wave) for wave in self._waves(structure, plan)), jnp.sum(charges))
+    def sums(self, graph, counted):
+        charges = jnp.where(counted, graph.structure.atom_data["charges"], 0.0)
+        return (*(product(charges, wave) for wave in self._waves(graph.structure, graph.plan)), jnp.sum(charges))
 
     def site_energies_from(self, graph, sums):
         structure, plan, alpha = graph.structure, graph.plan, self.DECAY / self.cutoff

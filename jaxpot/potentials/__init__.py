@@ -11,7 +11,6 @@ from jaxpot.potentials.faded_zbl import FadedZBL
 from jaxpot.potentials.finnis_sinclair import FinnisSinclair
 from jaxpot.potentials.glue import Glue
 from jaxpot.potentials.lennard_jones import LennardJones
-from jaxpot.potentials.long_range import LongRange
 from jaxpot.potentials.mace import MACE
 from jaxpot.potentials.meam import MEAM
 from jaxpot.potentials.message_passing import MessagePassing
@@ -19,6 +18,7 @@ from jaxpot.potentials.morse import Morse
 from jaxpot.potentials.nequip import NequIP
 from jaxpot.potentials.schnet import SchNet
 from jaxpot.potentials.second_moment import SecondMoment
+from jaxpot.potentials.shared_sums import SharedSums
 from jaxpot.potentials.soft_sphere import SoftSphere
 from jaxpot.potentials.spline_eam import SplineEAM
 from jaxpot.potentials.stillinger_weber import StillingerWeber
@@ -29,7 +29,7 @@ from jaxpot.potentials.zbl import ZBL
 
 __all__ = [
     "DTNN", "EAM", "MACE", "MEAM", "ZBL", "Buckingham", "CHGNet", "Constants", "Described", "FadedZBL",
-    "FinnisSinclair", "Glue", "LennardJones", "LongRange", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled",
+    "FinnisSinclair", "Glue", "LennardJones", "SharedSums", "MessagePassing", "Morse", "NequIP", "Potential", "Scaled",
     "SchNet", "SecondMoment", "SoftSphere", "SplineEAM", "StillingerWeber", "Sum", "Tersoff", "TersoffTriplets",
     "WangFrenkel",
 ]

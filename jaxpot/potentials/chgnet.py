@@ -17,10 +17,11 @@ from jaxpot.core.precision import as_float, product
 from jaxpot.core.pytree import put, pytree, static
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError
-from jaxpot.potentials.base import Potential, cast
+from jaxpot.potentials.base import cast
 from jaxpot.potentials.chgnet_by_hops import CHGNetByHops
 from jaxpot.potentials.chgnet_layers import Gated, Layers, Update, cosines, has_angles, normalised
-from jaxpot.potentials.chgnet_states import Bonds, States, any_angle, stacked
+from jaxpot.potentials.chgnet_states import Bonds, States, stacked, with_angles
+from jaxpot.potentials.shared_sums import SharedSums
 from jaxpot.typing import Array, ArrayField, StructureLike
 
 _ROUNDED = 3e-4  # over 1.4 degrees, about what zero-point motion turns bonds by
@@ -28,7 +29,7 @@ _SHARP = 100.0  # roundings of 1 + cos: ten widths off 180 degrees, a thousandth
 
 
 @pytree
-class CHGNet(Potential):
+class CHGNet(SharedSums):
     """Network of states v of atoms, b of bonds (one for both directions), a of angles between bonds shorter than 3 A.
 
     They begin with the element, with n radial functions R of the length of a bond, and with sines and cosines of the
@@ -93,7 +94,6 @@ class CHGNet(Potential):
     power: float = static(default=8)
     rounding: float = static(default=1e-6)
 
-    local = False
     edges_only = True
     has_hops = True
     offsets = ("shift",)
@@ -193,7 +193,7 @@ class CHGNet(Potential):
     def by_hops(self, structure: Structure, listed: Neighbors) -> CHGNetByHops:
         graph = connect(structure, listed)
         near = has_angles(self, graph.environments().within(self.short).distances)
-        return CHGNetByHops(self, any_angle(graph, near))
+        return CHGNetByHops(self, (with_angles(graph, near) > 0.0).astype(graph.distances.dtype))
 
     @property
     def narrow(self) -> str:
@@ -210,8 +210,13 @@ class CHGNet(Potential):
         cosine = cosines(self, near.x, near.y, near.z, near.distances)
         return jnp.any((1.0 + cosine < _SHARP * self.rounding) & graph.real[:, None, None])
 
-    def site_energies(self, graph: Graph) -> Array:
-        states = self.atom_states(graph)[1][graph.centers]
+    def sums(self, graph: Graph, counted: Array) -> Array:
+        """Number of atoms with an angle: biases of bonds are added everywhere where there is one."""
+        near = has_angles(self, graph.environments().within(self.short).distances)
+        return with_angles(graph, near & counted[graph.centers][:, None])
+
+    def site_energies_from(self, graph: Graph, sums: Array) -> Array:
+        states = self.atom_states(graph, sums)[1][graph.centers]
         if self.readout_norm:
             states = normalised(states, *self.readout_norm)
         first = product(states, self.readout.kernels[0]) + self.readout.biases[0]
@@ -232,9 +237,9 @@ class CHGNet(Potential):
             raise DataError(f"unknown to this model: {', '.join(symbol(z) for z in sorted(unknown))}")
         return _moments(self, structure, neighbors(structure, self.cutoff, inner=self.shorter))
 
-    def atom_states(self, graph: Graph) -> tuple[Array, Array]:
-        """States of atoms before and after the last update, (n, C) each."""
-        bonds, last = Bonds(self, graph), self.hops - 1
+    def atom_states(self, graph: Graph, angles: Array) -> tuple[Array, Array]:
+        """States of atoms before and after the last update, (n, C) each; angles: number of atoms that have any, ()."""
+        bonds, last = Bonds(self, graph, angles), self.hops - 1
         first = self.embedding[species_index(self.species, graph.structure.numbers)]
         states = States(first, *bonds.first_states(first.shape[1]))
         if last:
@@ -253,6 +258,7 @@ def _shapes(update):
 @jax.jit
 def _moments(potential, structure, listed):
     potential = cast(potential, structure.positions.dtype)
-    states = potential.atom_states(connect(structure, listed))[0]
+    graph = connect(structure, listed)
+    states = potential.atom_states(graph, potential.sums(graph, structure.numbers > 0))[0]
     vector, constant = potential.moment
     return jnp.abs(product(states, vector) + constant)

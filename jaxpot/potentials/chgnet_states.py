@@ -34,14 +34,14 @@ class States(Node):
 class Bonds:
     """The bonds of a graph: those with angles are in the first Kb places of each row."""
 
-    def __init__(self, potential: Any, graph: Graph) -> None:
+    def __init__(self, potential: Any, graph: Graph, angles: Array) -> None:
         self.potential, self.graph = potential, graph
         self.places = graph.environments().within(potential.short).x.shape[1]
         near = graph.distances[:, : self.places]
         self.radial = radial(graph.distances, potential.frequencies, potential.cutoff, potential.power)
         self.short_radial = radial(near, potential.short_frequencies, potential.short, potential.power)
         self.has_angles = has_angles(potential, near)
-        self.any_angle = any_angle(graph, self.has_angles)
+        self.any_angle = (angles > 0.0).astype(near.dtype)
         self.reverse = self._reverse()
 
     def first_states(self, channels: int) -> tuple[Array, Array, Array]:
@@ -139,10 +139,10 @@ class Bonds:
         return entering
 
 
-def any_angle(graph: Graph, has_angles: Array) -> Array:
-    """1 where any two bonds of an atom have an angle, else 0."""
+def with_angles(graph: Graph, has_angles: Array) -> Array:
+    """Number of atoms two of whose bonds have an angle, a float."""
     pairs = jnp.sum(has_angles, axis=1) > 1
-    return jnp.any(pairs & graph.real).astype(graph.distances.dtype)
+    return jnp.sum(pairs & graph.real).astype(graph.distances.dtype)
 
 
 def stacked(layers: Sequence[PyTree]) -> PyTree:

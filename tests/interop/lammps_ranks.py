@@ -174,6 +174,22 @@ def of_ions(engine, name):
     return result
 
 
+def angles(engine):
+    """CHGNet, whose biases of bonds depend on whether any atom has an angle: first all, then two apart have none."""
+    make, structure = MODELS["chgnet, two elements"][:2]
+    structure, potential = lower(perturbed(structure, (3, 2, 2), strain=0.02)), make()
+    bonds = tuple(update.replace(bias=(np.full(len(update.kernel), 0.4),)) for update in potential.bonds)
+    species, potential = sorted(set(structure.symbols)), potential.replace(bonds=bonds)
+    load(engine, structure, species)
+    act(engine, potential, species)
+    result = compared(engine, potential, species)
+    cluster = np.array([[1.0, 1.0, 1.0], [3.1, 1.2, 0.9], [1.2, 3.0, 1.1], [50.0, 1.0, 1.0], [51.9, 1.1, 1.0]])
+    apart = jp.Structure(cluster, np.diag([60.0, 12.0, 12.0]), ["Si", "C", "Si", "Si", "C"])
+    load(engine, apart, species)
+    act(engine, potential, species)
+    return result | {f"{key} later": value for key, value in compared(engine, potential, species).items()}
+
+
 def silicon(engine, repeats=(4, 4, 4), size=0.05):
     load(engine, lower(perturbed(jp.Structure(
         diamond(5.43, ["Si", "Si"]).positions, diamond(5.43, ["Si", "Si"]).cell, [14, 14]), repeats, size=size)), ["Si"])
@@ -359,7 +375,7 @@ CASES |= {
 CASES |= {
     case.__name__: case
     for case in (
-        moving, minimised, heat, hybrid, of_sites, of_forces, halted, conserved, conserved_beside_md, written, continued
+        angles, moving, minimised, heat, hybrid, of_sites, of_forces, halted, conserved, conserved_beside_md, written, continued
     )
 }
 

@@ -16,6 +16,7 @@ from jaxpot.cli.main import main
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.lammps import mpi, plugin, script
 from jaxpot.interop.lammps.domain import Domain, numbers_of
+from jaxpot.potentials import Potential
 
 WORKER = Path(__file__).with_name("lammps_ranks.py")
 KINDS = (
@@ -26,7 +27,7 @@ FIRST = ("crystal", "hops", "external crystal", "external alloy", "halted")  # o
 EXTERNAL = ("external slab", "external processes", "external hops")  # the others are slow
 OTHERS = (
     *(kind for kind in KINDS if kind not in FIRST), *EXTERNAL,
-    "moving", "minimised", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written", "ions",
+    "moving", "minimised", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written", "ions", "angles",
 )
 
 needs_compiler = pytest.mark.skipif(
@@ -89,11 +90,11 @@ def test_every_kind_on_two_ranks(others, name):
 
 @needs_compiler
 @pytest.mark.thorough
-def test_sums_over_all_atoms_are_made_by_ranks_together(others):
-    """Charges, each rank with a part of the ions, at first and in a box that changes."""
-    ions = others["ions"]
-    check(ions)
-    check({name.removesuffix(" later"): value for name, value in ions.items() if name.endswith(" later")})
+@pytest.mark.parametrize("name", ["ions", "angles"])
+def test_sums_over_all_atoms_are_made_by_ranks_together(others, name):
+    """Charges, each rank with a part of the ions, and in a box that changes; CHGNet, and where one rank has no angle."""
+    check(others[name])
+    check({key.removesuffix(" later"): value for key, value in others[name].items() if key.endswith(" later")})
 
 
 @needs_compiler
@@ -348,9 +349,20 @@ def test_inputs_are_cut_where_the_potential_belongs():
         script.cut_at_zero("pair_style zero 5\n")
 
 
+@jp.pytree
+class Alike(Potential):
+    """Atoms that feel how many there are, in no sum that is written apart."""
+
+    local = False
+    cutoff = 3.0
+
+    def energy(self, graph):
+        return 1.0 * graph.n_atoms**2
+
+
 def test_models_that_depend_on_all_atoms_are_refused():
     with pytest.raises(DataError, match="depends on atoms of all ranks"):
-        Domain(MODELS["chgnet, two elements"][0]())
+        Domain(Alike())
     with pytest.raises(DataError, match="without error bars"):
         Domain.of(jp.Posterior.of(ions(), {"terms[0].factor": 0.1}))
     with pytest.raises(DataError, match="expected an element"):

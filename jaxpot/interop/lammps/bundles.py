@@ -137,8 +137,8 @@ def export(
         raise DataError(f"atoms: expected a number of atoms, 1 at least, got {atoms!r}")
     potential = model.potential if isinstance(model, Posterior) else model
     domain = Domain(potential)
-    if domain.far:
-        raise DataError(f"{potential!r} is of long range, which takes sums over ranks: bundles are of terms without")
+    if domain.shared:
+        raise DataError(f"{potential!r} has sums over all atoms, thus over ranks: bundles are of potentials without")
     structure = Structure.of(structure)
     domain.check_numbers(np.asarray(structure.numbers))
     shapes = _shapes(domain, structure, int(atoms), neighbors)

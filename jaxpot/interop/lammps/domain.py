@@ -20,12 +20,12 @@ from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.precision import concrete
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, SimulationError
-from jaxpot.interop.lammps.far import Box, FarTerms
+from jaxpot.interop.lammps.shared import Box, SharedTerms
 from jaxpot.observables.edges import EdgeSum, Part, forces_and_strains, parts, sum_over_edges
 from jaxpot.potentials.base import Potential, has_plan, terms_of
-from jaxpot.potentials.long_range import LongRange
 from jaxpot.potentials.message_passing import MessagePassing
 from jaxpot.potentials.posterior import Posterior
+from jaxpot.potentials.shared_sums import SharedSums
 from jaxpot.potentials.terms import inner_cutoffs
 from jaxpot.typing import AnyArray, Array
 from jaxpot.uncertainty.deviations import padded_variances
@@ -65,7 +65,7 @@ class Domain:
     Attributes:
         cutoff: A, of rows. skin: A, how far they should reach beyond. inner: shorter cutoffs, A.
         halo: A, how far the atoms may be that the energy of the rank's atoms depends on, but for sums over all atoms.
-        far: terms of long range, None where there are none.
+        shared: terms with sums over all atoms, None where there are none.
         several_hops: whether atoms around need rows.
 
     Raises:
@@ -84,20 +84,22 @@ class Domain:
     def __post_init__(self) -> None:
         check_potential(self.potential)
         for term in terms_of(self.potential):
-            if not (_by_rows(term) or isinstance(term, LongRange)):
+            if not (_by_rows(term) or isinstance(term, SharedSums)):
                 raise DataError(
                     f"{term!r} depends on atoms of all ranks: potentials in LAMMPS are sums of site energies, local, "
-                    "of several hops, or of long range by sums over all atoms (jaxpot.potentials.LongRange)"
+                    "of several hops, or with sums over all atoms (jaxpot.potentials.SharedSums)"
                 )
         needs = ", ".join(set(self.potential.needs) - {"charges"})
         if needs:
             raise DataError(f"{self.potential!r} reads {needs}, which LAMMPS does not hand over")
         whole = parts(self.potential)
-        self._near = [part for part in whole if not isinstance(part.potential, LongRange)]
-        far = [part for part in whole if isinstance(part.potential, LongRange)]
-        self.far = FarTerms(far) if far else None
-        if self.far and self.posterior is not None:
-            raise DataError(f"{self.potential!r} is of long range: LAMMPS takes it without error bars, as a potential")
+        self._near = [part for part in whole if not isinstance(part.potential, SharedSums)]
+        shared = [part for part in whole if isinstance(part.potential, SharedSums)]
+        self.shared = SharedTerms(shared) if shared else None
+        if self.shared and self.posterior is not None:
+            raise DataError(
+                f"{self.potential!r} has sums over all atoms: LAMMPS takes it without error bars, as a potential"
+            )
         extent = concrete(self.potential.extent())
         self.cutoff = float(self.potential.cutoff if extent is None else max(self.potential.cutoff, float(extent)))
 
@@ -111,16 +113,17 @@ class Domain:
 
     @property
     def halo(self) -> float:
-        return max([part.potential.reach for part in self._near] + [self.cutoff])
+        reaches = [term.reach for term in terms_of(self.potential)]
+        return max([reach for reach in reaches if math.isfinite(reach)] + [self.cutoff])
 
     @property
     def several_hops(self) -> bool:
-        return not all(part.potential.local for part in self._near)
+        return any(term.has_hops for term in terms_of(self.potential))
 
     @property
     def sites_apart(self) -> bool:
         """Whether energies of sites follow from vectors to neighbours, and virials of atoms with them."""
-        return self.far is None and not self.several_hops
+        return self.shared is None and not self.several_hops
 
     @classmethod
     def of(cls, model: Potential | Posterior) -> "Domain":
@@ -186,14 +189,14 @@ class Domain:
         Args:
             positions: (n, 3) A, as many as `Rows.numbers`.
             ends: (n,) bool; dE/dstrain is the sum over vectors that end at these atoms; None: at any.
-            box: for terms of long range, `far`.
+            box: for terms with sums over all atoms.
         """
         results: list[tuple[Any, ...]] = []
         if self._near:
             near = _evaluate(self._near, positions, self._structure, self._listed, ends)
             results.append(tuple(np.asarray(array) for array in near))
-        if self.far and box is not None and self._numbers is not None:
-            results.append(self.far.evaluate(positions, self._numbers, self._listed, self._own, box))
+        if self.shared and box is not None and self._numbers is not None:
+            results.append(self.shared.evaluate(positions, self._numbers, self._listed, self._own, box))
         energy, sites, forces, strain = (sum(arrays[1:], arrays[0]) for arrays in zip(*results, strict=True))
         return float(energy), sites, forces, strain
 

@@ -60,8 +60,8 @@ class ExternalForces:
         check_engine(engine, elements)
         self._numbers = numbers_of(elements)
         self._domain = Domain.of(model)
-        if self._domain.far:
-            raise DataError(f"{self._domain.potential!r} is of long range: it acts by pair_style jaxpot alone")
+        if self._domain.shared:
+            raise DataError(f"{self._domain.potential!r} has sums over all atoms: it acts by pair_style jaxpot alone")
         self._domain.check_numbers(self._numbers)
         self._engine, self._tags, self._reference = engine, np.zeros(0, int), np.zeros((0, 3))
         self._lengths: dict[str, int] = {}

@@ -12,8 +12,8 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.interop.lammps import mpi
 from jaxpot.interop.lammps.domain import VOIGT, Domain, Rows, check_finite, numbers_of
-from jaxpot.interop.lammps.far import Box
 from jaxpot.interop.lammps.plugin import plugin_library
+from jaxpot.interop.lammps.shared import Box
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.uncertainty.deviations import std
@@ -134,7 +134,7 @@ class PairStyle:
             ))
         positions = _view(call.x, call.length, 3)
         if call.want == _FORCES:
-            box = box_of(self._engine(), call.all) if domain.far else None
+            box = box_of(self._engine(), call.all, bool(domain.potential.needs)) if domain.shared else None
             energy, sites, forces, strain = domain.evaluate(positions, box=box)
             check_finite(energy, forces)
             call.energy = energy
@@ -179,18 +179,18 @@ def whole_structure(engine: Any, numbers: np.ndarray) -> Structure:
     return Structure(positions[kinds > 0], cell, kinds[kinds > 0], pbc=pbc)
 
 
-def box_of(engine: Any, count: int) -> Box:
-    """The box of LAMMPS, with the charges of the first `count` atoms of this rank.
+def box_of(engine: Any, count: int, charged: bool) -> Box:
+    """The box of LAMMPS, where atoms are `charged` with the charges of the first `count` of this rank.
 
     Raises:
         DataError: atoms without charges, or several partitions.
     """
-    charges = engine.numpy.extract_atom("q")
-    if charges is None:
+    charges = engine.numpy.extract_atom("q") if charged else None
+    if charged and charges is None:
         raise DataError("this model reads charges, and atoms here have none: atom_style charge, with `set ... charge`")
     if engine.extract_setting("world_size") != engine.extract_setting("universe_size"):
-        raise DataError("models of long range serve one partition: run without -partition")
-    return Box(*_cell_of(engine), np.array(charges[:count]), mpi.summed)
+        raise DataError("models with sums over all atoms serve one partition: run without -partition")
+    return Box(*_cell_of(engine), None if charges is None else np.array(charges[:count]), mpi.summed)
 
 
 def _cell_of(engine: Any) -> tuple[np.ndarray, tuple[bool, bool, bool]]:

@@ -1,4 +1,4 @@
-"""Terms of long range on the ranks of LAMMPS: each sums over its own atoms, and the sums are added over ranks."""
+"""Terms with sums over all atoms on the ranks of LAMMPS: each sums over its own, and the sums are added over ranks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.observables.edges import Part, seen_by
-from jaxpot.potentials.long_range import pulls_through_sums
+from jaxpot.potentials.shared_sums import pulls_through_sums
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Box:
     Attributes:
         cell: (3, 3) A.
         pbc: three booleans.
-        charges: (n,) e, of a rank's atoms and of those around, in the order of their positions.
+        charges: (n,) e, of a rank's atoms and of those around, in the order of their positions; None: not read.
         over_ranks: array -> the sum of it over all ranks.
     """
 
     cell: np.ndarray
     pbc: tuple[bool, bool, bool]
-    charges: np.ndarray
+    charges: np.ndarray | None
     over_ranks: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
-class FarTerms:
-    """Addends of a potential that are `LongRange`.
+class SharedTerms:
+    """Addends of a potential that are `SharedSums`.
 
     Args:
         parts: of `observables.edges.parts`.
@@ -48,24 +48,25 @@ class FarTerms:
     ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Energy of the rank's atoms (eV), site energies (n,), forces (n, 3) and dE/dstrain (3, 3).
 
-        The first `own` rows of the list are those of the rank's atoms. Sums of energies and of dE/dstrain over ranks,
-        and of forces over images, are those of the crystal.
+        The first `own` rows of the list are those of the rank's atoms; models of several hops have others behind. Sums
+        of energies and of dE/dstrain over ranks, and of forces over images, are those of the crystal.
         """
-        charges = np.zeros(len(numbers))
-        charges[: len(box.charges)] = box.charges
-        structure = Structure(positions, box.cell, numbers, pbc=box.pbc, atom_data={"charges": charges})
+        data = {}
+        if box.charges is not None:
+            data["charges"] = np.zeros(len(numbers))
+            data["charges"][: len(box.charges)] = box.charges
+        structure = Structure(positions, box.cell, numbers, pbc=box.pbc, atom_data=data)
         # Each of the rank's atoms once: copies of rows name some atom again.
         counted = np.zeros(len(numbers), bool)
         counted[np.asarray(listed.centers)[:own]] = True
-        of_rank = listed.replace(real=np.arange(len(listed.centers)) < own)
+        of_rank = np.arange(len(listed.centers)) < own
         self._make_plans(structure, counted)
         results = []
         for part, plan in zip(self.parts, self._plans, strict=True):
-            sums = _over_ranks(box, _own_sums(part.potential, structure, plan, counted))
-            value, sites, near, strain, slopes = _of_sites(
-                part.potential, structure, seen_by(part.potential, of_rank), plan, sums
-            )
-            forces, strained = _through_sums(part.potential, structure, plan, counted, _over_ranks(box, slopes))
+            arguments = part.potential, structure, seen_by(part.potential, listed), plan
+            sums = _over_ranks(box, _own_sums(*arguments, counted))
+            value, sites, near, strain, slopes = _of_sites(*arguments, of_rank, sums)
+            forces, strained = _through_sums(*arguments, counted, _over_ranks(box, slopes))
             whole = value, sites, near + forces, strain + strained
             results.append([float(part.factor) * np.asarray(array) for array in whole])
         value, sites, forces, strain = (sum(arrays[1:], arrays[0]) for arrays in zip(*results, strict=True))
@@ -90,16 +91,16 @@ def _over_ranks(box, tree):
 
 
 @jax.jit
-def _own_sums(term, structure, plan, counted):
-    return term.sums(structure, plan, counted)
+def _own_sums(term, structure, listed, plan, counted):
+    return term.sums(connect(structure, listed, plan), counted)
 
 
 @jax.jit
-def _of_sites(term, structure, listed, plan, sums):
-    """Energy, site energies, forces, dE/dstrain at fixed sums, and dE/dsums, of the real rows of a list."""
+def _of_sites(term, structure, listed, plan, of_rank, sums):
+    """Energy, site energies, forces, dE/dstrain at fixed sums, and dE/dsums, of the rows of a rank's atoms."""
     def total(positions, strain, sums):
         graph = connect(structure.moved(positions).strained(strain), listed, plan)
-        sites = jnp.where(graph.real, term.site_energies_from(graph, sums) * graph.sound, 0.0)
+        sites = jnp.where(of_rank, term.site_energies_from(graph, sums) * graph.sound, 0.0)
         return sites.sum(), graph.on_atoms(sites)
 
     none = jnp.zeros((3, 3), structure.cell.dtype)
