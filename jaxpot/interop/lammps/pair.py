@@ -185,12 +185,13 @@ def box_of(engine: Any, count: int) -> Box:
     Raises:
         DataError: atoms without charges, or several partitions.
     """
-    charges = engine.numpy.extract_atom("q")
-    if charges is None:
+    if not engine.extract_setting("q_flag"):
         raise DataError("this model reads charges, and atoms here have none: atom_style charge, with `set ... charge`")
     if engine.extract_setting("world_size") != engine.extract_setting("universe_size"):
         raise DataError("models of long range serve one partition: run without -partition")
-    return Box(*_cell_of(engine), np.array(charges[:count]), mpi.summed)
+    # Of a rank without atoms LAMMPS's array is none.
+    charges = np.array(engine.numpy.extract_atom("q")[:count]) if count else np.zeros(0)
+    return Box(*_cell_of(engine), charges, mpi.summed)
 
 
 def _cell_of(engine: Any) -> tuple[np.ndarray, tuple[bool, bool, bool]]:
