@@ -12,6 +12,7 @@ from jaxpot.errors import DataError, JaxpotError, ResourceError
 from jaxpot.interop.lammps import engine, mpi, script
 from jaxpot.interop.lammps.bundles import is_bundle
 from jaxpot.interop.lammps.external import attach, cutoff_of
+from jaxpot.interop.lammps.pair import files_and_elements
 from jaxpot.interop.lammps.plugin import plugin_library
 
 NAME = "lammps"
@@ -102,7 +103,7 @@ def _run_input(options, text, words, console):
         lammps = engine.start_bare(words)
         engine.run_text(lammps, cut.before)
         types = lammps.extract_setting("ntypes")
-        files, elements = cut.words[:-types], cut.words[-types:]
+        files, elements = files_and_elements(cut.words, types)
         _act_on_rest(lammps, cut, _loaded(files), elements)
         return lammps
     lammps = engine.start(words)
@@ -136,8 +137,6 @@ def _act_on_rest(lammps, cut, model, elements):
 
 
 def _loaded(files):
-    if not files:
-        raise DataError("expected pair_coeff * * MODEL and an element for each atom type")
     return catalog.load(files[0] if len(files) == 1 else list(files))
 
 

@@ -15,7 +15,7 @@ from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import FilePath
 
 _HEAD = re.compile(r"^ERROR( on proc \d+)?: ")
-_LINE = re.compile(r"[.;]? (Last input line|For more information see)[: ]")
+_LINE = re.compile(r"[.;]? (Last input line|For more information see):? ")
 _PLACE = re.compile(r" \(\S*pair_jaxpot\.cpp:\d+\)")  # which line of the plugin says so
 _ONE_RANK = 2  # kind of LAMMPS's errors that other ranks do not know of
 

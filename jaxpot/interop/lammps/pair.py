@@ -1,6 +1,7 @@
 """`pair_style jaxpot` on the side of Python: models by name, and what LAMMPS's plugin asks of them in each step."""
 
 import ctypes
+import os
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxpot import catalog
+from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.interop.lammps import mpi
@@ -98,12 +100,7 @@ class PairStyle:
             model.message = _sentence(error)
 
     def _describe(self, model, words):
-        if len(words) <= model.types:
-            raise DataError(
-                f"expected pair_coeff * * MODEL and an element for each of {model.types} atom types, got "
-                f"{' '.join(words)}"
-            )
-        files, elements = words[: -model.types], words[-model.types :]
+        files, elements = files_and_elements(words, model.types)
         domain, numbers = domain_of(self.models, files, elements)
         if len(domain.inner) > _SHORTER:
             raise DataError(f"pair_style jaxpot serves {_SHORTER} shorter cutoffs; this model has {len(domain.inner)}")
@@ -153,6 +150,21 @@ class PairStyle:
         else:
             structure = whole_structure(self._engine(), numbers)
             call.energy = float(std(domain.posterior, structure).epistemic.energy)
+
+
+def files_and_elements(words: Sequence[str], types: int) -> tuple[Sequence[str], Sequence[str]]:
+    """The words of `pair_coeff * *` in two parts: those that name a model, and an element for each atom type.
+
+    Raises:
+        DataError: fewer or more elements than atom types.
+    """
+    more = [word for word in words[1:-types] if word in (*SYMBOLS[1:], "NULL") and not os.path.exists(word)]
+    if len(words) <= types or more:
+        raise DataError(
+            f"expected pair_coeff * * MODEL and an element for each of {types} atom types, got "
+            f"{' '.join(words) or 'nothing'}"
+        )
+    return words[:-types], words[-types:]
 
 
 def domain_of(
