@@ -27,6 +27,7 @@ KINDS = {  # name in models.py -> repeats
     "sum": (1, 1, 1),
     "ions": (2, 2, 2),
 }
+REFUSALS = ("comm_style tiled cannot exceed periodic box length",)  # of LAMMPS itself, where a box is small
 IN_BUNDLES = ("stillinger-weber", "eam, two elements", "two hops with angles")
 PERIODIC = {"ions": (ions, salt())}
 
@@ -74,7 +75,7 @@ def moves(rng, species, way, ranks):
         "rare": f"neigh_modify every 2 delay 4\n{dynamics}\nneigh_modify every 1 delay 0",
         "unsorted": f"atom_modify sort 0 0.0\n{dynamics}",
         "again": "run 0\nrun 0 pre no",
-        "dumped": "write_dump all custom fuzz.dump id type x y z modify sort id\nread_dump fuzz.dump 0 x y z box yes",
+        "dumped": "reset_timestep 0\nwrite_dump all custom fuzz.dump id type x y z modify sort id\nread_dump fuzz.dump 0 x y z box yes",
         "respa": f"run_style respa 2 2\n{dynamics}\nrun_style verlet",
     }
     if way != "external":  # a fix of it is there, and a halo that its input must leave alone
@@ -90,7 +91,7 @@ def moves(rng, species, way, ranks):
             "tiled": "comm_style tiled\nbalance 1.0 rcb",
             "shifted": "comm_style brick\nbalance 1.0 shift x 5 1.05",
         }
-    names = rng.permutation(sorted(result))[:4]
+    names = rng.permutation(sorted(result))[:3]
     return [(str(name), result[name]) for name in names]
 
 
@@ -106,7 +107,12 @@ def fuzz(engine, seed):
     for step, lines in moves(rng, species, way, mpi.ranks()[1]):
         if step == "replicate" and engine.get_natoms() > 60:
             continue
-        engine.commands_string(f"{lines}\nvelocity all set 0 0 0\nrun 0")
+        try:
+            engine.commands_string(f"{lines}\nvelocity all set 0 0 0\nrun 0")
+        except Exception as error:
+            if any(refusal in str(error) for refusal in REFUSALS):
+                break
+            raise
         steps.append((step, compared(engine, potential, species)))
     return {"seed": seed, "model": name, "way": way, "steps": steps}
 
@@ -123,7 +129,7 @@ if __name__ == "__main__":
             document.append(fuzz(engine, seed))
         except Exception as error:
             name, way = case_of(seed)
-            raise RuntimeError(f"seed {seed}, {name}, {way}") from error
+            document.append({"seed": seed, "model": name, "way": way, "steps": [], "failed": str(error)})
     if mpi.ranks()[0] == 0:
         Path(out).write_text(json.dumps(document, indent=1))
     engine.finalize()
