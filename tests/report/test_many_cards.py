@@ -236,6 +236,23 @@ def test_wrong_words(tmp_path, monkeypatch, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+def test_folders_that_cannot_be_read_or_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "diamond_Si").write_text("a file where the folder of a card belongs")
+    words = ["card", "sw-silicon", "--structures", "diamond:Si", *WORDS, "--out", "cards"]
+    assert main(words) == 2
+    assert "diamond_Si: the folder of this crystal's card cannot be made" in capsys.readouterr().err
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert main(["card", "sw-silicon", "--structures", "locked", *WORDS, "--out", "cards"]) == 2
+    assert "--structures locked: this folder cannot be read: Permission denied" in capsys.readouterr().err
+
+
 @pytest.mark.thorough
 def test_two_workers_and_two_models(here, capsys):
     command = [
