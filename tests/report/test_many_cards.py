@@ -246,8 +246,12 @@ def test_folders_that_cannot_be_read_or_made(tmp_path, monkeypatch, capsys):
     assert main(words) == 2
     assert "diamond_Si: the folder of this crystal's card cannot be made" in capsys.readouterr().err
 
+    whole = Path.iterdir
+
     def refuse(path):
-        raise PermissionError(13, "Permission denied")
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert main(["card", "sw-silicon", "--structures", "locked", *WORDS, "--out", "cards"]) == 2
