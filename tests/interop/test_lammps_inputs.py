@@ -99,6 +99,35 @@ def test_a_pair_style_of_an_included_file(command, tmp_path):  # noqa: F811
     assert code == 0 and json.loads(out)["atoms"] == 64, err
 
 
+VACUUM = """units metal
+boundary p p f
+processors 1 1 2
+lattice diamond 5.431
+region box block 0 2 0 2 0 16
+region low block 0 2 0 2 1 2
+create_box 1 box
+create_atoms 1 region low
+mass 1 28.0855
+pair_style zero 4.0
+pair_coeff * *
+thermo_style custom step pe
+thermo_modify format float %.12f
+run 0
+"""
+
+
+@needs_compiler
+@pytest.mark.thorough
+def test_a_rank_without_atoms(command):  # noqa: F811
+    plugin = VACUUM.replace("style zero 4.0", "style jaxpot").replace("coeff * *", "coeff * * sw-silicon Si")
+    energies = []
+    for text, words in ((VACUUM, ("--model", "sw-silicon", "--elements", "Si")), (plugin, ())):
+        code, out, err = command(text, *words, "--", "-log", "none", ranks=2)
+        assert code == 0, err
+        energies += [float(line.split()[1]) for line in out.splitlines() if line.split()[:1] == ["0"]]
+    assert energies[0] == pytest.approx(energies[1], rel=1e-12) and energies[0] < -10.0
+
+
 @pytest.mark.parametrize(("line", "message"), [
     ("clear", "`clear` behind its pair_coeff would end it"),
     ("pair_style zero 5.0", "would end it: split the input"),

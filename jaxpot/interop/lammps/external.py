@@ -5,6 +5,7 @@ computes the energies of all atoms that its own ones have a part in: those aroun
 of the one that `pair_style jaxpot` needs. Rows are made anew whenever an atom has moved by half a skin.
 """
 
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,9 @@ from jaxpot.potentials.posterior import Posterior
 
 _SKIN = 0.5  # A: rows are made in NumPy, seldom
 _SPARE = 1.02
+_FEW = 4  # places of a row without neighbours
 _FIX = "jaxpot"
+_UNFORESEEN = "the Python of jaxpot has failed: its traceback stands above"
 
 
 def attach(engine: Any, model: Potential | Posterior, elements: Sequence[str]) -> "ExternalForces":
@@ -77,13 +80,15 @@ class ExternalForces:
 
     def _act(self, caller, step, local, tags, positions, forces):
         """The callback. What fails ends all ranks: LAMMPS would not see an exception."""
-        problem: str | None = "the Python of jaxpot has failed: its traceback stands above"
+        problem: str | None = _UNFORESEEN
         try:
             self._compute(local, forces)
             problem = None
         except (JaxpotError, ValueError, TypeError, RuntimeError, MemoryError) as error:
             problem = str(error)
         finally:
+            if problem == _UNFORESEEN:
+                traceback.print_exc()  # there is no other time: the process ends here
             if problem is not None:
                 mpi.abort(problem)
 
@@ -110,7 +115,7 @@ class ExternalForces:
 
     def _serve(self, tags, positions, kinds):
         """Whether the rows are of these atoms, none has become another element, and none has moved too far."""
-        if not (np.array_equal(tags, self._tags) and np.array_equal(kinds, self._kinds)):
+        if not (self._lengths and np.array_equal(tags, self._tags) and np.array_equal(kinds, self._kinds)):
             return False
         return np.max(np.sum((positions - self._reference) ** 2, axis=1), initial=0.0) < (0.5 * _SKIN) ** 2
 
@@ -118,6 +123,10 @@ class ExternalForces:
         """Rows of the atoms that a rank's own ones have a part in: these, and those around that see one of them."""
         domain, count = self._domain, len(tags)
         self._tags, self._reference, self._kinds = np.array(tags), np.array(positions), np.array(kinds)
+        if not count:  # a rank in empty space, whose part of the sums over ranks is 0
+            rows, numbers = self._length("rows", 1), np.zeros(self._length("atoms", 1), np.int32)
+            nobody = np.zeros((rows, _FEW), int)
+            return Rows(nobody[:, 0], nobody[:, 0], nobody, numbers, 0, 0, (_FEW,) * len(domain.inner))
         atoms = Structure(self._reference, np.eye(3), kinds, pbc=False)
         listed = find_neighbors(atoms, domain.cutoff, _SKIN, inner=domain.inner)
         near = np.arange(listed.capacity) < listed.counts[:, None]
