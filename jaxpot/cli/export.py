@@ -4,6 +4,7 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from jaxpot.cli.console import Console
+from jaxpot.cli.files import output_file
 from jaxpot.cli.model import load_posterior, model_argument
 from jaxpot.cli.numbers import count
 from jaxpot.cli.parser import CommandParser
@@ -50,8 +51,9 @@ def run(options: Namespace, console: Console) -> None:
     structure = start(options.structure, potential, console)
     if posterior is not None:
         console.note("note: the mean potential of the posterior is exported; error bars need the .posterior itself")
-    console.progress(f"exporting to {options.out}")
-    bundle = export(potential, options.out, structure, atoms=options.atoms, neighbors=options.neighbors)
+    out = output_file(options.out)
+    console.progress(f"exporting to {out}")
+    bundle = export(potential, out, structure, atoms=options.atoms, neighbors=options.neighbors)
     try:
         plugin = str(plugin_library())
     except ResourceError as error:

@@ -12,6 +12,7 @@ from jaxpot.errors import DataError, JaxpotError, ResourceError
 from jaxpot.interop.lammps import engine, mpi, script
 from jaxpot.interop.lammps.bundles import is_bundle
 from jaxpot.interop.lammps.external import attach, cutoff_of
+from jaxpot.interop.lammps.pair import files_and_elements
 from jaxpot.interop.lammps.plugin import plugin_library
 
 NAME = "lammps"
@@ -50,20 +51,16 @@ def arguments(parser: CommandParser) -> None:
 
 
 def run(options: Namespace, console: Console) -> int | None:
-    if (options.model is None) != (options.elements is None):
-        raise DataError("--model and --elements, the element of each atom type, are given together")
-    text = read_bytes(options.input).decode(errors="replace")
     # Before the first computation, at which XLA makes its threads.
     os.environ["PJRT_NPROC"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    words = [*(["-screen", "none"] if options.json or options.quiet else []), *options.of_lammps]
-    if {"-partition", "-p"} & set(words):  # LAMMPS wants to know
-        words += ["-in", options.input]
     begin = time.perf_counter()
     try:
-        lammps = _run_with_model(options, text, words) if options.model else _run_input(options, text, words, console)
+        if _rank() is not None:
+            mpi.begin()
+        lammps = _run(options, console)
     except JaxpotError as error:
-        if _rank() > 0:  # where all ranks know, the first says so, and its end is that of all
+        if _rank():  # where all ranks know, the first says so, and its end is that of all
             time.sleep(_PATIENCE)
             if mpi.started():  # where this one alone knows, the others must not wait for it
                 mpi.abort(str(error))
@@ -79,9 +76,20 @@ def run(options: Namespace, console: Console) -> int | None:
     return None
 
 
+def _run(options, console):
+    """Run the input by what the words ask for."""
+    if (options.model is None) != (options.elements is None):
+        raise DataError("--model and --elements, the element of each atom type, are given together")
+    text = read_bytes(options.input).decode(errors="replace")
+    words = [*(["-screen", "none"] if options.json or options.quiet else []), *options.of_lammps]
+    if {"-partition", "-p"} & set(words):  # LAMMPS wants to know
+        words += ["-in", options.input]
+    return _run_with_model(options, text, words) if options.model else _run_input(options, text, words, console)
+
+
 def _run_input(options, text, words, console):
     """Run an input that has pair_style jaxpot, by the plugin if it can be compiled."""
-    if not script.names_jaxpot(text):
+    if not script.names_jaxpot(text) and not script.goes_elsewhere(text):
         raise DataError("the input has no line `pair_style jaxpot`, and no --model is given")
     try:
         plugin_library()
@@ -89,12 +97,13 @@ def _run_input(options, text, words, console):
         cut = script.cut_at_jaxpot(text)
         if cut.words and is_bundle(cut.words[0]):
             raise  # nothing else runs bundles
-        if _rank() == 0:
+        script.check_stays(cut)
+        if not _rank():
             console.note(f"note: {error}. So the potential acts by fix external: slower, and without error bars")
         lammps = engine.start_bare(words)
         engine.run_text(lammps, cut.before)
         types = lammps.extract_setting("ntypes")
-        files, elements = cut.words[:-types], cut.words[-types:]
+        files, elements = files_and_elements(cut.words, types)
         _act_on_rest(lammps, cut, _loaded(files), elements)
         return lammps
     lammps = engine.start(words)
@@ -106,7 +115,13 @@ def _run_with_model(options, text, words):
     """Run an input that has pair_style zero, with a model that acts by fix external."""
     if script.names_jaxpot(text):
         raise DataError("the input has pair_style jaxpot, which names its model: leave --model out")
+    if len(options.model) == 1 and is_bundle(options.model[0]):
+        raise DataError(
+            f"{options.model[0]} is a bundle, which acts by pair_style jaxpot alone: name it in pair_coeff * * "
+            f"{options.model[0]} {' '.join(options.elements)}, and leave --model out"
+        )
     cut, model = script.cut_at_zero(text), _loaded(options.model)
+    script.check_stays(cut)
     lammps = engine.start_bare(words)
     engine.run_text(lammps, cut.before)
     _act_on_rest(lammps, cut, model, options.elements)
@@ -122,14 +137,12 @@ def _act_on_rest(lammps, cut, model, elements):
 
 
 def _loaded(files):
-    if not files:
-        raise DataError("expected pair_coeff * * MODEL and an element for each atom type")
     return catalog.load(files[0] if len(files) == 1 else list(files))
 
 
 def _rank():
-    """Number of this process as what started it says, 0 where nothing does."""
-    return next((int(os.environ[name]) for name in _RANKS if os.environ.get(name, "").isdigit()), 0)
+    """Number of this process as what started it says, None where nothing does."""
+    return next((int(os.environ[name]) for name in _RANKS if os.environ.get(name, "").isdigit()), None)
 
 
 _RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")

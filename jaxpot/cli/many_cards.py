@@ -34,8 +34,7 @@ def run_many(options: Namespace, console: Console, describe: Callable[[Namespace
     root = output_folder(options.out)
     sets = {}
     for name, one in models.items():
-        folder = root / _folder_name(name) if len(models) > 1 else root
-        folder.mkdir(exist_ok=True)
+        folder = output_folder(root / _folder_name(name)) if len(models) > 1 else root
         sets[name] = _cards_of(one, folder, crystals, describe, console)
         if options.share is None:
             sets[name].forget_failures()
@@ -63,13 +62,16 @@ def crystals_of(given: list[str]) -> list[Crystal]:
     """Read all structures of files, folders and prototypes by name; one that cannot be read has a problem instead.
 
     Raises:
-        DataError: an empty folder, or nothing at all.
+        DataError: an empty folder, one that cannot be read, or nothing at all.
     """
     places: list[tuple[str, Structure | None, str]] = []
     for words in given:
         files = [words]
         if os.path.isdir(words):
-            files = sorted(str(path) for path in Path(words).iterdir() if path.is_file() and path.name[0] != ".")
+            try:
+                files = sorted(str(path) for path in Path(words).iterdir() if path.is_file() and path.name[0] != ".")
+            except OSError as error:
+                raise DataError(f"--structures {words}: this folder cannot be read: {error.strerror}") from error
             if not files:
                 raise DataError(f"--structures {words}: there are no files in this folder")
         for file in files:

@@ -19,7 +19,7 @@ from jaxpot.core.few_shapes import few_shapes
 from jaxpot.core.programs import make_room_for_programs
 from jaxpot.core.save import write_atomically
 from jaxpot.core.structure import Structure
-from jaxpot.errors import JaxpotError
+from jaxpot.errors import DataError, JaxpotError
 from jaxpot.report.card import Card
 
 DONE, FAILED = "done", "failed"
@@ -106,7 +106,12 @@ class ManyCards:
 
     def _compute(self, crystal):
         folder = self.folder / crystal.name
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: the folder of this crystal's card cannot be made: {error.strerror}; choose another --out"
+            ) from error
         record = {"key": self._key(crystal), "given": crystal.given, "status": DONE, "message": ""}
         try:
             if crystal.problem:

@@ -308,6 +308,21 @@ def halted(engine):
     return {"steps": engine.extract_global("ntimestep"), "most": engine.extract_compute("most", 0, 0)}
 
 
+def swapped(engine, way="plugin"):
+    """Atoms that exchange elements by Monte Carlo at 1 K, where the energy can only fall; LAMMPS keeps its list."""
+    make, structure = MODELS["stillinger-weber, two elements"][:2]
+    species = sorted(set(structure.symbols))
+    load(engine, lower(perturbed(structure, (2, 2, 2))), species)
+    engine.command("set group all type/fraction 2 0.5 71")
+    act(engine, make(), species, way)
+    engine.command("fix swap all atom/swap 1 4 29 1.0 types 1 2 ke no")
+    energies = [engine.get_thermo("pe")]
+    for _ in range(8):
+        engine.command("run 1")
+        energies.append(engine.get_thermo("pe"))
+    return {"rise": float(np.diff(energies).max()), "fall": energies[0] - energies[-1]}
+
+
 def conserved(engine):
     """Energy along 2,000 steps at constant energy."""
     potential = silicon(engine, (2, 2, 2), 0.0)
@@ -372,10 +387,12 @@ CASES |= {f"bundle {name}": lambda engine, name=name: of_kind(engine, name, bund
 CASES |= {
     f"bundle {case.__name__}": lambda engine, case=case: case(engine, bundle_of("crystal")) for case in (moving, heat)
 }
+CASES["external swapped"] = lambda engine: swapped(engine, "external")
 CASES |= {
     case.__name__: case
     for case in (
-        angles, moving, minimised, heat, hybrid, of_sites, of_forces, halted, conserved, conserved_beside_md, written, continued
+        angles, moving, minimised, swapped, heat, hybrid, of_sites, of_forces, halted, conserved, conserved_beside_md,
+        written, continued,
     )
 }
 

@@ -239,7 +239,8 @@ def test_export_of_a_command(tmp_path, monkeypatch, capsys):
     assert str(Path(jp.__file__).parent).encode() not in content, "names of somebody's folders"
     for flag, value, message in (
         ("--neighbors", "3", "neighbors is 3, and an atom of the structure has 16"), ("--atoms", "0", "at least 1"),
-        ("--structure", "fcc:Cu:a=3.6", "Cu"), ("--out", "nowhere/si.bundle", "cannot be written"),
+        ("--structure", "fcc:Cu:a=3.6", "Cu"), ("--out", "nowhere/si.bundle", "make it first"),
+        ("--atoms", "4000000000", "start more ranks"),
     ):
         changed = [value if before == flag else word for before, word in zip(["", *words], words, strict=False)]
         assert main([*(changed if flag in words else [*words, flag, value]), "--quiet"]) == 2

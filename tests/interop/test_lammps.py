@@ -27,7 +27,8 @@ FIRST = ("crystal", "hops", "external crystal", "external alloy", "halted")  # o
 EXTERNAL = ("external slab", "external processes", "external hops")  # the others are slow
 OTHERS = (
     *(kind for kind in KINDS if kind not in FIRST), *EXTERNAL,
-    "moving", "minimised", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written", "ions", "angles",
+    "moving", "minimised", "swapped", "external swapped", "heat", "hybrid", "of_sites", "of_forces", "conserved", "written",
+    "ions", "angles",
 )
 
 needs_compiler = pytest.mark.skipif(
@@ -116,6 +117,13 @@ def test_atoms_cross_ranks_in_a_box_that_changes(others):
 @pytest.mark.thorough
 def test_a_minimum_is_reached(others):
     assert others["minimised"]["left"] < 1e-6 and others["minimised"]["energy"] < 1e-12
+
+
+@needs_compiler
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["swapped", "external swapped"])
+def test_exchanges_of_elements_are_seen(others, name):
+    assert others[name]["rise"] < 1e-2 and others[name]["fall"] > 0.1
 
 
 @needs_compiler

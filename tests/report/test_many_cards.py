@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,6 +236,27 @@ def test_wrong_words(tmp_path, monkeypatch, capsys, words, message):
     (tmp_path / "empty").mkdir()
     assert main(["card", "sw-silicon", *words, "--out", "cards"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_folders_that_cannot_be_read_or_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "diamond_Si").write_text("a file where the folder of a card belongs")
+    words = ["card", "sw-silicon", "--structures", "diamond:Si", *WORDS, "--out", "cards"]
+    assert main(words) == 2
+    assert "diamond_Si: the folder of this crystal's card cannot be made" in capsys.readouterr().err
+
+    whole = Path.iterdir
+
+    def refuse(path):
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert main(["card", "sw-silicon", "--structures", "locked", *WORDS, "--out", "cards"]) == 2
+    assert "--structures locked: this folder cannot be read: Permission denied" in capsys.readouterr().err
 
 
 @pytest.mark.thorough

@@ -49,6 +49,7 @@ _HALOS = 2.0  # times the atoms around a cube: domains are seldom cubes, and cry
 _FEWER = 5  # times as many rows in the next larger program
 _FEWEST = 64  # rows
 _LONGER = 1.2  # places of a row in the next longer program
+_LONGEST = 2**31 - 1  # entries of an array: indices have 32 bits
 _CENTROID = (*VOIGT, (1, 0), (2, 0), (2, 1))
 # Of XLA's CompileOptionsProto, what has no default: executable_build_options (3) with device_ordinal (1) -1 and
 # num_replicas (4) and num_partitions (5) 1. What JAX writes has all flags of this process in it, and they would hide
@@ -125,7 +126,7 @@ def export(
     Raises:
         DataError: a potential whose energy depends on all atoms, that reads data of atoms or calls functions of JAX
             itself; a structure without a volume, of other elements; lengths that are none.
-        CapacityError: fewer neighbours than the structure has.
+        CapacityError: fewer neighbours than the structure has, or more atoms than a rank can have.
         PrecisionError: JAX has x64 off.
         FormatError: the file cannot be written.
     """
@@ -221,6 +222,12 @@ def _shapes(domain, structure, atoms, neighbors):
         # Models of several hops have rows for the atoms around, too.
         return Shape(around, around if domain.several_hops else rows, places, shorter)
 
+    longest = shape(atoms, last)
+    if longest.rows * longest.places > _LONGEST or longest.atoms > _LONGEST:
+        raise CapacityError(
+            f"{atoms} atoms of a rank with {longest.places} neighbours each are more than the indices of a bundle's "
+            "programs count: export it for fewer atoms, and start more ranks"
+        )
     forces = [("forces", shape(count, length)) for length in places for count in reversed(rows)]
     # Virials of atoms are asked for now and then: one program serves all lengths.
     return forces if domain.several_hops else [*forces, ("virials", shape(atoms, last))]

@@ -14,6 +14,8 @@ from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
 from jaxpot.typing import FilePath
 
+_HEAD = re.compile(r"^ERROR( on proc \d+)?: ")
+_LINE = re.compile(r"[.;]? (Last input line|For more information see):? ")
 _PLACE = re.compile(r" \(\S*pair_jaxpot\.cpp:\d+\)")  # which line of the plugin says so
 _ONE_RANK = 2  # kind of LAMMPS's errors that other ranks do not know of
 
@@ -81,8 +83,8 @@ def _raise_error(engine):
         return
     buffer = ctypes.create_string_buffer(4096)
     kind = engine.lib.lammps_get_last_error_message(engine.lmp, buffer, len(buffer))
-    message = " ".join(buffer.value.decode(errors="replace").split()).removeprefix("ERROR: ")
-    message = _PLACE.sub("", message)
+    message = _HEAD.sub("", " ".join(buffer.value.decode(errors="replace").split()))
+    message = _LINE.sub(lambda part: f"; {part[1][0].lower()}{part[1][1:]}: ", _PLACE.sub("", message))
     if kind == _ONE_RANK and mpi.ranks()[1] > 1:
         mpi.abort(message)
     raise DataError(message)

@@ -5,6 +5,7 @@ computes the energies of all atoms that its own ones have a part in: those aroun
 of the one that `pair_style jaxpot` needs. Rows are made anew whenever an atom has moved by half a skin.
 """
 
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,13 +16,15 @@ from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.interop.lammps import mpi
 from jaxpot.interop.lammps.domain import VOIGT, Domain, Rows, check_finite, numbers_of
+from jaxpot.interop.lammps.script import LONGEST_SKIN
 from jaxpot.potentials.base import Potential
 from jaxpot.potentials.posterior import Posterior
 
 _SKIN = 0.5  # A: rows are made in NumPy, seldom
-_LAMMPS_SKIN = 2.0  # A, in metal units
 _SPARE = 1.02
+_FEW = 4  # places of a row without neighbours
 _FIX = "jaxpot"
+_UNFORESEEN = "the Python of jaxpot has failed: its traceback stands above"
 
 
 def attach(engine: Any, model: Potential | Posterior, elements: Sequence[str]) -> "ExternalForces":
@@ -29,7 +32,7 @@ def attach(engine: Any, model: Potential | Posterior, elements: Sequence[str]) -
 
     The box must exist, with a pair style that has a cutoff, such as `pair_style zero 5.0` with `pair_coeff * *`.
     Energies, forces and virials come with `fix_modify jaxpot energy yes virial yes`, which is set, as is the halo
-    (`comm_modify cutoff`).
+    (`comm_modify cutoff`), for a skin of 2 A at most: leave `comm_modify cutoff` as it is afterwards.
 
     Args:
         engine: `lammps.lammps`, of all ranks.
@@ -64,8 +67,9 @@ class ExternalForces:
             raise DataError(f"{self._domain.potential!r} has sums over all atoms: it acts by pair_style jaxpot alone")
         self._domain.check_numbers(self._numbers)
         self._engine, self._tags, self._reference = engine, np.zeros(0, int), np.zeros((0, 3))
+        self._kinds = np.zeros(0, int)
         self._lengths: dict[str, int] = {}
-        halo = 2.0 * self._domain.halo + _SKIN + _LAMMPS_SKIN
+        halo = 2.0 * self._domain.halo + _SKIN + LONGEST_SKIN
         for command in (
             f"fix {_FIX} all external pf/callback 1 1",
             f"fix_modify {_FIX} energy yes virial yes",
@@ -76,22 +80,26 @@ class ExternalForces:
 
     def _act(self, caller, step, local, tags, positions, forces):
         """The callback. What fails ends all ranks: LAMMPS would not see an exception."""
-        problem: str | None = "the Python of jaxpot has failed: its traceback stands above"
+        problem: str | None = _UNFORESEEN
         try:
             self._compute(local, forces)
             problem = None
         except (JaxpotError, ValueError, TypeError, RuntimeError, MemoryError) as error:
             problem = str(error)
         finally:
+            if problem == _UNFORESEEN:
+                traceback.print_exc()  # there is no other time: the process ends here
             if problem is not None:
                 mpi.abort(problem)
 
     def _compute(self, local, forces):
         engine, domain = self._engine, self._domain
         count = local + engine.extract_setting("nghost")
-        tags, positions = engine.numpy.extract_atom("id")[:count], engine.numpy.extract_atom("x")[:count]
-        if not self._serve(tags, positions):
-            kinds = self._numbers[engine.numpy.extract_atom("type")[:count] - 1]
+        tags, positions, types = np.zeros(0, int), np.zeros((0, 3)), np.zeros(0, int)
+        if count:  # of a rank without atoms LAMMPS's arrays are none
+            tags, positions, types = (engine.numpy.extract_atom(name)[:count] for name in ("id", "x", "type"))
+        kinds = self._numbers[types - 1]
+        if not self._serve(tags, positions, kinds):
             domain.keep(self._rows(local, tags, positions, kinds))
         length = self._lengths["atoms"]
         padded, ends = np.zeros((length, 3)), np.arange(length) < local
@@ -105,16 +113,20 @@ class ExternalForces:
         if local:
             engine.fix_external_set_energy_peratom(_FIX, sites[:local].tolist())
 
-    def _serve(self, tags, positions):
-        """Whether the rows are of these atoms, and none has moved too far."""
-        if not np.array_equal(tags, self._tags):
+    def _serve(self, tags, positions, kinds):
+        """Whether the rows are of these atoms, none has become another element, and none has moved too far."""
+        if not (self._lengths and np.array_equal(tags, self._tags) and np.array_equal(kinds, self._kinds)):
             return False
         return np.max(np.sum((positions - self._reference) ** 2, axis=1), initial=0.0) < (0.5 * _SKIN) ** 2
 
     def _rows(self, local, tags, positions, kinds):
         """Rows of the atoms that a rank's own ones have a part in: these, and those around that see one of them."""
         domain, count = self._domain, len(tags)
-        self._tags, self._reference = np.array(tags), np.array(positions)
+        self._tags, self._reference, self._kinds = np.array(tags), np.array(positions), np.array(kinds)
+        if not count:  # a rank in empty space, whose part of the sums over ranks is 0
+            rows, numbers = self._length("rows", 1), np.zeros(self._length("atoms", 1), np.int32)
+            nobody = np.zeros((rows, _FEW), int)
+            return Rows(nobody[:, 0], nobody[:, 0], nobody, numbers, 0, 0, (_FEW,) * len(domain.inner))
         atoms = Structure(self._reference, np.eye(3), kinds, pbc=False)
         listed = find_neighbors(atoms, domain.cutoff, _SKIN, inner=domain.inner)
         near = np.arange(listed.capacity) < listed.counts[:, None]

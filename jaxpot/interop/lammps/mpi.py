@@ -47,6 +47,12 @@ def started() -> bool:
     return bool(flag.value)
 
 
+def begin() -> None:
+    """Start MPI, which LAMMPS does otherwise: from here on the end of one process is the end of all."""
+    if not started():
+        library().MPI_Init(None, None)
+
+
 def ranks() -> tuple[int, int]:
     """Number of this process, from 0, and how many there are; once LAMMPS has started MPI."""
     mpi, rank, size = library(), ctypes.c_int(), ctypes.c_int()

@@ -1,6 +1,7 @@
 """`pair_style jaxpot` on the side of Python: models by name, and what LAMMPS's plugin asks of them in each step."""
 
 import ctypes
+import os
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxpot import catalog
+from jaxpot.core.elements import SYMBOLS
 from jaxpot.core.structure import Structure
 from jaxpot.errors import DataError, JaxpotError
 from jaxpot.interop.lammps import mpi
@@ -98,12 +100,7 @@ class PairStyle:
             model.message = _sentence(error)
 
     def _describe(self, model, words):
-        if len(words) <= model.types:
-            raise DataError(
-                f"expected pair_coeff * * MODEL and an element for each of {model.types} atom types, got "
-                f"{' '.join(words)}"
-            )
-        files, elements = words[: -model.types], words[-model.types :]
+        files, elements = files_and_elements(words, model.types)
         domain, numbers = domain_of(self.models, files, elements)
         if len(domain.inner) > _SHORTER:
             raise DataError(f"pair_style jaxpot serves {_SHORTER} shorter cutoffs; this model has {len(domain.inner)}")
@@ -155,6 +152,21 @@ class PairStyle:
             call.energy = float(std(domain.posterior, structure).epistemic.energy)
 
 
+def files_and_elements(words: Sequence[str], types: int) -> tuple[Sequence[str], Sequence[str]]:
+    """The words of `pair_coeff * *` in two parts: those that name a model, and an element for each atom type.
+
+    Raises:
+        DataError: fewer or more elements than atom types.
+    """
+    more = [word for word in words[1:-types] if word in (*SYMBOLS[1:], "NULL") and not os.path.exists(word)]
+    if len(words) <= types or more:
+        raise DataError(
+            f"expected pair_coeff * * MODEL and an element for each of {types} atom types, got "
+            f"{' '.join(words) or 'nothing'}"
+        )
+    return words[:-types], words[-types:]
+
+
 def domain_of(
     models: Mapping[str, Potential | Posterior], files: Sequence[str], elements: Sequence[str]
 ) -> tuple[Domain, np.ndarray]:
@@ -185,12 +197,14 @@ def box_of(engine: Any, count: int, charged: bool) -> Box:
     Raises:
         DataError: atoms without charges, or several partitions.
     """
-    charges = engine.numpy.extract_atom("q") if charged else None
-    if charged and charges is None:
+    if charged and not engine.extract_setting("q_flag"):
         raise DataError("this model reads charges, and atoms here have none: atom_style charge, with `set ... charge`")
     if engine.extract_setting("world_size") != engine.extract_setting("universe_size"):
         raise DataError("models with sums over all atoms serve one partition: run without -partition")
-    return Box(*_cell_of(engine), None if charges is None else np.array(charges[:count]), mpi.summed)
+    charges = None
+    if charged:  # of a rank without atoms LAMMPS's array is none
+        charges = np.array(engine.numpy.extract_atom("q")[:count]) if count else np.zeros(0)
+    return Box(*_cell_of(engine), charges, mpi.summed)
 
 
 def _cell_of(engine: Any) -> tuple[np.ndarray, tuple[bool, bool, bool]]:

@@ -283,13 +283,16 @@ class PairJaxpot : public Pair {
     call.others = others.data();
   }
 
-  // Whether the rows hold every pair within the cutoff: LAMMPS's list is the same, and no atom has moved by half a skin.
+  // Whether the rows hold every pair within the cutoff: LAMMPS's list is the same, no atom has moved by half a skin, and
+  // none has become another element, as fixes that exchange atoms have it, which keep the list.
   bool serves(int all)
   {
     if (made < 0 || made != neighbor->ncalls || (size_t) 3 * all != reference.size()) return false;
     double most = 0.25 * model.skin * model.skin;
     const double *now = all ? atom->x[0] : nullptr;
+    const int *type = atom->type;
     for (int i = 0; i < all; i++) {
+      if (numbers[i] != model.numbers[type[i] - 1]) return false;
       double dx = now[3 * i] - reference[3 * i], dy = now[3 * i + 1] - reference[3 * i + 1],
              dz = now[3 * i + 2] - reference[3 * i + 2];
       if (dx * dx + dy * dy + dz * dz >= most) return false;

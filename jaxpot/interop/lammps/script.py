@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jaxpot.errors import DataError
 
+LONGEST_SKIN = 2.0  # A, LAMMPS's own in metal units
 _QUOTES = '"""'
 
 
@@ -54,6 +55,43 @@ def cut_at_jaxpot(text: str) -> Cut:
 def names_jaxpot(text: str) -> bool:
     """Whether an input has a pair style of jaxpot, alone or in a hybrid one."""
     return any(words[0] == "pair_style" and "jaxpot" in words[1:] for _, words in _lines(text) if words)
+
+
+def goes_elsewhere(text: str) -> bool:
+    """Whether commands of an input may stand in other files, or be made by it: then its lines do not say all."""
+    return any(
+        words[0] in ("include", "jump", "if", "python") or (words[0] == "pair_style" and "$" in command)
+        for command, words in _lines(text) if words
+    )
+
+
+def check_stays(cut: Cut) -> None:
+    """Refuse commands that would end a model that acts by `fix external`, or thin its halo, without a word.
+
+    Raises:
+        DataError: `clear`, another pair style, `comm_modify` with a cutoff, or a skin beyond LAMMPS's own.
+    """
+    for place, text in enumerate((cut.before, cut.after)):
+        for _, words in _lines(text):
+            ends = words[:1] in (["clear"], ["pair_style"]) or words[:2] == ["unfix", "jaxpot"]
+            if place and ends:
+                raise DataError(
+                    f"by fix external one model acts to the end of the input, and `{' '.join(words)}` behind its "
+                    "pair_coeff would end it: split the input, or use pair_style jaxpot, which can change"
+                )
+            thin = place and words[:1] == ["comm_modify"] and "cutoff" in words
+            if thin or (words[:1] == ["neighbor"] and not _at_most(words[1:2], LONGEST_SKIN)):
+                raise DataError(
+                    f"by fix external a model has the halo for a skin of {LONGEST_SKIN:g} A at most, and "
+                    f"with `{' '.join(words)}` atoms would be missing: use pair_style jaxpot, or leave it out"
+                )
+
+
+def _at_most(words, limit):
+    try:
+        return float(words[0]) <= limit
+    except (IndexError, ValueError):  # a variable, or what LAMMPS itself will refuse
+        return False
 
 
 def _after(lines, style):
