@@ -56,6 +56,8 @@ def run_many(options: Namespace, console: Console, describe: Callable[[Namespace
     console.text(f"{len(flat)} cards, {failed} failed, {due} computed in {time.perf_counter() - begin:.0f} s")
     console.text(f"Written: {root}{os.sep}cards.html, cards.csv, cards.json, and a folder for each crystal")
     console.result({"rows": flat, "computed": due, "failed": failed})
+    if failed == len(flat):
+        raise DataError(f"no card could be made; of the first: {flat[0]['message']}")
 
 
 def crystals_of(given: list[str]) -> list[Crystal]:

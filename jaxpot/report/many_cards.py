@@ -126,9 +126,12 @@ class ManyCards:
 
     def _row(self, crystal):
         record, document = self._record(crystal), None
-        if record.get("status") == DONE:
-            document = json.loads((self.folder / crystal.name / _CARD).read_text(encoding="utf-8"))
         status, message = record.get("status", FAILED), record.get("message", "not computed")
+        if status == DONE:
+            try:
+                document = json.loads((self.folder / crystal.name / _CARD).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                status, message = FAILED, f"its {_CARD} cannot be read: delete the folder and start again ({error})"
         return {"name": crystal.name, "given": crystal.given, "status": status, "message": message, "card": document}
 
     def _record(self, crystal):

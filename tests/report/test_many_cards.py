@@ -302,3 +302,17 @@ def test_workers_have_as_many_atoms_each():
         shares = [share(crystals, k, parts) for k in range(parts)]
         assert sum(shares, []) == crystals
     assert [len(share(crystals, k, 2)) for k in (0, 1)] == [8, 3] and share([], 0, 2) == []
+
+
+def test_a_damaged_card_is_a_row_that_says_so(tmp_path, card):
+    cards = of_folder(tmp_path, card)
+    cards.compute(cards.due())
+    (tmp_path / "one" / "card.json").write_text('{"half')
+    row = cards.rows()[1]
+    assert row["status"] == FAILED and "cannot be read" in row["message"] and row["card"] is None
+
+
+def test_no_card_at_all_is_an_error(tmp_path, capsys):
+    words = ["card", "sw-silicon", "--structures", str(tmp_path / "nowhere.xyz"), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "no card could be made" in capsys.readouterr().err and (tmp_path / "out" / "cards.csv").exists()
