@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lammps_ranks  # double precision, too
 import numpy as np
-from models import MODELS, Ewald, hopping
+from models import Crowd, Ewald, hopping
 
 import jaxpot as jp
 from jaxpot.errors import DataError
@@ -55,7 +55,7 @@ WRONG = {  # name -> input, part of the sentence
     "charges with open boundaries": (
         text("charges Si", "lattice", "boundary p p f\nlattice", box=CHARGED), "periods along all three axes"
     ),
-    "a model of all atoms": (text("chgnet Si"), "depends on atoms of all ranks"),
+    "a model of all atoms": (text("crowd Si"), "depends on atoms of all ranks"),
     "two models side by side": (
         text("jaxpot 1 sw-silicon Si NULL\npair_coeff * * jaxpot 2 sw-silicon NULL Si", types=2, box=HYBRID),
         "All pair coeffs are not set",
@@ -76,7 +76,7 @@ WRONG = {  # name -> input, part of the sentence
 
 if __name__ == "__main__":
     Path("junk.model").write_bytes(b"\x00\x01junk")
-    models = {"charges": Ewald(np.array(1.0)), "chgnet": MODELS["chgnet, two elements"][0](), "hops": hopping()}
+    models = {"charges": Ewald(np.array(1.0)), "crowd": Crowd(), "hops": hopping()}
     said, engine = {}, start(QUIET, models)
     for number, (name, (commands, _)) in enumerate(WRONG.items()):
         if number % 10 == 9:  # LAMMPS counts an input that it has refused as open, and opens 16

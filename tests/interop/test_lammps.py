@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import MODELS, equivariant, ions, small_gap
+from models import MODELS, Crowd, equivariant, ions, small_gap
 
 import jaxpot as jp
 from jaxpot.cli.main import main
 from jaxpot.errors import DataError, ResourceError
 from jaxpot.interop.lammps import mpi, plugin, script
 from jaxpot.interop.lammps.domain import Domain, numbers_of
-from jaxpot.potentials import Potential
 
 WORKER = Path(__file__).with_name("lammps_ranks.py")
 KINDS = (
@@ -357,20 +356,9 @@ def test_inputs_are_cut_where_the_potential_belongs():
         script.cut_at_zero("pair_style zero 5\n")
 
 
-@jp.pytree
-class Alike(Potential):
-    """Atoms that feel how many there are, in no sum that is written apart."""
-
-    local = False
-    cutoff = 3.0
-
-    def energy(self, graph):
-        return 1.0 * graph.n_atoms**2
-
-
 def test_models_that_depend_on_all_atoms_are_refused():
     with pytest.raises(DataError, match="depends on atoms of all ranks"):
-        Domain(Alike())
+        Domain(Crowd())
     with pytest.raises(DataError, match="without error bars"):
         Domain.of(jp.Posterior.of(ions(), {"terms[0].factor": 0.1}))
     with pytest.raises(DataError, match="expected an element"):
