@@ -24,6 +24,7 @@ from jaxpot.checks import prepare
 from jaxpot.observables import evaluation
 from jaxpot.observables.evaluation import _evaluate
 from jaxpot.potentials.base import has_plan, terms_of
+from jaxpot.potentials.shared_sums import SharedSums
 
 # One of each way: rows in one pass, hops, a sum of rows and of what is computed in one piece.
 FEW = ("stillinger-weber, two elements", "two hops, a molecule", "ions")
@@ -144,6 +145,15 @@ def check_hops_are_shared(name, devices):
     assert not lengths[False] and lengths[True] == {math.ceil(rows / devices)} - {1, 3}, (name, rows, lengths)
 
 
+def check_sums_are_shared(name, devices):
+    """Addends with sums over all atoms: the sums, what they are for, and the way back are summed over devices."""
+    make, structure, *_ = MODELS[name]
+    with mesh(devices, "atoms"):
+        program = jax.make_jaxpr(_evaluate)(*prepare(make(), disturbed(structure), None), True).jaxpr
+    maps = [one for one, _ in walked(program) if one.primitive.name == "shard_map"]
+    assert len(maps) >= 3, name
+
+
 def check_hops_otherwise(name, devices):
     """Virials and heat flux of models of several hops."""
     make, structure, *_ = MODELS[name]
@@ -163,6 +173,8 @@ def main(devices, *names):
         check_divided(name, int(devices))
         if name in HOPS:
             check_hops_are_shared(name, int(devices))
+        if any(isinstance(term, SharedSums) for term in terms_of(MODELS[name][0]())):
+            check_sums_are_shared(name, int(devices))
         if MODELS[name][0]().has_hops:
             check_hops_otherwise(name, int(devices))
 

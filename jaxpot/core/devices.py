@@ -11,10 +11,10 @@ With "atoms", each device has its part of the rows of one system, of any number,
 
 - `jp.evaluate`, `jp.forces`, `jp.stress`, `jp.virials` and `jp.heat_flux`, and all that is made of them (`jp.relax`,
   `jp.md.run`): local potentials in one pass, potentials of several hops hop by hop, with the states of all atoms on
-  every device; of a sum each addend of these kinds. `jp.train` gives each device its part of every batch.
-- Not shared, but computed whole and equal on every device: addends of infinite reach (Ewald sums) and CHGNet, whose
-  heat flux is shared; `jp.energy`, derivatives through it, Hessians and their products, phonons, error bars; short
-  lists that are pruned in `jp.md.run`.
+  every device, CHGNet as its slower form that is written so; those with sums over all atoms in three passes, one for
+  the sums. `jp.train` gives each device its part of every batch.
+- Not shared, but computed whole and equal on every device: other addends of infinite reach; `jp.energy`, derivatives
+  through it, Hessians and their products, phonons, error bars; short lists that are pruned in `jp.md.run`.
 
 With "systems", each device has its part of many:
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxpot.core.chunks import scan_chunks
-from jaxpot.core.devices import sum_shares
+from jaxpot.core.devices import sharing, sum_shares
 from jaxpot.core.graph import Graph, connect, connect_rows
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.structure import Structure
@@ -93,6 +93,8 @@ def sum_over_edges(
     sums = []
     for part in parts:
         term = part.potential
+        if sharing() > 1 and term.has_hops:  # written hop by hop, so that devices have their rows of each
+            term = term.by_hops(structure, seen_by(term, neighbors))
         route = _of_sites if term.local else _of_hops if isinstance(term, MessagePassing) else _of_graph
         of_part = route(make, term, structure, seen_by(term, neighbors), *arguments)
         sums.append(jax.tree.map(partial(jnp.multiply, part.factor), of_part))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.checks import check_potential, prepare, prepare_padded
-from jaxpot.core.devices import each_system, sum_shares
+from jaxpot.core.devices import each_system, sharing, sum_shares
 from jaxpot.core.fusion import materialised
 from jaxpot.core.graph import connect_rows
 from jaxpot.core.neighbors import Neighbors
@@ -20,8 +20,10 @@ from jaxpot.observables.buckets import in_buckets
 from jaxpot.observables.edges import added, forces_and_strains, parts, sum_over_edges
 from jaxpot.observables.energies import part_energies
 from jaxpot.observables.rows import chunks, in_space, nan_if_any, poison, stripped
+from jaxpot.observables.sums_on_devices import of_shared_sums
 from jaxpot.potentials.base import Potential, cast
 from jaxpot.potentials.committee import Committee
+from jaxpot.potentials.shared_sums import SharedSums
 from jaxpot.potentials.terms import member_gradients
 from jaxpot.typing import AnyArray, Array, StructureLike
 
@@ -155,6 +157,9 @@ def _evaluate(potential, structure, neighbors, with_stress, volume=None):
 
 def _of_structure(part, structure, neighbors):
     """Energy, site energies, forces and dE/dstrain of a part, by plain differentiation by positions and strain."""
+    if sharing() > 1 and isinstance(part.potential, SharedSums):
+        return of_shared_sums(part, structure, neighbors)
+
     def total(positions, strain):
         sites, centers = part_energies(part, structure.moved(positions).strained(strain), neighbors)
         return sites.sum(), jnp.zeros(len(structure), sites.dtype).at[centers].add(sites)

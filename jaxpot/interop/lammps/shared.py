@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxpot.core.graph import connect
 from jaxpot.core.neighbors import Neighbors
 from jaxpot.core.structure import Structure
 from jaxpot.observables.edges import Part, seen_by
-from jaxpot.potentials.shared_sums import pulls_through_sums
+from jaxpot.potentials.shared_sums import pulls_of_sites, pulls_through_sums
 
 
 @dataclass(frozen=True)
@@ -97,17 +96,9 @@ def _own_sums(term, structure, listed, plan, counted):
 
 @jax.jit
 def _of_sites(term, structure, listed, plan, of_rank, sums):
-    """Energy, site energies, forces, dE/dstrain at fixed sums, and dE/dsums, of the rows of a rank's atoms."""
-    def total(positions, strain, sums):
-        graph = connect(structure.moved(positions).strained(strain), listed, plan)
-        sites = jnp.where(of_rank, term.site_energies_from(graph, sums) * graph.sound, 0.0)
-        return sites.sum(), graph.on_atoms(sites)
-
-    none = jnp.zeros((3, 3), structure.cell.dtype)
-    (value, sites), (gradient, strained, slopes) = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)(
-        structure.positions, none, sums
-    )
-    return value, sites, -gradient, strained, slopes
+    return pulls_of_sites(term, lambda now: connect(now, listed, plan), structure, of_rank, sums)
 
 
-_through_sums = jax.jit(pulls_through_sums)
+@jax.jit
+def _through_sums(term, structure, listed, plan, counted, slopes):
+    return pulls_through_sums(term, lambda now: connect(now, listed, plan), structure, counted, slopes)
