@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16)  # and so on: each the double of that two places before
-_WAVES = 256
+WAVES = 256
 _state = {"few": False}
 
 
@@ -35,7 +35,7 @@ def rounded(count: int, least: int = 1) -> int:
 
 def rounded_waves(count: int) -> int:
     """A length for so many wave vectors or lattice vectors, which compile more programs than they cost time."""
-    return max(_WAVES, 1 << (count - 1).bit_length()) if _state["few"] and count else count
+    return max(WAVES, 1 << (count - 1).bit_length()) if _state["few"] and count else count
 
 
 def padded_mesh(q: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import check_potential
-from jaxpot.core.few_shapes import lengthened, padded_mesh, rounded_waves
+from jaxpot.core.few_shapes import WAVES, lengthened, padded_mesh, rounded_waves
 from jaxpot.core.precision import host_float, is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
@@ -157,10 +157,12 @@ def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     flat = q.reshape(-1, 3)
     if is_traced(second, q) or rounded_waves(len(flat)) == len(flat):
         return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
-    # Programs for a few numbers of wave vectors; what is too much is cut off by NumPy, which compiles nothing.
-    arrays = frequencies_of(second.dynamical_matrix(lengthened(np.asarray(flat))))
-    cut: Any = (np.asarray(a)[: len(flat)].reshape(*q.shape[:-1], *a.shape[1:]) for a in arrays)
-    return Phonons(q, *cut)
+    # One program for all numbers of wave vectors; NumPy puts the parts together, which compiles nothing.
+    parts = lengthened(np.asarray(flat)).reshape(-1, WAVES, 3)
+    each = zip(*(frequencies_of(second.dynamical_matrix(part)) for part in parts), strict=True)
+    arrays = (np.concatenate([np.asarray(a) for a in one])[: len(flat)] for one in each)
+    whole: Any = (a.reshape(*q.shape[:-1], *a.shape[1:]) for a in arrays)
+    return Phonons(q, *whole)
 
 
 @jax.jit
@@ -217,7 +219,8 @@ def phonon_dos(
     structure = Structure.of(structure)
     q, weights = padded_mesh(*reduced_mesh(structure, mesh, mirrors=potential.mirrors))
     found = phonons(potential, structure, q, supercell, way).frequencies
-    low, top = jnp.min(found), jnp.max(found)  # traced, under jit over the potential
+    xp: Any = np if isinstance(found, np.ndarray) else jnp  # traced, under jit over the potential
+    low, top = xp.min(found), xp.max(found)
     width = 0.01 * top if width is None else width
     if frequencies is None:
         frequencies = jnp.linspace(jnp.minimum(0.0, low - 3 * width), top + 4 * width, 401)
