@@ -21,6 +21,11 @@ def few_shapes() -> Iterator[None]:
         _state["few"] = before
 
 
+def few() -> bool:
+    """Whether lengths are rounded up here."""
+    return _state["few"]
+
+
 def rounded(count: int, least: int = 1) -> int:
     """A length for so many entries: `count` itself, or inside `few_shapes` the next of a ladder."""
     if not _state["few"] or count == 0:

@@ -40,7 +40,7 @@ class Blocks(Node):
         flat = basis.reshape(-1, 9)
         by_strain = flat @ self.by_strain @ flat.T
         if quadratic:
-            products = jnp.einsum("sab,tbc->stac", basis, basis)
+            products = basis[:, None] @ basis[None]
             products = (products + products.swapaxes(0, 1)).reshape(*by_strain.shape, 9)
             by_strain = by_strain - 0.5 * products @ self.slope
         return self.replace(by_strain=by_strain, coupling=self.coupling @ flat.T, slope=flat @ self.slope)

@@ -25,7 +25,7 @@ import numpy as np
 from jaxpot import io
 from jaxpot.basis.hermitian import eigh
 from jaxpot.checks import check_potential
-from jaxpot.core.few_shapes import WAVES, lengthened, padded_mesh, rounded_waves
+from jaxpot.core.few_shapes import WAVES, few, lengthened, padded_mesh
 from jaxpot.core.precision import host_float, is_traced
 from jaxpot.core.pytree import Node, pytree, static
 from jaxpot.core.structure import Structure
@@ -155,7 +155,7 @@ def phonons(
 def phonons_of(second: SecondOrder, q: Array) -> Phonons:
     """`phonons` of a `SecondOrder`."""
     flat = q.reshape(-1, 3)
-    if is_traced(second, q) or rounded_waves(len(flat)) == len(flat):
+    if is_traced(second, q) or not few():
         return Phonons(q, *frequencies_of(second.dynamical_matrix(q)))
     # One program for all numbers of wave vectors; NumPy puts the parts together, which compiles nothing.
     parts = lengthened(np.asarray(flat)).reshape(-1, WAVES, 3)

@@ -66,7 +66,11 @@ class SecondOrder(Node):
             quadratic: whether strains are Lagrangian (1 + e - e e / 2 is the stretch to second order).
         """
         blocks = [part.blocks(self.structure) for part in self.parts]
-        return _along(sum(blocks[1:], blocks[0]), jnp.asarray(basis, self.structure.cell.dtype), quadratic)
+        total = sum(blocks[1:], blocks[0])
+        if is_traced(total, basis):
+            return total.along(jnp.asarray(basis, self.structure.cell.dtype), quadratic)
+        # In NumPy: little work, for which each number of strains would have a program.
+        return jax.tree.map(np.asarray, total).along(np.asarray(basis, self.structure.cell.dtype), quadratic)
 
     def dynamical_matrix(self, q: ArrayLike) -> jax.Array:
         """D(q), mass weighted, for fractional q (..., 3): (..., 3n, 3n) complex, 1/time^2 in internal units."""
@@ -308,4 +312,3 @@ def _supercell(potential, structure, repeats, skin):
 _weighted = jax.jit(mass_weighted)
 
 
-_along = jax.jit(Blocks.along, static_argnames="quadratic")
