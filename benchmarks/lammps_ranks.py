@@ -118,10 +118,12 @@ def work(name, atoms, steps):
 def quippy_time(file):
     """Of energy, forces and stress of 512 atoms, us per atom."""
     import ase.build
+    from gap import unpacked
     from quippy.potential import Potential
 
     atoms = ase.build.bulk("Si", cubic=True, a=5.431).repeat(4)
-    atoms.calc = Potential("", param_filename=str(file))
+    with tempfile.TemporaryDirectory() as folder:
+        atoms.calc = Potential(param_filename=str(unpacked(file, Path(folder))))
     values = []
     for seed in range(ROUNDS):
         atoms.rattle(0.01, seed=seed)
