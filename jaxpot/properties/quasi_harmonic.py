@@ -91,12 +91,13 @@ class QuasiHarmonic:
         points, fit = _stencil(len(self.strains), self.step)
         expansion = self.way.at(potential, structure)
         traced = is_traced(potential)
-        blocks = expansion.blocks(self.strains)
+        by_derivatives = traced and len(self.moves) > 0  # of the ions' places by the potential, too
+        blocks = None if by_derivatives else expansion.blocks(self.strains)
         place = self._place(traced, structure) if shared else None
         if place is None:
             # Not one program for all: that of site Hessians is there, and takes long to compile.
             def strained(e):
-                if traced:
+                if blocks is None:
                     return near_rest(*path, e)
                 return self.settling.strained(structure, blocks, self.strains, e, to_rest=False)
 
@@ -107,10 +108,10 @@ class QuasiHarmonic:
                 self.sampled[traced] = structure, samples
         else:
             samples = self.sampled[traced][1]
-        if not len(self.moves):  # no displacement keeps the symmetry
-            static = blocks.slope, blocks.by_strain
-        elif traced or not shared:
+        if blocks is None or (len(self.moves) and not shared):
             static = static_expansion(*path)
+        elif not len(self.moves):  # no displacement keeps the symmetry
+            static = blocks.slope, blocks.by_strain
         else:
             self.blocks = blocks
             static = blocks.slope, to_device(self.settling.curvature(blocks))

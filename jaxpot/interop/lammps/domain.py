@@ -59,7 +59,7 @@ class Domain:
     """A potential for the atoms of one rank.
 
     Args:
-        potential: a sum of terms that are local or pass messages.
+        potential: a sum of terms that are local, pass messages, or have sums over all atoms (`SharedSums`).
         posterior: of it, for error bars.
 
     Attributes:
@@ -69,7 +69,8 @@ class Domain:
         several_hops: whether atoms around need rows.
 
     Raises:
-        DataError: a potential whose energy depends on all atoms, or that reads data of atoms.
+        DataError: a potential that depends on all atoms in another way, reads data other than charges, or has sums over
+            all atoms and error bars.
     """
 
     potential: Potential
